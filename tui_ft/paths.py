@@ -1,0 +1,67 @@
+"""Where ftui keeps things, and how it writes them: private to the user, and whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from platformdirs import user_config_path, user_data_path
+
+PRIVATE_DIR = 0o700
+PRIVATE_FILE = 0o600
+
+
+def home() -> Path:
+    """Return `$FTUI_HOME`, by default the platform's user data folder. It need not exist yet."""
+    chosen = os.environ.get("FTUI_HOME")
+    return Path(chosen).expanduser().absolute() if chosen else user_data_path("ftui")
+
+
+def runs_dir() -> Path:
+    """Return the folder that holds one folder for each run."""
+    return home() / "runs"
+
+
+def models_dir() -> Path:
+    """Return the folder of models that ftui prepared itself."""
+    return home() / "models"
+
+
+def leases_dir() -> Path:
+    """Return the folder in which runs queue for GPUs."""
+    return home() / "leases"
+
+
+def config_dir() -> Path:
+    """Return the user's configuration folder (`$FTUI_CONFIG`, or the platform's): presets, keys."""
+    chosen = os.environ.get("FTUI_CONFIG")
+    return Path(chosen).expanduser().absolute() if chosen else user_config_path("ftui")
+
+
+def make_private_dir(path: Path) -> Path:
+    """Create ``path`` and its missing parents, readable by the user alone; return it."""
+    missing = [path, *path.parents]
+    for folder in reversed([p for p in missing if not p.exists()]):
+        folder.mkdir(mode=PRIVATE_DIR, exist_ok=True)
+    return path
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Replace ``path`` by ``content`` (mode 0600), so that a reader sees the old file or the new.
+
+    Raises:
+        OSError: the folder is not writable or the disk is full; ``path`` is then as it was.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mkstemp: 0600
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,295 @@
+"""RunSpecs from YAML and back, with faults reported by file, line and key."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from tui_ft.spec.problems import Problem, SpecError
+from tui_ft.spec.run_spec import RunSpec
+
+Location = tuple[str | int, ...]
+Lines = dict[Location, int]
+
+_BIGGEST_SPEC_BYTES = 1_000_000
+
+
+def load_spec(path: Path, overrides: Iterable[str] = ()) -> RunSpec:
+    """Return the RunSpec in the YAML file ``path``, with ``key=value`` overrides put over it.
+
+    Raises:
+        SpecError: the file cannot be read, is no YAML, or does not describe a run.
+    """
+    values, lines = read_yaml(path)
+    return build_spec(values, overrides, lines=lines, file=str(path))
+
+
+def build_spec(
+    values: Mapping[str, Any],
+    overrides: Iterable[str] = (),
+    *,
+    lines: Lines | None = None,
+    file: str | None = None,
+) -> RunSpec:
+    """Return a validated RunSpec from plain ``values`` and ``key=value`` overrides.
+
+    Raises:
+        SpecError: with one problem for each fault, in the order of the file.
+    """
+    merged = copy.deepcopy(dict(values))
+    overridden = {_apply_override(merged, text) for text in overrides}
+    try:
+        return RunSpec.model_validate(merged)
+    except ValidationError as error:
+        problems = _problems(error, lines or {}, file, overridden)
+        raise SpecError(sorted(problems, key=lambda p: p.line or 0)) from None
+
+
+def read_yaml(path: Path) -> tuple[dict[str, Any], Lines]:
+    """Return the mapping in ``path`` and the line on which each of its keys stands.
+
+    Raises:
+        SpecError: unreadable, no YAML, a key given twice, or not a mapping.
+    """
+    try:
+        if path.stat().st_size > _BIGGEST_SPEC_BYTES:
+            raise SpecError([Problem("", "too large to be a run's YAML", file=str(path))])
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        fault = f"not UTF-8 text at byte {error.start:,}"
+        raise SpecError([Problem("", fault, file=str(path))]) from None
+    except OSError as error:
+        fault = f"cannot be read: {error.strerror}"
+        raise SpecError([Problem("", fault, file=str(path))]) from None
+    return parse_yaml(text, str(path))
+
+
+def parse_yaml(text: str, file: str) -> tuple[dict[str, Any], Lines]:
+    """Return the mapping that ``text`` holds, and the line of each key; see `read_yaml`."""
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        values = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else None
+        fault = f"not valid YAML: {error.problem}"
+        raise SpecError([Problem("", fault, line=line, file=file)]) from None
+    except (yaml.YAMLError, RecursionError) as error:
+        raise SpecError([Problem("", f"not valid YAML: {error}", file=file)]) from None
+    if not isinstance(values, dict):
+        fault = "is empty" if values is None else f"holds a {_kind(values)}, not a mapping of keys"
+        raise SpecError([Problem("", fault, file=file, allowed=_fields_in_words(RunSpec))])
+    lines: Lines = {}
+    twice: list[Problem] = []
+    _note_lines(node, (), lines, twice, file)
+    if twice:
+        raise SpecError(twice)
+    return values, lines
+
+
+def dump_spec(spec: RunSpec) -> str:
+    """Return ``spec`` as YAML with every field, its order kept, ready for `load_spec`."""
+    return yaml.safe_dump(
+        spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100
+    )
+
+
+def _note_lines(
+    node: yaml.Node | None, at: Location, lines: Lines, twice: list[Problem], file: str
+) -> None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            where = (*at, str(key.value))
+            line = key.start_mark.line + 1
+            if where in lines:
+                fault = f"is given twice, first on line {lines[where]}"
+                twice.append(Problem(_dotted(where), fault, line=line, file=file))
+            lines[where] = line
+            _note_lines(value, where, lines, twice, file)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            lines[(*at, index)] = value.start_mark.line + 1
+            _note_lines(value, (*at, index), lines, twice, file)
+
+
+def _apply_override(values: dict[str, Any], text: str) -> str:
+    """Put ``key=value`` into ``values``; return the dotted key."""
+    key, equals, raw = text.partition("=")
+    key = key.strip()
+    if not equals or not key:
+        fault = f"`{text}` is not of the form key=value, such as training.learning_rate=1e-4"
+        raise SpecError([Problem("", fault, file="--set")])
+    try:
+        value = yaml.safe_load(raw) if raw.strip() else None
+    except yaml.YAMLError:
+        value = raw
+    if isinstance(value, str):
+        value = _number_or_text(value)
+    inner = values
+    *groups, last = key.split(".")
+    for group in groups:
+        child = inner.get(group)
+        inner[group] = child = dict(child) if isinstance(child, Mapping) else {}
+        inner = child
+    inner[last] = value
+    return key
+
+
+def _number_or_text(value: str) -> str | float:
+    """Read `1e-4` as a number: YAML 1.1 takes it for text, people do not."""
+    try:
+        return float(value) if "e" in value.lower() else value
+    except ValueError:
+        return value
+
+
+def _problems(
+    error: ValidationError, lines: Lines, file: str | None, overridden: set[str]
+) -> list[Problem]:
+    found: dict[str, Problem] = {}
+    for fault in error.errors(include_url=False):
+        where, model = _walk(fault["loc"])
+        key = _dotted(where)
+        line = next(
+            (lines[where[:n]] for n in range(len(where), 0, -1) if where[:n] in lines), None
+        )
+        source = "--set" if key in overridden else file
+        nearest = _nearest(where, model) if fault["type"] == "extra_forbidden" else None
+        problem = Problem(
+            key,
+            _message(dict(fault)),
+            line=None if source == "--set" else line,
+            file=source,
+            allowed=_allowed(dict(fault), model, nearest),
+            nearest=nearest,
+        )
+        # A union of types reports one fault for each of its members: one is enough.
+        found.setdefault(key, problem)
+    return list(found.values())
+
+
+def _walk(location: tuple[int | str, ...]) -> tuple[Location, type[BaseModel]]:
+    """Return the location without union tags, and the model that its last key belongs to."""
+    model: type[BaseModel] = RunSpec
+    options: tuple[type[BaseModel], ...] = ()
+    kept: list[str | int] = []
+    for part in location:
+        chosen = next((m for m in options if _tag(m) == part), None)
+        if chosen is not None:
+            model, options = chosen, ()
+            continue
+        if isinstance(part, str) and ("[" in part or part in {"int", "float", "str", "bool"}):
+            continue  # a member of a union of plain types
+        kept.append(part)
+        field = model.model_fields.get(str(part))
+        if field is not None:
+            options = tuple(_models_in(field.annotation))
+            if len(options) == 1:
+                model, options = options[0], ()
+    return tuple(kept), model
+
+
+def _models_in(annotation: Any) -> Iterable[type[BaseModel]]:  # noqa: ANN401 - any annotation
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif typing.get_origin(annotation) in (typing.Union, types.UnionType, typing.Annotated):
+        for member in typing.get_args(annotation):
+            yield from _models_in(member)
+
+
+def _tag(model: type[BaseModel]) -> str | None:
+    field = model.model_fields.get("kind")
+    return None if field is None else str(field.default)
+
+
+def _message(fault: dict[str, Any]) -> str:
+    given, context = _shown(fault.get("input")), fault.get("ctx") or {}
+    fixed = {
+        "extra_forbidden": "unknown key",
+        "missing": "is missing",
+        "value_error": str(context.get("error")),
+        "union_tag_invalid": f"unknown kind `{context.get('tag')}`",
+        "union_tag_not_found": "does not say its `kind`",
+        "literal_error": f"is {given}",
+        "model_type": f"is {given}; a group of keys belongs here",
+        "dict_type": f"is {given}; a group of keys belongs here",
+        "string_pattern_mismatch": f"is {given}, which holds characters that cannot be used here",
+    }
+    rule = str(fault["msg"]).removeprefix("Input ").replace("should be", "it should be")
+    return fixed.get(fault["type"], f"is {given}; {rule}")
+
+
+def _allowed(fault: dict[str, Any], model: type[BaseModel], nearest: str | None) -> str | None:
+    context = fault.get("ctx") or {}
+    match fault["type"]:
+        case "extra_forbidden":
+            return None if nearest else _fields_in_words(model)
+        case "union_tag_invalid":
+            return str(context["expected_tags"]).replace("'", "")
+        case "literal_error":
+            return str(context["expected"]).replace("'", "")
+        case "missing":
+            return _required_in_words(str(fault["loc"][-1]), model)
+        case "string_pattern_mismatch":
+            return "letters, digits, `.`, `_` and `-`, at most 64, the first a letter or digit"
+        case _:
+            return None
+
+
+def _required_in_words(name: str, model: type[BaseModel]) -> str | None:
+    """Return what a missing key means, or for a missing group the keys it cannot do without."""
+    field = model.model_fields.get(name)
+    if field is None:
+        return None
+    groups = list(_models_in(field.annotation))
+    needed = [
+        f"{name}.{key}: {inner.description}"
+        for group in groups
+        for key, inner in group.model_fields.items()
+        if inner.is_required()
+    ]
+    return "; ".join(needed) if groups else field.description
+
+
+def _nearest(where: Location, model: type[BaseModel]) -> str | None:
+    """Return the known key, of this group or of any other, that looks most like the unknown one."""
+    unknown = str(where[-1])
+    here = difflib.get_close_matches(unknown, model.model_fields, n=1, cutoff=0.6)
+    if here:
+        return _dotted((*where[:-1], here[0]))
+    everywhere = {key.rsplit(".", 1)[-1]: key for key in _all_keys()}
+    there = difflib.get_close_matches(unknown, everywhere, n=1, cutoff=0.75)
+    return everywhere[there[0]] if there else None
+
+
+def _all_keys() -> Iterable[str]:
+    for group, field in RunSpec.model_fields.items():
+        yield group
+        for model in _models_in(field.annotation):
+            yield from (f"{group}.{name}" for name in model.model_fields)
+
+
+def _fields_in_words(model: type[BaseModel]) -> str:
+    return ", ".join(model.model_fields)
+
+
+def _dotted(where: Location) -> str:
+    return ".".join(str(part) for part in where)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:59] + "…"  # noqa: PLR2004 - one line of a message
+
+
+def _kind(value: object) -> str:
+    return {"list": "list", "str": "text", "int": "number", "float": "number"}.get(
+        type(value).__name__, type(value).__name__
+    )

@@ -1,0 +1,83 @@
+"""Presets: RunSpecs with gaps, to start from. Shipped in the package or kept by the user."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tui_ft import paths
+from tui_ft.spec.loading import Lines, build_spec, load_spec, read_yaml
+from tui_ft.spec.problems import Problem, SpecError
+from tui_ft.spec.run_spec import RunSpec
+
+PACKAGED = Path(__file__).resolve().parent.parent / "presets"
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A named start for a run: what it sets, and when to use it."""
+
+    name: str
+    path: Path
+    description: str
+    values: Mapping[str, Any]
+    lines: Lines
+
+    def build(self, overrides: Iterable[str] = ()) -> RunSpec:
+        """Return the run: the preset with ``key=value`` overrides put over it.
+
+        Raises:
+            SpecError: something is still missing (most presets leave model and data open) or wrong.
+        """
+        return build_spec(self.values, overrides, lines=self.lines, file=str(self.path))
+
+
+def find_presets() -> dict[str, Preset]:
+    """Return every preset by name; one in the user's folder hides the packaged one of that name.
+
+    A file that cannot be read is left out: it is reported when asked for by name.
+    """
+    found: dict[str, Preset] = {}
+    for folder in (PACKAGED, paths.config_dir() / "presets"):
+        for path in sorted(folder.glob("*.yaml")):
+            try:
+                found[path.stem] = read_preset(path)
+            except SpecError:
+                found.pop(path.stem, None)
+    return found
+
+
+def read_preset(path: Path) -> Preset:
+    """Return the preset in ``path``.
+
+    Raises:
+        SpecError: unreadable, no YAML, or without the `description` that says when to use it.
+    """
+    values, lines = read_yaml(path)
+    description = values.get("description")
+    if not isinstance(description, str) or not description.strip():
+        fault = "is missing: a preset says when to use it"
+        raise SpecError([Problem("description", fault, file=str(path))])
+    return Preset(path.stem, path, description.strip(), values, lines)
+
+
+def resolve_spec(reference: str, overrides: Iterable[str] = ()) -> RunSpec:
+    """Return the RunSpec that ``reference`` means: a YAML file's path, or a preset's name.
+
+    Raises:
+        SpecError: neither exists, or what it says cannot be run.
+    """
+    path = Path(reference).expanduser()
+    if path.is_file():
+        return load_spec(path, overrides)
+    user_file = paths.config_dir() / "presets" / f"{reference}.yaml"
+    for candidate in (user_file, PACKAGED / f"{reference}.yaml"):
+        if "/" not in reference and candidate.is_file():
+            return read_preset(candidate).build(overrides)
+    known = ", ".join(sorted(find_presets()))
+    fault = "no such file, and no preset of that name"
+    raise SpecError(
+        [Problem("", fault, file=reference, allowed=f"a YAML file, or one of: {known}")]
+    )

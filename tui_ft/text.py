@@ -1,0 +1,130 @@
+"""How numbers and foreign text are shown: fixed widths, units, nothing that drives the terminal.
+
+Every figure a person sees goes through here, so that `1.2 k`, `0:14` and `9.4 GB` mean the same on
+every screen and in every line the command line prints.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from typing import Final
+
+NOT_AVAILABLE: Final = "n/a"
+"""Shown where a figure could not be had. Never a false zero."""
+
+_GB: Final = 1e9
+_COUNT_UNITS: Final = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+_BYTE_UNITS: Final = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+_ESCAPE_SEQUENCE: Final = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[PX^_][^\x1b]*(?:\x1b\\)?|.)?",
+    re.DOTALL,
+)
+# Bidirectional overrides and isolates can make a line read as something it is not (CVE-2021-42574).
+_BIDI: Final = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """Return ``value`` with ``digits`` significant digits and no exponent where it can be avoided.
+
+    Integers of more than ``digits`` digits keep all of them: `1,240`, never `1.24e3`.
+    """
+    if not math.isfinite(value):
+        return "nan" if math.isnan(value) else ("inf" if value > 0 else "-inf")
+    if value == 0:
+        return "0"
+    magnitude = math.floor(math.log10(abs(value)))
+    if magnitude < -4:  # noqa: PLR2004 - below 0.0001 plain decimals are harder to read
+        return f"{value:.{digits - 1}e}".replace("e-0", "e-")
+    decimals = max(0, digits - 1 - magnitude)
+    return f"{value:,.{decimals}f}"
+
+
+def count(value: float | None) -> str:
+    """Return a count with a unit: 950, `1.2 k`, `18.2 k`, `1.24 G`."""
+    return NOT_AVAILABLE if value is None else _scaled(value, _COUNT_UNITS, "")
+
+
+def size(value: float | None) -> str:
+    """Return ``value`` bytes in decimal units (1 GB = 1e9 bytes), as the vendors' tools do."""
+    return NOT_AVAILABLE if value is None else _scaled(value, _BYTE_UNITS, "B")
+
+
+def gigabytes(value: float | None) -> str:
+    """Return ``value`` bytes as a bare number of gigabytes with one decimal: `61.2`."""
+    return NOT_AVAILABLE if value is None else f"{value / _GB:.1f}"
+
+
+def duration(seconds: float | None) -> str:
+    """Return a time as `m:ss`, `h:mm:ss` or `3d 04h`: seconds go once they do not matter."""
+    if seconds is None or not math.isfinite(seconds):
+        return NOT_AVAILABLE
+    whole = max(0, round(seconds))
+    minutes, second = divmod(whole, 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    if days:
+        return f"{days}d {hour:02d}h"
+    if hours:
+        return f"{hours}:{minute:02d}:{second:02d}"
+    return f"{minute}:{second:02d}"
+
+
+def age(seconds: float | None) -> str:
+    """Return an age in one unit: `12s`, `5m`, `2h`, `3d`."""
+    if seconds is None or not math.isfinite(seconds):
+        return NOT_AVAILABLE
+    whole = max(0, int(seconds))
+    for limit, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if whole >= limit:
+            return f"{whole // limit}{unit}"
+    return f"{whole}s"
+
+
+def percent(fraction: float | None) -> str:
+    """Return a share between 0 and 1 as a percentage: `98 %`, `0.4 %`."""
+    if fraction is None or not math.isfinite(fraction):
+        return NOT_AVAILABLE
+    value = fraction * 100
+    return f"{value:.1f} %" if 0 < abs(value) < 10 and value != round(value) else f"{value:.0f} %"  # noqa: PLR2004
+
+
+def plain(text: str, *, keep_newlines: bool = False) -> str:
+    """Return ``text`` with everything removed that could drive or deceive a terminal.
+
+    Escape sequences vanish; other control characters, lone surrogates and bidirectional overrides
+    become visible stand-ins. Newlines and tabs become spaces unless ``keep_newlines``.
+    """
+    text = _ESCAPE_SEQUENCE.sub("", text)
+    return "".join(_plain_character(c, keep_newlines) for c in text)
+
+
+def one_line(text: str, width: int) -> str:
+    """Return ``text`` made plain on one line of at most ``width`` characters, with an ellipsis."""
+    flat = " ".join(plain(text[: width * 4 + 64]).split())
+    return flat if len(flat) <= width else flat[: max(0, width - 1)] + "…"
+
+
+def _plain_character(character: str, keep_newlines: bool) -> str:
+    if character == "\n":
+        return "\n" if keep_newlines else " "
+    if character == "\t":
+        return "    " if keep_newlines else " "
+    category = unicodedata.category(character)
+    if category == "Cc":
+        code = ord(character)
+        return chr(0x2400 + code) if code < 0x20 else "␡" if code == 0x7F else "\ufffd"  # noqa: PLR2004
+    if category == "Cs" or character in _BIDI:
+        return "\ufffd"
+    return character
+
+
+def _scaled(value: float, units: tuple[tuple[float, str], ...], base: str) -> str:
+    if not math.isfinite(value):
+        return NOT_AVAILABLE
+    for factor, unit in units:
+        # 999.6 k would round to 1,000 k: it belongs to the next unit.
+        if abs(value) >= factor * 0.9995:
+            return f"{significant(value / factor)} {unit}"
+    return f"{value:,.0f} {base}".rstrip()

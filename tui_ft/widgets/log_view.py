@@ -1,0 +1,83 @@
+"""A log pane: bounded, written in batches, follows the tail until someone scrolls up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar, Final
+
+from textual.binding import Binding, BindingType
+from textual.widgets import Log
+
+from tui_ft import text
+
+_LONGEST_LINE: Final = 2_000
+
+
+class LogView(Log):
+    """Lines of foreign text, made harmless.
+
+    Scrolled up it stands still while lines arrive, also when old ones fall off the top; the
+    subtitle then says how to follow again.
+    """
+
+    DEFAULT_CSS = """
+    LogView {
+        height: 1fr;
+        background: $background;
+        overflow-x: hidden;
+        scrollbar-size-vertical: 1;
+        border: round $foreground 30%;
+        &:focus { border: round $accent; background-tint: $foreground 0%; }
+    }
+    """
+    BINDING_GROUP_TITLE = "Log"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "end,G",
+            "follow",
+            "Follow",
+            id="log.follow",
+            tooltip="Go to the newest line and stay there",
+        ),
+        Binding("k", "scroll_up", "Up", show=False, id="log.up", tooltip="One line up"),
+        Binding("j", "scroll_down", "Down", show=False, id="log.down", tooltip="One line down"),
+    ]
+
+    def __init__(
+        self, *, max_lines: int = 5_000, id: str | None = None, classes: str | None = None
+    ) -> None:
+        super().__init__(max_lines=max_lines, id=id, classes=classes)
+
+    def append_lines(self, lines: Iterable[str]) -> None:
+        """Write a batch of lines; costs one repaint however many there are."""
+        batch = [harmless(line) for line in lines]
+        if not batch:
+            return
+        following, top = self.is_vertical_scroll_end, self.scroll_offset.y
+        expected = self.line_count + len(batch)
+        self.write_lines(batch)
+        dropped = expected - self.line_count
+        if dropped and not following:
+            self.scroll_to(y=max(0, top - dropped), animate=False, immediate=True)
+
+    def action_follow(self) -> None:
+        """Go to the newest line; those that arrive stay in sight again."""
+        self.scroll_end(animate=False, immediate=True)
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """Say that the tail is not followed while that is so."""
+        super().watch_scroll_y(old_value, new_value)
+        subtitle = "" if self.is_vertical_scroll_end else "scrolled up: end follows"
+        if subtitle != (self.border_subtitle or ""):
+            self.border_subtitle = subtitle
+
+
+def harmless(line: str) -> str:
+    r"""Return ``line`` as one line of plain text that is not empty and not endless.
+
+    Of a line that a progress bar wrote over and over (`\r`), the last state is kept.
+    """
+    final = line.rstrip("\r\n").rsplit("\r", 1)[-1]
+    cut = final if len(final) <= _LONGEST_LINE else final[:_LONGEST_LINE] + "…"
+    shown = cut if cut.isascii() and cut.isprintable() else text.plain(cut.replace("\t", "    "))
+    return shown or " "
