@@ -11,7 +11,6 @@ import random
 import time
 from collections.abc import Callable
 
-from rich.console import RenderableType
 from rich.style import Style
 from textual._compositor import CompositorUpdate
 from textual.app import App, ComposeResult
@@ -43,12 +42,10 @@ _PALETTE = Palette(
 
 def loss_curve(points: int) -> tuple[list[float], list[float | None]]:
     """Return steps and a noisy falling loss with a gap in a thousand."""
-    noise = random.Random(0)  # noqa: S311 - a picture, not a secret
+    noise = random.Random(0)
     x = [float(step) for step in range(1, points + 1)]
     y: list[float | None] = [
-        None
-        if step % 1000 < 2
-        else 0.8 + math.exp(-12 * step / points) + noise.gauss(0, 0.05)
+        None if step % 1000 < 2 else 0.8 + math.exp(-12 * step / points) + noise.gauss(0, 0.05)
         for step in range(1, points + 1)
     ]
     return x, y
@@ -97,9 +94,10 @@ class CountingApp(App[None]):
     sent = 0
 
     def compose(self) -> ComposeResult:
+        """Show the chart."""
         yield LineChart("loss")
 
-    def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
+    def _display(self, screen: Screen[object], renderable: object) -> None:
         if isinstance(renderable, CompositorUpdate):
             self.sent += len(renderable.render_segments(self.console).encode())
 

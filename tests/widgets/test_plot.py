@@ -7,11 +7,13 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.style import Style
 
 from tui_ft.widgets.plot import Frame, draw
 from tui_ft.widgets.scene import Curve, Level, Palette, Scene
 from tui_ft.widgets.series import SeriesData, SeriesStore
+from tui_ft.widgets.ticks import XKind
 from tui_ft.widgets.view import View
 
 PLAIN = Style.null()
@@ -176,7 +178,7 @@ def test_without_data_it_says_what_it_waits_for() -> None:
 
 def test_ascii_pictures_hold_nothing_else() -> None:
     x = list(range(100))
-    y: list[float | None] = [50.0] + [1 + i / 100 for i in range(99)]
+    y: list[float | None] = [50.0, *(1 + i / 100 for i in range(99))]
     y[50] = math.nan
     data = SeriesData("loss", x, y)
     points = SeriesData("evaluation", [10, 90], [1.0, 2.0], "secondary", "points")
@@ -213,8 +215,10 @@ def test_what_there_is_no_room_for_goes_axis_first() -> None:
     ),
     level=st.floats(),
     ascii=st.booleans(),
+    name=st.one_of(st.just("loss"), st.text(max_size=40)),
 )
 def test_every_picture_has_the_size_that_was_asked_for(
+    *,
     values: list[float | None],
     starts: float,
     strides: float,
@@ -223,10 +227,12 @@ def test_every_picture_has_the_size_that_was_asked_for(
     view: View,
     level: float,
     ascii: bool,
+    name: str,
 ) -> None:
     x = [starts + i * strides for i in range(len(values))]
     points = SeriesData("evaluation", x[::3], values[::3], "secondary", "points")
-    made = scene(SeriesData("loss", x, values), points, view=view, levels=[Level(level, "limit")])
-    for kind in ("step", "tokens", "time"):
-        picture = lines(draw(replace(made, ascii=ascii, x_kind=kind), width, height))
-        assert [len(row) for row in picture] == [width] * height
+    made = scene(SeriesData(name, x, values), points, view=view, levels=[Level(level, name)])
+    kinds: tuple[XKind, ...] = ("step", "tokens", "time")
+    for kind in kinds:
+        picture = lines(draw(replace(made, ascii=ascii, empty=name, x_kind=kind), width, height))
+        assert [cell_len(row) for row in picture] == [width] * height

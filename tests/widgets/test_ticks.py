@@ -10,6 +10,7 @@ from tui_ft.widgets.ticks import (
     linear_ticks,
     log_ticks,
     nice_step,
+    short_label,
     tick_labels,
     x_label,
     x_labels,
@@ -81,3 +82,11 @@ def test_one_x_value_is_written_in_its_unit() -> None:
     assert x_label(3_100_000, "tokens") == "3.10 M"
     assert x_label(845, "time") == "14:05"
     assert not math.isnan(float(x_label(7, "tokens")))
+
+
+@pytest.mark.parametrize(
+    ("value", "label"),
+    [(0, "0"), (0.8123, "0.812"), (2e-4, "2e-4"), (-1.43e-5, "-1.43e-5"), (1.2e6, "1.20 M")],
+)
+def test_a_value_at_the_end_of_an_axis_is_short(value: float, label: str) -> None:
+    assert short_label(value) == label

@@ -49,7 +49,7 @@ def bar_string(
     mark = ASCII_PREDICTED if plain else PREDICTED
     filled = len(cells)
     if predicted is not None and math.isfinite(predicted):
-        end = min(width, max(0, math.ceil(predicted * width - 1e-9)))
+        end = math.ceil(min(1.0, max(0.0, predicted)) * width - 1e-9)
         if end > filled:
             cells.extend(mark * (end - filled))
         elif 0 < end < filled:

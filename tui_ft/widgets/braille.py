@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Final
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 
@@ -127,10 +128,13 @@ class Canvas:
         return layer
 
     def put(self, column: int, row: int, text: str, style: Style) -> None:
-        """Write ``text`` (signs one cell wide) over everything; what does not fit is cut off."""
+        """Write ``text`` over everything; what does not fit is cut off.
+
+        A sign that is not one cell wide would shift what follows: a full stop stands for it.
+        """
         if not 0 <= row < self.height:
             return
-        for offset, sign in enumerate(text):
+        for offset, sign in enumerate(c if cell_len(c) == 1 else "." for c in text):
             if 0 <= column + offset < self.width:
                 self._text[row * self.width + column + offset] = (sign, style)
 

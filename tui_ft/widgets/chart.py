@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import ClassVar, Final, get_args
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual.binding import Binding, BindingType
@@ -384,7 +385,7 @@ class LineChart(Widget, can_focus=True):
 def changed_span(old: Sequence[Segment], new: Sequence[Segment]) -> tuple[int, int] | None:
     """Return the first changed cell of a row and the one after the last, None if none changed.
 
-    Both rows are equally long; every sign is one cell wide.
+    Both rows are equally wide.
     """
     before, after = _cells(old), _cells(new)
     changed = [i for i, (a, b) in enumerate(zip(before, after, strict=True)) if a != b]
@@ -392,7 +393,18 @@ def changed_span(old: Sequence[Segment], new: Sequence[Segment]) -> tuple[int, i
 
 
 def _cells(row: Sequence[Segment]) -> list[tuple[str, Style | None]]:
-    return [(sign, segment.style) for segment in row for sign in segment.text]
+    """Return sign and style of each cell; the second cell of a wide sign has an empty one."""
+    cells: list[tuple[str, Style | None]] = []
+    for segment in row:
+        if segment.cell_length == len(segment.text):
+            cells += [(sign, segment.style) for sign in segment.text]
+            continue
+        for sign in segment.text:
+            if (wide := cell_len(sign)) == 0 and cells:
+                cells[-1] = (cells[-1][0] + sign, segment.style)
+            else:
+                cells += [(sign, segment.style), ("", segment.style)][:wide]
+    return cells
 
 
 def _outfit(data: SeriesData) -> tuple[object, ...]:

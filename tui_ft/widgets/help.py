@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from rich.table import Table
 from rich.text import Text
@@ -74,7 +74,7 @@ class HelpScreen(ModalScreen[None]):
         self._title = title
 
     @classmethod
-    def of(cls, screen: Screen[object], title: str = "Help") -> HelpScreen:
+    def of(cls, screen: Screen[Any], title: str = "Help") -> HelpScreen:
         """Return the help for what is active on ``screen`` now (its focused widget included)."""
         return cls(key_help(screen.app, screen.active_bindings.values()), title)
 
@@ -82,7 +82,7 @@ class HelpScreen(ModalScreen[None]):
         """Lay out the table of keys and the row of signs."""
         with Vertical() as box:
             box.border_title = self._title
-            box.border_subtitle = "esc closes"
+            box.border_subtitle = "j k scroll, esc closes"
             with VerticalScroll():
                 yield Static(_table(self._keys))
                 yield Static(_signs(use_ascii(None)))
@@ -92,7 +92,7 @@ class HelpScreen(ModalScreen[None]):
         self.query_one(VerticalScroll).scroll_relative(y=lines, animate=False)
 
 
-def key_help(app: App[object], active: Iterable[ActiveBinding]) -> list[KeyHelp]:
+def key_help(app: App[Any], active: Iterable[ActiveBinding]) -> list[KeyHelp]:
     """Return one entry for each action with a description, with all its keys, in binding order."""
     found: dict[tuple[str, str], tuple[list[str], ActiveBinding]] = {}
     for entry in active:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
+from rich.cells import cell_len
 from rich.segment import Segment
 
 from tui_ft import text
@@ -32,10 +33,10 @@ def legend_row(scene: Scene, entries: Sequence[Entry], width: int) -> list[Segme
     if scene.view.cursor is not None:
         head = f"{scene.x_kind} {x_label(scene.view.cursor, scene.x_kind)}"
         segments.append(Segment(head, scene.palette.axis))
-        used = len(head)
+        used = cell_len(head)
     for number, entry in enumerate(entries):
         parts = _entry(scene, entry)
-        length = sum(len(part.text) for part in parts) + (len(_GAP) if used else 0)
+        length = sum(part.cell_length for part in parts) + (len(_GAP) if used else 0)
         if used and used + length > width:
             rest = f" +{len(entries) - number}"
             if used + len(rest) <= width:
@@ -50,7 +51,7 @@ def legend_row(scene: Scene, entries: Sequence[Entry], width: int) -> list[Segme
     while flags and used + len(_GAP.join(flags)) + len(_GAP) > width:
         flags.pop()
     segments.append(Segment(_GAP.join(flags).rjust(width - used), scene.palette.axis))
-    return list(_cut(segments, width))
+    return Segment.adjust_line_length(segments, width)
 
 
 def newest_value(store: SeriesStore) -> str:
@@ -97,16 +98,3 @@ def _value_at_cursor(scene: Scene, curve: Curve) -> str:
         shown += f" ({text.significant(curve.store.smoothed(scene.view.weight)[index])})"
     at = curve.store.xs[index]
     return shown if at == cursor else f"{shown} @{x_label(at, scene.x_kind)}"
-
-
-def _cut(segments: Sequence[Segment], width: int) -> list[Segment]:
-    kept: list[Segment] = []
-    used = 0
-    for segment in segments:
-        part = segment.text[: width - used]
-        if part:
-            kept.append(Segment(part, segment.style))
-            used += len(part)
-    if used < width:
-        kept.append(Segment(" " * (width - used)))
-    return kept

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 
@@ -21,19 +22,27 @@ from tui_ft.widgets.braille import Canvas, Layer
 from tui_ft.widgets.legend import legend_row
 from tui_ft.widgets.scene import Curve, Scene, data_bounds
 from tui_ft.widgets.series import LARGEST, Point, Polyline, decimate
-from tui_ft.widgets.ticks import linear_ticks, log_ticks, tick_labels, x_labels, x_ticks
-from tui_ft.widgets.view import Range, View, value_range, window, with_level
+from tui_ft.widgets.ticks import (
+    linear_ticks,
+    log_ticks,
+    short_label,
+    tick_labels,
+    x_labels,
+    x_ticks,
+)
+from tui_ft.widgets.view import Range, value_range, window, with_level
 
 _LINE_MARKS: Final = "●◆■▲▼★"
 _POINT_MARKS: Final = "○◇□△▽☆"
 _ASCII_LINE_MARKS: Final = "*+x#%@"
 _ASCII_POINT_MARKS: Final = "odqavs"
-_ONE_LINE: Final = ("━", "*")
+_ONLY_LINE: Final = "━"
 _FAINT_GLYPH: Final = "."
 _FAULT: Final = ("✖", "!")
 _ABOVE: Final = ("↑", "^")
 _BELOW: Final = ("↓", "v")
 _NOTHING_TO_DRAW: Final = "no value above 0 here: a log axis cannot show any"
+_FEWEST_TICKS: Final = 3
 _LABEL_WIDTH: Final = 7
 _NARROWEST_PLOT: Final = 12
 _MARK_EVERY: Final = 24
@@ -81,14 +90,14 @@ class _Scale:
 
 def draw(scene: Scene, width: int, height: int) -> Frame:
     """Return the picture of ``scene`` in ``width`` x ``height`` cells."""
-    curves = [c for c in scene.curves if c.store.xs]
-    if width <= 0 or height <= 0 or not curves:
+    bounds = data_bounds(scene.curves, scene.x_end)
+    if width <= 0 or height <= 0 or bounds is None:
         return _empty_frame(scene, width, height)
-    x_range = _x_range(scene.view, curves, scene.x_end)
+    x_range = window(scene.view, *bounds)
     legend, axis = int(height >= 5), 2 if height >= 8 else int(height >= 4)  # noqa: PLR2004
     plot_height = height - legend - axis
     dots = max(1, width - _LABEL_WIDTH - 2) * (1 if scene.ascii else 2)
-    traces = _traces(scene, curves, x_range, dots)
+    traces = _traces(scene, x_range, dots)
     y_range = _y_range(scene, traces, x_range)
     ticks, labels = _y_labels(y_range, scene.view.log, plot_height)
     gutter = _gutter(labels, width)
@@ -106,17 +115,13 @@ def draw(scene: Scene, width: int, height: int) -> Frame:
     return Frame(rows, gutter, canvas.width, x_range)
 
 
-def _x_range(view: View, curves: Sequence[Curve], x_end: float | None) -> Range:
-    bounds = data_bounds(curves, x_end)
-    return window(view, *bounds) if bounds else (0.0, 1.0)
-
-
-def _traces(scene: Scene, curves: Sequence[Curve], x_range: Range, dots: int) -> list[_Trace]:
+def _traces(scene: Scene, x_range: Range, dots: int) -> list[_Trace]:
     """Return the faint traces first: what is drawn later lies on top."""
-    several = sum(c.data.markers == "line" for c in curves) > 1
     faint: list[_Trace] = []
     strong: list[_Trace] = []
-    for curve, mark in zip(curves, _marks(curves, several, scene.ascii), strict=True):
+    for curve, mark in zip(scene.curves, _marks(scene), strict=True):
+        if not curve.store.xs:
+            continue
         store, log = curve.store, scene.view.log
         smooth = curve.data.smooth and curve.data.markers == "line" and scene.view.weight > 0
         raw = _drawable(decimate(store, store.ys, *x_range, dots), log)
@@ -130,12 +135,16 @@ def _traces(scene: Scene, curves: Sequence[Curve], x_range: Range, dots: int) ->
     return faint + strong
 
 
-def _marks(curves: Sequence[Curve], several: bool, ascii: bool) -> list[str]:
-    lines = _ASCII_LINE_MARKS if ascii else _LINE_MARKS if several else _ONE_LINE[0]
-    points = _ASCII_POINT_MARKS if ascii else _POINT_MARKS
+def _marks(scene: Scene) -> list[str]:
+    """Return a mark for every curve, also those without a point yet: marks do not change hands."""
+    if scene.ascii:
+        lines, points = _ASCII_LINE_MARKS, _ASCII_POINT_MARKS
+    else:
+        several = sum(c.data.markers == "line" for c in scene.curves) > 1
+        lines, points = _LINE_MARKS if several else _ONLY_LINE, _POINT_MARKS
     used = {"line": 0, "points": 0}
     marks = []
-    for curve in curves:
+    for curve in scene.curves:
         signs = lines if curve.data.markers == "line" else points
         marks.append(signs[used[curve.data.markers] % len(signs)])
         used[curve.data.markers] += 1
@@ -191,9 +200,12 @@ def _y_labels(y_range: Range, log: bool, height: int) -> tuple[list[float], list
         return [], []
     if height < 5:  # noqa: PLR2004 - too low for round ticks: the range itself
         ends = [10**low, 10**high] if log else [low, high]
-        return ends, [text.significant(end) for end in ends]
-    count = min(10, max(2, height * 9 // 20))
-    ticks = log_ticks(10**low, 10**high, count) if log else linear_ticks(low, high, count)
+        return ends, [short_label(end) for end in ends]
+    ticks: list[float] = []
+    for count in range(min(10, max(2, height * 9 // 20)), height):
+        ticks = log_ticks(10**low, 10**high, count) if log else linear_ticks(low, high, count)
+        if len(ticks) >= _FEWEST_TICKS:
+            break
     return ticks, tick_labels(ticks)
 
 
@@ -236,7 +248,7 @@ def _draw_levels(canvas: Canvas, scene: Scene, scale: _Scale) -> None:
 
 def _draw_traces(canvas: Canvas, scene: Scene, traces: Sequence[_Trace], scale: _Scale) -> None:
     lines = [t for t in traces if t.curve.data.markers == "line"]
-    several = sum(not t.faint for t in lines) > 1
+    several = sum(c.data.markers == "line" for c in scene.curves) > 1
     for trace in lines:
         style = scene.palette.tones[trace.curve.data.style]
         layer = canvas.layer(style + scene.palette.faint if trace.faint else style, trace.glyph)
@@ -362,8 +374,9 @@ def _empty_frame(scene: Scene, width: int, height: int) -> Frame:
     faults = sum(len(c.store.faults) for c in scene.curves)
     message = f"{faults} values, none of them finite" if faults else scene.empty
     shown = text.one_line(message, max(1, width))
-    blank = [Segment(" " * max(0, width))]
-    rows = [list(blank) for _ in range(max(0, height))]
+    width = max(0, width)
+    rows = [[Segment(" " * width)] for _ in range(max(0, height))]
     if rows:
-        rows[height // 2] = [Segment(shown.center(width)[: max(0, width)], scene.palette.axis)]
-    return Frame(rows, 0, max(0, width), (0.0, 1.0))
+        line = [Segment(" " * ((width - cell_len(shown)) // 2) + shown, scene.palette.axis)]
+        rows[height // 2] = Segment.adjust_line_length(line, width)
+    return Frame(rows, 0, width, (0.0, 1.0))

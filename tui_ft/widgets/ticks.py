@@ -90,6 +90,14 @@ def tick_labels(ticks: Sequence[float]) -> list[str]:
     return [_scaled(t, 0, ticks, "") for t in ticks]
 
 
+def short_label(value: float) -> str:
+    """Return any value with 3 significant digits in at most 8 cells: `0.812`, `2e-4`."""
+    if value == 0 or abs(value) >= _PLAIN_FROM:
+        return text.significant(value) if abs(value) < _PLAIN_UP_TO else text.count(value)
+    mantissa, exponent = f"{value:.2e}".split("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+
+
 def x_label(value: float, kind: XKind) -> str:
     """Return one x value: `1,240`, `3.1 M` tokens, `0:14:05`."""
     if kind == "time":

@@ -1,0 +1,51 @@
+"""Data sets: reading, formats, what carries loss, splitting. No library of the work is imported."""
+
+from tui_ft.data.digest import file_digest
+from tui_ft.data.formats import (
+    Completion,
+    Conversation,
+    Detection,
+    Document,
+    Item,
+    Message,
+    convert,
+    detect,
+)
+from tui_ft.data.loss_mask import (
+    ChatTokenizer,
+    Encoded,
+    MaskedRow,
+    TemplateError,
+    mask_row,
+    prompt_text,
+)
+from tui_ft.data.mask_summary import MaskSummary, refusal
+from tui_ft.data.problems import BadLine, DataError, RowProblem
+from tui_ft.data.reading import Row, read_rows
+from tui_ft.data.split import held_out
+
+__all__ = [
+    "BadLine",
+    "ChatTokenizer",
+    "Completion",
+    "Conversation",
+    "DataError",
+    "Detection",
+    "Document",
+    "Encoded",
+    "Item",
+    "MaskSummary",
+    "MaskedRow",
+    "Message",
+    "Row",
+    "RowProblem",
+    "TemplateError",
+    "convert",
+    "detect",
+    "file_digest",
+    "held_out",
+    "mask_row",
+    "prompt_text",
+    "read_rows",
+    "refusal",
+]

@@ -1,0 +1,30 @@
+"""What is wrong with a data set, or with one row of it, as data: where, what, and what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class DataError(Exception):
+    """Nothing can be read, or nothing can be made of it; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line that holds no row. `line` counts from 1; `excerpt` is harmless to show."""
+
+    line: int
+    reason: str
+    excerpt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RowProblem:
+    """A row that was read but cannot be learned from. `line` counts from 1."""
+
+    line: int
+    reason: str
+
+    def __str__(self) -> str:
+        """Return `line 12: the answer is empty`."""
+        return f"line {self.line}: {self.reason}"

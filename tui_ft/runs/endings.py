@@ -1,0 +1,113 @@
+"""Why a run ended, in a sentence a person can act on, when the worker could not say so itself."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Final
+
+from tui_ft import text
+from tui_ft.runs import events as ev
+from tui_ft.runs.folder import RunFolder
+from tui_ft.runs.history import RunHistory
+
+_NEARLY_FULL: Final = 0.9
+_LOG_TAIL_BYTES: Final = 16_384
+_LOG_TAIL_LINES: Final = 12
+
+_NATIVE_FAULTS: Final = frozenset(
+    (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE)
+)
+
+
+def worker_died(folder: RunFolder, history: RunHistory, exit_code: int) -> ev.Ended:
+    """Return the end of a run whose worker went without a word.
+
+    Args:
+        exit_code: as `multiprocessing` gives it: negative for the signal that killed it.
+    """
+    if exit_code >= 0:
+        reason = f"the worker ended with exit code {exit_code} and no reason"
+        advice: tuple[str, ...] = ()
+    else:
+        reason, advice = _by_signal(-exit_code, history)
+    return ev.Ended(
+        state="crashed",
+        reason=reason,
+        advice=(*advice, how_to_go_on(folder), f"the worker's output is in {folder.worker_log}"),
+        detail=log_tail(folder.worker_log),
+    )
+
+
+def killed_by_request(folder: RunFolder, user: str) -> ev.Ended:
+    """Return the end of a run that a person killed."""
+    return ev.Ended(state="stopped", reason=f"killed by {user}", advice=(how_to_go_on(folder),))
+
+
+def stopped_before_training(user: str) -> ev.Ended:
+    """Return the end of a run that was stopped while it still waited or prepared."""
+    return ev.Ended(
+        state="stopped",
+        reason=f"stopped by {user} before training began",
+        advice=("nothing was trained yet; resume starts it from the beginning",),
+    )
+
+
+def how_to_go_on(folder: RunFolder) -> str:
+    """Return what resuming would do."""
+    checkpoints = folder.checkpoints()
+    if checkpoints:
+        return f"resume from step {checkpoints[-1][0]}: `ftui resume {folder.id}`"
+    return f"no checkpoint was saved: `ftui resume {folder.id}` starts from the beginning"
+
+
+def log_tail(path: Path) -> str | None:
+    """Return the last lines of the worker's output, made plain; None when there are none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - _LOG_TAIL_BYTES))
+            data = file.read().decode(errors="replace")
+    except OSError:
+        return None
+    lines = [text.one_line(line, 200) for line in data.replace("\r", "\n").splitlines()]
+    kept = [line for line in lines if line][-_LOG_TAIL_LINES:]
+    return "\n".join(kept) or None
+
+
+def _by_signal(number: int, history: RunHistory) -> tuple[str, tuple[str, ...]]:
+    name = _signal_name(number)
+    reason = f"the worker was killed by signal {number} ({name})"
+    memory = _host_memory(history)
+    if number == signal.SIGKILL:
+        if memory and memory[0] / memory[1] > _NEARLY_FULL:
+            used, total = (text.gigabytes(value) for value in memory)
+            return (
+                f"{reason} while {used} of {total} GB of the host's memory were in use: "
+                "the system ran out of memory",
+                ("use a smaller model, batch or dataloader_num_workers, or free memory",),
+            )
+        return (
+            f"{reason}: by the system for want of memory, by a job scheduler, or by a person",
+            ("`dmesg -T | grep -i oom` or the scheduler's log says which",),
+        )
+    if number in _NATIVE_FAULTS:
+        advice = "a fault in native code (driver, CUDA, a compiled extension): see its last lines"
+        return reason, (advice,)
+    return reason, ()
+
+
+def _host_memory(history: RunHistory) -> tuple[int, int] | None:
+    if not history.telemetry:
+        return None
+    newest = history.telemetry[-1]
+    if newest.memory_used is None or not newest.memory_total:
+        return None
+    return newest.memory_used, newest.memory_total
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "unknown"

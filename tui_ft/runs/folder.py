@@ -1,0 +1,229 @@
+"""The run folder: what lies where, and who may write it. It is the only truth about a run."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tui_ft import paths
+from tui_ft.spec import RunSpec, dump_spec, load_spec
+
+_LOCK_SECONDS = 2.0
+_CHECKPOINT = re.compile(r"checkpoint-(\d+)")
+
+
+class RunError(Exception):
+    """A run that cannot be found, started, resumed or removed; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The paths of one run. Its id is the folder's name."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        """The run's id, unique under one `$FTUI_HOME`."""
+        return self.path.name
+
+    @property
+    def spec_file(self) -> Path:
+        """The RunSpec, frozen at launch."""
+        return self.path / "run.yaml"
+
+    @property
+    def environment_file(self) -> Path:
+        """Versions, driver, GPUs, host and the data's hash, as JSON."""
+        return self.path / "environment.json"
+
+    @property
+    def events_file(self) -> Path:
+        """The append-only log of events; the supervisor alone writes it."""
+        return self.path / "events.jsonl"
+
+    @property
+    def control_file(self) -> Path:
+        """Commands from people, append-only; anyone who may write the folder."""
+        return self.path / "control.jsonl"
+
+    @property
+    def status_file(self) -> Path:
+        """Summary of the events and heartbeat, rewritten by the supervisor every few seconds."""
+        return self.path / "status.json"
+
+    @property
+    def lock_file(self) -> Path:
+        """Held with flock by the supervisor while it lives."""
+        return self.path / "lock"
+
+    @property
+    def worker_log(self) -> Path:
+        """Everything the worker printed, tracebacks included."""
+        return self.path / "worker.log"
+
+    @property
+    def supervisor_log(self) -> Path:
+        """What the supervisor printed: empty unless it broke."""
+        return self.path / "supervisor.log"
+
+    @property
+    def checkpoints_dir(self) -> Path:
+        """Trainer checkpoints, one folder each."""
+        return self.path / "checkpoints"
+
+    @property
+    def report_file(self) -> Path:
+        """The outcome in figures, written at a finished run's end, as JSON."""
+        return self.path / "report.json"
+
+    def spec(self) -> RunSpec:
+        """Return the run's RunSpec.
+
+        Raises:
+            SpecError: the file is missing or was damaged.
+        """
+        return load_spec(self.spec_file)
+
+    def output_dir(self) -> Path:
+        """Return where the trained weights go: `model/` after full fine-tuning, else `adapter/`."""
+        return self.path / ("model" if self.spec().method.kind == "full" else "adapter")
+
+    def checkpoints(self) -> list[tuple[int, Path]]:
+        """Return the whole checkpoints as (step, path), oldest first.
+
+        A checkpoint is whole once `trainer_state.json` stands in it: the trainer writes it last.
+        """
+        found = []
+        with contextlib.suppress(OSError):
+            for entry in self.checkpoints_dir.iterdir():
+                match = _CHECKPOINT.fullmatch(entry.name)
+                if match and (entry / "trainer_state.json").is_file():
+                    found.append((int(match[1]), entry))
+        return sorted(found)
+
+    def is_supervised(self) -> bool:
+        """Tell whether a supervisor on this host holds the run's lock."""
+        try:
+            with self.lock_file.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+
+def create(spec: RunSpec) -> RunFolder:
+    """Make a new run folder named after ``spec`` (`name`, `name-2`, …) and freeze the spec in it.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    try:
+        root = paths.make_private_dir(paths.runs_dir())
+        folder = RunFolder(_make_unique(root, spec.name))
+        paths.write_atomically(folder.spec_file, dump_spec(spec))
+    except OSError as error:
+        raise RunError(
+            f"cannot write {paths.runs_dir()}: {error.strerror}. "
+            "Make room, or set FTUI_HOME to a folder you may write"
+        ) from None
+    return folder
+
+
+def find(run_id: str) -> RunFolder:
+    """Return the folder of the run called ``run_id``, which may be a unique beginning of its id.
+
+    Raises:
+        RunError: there is none, or several begin so.
+    """
+    names = [folder.id for folder in all_folders()]
+    if run_id in names:
+        return RunFolder(paths.runs_dir() / run_id)
+    matching = [name for name in names if run_id and name.startswith(run_id)]
+    if len(matching) == 1:
+        return RunFolder(paths.runs_dir() / matching[0])
+    if matching:
+        raise RunError(f"`{run_id}` could be any of: {', '.join(sorted(matching))}")
+    raise RunError(f"there is no run `{run_id}` under {paths.runs_dir()}; `ftui runs` lists them")
+
+
+def all_folders() -> list[RunFolder]:
+    """Return every run folder, in no order. A folder without a spec is none."""
+    try:
+        entries = list(os.scandir(paths.runs_dir()))
+    except OSError:
+        return []
+    return [
+        RunFolder(Path(entry.path))
+        for entry in entries
+        if entry.is_dir() and Path(entry.path, "run.yaml").is_file()
+    ]
+
+
+def delete(folder: RunFolder) -> None:
+    """Remove a run and all that came out of it.
+
+    Raises:
+        RunError: it is still supervised, or cannot be removed.
+    """
+    if folder.is_supervised():
+        raise RunError(f"{folder.id} is still running: stop it first (`ftui stop {folder.id}`)")
+    try:
+        shutil.rmtree(folder.path)
+    except OSError as error:
+        raise RunError(f"cannot remove {folder.path}: {error.strerror}") from None
+
+
+@contextlib.contextmanager
+def hold_lock(folder: RunFolder) -> Iterator[None]:
+    """Hold the run's lock.
+
+    Raises:
+        RunError: another supervisor holds it.
+    """
+    descriptor = os.open(folder.lock_file, os.O_RDWR | os.O_CREAT, paths.PRIVATE_FILE)
+    try:
+        _lock_within(descriptor, _LOCK_SECONDS)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise RunError(f"{folder.id} is already running") from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock_within(descriptor: int, seconds: float) -> None:
+    """Lock, and try again for a while: whoever asks `is_supervised` holds it for an instant."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return
+
+
+def _make_unique(root: Path, name: str) -> Path:
+    """Make the first free folder of name, name-2, …: mkdir is the arbiter between two launches."""
+    number = 1
+    while True:
+        path = root / (name if number == 1 else f"{name}-{number}")
+        try:
+            path.mkdir(mode=paths.PRIVATE_DIR)
+        except FileExistsError:
+            number += 1
+        else:
+            return path

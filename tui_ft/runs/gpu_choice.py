@@ -1,0 +1,67 @@
+"""Which GPUs a run may get: what the spec asks for, against what is in the machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from tui_ft.hardware import Gpu, Snapshot, visible_gpus
+from tui_ft.runs.folder import RunError
+
+
+@dataclass(frozen=True, slots=True)
+class GpuChoice:
+    """The GPUs in question.
+
+    Attributes:
+        wanted: UUIDs of the GPUs named in the spec; empty when any one will do.
+        usable: UUIDs of the GPUs that it may get, the one with most free memory first.
+        known: every GPU by UUID.
+    """
+
+    wanted: tuple[str, ...]
+    usable: tuple[str, ...]
+    known: dict[str, Gpu]
+
+    @property
+    def needs_gpu(self) -> bool:
+        """Whether the run waits for a GPU at all."""
+        return bool(self.wanted or self.usable)
+
+    def gpus(self, uuids: Sequence[str]) -> tuple[Gpu, ...]:
+        """Return the GPUs with these UUIDs, in their order."""
+        return tuple(self.known[uuid] for uuid in uuids)
+
+    def names(self, uuids: Sequence[str]) -> str:
+        """Return these GPUs in words: `GPU 0`, `GPUs 0, 1`."""
+        numbers = ", ".join(str(gpu.index) for gpu in self.gpus(uuids))
+        return f"GPU{'s' if len(uuids) > 1 else ''} {numbers}"
+
+
+def choose(asked: Literal["auto", "none"] | list[int], snapshot: Snapshot) -> GpuChoice:
+    """Return the GPUs that ``asked`` (the spec's `hardware.gpus`) means on this machine.
+
+    Raises:
+        RunError: a GPU asked for by number is not there, or is in a state of error.
+    """
+    known = {gpu.uuid: gpu for gpu in snapshot.gpus}
+    if asked == "none":
+        return GpuChoice((), (), known)
+    if asked == "auto":
+        sound = [gpu for gpu in visible_gpus(snapshot.gpus, os.environ) if gpu.error is None]
+        best_first = sorted(sound, key=lambda gpu: -(gpu.memory_free_bytes or 0))
+        return GpuChoice((), tuple(gpu.uuid for gpu in best_first), known)
+    by_number = {gpu.index: gpu for gpu in snapshot.gpus}
+    for number in asked:
+        gpu = by_number.get(number)
+        if gpu is None:
+            there = ", ".join(map(str, sorted(by_number))) or (snapshot.gpu_status or "none")
+            raise RunError(
+                f"GPU {number} is not in this machine (there: {there}); change hardware.gpus"
+            )
+        if gpu.error is not None:
+            raise RunError(f"GPU {number} ({gpu.name}) cannot be used: {gpu.error}")
+    wanted = tuple(by_number[number].uuid for number in asked)
+    return GpuChoice(wanted, wanted, known)

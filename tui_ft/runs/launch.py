@@ -1,0 +1,115 @@
+"""Start runs and take them up again. The run is a process of its own and needs nobody."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from tui_ft import paths
+from tui_ft.runs.endings import log_tail
+from tui_ft.runs.folder import RunError, RunFolder, create
+from tui_ft.runs.registry import read_status, summary_of
+from tui_ft.runs.worker_process import TRAIN_ENTRY
+from tui_ft.spec import RunSpec
+
+_FIRST_WORD_SECONDS: Final = 15.0
+_POLL_SECONDS: Final = 0.02
+
+
+def launch(spec: RunSpec, *, worker: str = TRAIN_ENTRY) -> RunFolder:
+    """Write the run's folder, start its supervisor, and return the folder.
+
+    Relative paths in ``spec`` are those of the present working directory; they are frozen as
+    absolute ones.
+
+    Raises:
+        RunError: the folder cannot be written or the supervisor cannot be started.
+    """
+    folder = create(with_absolute_paths(spec, Path.cwd()))
+    _start_supervisor(folder, worker, attempts=0)
+    return folder
+
+
+def resume(folder: RunFolder, *, worker: str = TRAIN_ENTRY) -> None:
+    """Take a stopped, failed or crashed run up from its newest checkpoint.
+
+    Raises:
+        RunError: it is at work, it has finished, or the supervisor cannot be started.
+    """
+    summary = summary_of(folder)
+    if summary.is_live:
+        raise RunError(f"{folder.id} is already {summary.state}; `ftui watch {folder.id}` shows it")
+    if summary.state == "finished":
+        raise RunError(f"{folder.id} has finished: there is nothing left to do in it")
+    _start_supervisor(folder, worker, attempts=summary.attempt)
+
+
+def with_absolute_paths(spec: RunSpec, base: Path) -> RunSpec:
+    """Return ``spec`` with its local paths made absolute, so that it means the same anywhere."""
+
+    def absolute(path: str) -> str:
+        return os.path.normpath(base / Path(path).expanduser())
+
+    data = spec.data.model_copy(
+        update={
+            "train": absolute(spec.data.train),
+            "eval": None if spec.data.eval is None else absolute(spec.data.eval),
+        }
+    )
+    model = spec.model
+    if Path(absolute(model.name_or_path)).exists():  # else it is an id on the Hub
+        model = model.model_copy(update={"name_or_path": absolute(model.name_or_path)})
+    if model.chat_template is not None:
+        model = model.model_copy(update={"chat_template": absolute(model.chat_template)})
+    return spec.model_copy(update={"data": data, "model": model})
+
+
+def _start_supervisor(folder: RunFolder, worker: str, attempts: int) -> None:
+    offset = folder.control_file.stat().st_size if folder.control_file.exists() else 0
+    # -P: a `torch.py` in the folder where one happens to stand is not to be imported.
+    command = [
+        *(sys.executable, "-P", "-m", "tui_ft.runs.supervisor", str(folder.path)),
+        *("--worker", worker, "--control-offset", str(offset)),
+    ]
+    try:
+        with private_log(folder.supervisor_log) as log:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=folder.path,
+                start_new_session=True,
+            )
+    except OSError as error:
+        raise RunError(f"cannot start the supervisor of {folder.id}: {error.strerror}") from None
+    _await_first_word(folder, process, attempts)
+
+
+def _await_first_word(folder: RunFolder, process: subprocess.Popen[bytes], attempts: int) -> None:
+    """Return once the supervisor has taken the run up, so that whoever looks next sees it live."""
+    deadline = time.monotonic() + _FIRST_WORD_SECONDS
+    while time.monotonic() < deadline:
+        status = read_status(folder)
+        if status is not None and status.attempt > attempts:
+            return
+        if process.poll() is not None:
+            said = log_tail(folder.supervisor_log) or f"exit code {process.returncode}"
+            raise RunError(f"the supervisor of {folder.id} did not start: {said}")
+        time.sleep(_POLL_SECONDS)
+
+
+@contextlib.contextmanager
+def private_log(path: Path) -> Iterator[int]:
+    """Open ``path`` for appending, readable by the user alone; give its descriptor."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, paths.PRIVATE_FILE)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

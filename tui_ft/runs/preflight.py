@@ -1,0 +1,181 @@
+"""What can be known to go wrong before anything heavy is loaded: data, model, disk, GPU, output.
+
+Tokens are not looked at here (that takes the model's tokenizer, and so the worker): what
+`max_length` cuts, and whether any token is supervised, the worker says before it loads weights.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Final, Literal
+
+from tui_ft import text
+from tui_ft.data import BadLine, DataError, detect, read_rows
+from tui_ft.hardware import Gpu
+from tui_ft.hub import ModelLocation, locate_model
+from tui_ft.runs import events as ev
+from tui_ft.spec import RunSpec
+
+_ROWS_LOOKED_AT: Final = 1_000
+_FEW_ROWS: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing found. A run with a `bad` one is not started."""
+
+    severity: Literal["note", "warning", "bad"]
+    text: str
+    advice: str | None = None
+
+
+def check(spec: RunSpec, output: Path, gpus: Sequence[Gpu] = ()) -> tuple[Finding, ...]:
+    """Return what is found, in the order data, model, disk, GPU, output. Never raises.
+
+    Args:
+        output: the folder that will take checkpoints and weights, or its nearest parent.
+        gpus: the GPUs that the run gets; none means the CPU.
+    """
+    model = locate_model(spec.model.name_or_path, spec.model.revision)
+    return (
+        *_check_data(spec),
+        *_check_model(model),
+        *_check_disk(spec, output, model),
+        *_check_gpus(spec, gpus, model),
+        *_check_output(output),
+    )
+
+
+def refusal(findings: Sequence[Finding]) -> ev.Ended | None:
+    """Return the end of a run that must not start, or None when it may."""
+    bad = [finding for finding in findings if finding.severity == "bad"]
+    if not bad:
+        return None
+    return ev.Ended(
+        state="failed",
+        reason=bad[0].text,
+        advice=tuple(finding.advice for finding in bad if finding.advice),
+        detail="\n".join(finding.text for finding in bad[1:]) or None,
+    )
+
+
+def _check_data(spec: RunSpec) -> list[Finding]:
+    findings = _check_file(spec, Path(spec.data.train), "training")
+    if spec.data.eval:
+        findings += _check_file(spec, Path(spec.data.eval), "evaluation")
+    return findings
+
+
+def _check_file(spec: RunSpec, path: Path, use: str) -> list[Finding]:
+    """Look at the first rows of a data file: enough to know its format, quick on any size."""
+    try:
+        looked_at = list(islice(read_rows(path), _ROWS_LOOKED_AT))
+        rows = [row for row in looked_at if not isinstance(row, BadLine)]
+        bad = [row for row in looked_at if isinstance(row, BadLine)]
+        if not rows:
+            first = f": line {bad[0].line}: {bad[0].reason}" if bad else ""
+            return [Finding("bad", f"{path} holds no usable row{first}", "check the file")]
+        detection = detect(rows, format=spec.data.format, columns=spec.data.columns)
+    except DataError as error:
+        return [Finding("bad", str(error))]
+    findings = [
+        Finding("note", f"{use} data: {detection.format} ({detection.reason})"),
+    ]
+    if bad:
+        findings.append(
+            Finding(
+                "warning",
+                f"{len(bad)} of the first {len(looked_at)} rows of {path} cannot be read and are "
+                f"left out; the first is line {bad[0].line}: {bad[0].reason}",
+            )
+        )
+    if len(looked_at) < _FEW_ROWS and use == "training":
+        findings.append(
+            Finding(
+                "warning",
+                f"only {len(rows)} training rows: the model will learn them by heart",
+                "below some hundred rows, examples in the prompt usually do better",
+            )
+        )
+    return findings
+
+
+def _check_model(model: ModelLocation) -> list[Finding]:
+    reason = model.reason or ""
+    match model.where:
+        case "missing" | "gated":
+            return [Finding("bad", reason, "set model.name_or_path to a folder or a Hub id")]
+        case "unknown":
+            return [Finding("warning", reason)]
+        case "hub":
+            size = text.size(model.weights_bytes)
+            return [Finding("note", f"the model is fetched from the Hub first ({size})")]
+        case _:
+            return []
+
+
+def _check_disk(spec: RunSpec, output: Path, model: ModelLocation) -> list[Finding]:
+    """Compare what the run will write with what is free.
+
+    A checkpoint of full fine-tuning holds the weights and two optimizer states of the same size;
+    of an adapter, a small part of the weights. At rank 16 on all linear layers of a 7B model it is
+    3 x 160 MB, 3.5 % of the 16-bit weights; the share grows with the rank.
+    """
+    existing = next((p for p in (output, *output.parents) if p.exists()), Path("/"))
+    free = shutil.disk_usage(existing).free
+    weights = model.weights_bytes or 0
+    method = spec.method
+    one = 3 * weights if method.kind == "full" else int(weights * 0.0022 * method.r)
+    # A new checkpoint is written before the oldest is removed.
+    kept = (spec.training.save_total_limit or 10) + 1 if spec.training.save_steps else 1
+    needed = one * kept + one // 3 + (weights if model.where == "hub" else 0)
+    if not weights or needed <= free:
+        return []
+    what = f"about {text.size(needed)} will be written, and {text.size(free)} are free"
+    advice = "lower training.save_total_limit, or set FTUI_HOME to a larger disk"
+    severe = one + one // 3 > free
+    return [Finding("bad" if severe else "warning", f"disk {existing}: {what}", advice)]
+
+
+def _check_gpus(spec: RunSpec, gpus: Sequence[Gpu], model: ModelLocation) -> list[Finding]:
+    """Compare each GPU's free memory with what no run of this method can do without.
+
+    The least is the weights as the method holds them, and for full fine-tuning gradients and two
+    Adam states beside them; activations come on top. So this only ever finds the plainly too small.
+    """
+    if not gpus or not model.weights_bytes:
+        return []
+    method = spec.method.kind
+    factor = {"full": 4.0, "lora": 1.0, "qlora": 0.3}[method]
+    least = int(model.weights_bytes * factor)
+    findings = []
+    for gpu in gpus:
+        if gpu.memory_free_bytes is None or gpu.memory_free_bytes >= least:
+            continue
+        holders = ", ".join(
+            f"{process.user or 'someone'} (pid {process.pid}, {text.size(process.memory_bytes)})"
+            for process in gpu.processes
+        )
+        findings.append(
+            Finding(
+                "warning",
+                f"GPU {gpu.index} has {text.size(gpu.memory_free_bytes)} free of "
+                f"{text.size(gpu.memory_total_bytes)}; {method} needs at least {text.size(least)} "
+                "for the weights alone, so it will most likely run out of memory"
+                + (f". The rest is held by {holders}" if holders else ""),
+                "wait for a free GPU, or take qlora or a smaller model",
+            )
+        )
+    return findings
+
+
+def _check_output(output: Path) -> list[Finding]:
+    existing = next((p for p in (output, *output.parents) if p.exists()), Path("/"))
+    if os.access(existing, os.W_OK | os.X_OK):
+        return []
+    return [Finding("bad", f"{existing} cannot be written", "set FTUI_HOME to a folder of yours")]

@@ -1,0 +1,151 @@
+"""The runs of this `$FTUI_HOME`, each in one summary: what the lists show."""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import Final
+
+import msgspec
+
+from tui_ft.runs import events as ev
+from tui_ft.runs.folder import RunFolder, all_folders
+from tui_ft.runs.history import RunHistory
+from tui_ft.runs.reader import RunReader
+
+HEARTBEAT_SECONDS: Final = 2.0
+STALE_SECONDS: Final = 30.0
+"""On another host the lock says nothing: an older heartbeat means the supervisor is gone."""
+
+
+class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """One run on one line. Times are Unix seconds; None where there is nothing to say yet.
+
+    Attributes:
+        reason: why it ended, or what it waits for or does now.
+        heartbeat: when its supervisor last wrote; `host` and `pid` are the supervisor's.
+        gpus: the GPUs it holds, by number.
+    """
+
+    id: str
+    state: ev.State
+    reason: str = ""
+    advice: tuple[str, ...] = ()
+    step: int | None = None
+    total_steps: int | None = None
+    epoch: float | None = None
+    loss: float | None = None
+    eval_loss: float | None = None
+    eta_s: float | None = None
+    created: float | None = None
+    ended: float | None = None
+    host: str = ""
+    user: str = ""
+    pid: int = 0
+    worker_pid: int = 0
+    heartbeat: float = 0.0
+    gpus: tuple[int, ...] = ()
+    attempt: int = 0
+    method: str = ""
+    model: str = ""
+    alerts: int = 0
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the run is queued or at work."""
+        return self.state not in ev.ENDED
+
+    @property
+    def fraction(self) -> float | None:
+        """The share of steps done, 0 to 1."""
+        if self.step is None or not self.total_steps:
+            return None
+        return min(1.0, self.step / self.total_steps)
+
+
+def summarise(run_id: str, history: RunHistory) -> RunSummary:
+    """Return the summary of what ``history`` tells; the supervisor adds what it alone knows."""
+    progress, plan, ended = history.progress, history.plan, history.ended
+    last_step = history.series("loss").x[-1] if history.series("loss").x else None
+    step = progress.step if progress else (None if last_step is None else int(last_step))
+    total = plan.total_steps if plan else (progress.total_steps if progress else None)
+    evaluations = history.evaluations.get("eval_loss")
+    attempt = history.attempt
+    return RunSummary(
+        id=run_id,
+        state=history.state,
+        reason=ended.reason if ended else (history.phase.text if history.phase else ""),
+        advice=ended.advice if ended else (),
+        step=step,
+        total_steps=total,
+        epoch=progress.epoch if progress else None,
+        loss=history.series("loss").last(),
+        eval_loss=evaluations.last() if evaluations else None,
+        eta_s=progress.eta_s if progress and not ended else None,
+        created=history.clock.created,
+        ended=history.clock.ended,
+        host=attempt.host if attempt else "",
+        user=attempt.user if attempt else "",
+        pid=attempt.pid if attempt else 0,
+        attempt=attempt.number if attempt else 0,
+        method=plan.method if plan else "",
+        alerts=sum(alert.severity != "note" for alert in history.alerts),
+    )
+
+
+def summary_of(folder: RunFolder, now: float | None = None) -> RunSummary:
+    """Return the summary of the run in ``folder``, as true as can be known from here.
+
+    A run without an end whose supervisor is gone is `crashed`, with what can be done about it.
+    """
+    now = time.time() if now is None else now
+    status = read_status(folder)
+    if status is None or (not status.is_live and _is_behind(folder, status)):
+        status = summarise(folder.id, RunReader(folder).catch_up())
+    if not status.is_live or _supervisor_lives(folder, status, now):
+        return status
+    return msgspec.structs.replace(status, state="crashed", eta_s=None, **_what_now(folder, status))
+
+
+def list_runs() -> list[RunSummary]:
+    """Return every run's summary: the live ones first, then the newest first."""
+    now = time.time()
+    runs = [summary_of(folder, now) for folder in all_folders()]
+    return sorted(runs, key=lambda run: (not run.is_live, -(run.created or 0.0), run.id))
+
+
+def read_status(folder: RunFolder) -> RunSummary | None:
+    """Return the summary that the supervisor wrote last, or None when there is none."""
+    try:
+        return msgspec.json.decode(folder.status_file.read_bytes(), type=RunSummary)
+    except (OSError, msgspec.DecodeError, msgspec.ValidationError):
+        return None
+
+
+def _is_behind(folder: RunFolder, status: RunSummary) -> bool:
+    try:
+        return folder.events_file.stat().st_mtime > status.heartbeat + STALE_SECONDS
+    except OSError:
+        return False
+
+
+def _supervisor_lives(folder: RunFolder, status: RunSummary, now: float) -> bool:
+    if status.host in ("", socket.gethostname()):
+        if folder.is_supervised():
+            return True
+        # Between the launch and the lock the supervisor is still starting up.
+        return not status.attempt and now - folder.spec_file.stat().st_mtime < STALE_SECONDS
+    return now - status.heartbeat < STALE_SECONDS
+
+
+def _what_now(folder: RunFolder, status: RunSummary) -> dict[str, object]:
+    where = f" on {status.host}" if status.host else ""
+    checkpoints = folder.checkpoints()
+    if checkpoints:
+        advice = f"resume it from step {checkpoints[-1][0]}: `ftui resume {folder.id}`"
+    else:
+        advice = f"no checkpoint was saved: `ftui resume {folder.id}` starts it again"
+    return {
+        "reason": f"its supervisor{where} is gone without a word: killed, or the machine went down",
+        "advice": (advice, f"see {folder.supervisor_log} and {folder.worker_log}"),
+    }

@@ -1,0 +1,284 @@
+"""The supervisor: one light process for each run, which outlives terminals, apps and its worker.
+
+It waits for the run's GPUs, starts the worker, writes down what the worker says and what the
+hardware shows, passes commands down, and says why it ended. It never imports torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing.connection
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+import msgspec
+
+from tui_ft import paths
+from tui_ft.hardware import Gpu, Sampler, Snapshot, take_snapshot
+from tui_ft.runs import endings, preflight
+from tui_ft.runs import events as ev
+from tui_ft.runs.control import CommandLine, user_name
+from tui_ft.runs.environment import record_environment
+from tui_ft.runs.folder import RunError, RunFolder, hold_lock
+from tui_ft.runs.gpu_choice import GpuChoice, choose
+from tui_ft.runs.journal import Journal
+from tui_ft.runs.leases import GpuQueue, Waiting
+from tui_ft.runs.reader import LineTail
+from tui_ft.runs.registry import HEARTBEAT_SECONDS, summarise
+from tui_ft.runs.telemetry import TelemetryClock, reading
+from tui_ft.runs.worker_process import TRAIN_ENTRY, Assignment, WorkerHandle, start_worker
+from tui_ft.spec import RunSpec, SpecError
+
+_TICK_SECONDS: Final = 0.25
+_GRACE_AFTER_END: Final = 60.0
+"""A worker that has said its last word but does not go is ended after this many seconds."""
+
+
+class Stopped(Exception):  # noqa: N818 - an outcome, not an error
+    """The run was told to end before its worker was there to be told."""
+
+    def __init__(self, user: str) -> None:
+        self.user = user
+
+
+class Supervisor:
+    """Everything one run needs beside its worker, from its lock to its last event."""
+
+    def __init__(self, folder: RunFolder, entry: str, control_offset: int) -> None:
+        self.folder = folder
+        self._entry = entry
+        self._control = LineTail(folder.control_file, control_offset)
+        self._journal = Journal(folder)
+        self._sampler = Sampler(folder.path, HEARTBEAT_SECONDS)
+        self._telemetry = TelemetryClock()
+        self._heartbeat = 0.0
+        self._worker: WorkerHandle | None = None
+        self._gpus: tuple[Gpu, ...] = ()
+        self._signalled = 0
+        self._stop_user: str | None = None
+        self._kill_user: str | None = None
+        self._outcome: ev.Ended | None = None
+
+    def run(self) -> ev.Ended:
+        """Bring the run to its end, and return that end."""
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, self._on_sigterm)
+        self._sampler.start()
+        try:
+            ended = self._attempt()
+        except Stopped as stopped:
+            ended = endings.stopped_before_training(stopped.user)
+        except (SpecError, RunError) as error:
+            ended = ev.Ended(state="failed", reason=str(error))
+        except Exception as error:  # the supervisor's own fault must end the run with a reason
+            ended = ev.Ended(
+                state="failed",
+                reason=f"the supervisor broke: {type(error).__name__}: {error}",
+                advice=(f"please report it, with {self.folder.supervisor_log}",),
+            )
+            sys.excepthook(type(error), error, error.__traceback__)
+        finally:
+            if self._worker:
+                self._worker.kill()
+        self._journal.write(ended)
+        self._write_status()
+        self._journal.close()
+        return ended
+
+    def _attempt(self) -> ev.Ended:
+        previous = self._journal.history.attempt
+        checkpoints = self.folder.checkpoints()
+        step, checkpoint = checkpoints[-1] if checkpoints else (0, None)
+        self._journal.write(
+            ev.Attempt(
+                number=previous.number + 1 if previous else 1,
+                host=socket.gethostname(),
+                user=user_name(),
+                pid=os.getpid(),
+                step=step,
+            )
+        )
+        self._write_status()
+        spec = self.folder.spec()
+        choice = choose(spec.hardware.gpus, take_snapshot(self.folder.path))
+        if not choice.needs_gpu:
+            return self._work(spec, choice, (), checkpoint)
+        with GpuQueue(self.folder.id, choice.wanted) as queue:
+            granted = self._wait_for_gpus(queue, choice)
+            return self._work(spec, choice, granted, checkpoint)
+
+    def _wait_for_gpus(self, queue: GpuQueue, choice: GpuChoice) -> tuple[str, ...]:
+        told: Waiting | None = None
+        while True:
+            answer = queue.acquire(choice.usable)
+            if not isinstance(answer, Waiting):
+                return answer
+            if answer != told:
+                told = answer
+                text = f"waits for {choice.names(answer.gpus)}, after {', '.join(answer.behind)}"
+                self._journal.write(ev.Phase(phase="wait", text=text))
+            self._tick(_TICK_SECONDS)
+            if self._stop_user or self._kill_user:
+                raise Stopped(self._stop_user or self._kill_user or "")
+
+    def _work(
+        self, spec: RunSpec, choice: GpuChoice, granted: tuple[str, ...], checkpoint: Path | None
+    ) -> ev.Ended:
+        self._journal.write(ev.Phase(phase="preflight", text="checks data, model, disk and GPU"))
+        self._gpus = choice.gpus(granted)
+        findings = preflight.check(spec, self.folder.path, self._gpus)
+        for finding in findings:
+            self._journal.write(
+                ev.Alert(severity=finding.severity, text=finding.text, advice=finding.advice)
+            )
+        refused = preflight.refusal(findings)
+        if refused:
+            return refused
+        record_environment(self.folder, spec, take_snapshot(self.folder.path))
+        self._tick(0)
+        if self._stop_user or self._kill_user:
+            raise Stopped(self._stop_user or self._kill_user or "")
+        self._worker = start_worker(
+            Assignment(
+                entry=self._entry,
+                run_dir=self.folder.path,
+                gpus=tuple(gpu.index for gpu in self._gpus),
+                gpu_uuids=tuple(gpu.uuid for gpu in self._gpus),
+                checkpoint=checkpoint,
+            )
+        )
+        return self._attend(self._worker)
+
+    def _attend(self, worker: WorkerHandle) -> ev.Ended:
+        """Listen to the worker until it is gone; return how it ended."""
+        listening, ended_at = True, 0.0
+        while worker.process.is_alive() or listening:
+            listening = self._listen(worker, listening)
+            self._tick(0 if listening else _TICK_SECONDS)
+            if self._kill_user:
+                worker.kill()
+            if self._outcome and not ended_at:
+                ended_at = time.monotonic()
+            if ended_at and time.monotonic() - ended_at > _GRACE_AFTER_END:
+                worker.kill()
+        worker.process.join()
+        if self._outcome:
+            return self._outcome
+        if self._kill_user:
+            return endings.killed_by_request(self.folder, self._kill_user)
+        exit_code = worker.process.exitcode or 0
+        return endings.worker_died(self.folder, self._journal.history, exit_code)
+
+    def _listen(self, worker: WorkerHandle, listening: bool) -> bool:
+        """Take what the worker says for at most one tick; return False once the pipe has ended."""
+        if not listening:
+            return False
+        deadline = time.monotonic() + _TICK_SECONDS
+        try:
+            while worker.events.poll(max(0.0, deadline - time.monotonic())):
+                self._take(worker.events.recv_bytes())
+                if time.monotonic() > deadline:
+                    break
+        except (EOFError, OSError):
+            return False
+        return True
+
+    def _take(self, data: bytes) -> None:
+        event = ev.decode(data)
+        if isinstance(event, ev.Ended):
+            self._outcome = event  # written when the worker is gone: it is the last event
+        elif event is not None:
+            self._journal.write(event)
+
+    def _tick(self, seconds: float) -> None:
+        """Do what is due at all times: commands, telemetry, heartbeat. Then sleep."""
+        for line in self._control.read():
+            self._obey(line)
+        if self._signalled:
+            self._on_stop("the system (SIGTERM)")
+            if self._signalled > 1:
+                self._kill_user = "the system (SIGTERM)"
+            self._signalled = 0
+        snapshot = self._sampler.latest()
+        if snapshot is not None and self._telemetry.is_due():
+            self._journal.write(self._reading(snapshot))
+        if time.monotonic() - self._heartbeat > HEARTBEAT_SECONDS:
+            self._heartbeat = time.monotonic()
+            self._journal.flush()
+            self._write_status()
+        if seconds:
+            time.sleep(seconds)
+
+    def _obey(self, line: bytes) -> None:
+        try:
+            command = msgspec.json.decode(line, type=CommandLine)
+        except (msgspec.DecodeError, msgspec.ValidationError):
+            return
+        self._journal.write(ev.Commanded(command=command.command, user=command.user))
+        if command.command == "stop":
+            self._on_stop(command.user)
+        elif command.command == "kill":
+            self._kill_user = command.user
+        elif self._worker:
+            self._worker.send("checkpoint")
+
+    def _on_stop(self, user: str) -> None:
+        """Stop in the gentlest way there is: while it prepares, there is nothing to save."""
+        self._stop_user = user
+        if self._worker is None:
+            return
+        if self._journal.history.state == "preparing":
+            self._outcome = self._outcome or endings.stopped_before_training(user)
+            self._worker.kill()
+        else:
+            self._worker.send("stop")
+
+    def _on_sigterm(self, _number: int, _frame: FrameType | None) -> None:
+        self._signalled += 1
+
+    def _reading(self, snapshot: Snapshot) -> ev.Telemetry:
+        uuids = frozenset(gpu.uuid for gpu in self._gpus)
+        pid = self._worker.process.pid if self._worker else None
+        return reading(snapshot, uuids, pid)
+
+    def _write_status(self) -> None:
+        """Rewrite the summary. It is only a cache of the events: a full disk may keep the old."""
+        summary = msgspec.structs.replace(
+            summarise(self.folder.id, self._journal.history),
+            heartbeat=time.time(),
+            gpus=tuple(gpu.index for gpu in self._gpus),
+            worker_pid=(self._worker.process.pid or 0) if self._worker else 0,
+        )
+        try:
+            paths.write_atomically(self.folder.status_file, msgspec.json.encode(summary))
+        except OSError as error:
+            print(f"cannot write {self.folder.status_file}: {error}", file=sys.stderr)  # noqa: T201
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Supervise the run in the folder given; return 0 when it finished or was stopped."""
+    parser = argparse.ArgumentParser(prog="python -m tui_ft.runs.supervisor")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--worker", default=TRAIN_ENTRY, help="module:function of the worker")
+    parser.add_argument("--control-offset", type=int, default=0, help="commands before are past")
+    options = parser.parse_args(arguments)
+    os.umask(0o077)
+    folder = RunFolder(options.folder)
+    try:
+        with hold_lock(folder):
+            ended = Supervisor(folder, options.worker, options.control_offset).run()
+    except RunError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - goes to supervisor.log
+        return 1
+    return 0 if ended.state in ("finished", "stopped") else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""The worker's process: started by the supervisor with the spawn method, it alone loads torch.
+
+The supervisor knows the worker by the name of a function (`module:function`) and never imports it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import importlib
+import multiprocessing
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Final
+
+from tui_ft import paths
+from tui_ft.runs.folder import RunFolder
+
+TRAIN_ENTRY: Final = "tui_ft.train.worker:main"
+
+_OOM_SCORE: Final = 500
+"""The kernel, out of memory, shall take the worker and spare the supervisor (see proc(5))."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What a worker is given.
+
+    Attributes:
+        entry: the function that does the work, as `module:function`.
+        gpus: numbers of the GPUs it may use; none means the CPU.
+        gpu_uuids: the same GPUs as CUDA knows them, whatever order it numbers them in.
+        checkpoint: where to resume from, or None to begin.
+    """
+
+    entry: str
+    run_dir: Path
+    gpus: tuple[int, ...] = ()
+    gpu_uuids: tuple[str, ...] = ()
+    checkpoint: Path | None = None
+
+
+@dataclass(slots=True)
+class WorkerHandle:
+    """A started worker, as its supervisor sees it."""
+
+    process: BaseProcess
+    events: Connection
+    commands: Connection
+
+    def send(self, command: str) -> None:
+        """Pass a command down; a worker that is gone hears nothing."""
+        with contextlib.suppress(OSError):
+            self.commands.send(command)
+
+    def kill(self) -> None:
+        """End the worker and its children at once."""
+        pid = self.process.pid
+        if pid is None or not self.process.is_alive():
+            return
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
+        self.process.kill()  # in case it had not yet made its own group
+
+
+def start_worker(assignment: Assignment) -> WorkerHandle:
+    """Start the worker in a process of its own; return the supervisor's ends of its two queues."""
+    context = multiprocessing.get_context("spawn")
+    events_here, events_there = context.Pipe(duplex=False)
+    commands_there, commands_here = context.Pipe(duplex=False)
+    process = context.Process(
+        target=_run, args=(assignment, events_there, commands_there), name="ftui-worker"
+    )
+    process.start()
+    # With our copies closed, the pipe ends when the worker does: a half-sent event cannot hang us.
+    events_there.close()
+    commands_there.close()
+    return WorkerHandle(process, events_here, commands_here)
+
+
+def _run(assignment: Assignment, events: Connection, commands: Connection) -> None:
+    _settle(assignment)
+    from tui_ft.runs.link import WorkerLink
+
+    link = WorkerLink(events, commands)
+    module, _, function = assignment.entry.partition(":")
+    try:
+        entry = getattr(importlib.import_module(module), function)
+        entry(assignment.run_dir, assignment.gpus, assignment.checkpoint, link)
+    finally:
+        link.close()
+
+
+def _settle(assignment: Assignment) -> None:
+    """Make the process independent of terminals and supervisor, and pick its GPUs."""
+    os.setpgrp()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    log = RunFolder(assignment.run_dir).worker_log
+    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, paths.PRIVATE_FILE)
+    os.dup2(descriptor, sys.stdout.fileno())
+    os.dup2(descriptor, sys.stderr.fileno())
+    os.close(descriptor)
+    faulthandler.enable()
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE))
+    os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(assignment.gpu_uuids)
