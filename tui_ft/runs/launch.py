@@ -6,6 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,6 +90,8 @@ def _start_supervisor(folder: RunFolder, worker: str, attempts: int) -> None:
             )
     except OSError as error:
         raise RunError(f"cannot start the supervisor of {folder.id}: {error.strerror}") from None
+    # Somebody has to collect its exit status, or it stays a zombie for as long as the app lives.
+    threading.Thread(target=process.wait, daemon=True, name="ftui-reaper").start()
     _await_first_word(folder, process, attempts)
 
 

@@ -7,7 +7,6 @@ hardware shows, passes commands down, and says why it ended. It never imports to
 from __future__ import annotations
 
 import argparse
-import multiprocessing.connection
 import os
 import signal
 import socket
@@ -40,7 +39,7 @@ _GRACE_AFTER_END: Final = 60.0
 """A worker that has said its last word but does not go is ended after this many seconds."""
 
 
-class Stopped(Exception):  # noqa: N818 - an outcome, not an error
+class Stopped(Exception):
     """The run was told to end before its worker was there to be told."""
 
     def __init__(self, user: str) -> None:

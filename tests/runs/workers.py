@@ -1,0 +1,93 @@
+"""Workers for tests of the supervisor: real processes that say and do one thing, without torch."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from tui_ft.runs import events as ev
+from tui_ft.runs.folder import RunFolder
+from tui_ft.runs.link import WorkerLink
+
+STEPS = 150
+
+
+def _save(run_dir: Path, step: int, link: WorkerLink) -> None:
+    folder = RunFolder(run_dir).checkpoints_dir / f"checkpoint-{step}"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "trainer_state.json").write_text("{}")
+    link.send(ev.Checkpoint(step=step, path=str(folder), bytes=2, seconds=0.0))
+
+
+def train(run_dir: Path, gpus: tuple[int, ...], checkpoint: Path | None, link: WorkerLink) -> None:
+    """Take steps of 20 ms, obey commands, and finish."""
+    print(f"gpus={gpus} visible={os.environ['CUDA_VISIBLE_DEVICES']}")
+    step = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
+    link.send(ev.Phase(phase="train"))
+    while step < STEPS:
+        step += 1
+        time.sleep(0.02)
+        link.send(ev.Metrics(step=step, epoch=step / STEPS, values={"loss": 100.0 / step}))
+        link.send(ev.Progress(step=step, total_steps=STEPS, epoch=step / STEPS))
+        if link.take_checkpoint_request():
+            _save(run_dir, step, link)
+        if link.stop_requested:
+            _save(run_dir, step, link)
+            link.send(ev.Ended(state="stopped", reason="stopped at a person's wish"))
+            return
+    link.send(ev.Ended(state="finished", reason="all steps done"))
+
+
+def short(run_dir: Path, gpus: tuple[int, ...], checkpoint: Path | None, link: WorkerLink) -> None:
+    """Finish at once."""
+    link.send(ev.Phase(phase="train"))
+    link.send(ev.Metrics(step=1, epoch=1.0, values={"loss": float("nan")}))
+    link.send(ev.Ended(state="finished", reason="all steps done"))
+
+
+def many(run_dir: Path, gpus: tuple[int, ...], checkpoint: Path | None, link: WorkerLink) -> None:
+    """Send 5,000 figures as fast as can be."""
+    link.send(ev.Phase(phase="train"))
+    for step in range(1, 5_001):
+        link.send(ev.Metrics(step=step, epoch=0.0, values={"loss": float(step)}))
+    link.send(ev.Ended(state="finished", reason="all steps done"))
+
+
+def slow_start(
+    run_dir: Path, gpus: tuple[int, ...], checkpoint: Path | None, link: WorkerLink
+) -> None:
+    """Never get beyond preparing."""
+    link.send(ev.Phase(phase="load"))
+    time.sleep(120)
+
+
+def vanish(run_dir: Path, gpus: tuple[int, ...], checkpoint: Path | None, link: WorkerLink) -> None:
+    """Be killed by the system in the middle of training."""
+    link.send(ev.Phase(phase="train"))
+    _save(run_dir, 3, link)
+    link.send(ev.Metrics(step=4, epoch=0.1, values={"loss": 1.0}))
+    time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def leave(run_dir: Path, gpus: tuple[int, ...], checkpoint: Path | None, link: WorkerLink) -> None:
+    """Go with an exit code and no word."""
+    print("\x1b[31mlast words\x1b[0m", flush=True)
+    sys.exit(3)
+
+
+def wait_for_orphanhood(
+    run_dir: Path, gpus: tuple[int, ...], checkpoint: Path | None, link: WorkerLink
+) -> None:
+    """Train until the supervisor is gone, then save and leave a note."""
+    link.send(ev.Phase(phase="train"))
+    step = 0
+    while not link.stop_requested:
+        step += 1
+        time.sleep(0.02)
+        link.send(ev.Metrics(step=step, epoch=0.0, values={"loss": 1.0}))
+    _save(run_dir, step, link)
+    (run_dir / "orphaned").write_text(str(link.orphaned))
