@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import pytest
+
+from tui_ft.hardware import Gpu, Host, Snapshot
+from tui_ft.runs.folder import RunError
+from tui_ft.runs.gpu_choice import choose
+
+SMALL = Gpu(index=0, uuid="GPU-a", name="H100", memory_free_bytes=1)
+LARGE = Gpu(index=1, uuid="GPU-b", name="H100", memory_free_bytes=2)
+LOST = Gpu(index=2, uuid="GPU-c", name="H100", error="GPU is lost")
+
+
+def _snapshot(*gpus: Gpu) -> Snapshot:
+    return Snapshot(0.0, Host("gpu01"), gpus, None if gpus else "no NVIDIA driver found")
+
+
+@pytest.fixture(autouse=True)
+def no_restriction(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+def test_auto_prefers_the_gpu_with_most_free_memory_and_shuns_lost_ones() -> None:
+    choice = choose("auto", _snapshot(SMALL, LARGE, LOST))
+    assert (choice.wanted, choice.usable) == ((), ("GPU-b", "GPU-a"))
+    assert choice.needs_gpu
+
+
+def test_auto_keeps_to_what_the_scheduler_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert choose("auto", _snapshot(SMALL, LARGE)).usable == ("GPU-a",)
+
+
+def test_auto_without_gpus_and_none_mean_the_cpu() -> None:
+    assert not choose("auto", _snapshot()).needs_gpu
+    assert not choose("none", _snapshot(LARGE)).needs_gpu
+
+
+def test_numbers_are_taken_as_they_stand() -> None:
+    choice = choose([1, 0], _snapshot(SMALL, LARGE))
+    assert choice.wanted == ("GPU-b", "GPU-a")
+    assert choice.names(choice.wanted) == "GPUs 1, 0"
+    assert choice.gpus(["GPU-a"]) == (SMALL,)
+
+
+def test_a_gpu_that_is_not_there_or_lost_is_refused_with_what_is() -> None:
+    with pytest.raises(RunError, match=r"GPU 7 is not in this machine \(there: 0, 1\)"):
+        choose([7], _snapshot(SMALL, LARGE))
+    with pytest.raises(RunError, match="no NVIDIA driver found"):
+        choose([0], _snapshot())
+    with pytest.raises(RunError, match="GPU is lost"):
+        choose([2], _snapshot(SMALL, LARGE, LOST))

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from collections import namedtuple
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tui_ft.hardware import Gpu, GpuProcess
+from tui_ft.runs.preflight import Finding, check, refusal
+from tui_ft.spec import RunSpec
+
+GB = 1_000_000_000
+
+
+def _with(spec: RunSpec, **groups: dict[str, Any]) -> RunSpec:
+    changed = {
+        name: getattr(spec, name).model_copy(update=values) for name, values in groups.items()
+    }
+    return spec.model_copy(update=changed)
+
+
+def _bad(findings: tuple[Finding, ...]) -> list[str]:
+    return [finding.text for finding in findings if finding.severity == "bad"]
+
+
+def _gpu(free: float, **more: Any) -> Gpu:
+    total = 80 * GB
+    return Gpu(
+        index=0,
+        uuid="GPU-0",
+        name="H100",
+        memory_total_bytes=total,
+        memory_free_bytes=int(free),
+        memory_used_bytes=int(total - free),
+        **more,
+    )
+
+
+def _grow_model(spec: RunSpec, size: int) -> None:
+    """Make the model's weights look large without writing them."""
+    with (Path(spec.model.name_or_path) / "model.safetensors").open("r+b") as file:
+        file.truncate(size)
+
+
+def test_a_sound_run_has_nothing_against_it(spec: RunSpec, tmp_path: Path) -> None:
+    findings = check(spec, tmp_path)
+    assert [finding.severity for finding in findings] == ["note"]
+    assert "prompt_completion" in findings[0].text
+    assert refusal(findings) is None
+
+
+def test_a_missing_file_is_refused_with_the_nearest_name(spec: RunSpec, tmp_path: Path) -> None:
+    findings = check(_with(spec, data={"train": str(tmp_path / "dta.jsonl")}), tmp_path)
+    assert f"did you mean {tmp_path / 'data.jsonl'}?" in _bad(findings)[0]
+    ended = refusal(findings)
+    assert ended is not None
+    assert (ended.state, ended.reason) == ("failed", _bad(findings)[0])
+
+
+def test_unreadable_rows_are_told_with_their_line(spec: RunSpec, tmp_path: Path) -> None:
+    data = Path(spec.data.train)
+    lines = data.read_text().splitlines()
+    lines[3] = '{"prompt": '
+    data.write_text("\n".join(lines))
+    warnings = [f.text for f in check(spec, tmp_path) if f.severity == "warning"]
+    assert len(warnings) == 1
+    assert "1 of the first 30 rows" in warnings[0]
+    assert "line 4" in warnings[0]
+
+
+def test_a_file_of_nothing_but_broken_rows_is_refused(spec: RunSpec, tmp_path: Path) -> None:
+    Path(spec.data.train).write_text("nonsense\n" * 3)
+    assert "line 1" in _bad(check(spec, tmp_path))[0]
+
+
+def test_unknown_columns_are_refused_with_their_names(spec: RunSpec, tmp_path: Path) -> None:
+    Path(spec.data.train).write_text(json.dumps({"foo": "a", "bar": "b"}) + "\n")
+    assert "bar, foo" in _bad(check(spec, tmp_path))[0]
+
+
+def test_an_evaluation_file_is_looked_at_too(spec: RunSpec, tmp_path: Path) -> None:
+    evaluation = tmp_path / "eval.jsonl.gz"
+    with gzip.open(evaluation, "wt") as file:
+        file.write('{"text": "hello"}\n')
+    assert not _bad(check(_with(spec, data={"eval": str(evaluation)}), tmp_path))
+    evaluation.write_bytes(b"")
+    assert "is empty" in _bad(check(_with(spec, data={"eval": str(evaluation)}), tmp_path))[0]
+
+
+def test_a_folder_that_is_no_model_is_refused(spec: RunSpec, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for name, said in ((str(tmp_path / "empty"), "config.json"), ("/nowhere/model", "no folder")):
+        assert said in _bad(check(_with(spec, model={"name_or_path": name}), tmp_path))[0]
+
+
+def test_full_fine_tuning_that_cannot_fit_the_disk_is_refused(
+    spec: RunSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _grow_model(spec, 16 * GB)
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(100 * GB, 60 * GB, 40 * GB))
+    full = spec.model_copy(
+        update={
+            "method": type(spec)
+            .model_validate({**spec.model_dump(), "method": {"kind": "full"}})
+            .method
+        }
+    )
+    assert "40.0 GB are free" in _bad(check(full, tmp_path))[0]
+    assert not _bad(check(spec, tmp_path))  # LoRA writes a few per cent of that
+
+
+def test_a_gpu_plainly_too_small_is_said_and_who_holds_the_rest(
+    spec: RunSpec, tmp_path: Path
+) -> None:
+    _grow_model(spec, 16 * GB)
+    holder = GpuProcess(pid=4242, user="bob", memory_bytes=70 * GB)
+    findings = check(spec, tmp_path, [_gpu(10 * GB, processes=(holder,))])
+    (warning,) = [f.text for f in findings if f.severity == "warning"]
+    assert "10.0 GB free of 80.0 GB" in warning
+    assert "at least 16.0 GB" in warning
+    assert "bob (pid 4242, 70.0 GB)" in warning
+    assert not [f for f in check(spec, tmp_path, [_gpu(60 * GB)]) if f.severity != "note"]
+
+
+def test_too_few_rows_are_said(spec: RunSpec, tmp_path: Path) -> None:
+    Path(spec.data.train).write_text('{"prompt": "a", "completion": "b"}\n' * 5)
+    assert any("only 5 training rows" in f.text for f in check(spec, tmp_path))

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import os
+import socket
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tui_ft import paths
+from tui_ft.runs import events as ev
+from tui_ft.runs.folder import RunError, RunFolder, create, find
+from tui_ft.runs.journal import Journal
+from tui_ft.runs.registry import list_runs, summarise, summary_of
+from tui_ft.spec import RunSpec
+
+
+def _made(spec: RunSpec, *events: ev.Event, host: str | None = None) -> RunFolder:
+    folder = create(spec)
+    journal = Journal(folder)
+    attempt = ev.Attempt(number=1, host=host or socket.gethostname(), user="anna", pid=1, t=50.0)
+    for event in (attempt, *events):
+        journal.write(event)
+    journal.close()
+    return folder
+
+
+def _write_status(folder: RunFolder, heartbeat: float) -> None:
+    from tui_ft.runs.reader import RunReader
+
+    summary = summarise(folder.id, RunReader(folder).catch_up())
+    status = msgspec.structs.replace(summary, heartbeat=heartbeat)
+    paths.write_atomically(folder.status_file, msgspec.json.encode(status))
+
+
+def test_an_ended_run_needs_no_supervisor(home: Path, spec: RunSpec) -> None:
+    folder = _made(spec, ev.Ended(state="finished", reason="all steps done"))
+    assert summary_of(folder).state == "finished"
+
+
+def test_no_end_and_no_supervisor_is_a_crash_with_what_to_do(home: Path, spec: RunSpec) -> None:
+    folder = _made(spec, ev.Phase(phase="train"))
+    saved = folder.checkpoints_dir / "checkpoint-40"
+    saved.mkdir(parents=True)
+    summary = summary_of(folder)
+    assert summary.state == "crashed"
+    assert "starts it again" in summary.advice[0]  # a checkpoint half written is none
+    (saved / "trainer_state.json").write_text("{}")
+    assert "from step 40" in summary_of(folder).advice[0]
+
+
+def test_on_another_host_the_heartbeat_tells(home: Path, spec: RunSpec) -> None:
+    folder = _made(spec, ev.Phase(phase="train"), host="gpu02")
+    now = time.time()
+    _write_status(folder, now - 5)
+    assert summary_of(folder).state == "training"
+    _write_status(folder, now - 500)
+    assert summary_of(folder).state == "crashed"
+    assert "gpu02" in summary_of(folder).reason
+
+
+def test_a_damaged_status_is_made_anew_from_the_events(home: Path, spec: RunSpec) -> None:
+    folder = _made(spec, ev.Ended(state="failed", reason="why"))
+    folder.status_file.write_text("{half")
+    assert summary_of(folder).reason == "why"
+
+
+def test_a_run_just_launched_is_not_taken_for_crashed(home: Path, spec: RunSpec) -> None:
+    folder = create(spec)
+    assert summary_of(folder).state == "queued"
+    past = time.time() - 3_600
+    os.utime(folder.spec_file, (past, past))
+    assert summary_of(folder).state == "crashed"
+
+
+def test_runs_are_found_by_the_beginning_of_their_name(home: Path, spec: RunSpec) -> None:
+    for name in ("alpha", "alphabet", "beta"):
+        create(spec.model_copy(update={"name": name}))
+    assert find("alpha").id == "alpha"
+    assert find("be").id == "beta"
+    with pytest.raises(RunError, match="alpha, alphabet"):
+        find("alph")
+    with pytest.raises(RunError, match="there is no run `gamma`"):
+        find("gamma")
+
+
+def test_a_foreign_folder_among_the_runs_is_passed_over(home: Path, spec: RunSpec) -> None:
+    _made(spec, ev.Ended(state="finished", reason="done"))
+    (paths.runs_dir() / "lost+found").mkdir()
+    (paths.runs_dir() / "notes.txt").write_text("hello")
+    assert [run.id for run in list_runs()] == ["support"]
