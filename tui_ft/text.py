@@ -35,7 +35,7 @@ def significant(value: float, digits: int = 3) -> str:
     if value == 0:
         return "0"
     magnitude = math.floor(math.log10(abs(value)))
-    if magnitude < -4:  # noqa: PLR2004 - below 0.0001 plain decimals are harder to read
+    if magnitude < -3:  # noqa: PLR2004 - as people write learning rates: 2.00e-4
         return f"{value:.{digits - 1}e}".replace("e-0", "e-")
     decimals = max(0, digits - 1 - magnitude)
     return f"{value:,.{decimals}f}"
@@ -96,6 +96,8 @@ def plain(text: str, *, keep_newlines: bool = False) -> str:
     Escape sequences vanish; other control characters, lone surrogates and bidirectional overrides
     become visible stand-ins. Newlines and tabs become spaces unless ``keep_newlines``.
     """
+    if text.isascii() and text.isprintable():
+        return text
     text = _ESCAPE_SEQUENCE.sub("", text)
     return "".join(_plain_character(c, keep_newlines) for c in text)
 
@@ -103,7 +105,7 @@ def plain(text: str, *, keep_newlines: bool = False) -> str:
 def one_line(text: str, width: int) -> str:
     """Return ``text`` made plain on one line of at most ``width`` characters, with an ellipsis."""
     flat = " ".join(plain(text[: width * 4 + 64]).split())
-    return flat if len(flat) <= width else flat[: max(0, width - 1)] + "…"
+    return flat if len(flat) <= width else (flat[: width - 1] + "…")[:width]
 
 
 def _plain_character(character: str, keep_newlines: bool) -> str:

@@ -7,6 +7,7 @@ import pytest
 from rich.segment import Segment
 from rich.style import Style
 from textual.app import App, ComposeResult
+from textual.color import Color
 from textual.geometry import Region
 from textual.pilot import Pilot
 
@@ -212,20 +213,39 @@ async def test_markup_in_a_title_or_name_is_shown_as_it_is() -> None:
         assert "━ [bold]a 2.00" in picture(app)[1]
 
 
-async def test_colours_come_from_the_theme() -> None:
-    app = make_app(smoothing=0)
+async def test_colours_come_from_the_theme_and_can_be_read_on_it() -> None:
+    app = make_app()
     async with app.run_test(size=(60, 16)) as pilot:
         app.chart.update_series([loss()])
-        await pilot.pause()
+        seen: dict[str, set[str]] = {}
+        for theme in ("textual-dark", "textual-light", "solarized-light", "dracula"):
+            app.theme = theme
+            await pilot.pause()
+            background = app.chart.background_colors[1]
+            seen[theme] = set()
+            for segment in (s for y in range(13) for s in app.chart.render_line(y)):
+                if segment.style is None or segment.style.color is None:
+                    continue
+                colour = Color.from_rich_color(segment.style.color)
+                seen[theme].add(colour.hex)
+                assert abs(colour.brightness - background.brightness) > 0.2
+        assert len({frozenset(colours) for colours in seen.values()}) == len(seen)
 
-        def colours() -> set[str]:
-            line = app.chart.render_line(0)
-            return {str(s.style.color) for s in line if s.style and s.style.color}
 
-        dark = colours()
-        app.theme = "textual-light"
+async def test_raw_values_are_dim_and_smoothed_ones_are_not() -> None:
+    app = make_app(smoothing=0.98)
+    async with app.run_test(size=(60, 16)) as pilot:
+        x = list(range(300))
+        app.chart.update_series([SeriesData("loss", x, [1.0 + i % 2 for i in x])])
         await pilot.pause()
-        assert colours() != dark
+        dots = [
+            segment.style
+            for y in range(1, 10)
+            for segment in app.chart.render_line(y)
+            if segment.style and any("⠀" < sign <= "⣿" for sign in segment.text)
+        ]
+        assert {bool(style.dim) for style in dots} == {True, False}
+        assert len({style.color for style in dots}) == 1
 
 
 def test_every_binding_can_be_remapped_and_explained() -> None:

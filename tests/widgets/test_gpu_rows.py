@@ -1,34 +1,54 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tui_ft.hardware.snapshot import Gpu, GpuProcess, Host
 from tui_ft.widgets.gpu_rows import (
     GpuRow,
-    HostRow,
     compact_lines,
     detail_lines,
     host_line,
     short_name,
+    usage,
 )
 
+H100 = "NVIDIA H100 80GB HBM3"
+GB = 1_000_000_000
 BUSY = GpuRow(
-    index=0,
-    name="NVIDIA H100 80GB HBM3",
-    used=61.2e9,
-    total=79.6e9,
-    predicted=70e9,
-    busy=0.98,
-    power=412,
-    power_limit=700,
-    temperature=64,
-    clock=1980,
-    throttling=(),
+    Gpu(
+        0,
+        "GPU-0",
+        H100,
+        memory_total_bytes=79_600_000_000,
+        memory_used_bytes=61_200_000_000,
+        utilization=0.98,
+        power_w=412.3,
+        power_limit_w=700.0,
+        temperature_c=64.0,
+        sm_clock_mhz=1980,
+        throttle_reasons=(),
+    ),
     label="support-qlora",
+    predicted_bytes=70e9,
 )
-LOST = GpuRow(index=1, name="NVIDIA H100 80GB HBM3", error="GPU is lost: see dmesg")
-UNKNOWN = GpuRow(index=2, name="Tesla T4")
+IDLE = GpuRow(
+    Gpu(
+        1,
+        "GPU-1",
+        H100,
+        memory_total_bytes=79_600_000_000,
+        memory_used_bytes=400_000_000,
+        utilization=0.0,
+        power_w=71.0,
+        temperature_c=34.0,
+    )
+)
+LOST = GpuRow(Gpu(1, "GPU-1", H100, error="GPU is lost: see dmesg"))
+UNKNOWN = GpuRow(Gpu(2, "GPU-2", "Tesla T4"))
 
 
 @pytest.mark.parametrize(
@@ -63,10 +83,9 @@ def test_a_line_of_38_cells_keeps_memory_and_busy() -> None:
 
 
 def test_numbers_stand_under_each_other() -> None:
-    idle = GpuRow(1, "NVIDIA H100 80GB HBM3", 4e8, 79.6e9, None, 0.0, 71, 700, 34, 210, (), "free")
     for width in (38, 50, 60, 80, 120, 200):
         first, second, third = (
-            line.plain for line in compact_lines([BUSY, idle, UNKNOWN], width, ascii=False)
+            line.plain for line in compact_lines([BUSY, IDLE, UNKNOWN], width, ascii=False)
         )
         for unit in ("GB", "%"):
             assert first.index(unit) == second.index(unit)
@@ -92,59 +111,78 @@ def test_details_show_prediction_limits_and_throttling() -> None:
     assert shown[1].strip() == "predicted peak 70.0 GB"
     assert shown[3].endswith("412/700 W")
     assert shown[4] == "64 °C   1,980 MHz   no throttling"
-    hot = GpuRow(0, "T4", temperature=91, clock=300, throttling=("heat", "power cap"))
+    gpu = Gpu(0, "GPU-0", "T4", temperature_c=91.0, sm_clock_mhz=300)
+    hot = GpuRow(replace(gpu, throttle_reasons=("heat", "power cap")))
     narrow = [line.plain.rstrip() for line in detail_lines(hot, 38, ascii=False)]
     assert narrow[-1] == "▲ slowed by heat, power cap"
     assert narrow[-2] == "91 °C   300 MHz"
 
 
 def test_the_host_line_drops_the_least_important() -> None:
-    host = HostRow(0.12, 41e9, 128e9, 1.2e12)
-    assert host_line(host, 80).plain.split("   ")[:3] == [
+    host = Host(
+        "gpu01",
+        cpu_utilization=0.12,
+        memory_total_bytes=128 * GB,
+        memory_used_bytes=41 * GB,
+        disk_free_bytes=1200 * GB,
+    )
+    assert host_line(host, 80).plain.rstrip().split("   ") == [
         " host cpu  12 %",
         "memory 41.0/128.0 GB",
         "disk 1.20 TB free",
     ]
     assert "disk" not in host_line(host, 38).plain
     assert "memory" in host_line(host, 38).plain
-    assert "n/a" in host_line(HostRow(), 80).plain
-    assert host_line(HostRow(error="psutil failed"), 40, ascii=False).plain.startswith("✖ host: ")
+    assert host_line(Host("gpu01"), 80).plain.split()[:5] == ["host", "cpu", "n/a", "memory", "n/a"]
+
+
+def test_who_uses_a_gpu_is_told_from_its_processes() -> None:
+    assert usage(IDLE.gpu) == "free"
+    assert usage(UNKNOWN.gpu) == ""
+    shared = (GpuProcess(1, "bob", GB, "python"), GpuProcess(2, "anna", GB, "python"))
+    assert usage(replace(BUSY.gpu, processes=shared)) == "anna, bob python"
+    assert usage(replace(IDLE.gpu, processes=(GpuProcess(3),))) == "someone"
+    assert compact_lines([IDLE], 80)[0].plain.rstrip().endswith("free")
 
 
 def test_foreign_text_in_names_and_labels_is_harmless() -> None:
-    evil = GpuRow(0, "\x1b[2JT4", 1e9, 2e9, label="[red]run\x1b[31m")
+    evil = GpuRow(Gpu(0, "GPU-0", "\x1b[2JT4"), label="[red]run\x1b[31m")
     (line,) = compact_lines([evil], 100)
     assert "\x1b" not in line.plain
     assert "[red]run" in line.plain
 
 
-number = st.one_of(st.none(), st.floats(0, 1e13))
+amount = st.one_of(st.none(), st.integers(0, 10**13))
+reading = st.one_of(st.none(), st.floats(0, 1500))
 
 
 @settings(max_examples=60)
 @given(
-    row=st.builds(
-        GpuRow,
+    gpu=st.builds(
+        Gpu,
         index=st.integers(0, 15),
+        uuid=st.just("GPU-0"),
         name=st.text(max_size=40),
-        used=number,
-        total=number,
-        predicted=number,
-        busy=st.one_of(st.none(), st.floats(0, 1)),
-        power=st.one_of(st.none(), st.floats(0, 1500)),
-        power_limit=st.one_of(st.none(), st.floats(0, 1500)),
-        temperature=st.one_of(st.none(), st.floats(0, 120)),
-        clock=st.one_of(st.none(), st.floats(0, 4000)),
-        throttling=st.one_of(st.none(), st.just(()), st.just(("heat", "power cap"))),
-        label=st.text(max_size=60),
+        memory_total_bytes=amount,
+        memory_used_bytes=amount,
+        utilization=st.one_of(st.none(), st.floats(0, 1)),
+        power_w=reading,
+        power_limit_w=reading,
+        temperature_c=reading,
+        sm_clock_mhz=st.one_of(st.none(), st.integers(0, 4000)),
+        throttle_reasons=st.one_of(st.none(), st.just(()), st.just(("heat", "power cap"))),
         error=st.one_of(st.none(), st.text(min_size=1, max_size=80)),
     ),
+    label=st.text(max_size=60),
+    predicted=amount,
     width=st.integers(38, 200),
     ascii=st.booleans(),
 )
-def test_lines_are_always_as_wide_as_the_panel(row: GpuRow, width: int, ascii: bool) -> None:
+def test_lines_are_always_as_wide_as_the_panel(
+    gpu: Gpu, label: str, predicted: int | None, width: int, ascii: bool
+) -> None:
+    row = GpuRow(gpu, label, predicted)
     for line in compact_lines([row], width, ascii=ascii) + detail_lines(row, width, ascii=ascii):
         assert line.cell_length == width
-    assert (
-        host_line(HostRow(row.busy, row.used, row.total, row.predicted), width).cell_length == width
-    )
+    host = Host("gpu01", None, gpu.utilization, memory_used_bytes=predicted)
+    assert host_line(host, width).cell_length == width

@@ -365,10 +365,14 @@ class LineChart(Widget, can_focus=True):
         if self._palette is None:
 
             def style(name: str) -> Style:
-                return self.get_component_rich_style(f"line-chart--{name}", partial=True)
+                found = self.get_component_rich_style(f"line-chart--{name}")
+                # Without the background: cells take that of the chart, focused or not.
+                return found.without_color + Style(color=found.color)
 
             tones = {tone: style(tone) for tone in _TONES}
-            self._palette = Palette(tones, style("axis"), style("fault"), style("faint"))
+            self._palette = Palette(
+                tones, style("axis"), style("fault"), style("faint").without_color
+            )
         return self._palette
 
     def _update_title(self) -> None:

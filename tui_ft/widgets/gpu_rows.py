@@ -15,8 +15,9 @@ from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 
 from tui_ft import text
+from tui_ft.hardware.snapshot import Gpu, Host
 from tui_ft.widgets.bars import bar, gauge_line
-from tui_ft.widgets.signs import sign
+from tui_ft.widgets.signs import sign, use_ascii
 
 _NOISE: Final = re.compile(
     r"NVIDIA|GeForce|Tesla|Quadro|AMD|Instinct|Generation|Graphics|GPU"
@@ -26,54 +27,23 @@ _NOISE: Final = re.compile(
 _NAME_WIDTH: Final = 9
 _LONGEST_BAR: Final = 32
 _SHORTEST_BAR: Final = 6
-_LABEL_WIDTH: Final = 24
 _VALUE_WIDTH: Final = 13
+_IDLE_SHARE: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class GpuRow:
-    """What is shown of one GPU. None is "not available", never zero.
+    """A GPU and what is known about its use.
 
     Attributes:
-        index: as NVML counts.
-        name: as the driver gives it.
-        used: memory in use, bytes.
-        total: memory there is, bytes.
-        predicted: memory the run on it was predicted to need at its peak, bytes.
-        busy: share of the last second in which a kernel ran, 0..1.
-        power: watts.
-        power_limit: watts.
-        temperature: degrees Celsius.
-        clock: of the multiprocessors, MHz.
-        throttling: what slows it down, empty for nothing, None if that is not known.
-        label: who uses it: a run's name, or `free`.
-        error: why nothing could be read; shown in place of the figures.
+        gpu: as it was read.
+        label: who uses it (a run's name); empty: told from its processes.
+        predicted_bytes: memory the run on it was predicted to need at its peak, None if unknown.
     """
 
-    index: int
-    name: str
-    used: float | None = None
-    total: float | None = None
-    predicted: float | None = None
-    busy: float | None = None
-    power: float | None = None
-    power_limit: float | None = None
-    temperature: float | None = None
-    clock: float | None = None
-    throttling: tuple[str, ...] | None = None
+    gpu: Gpu
     label: str = ""
-    error: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class HostRow:
-    """What is shown of the machine: shares 0..1 and bytes, None for not available."""
-
-    cpu: float | None = None
-    memory_used: float | None = None
-    memory_total: float | None = None
-    disk_free: float | None = None
-    error: str | None = None
+    predicted_bytes: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +63,16 @@ def short_name(name: str) -> str:
     return " ".join(words) or text.one_line(name, _NAME_WIDTH)
 
 
+def usage(gpu: Gpu) -> str:
+    """Return who uses ``gpu``: the users of its processes, `free`, or nothing that is known."""
+    if gpu.processes:
+        users = sorted({process.user or "someone" for process in gpu.processes})
+        commands = sorted({process.command for process in gpu.processes if process.command})
+        return " ".join([", ".join(users), *commands])
+    share = _share(gpu.memory_used_bytes, gpu.memory_total_bytes)
+    return "free" if share is not None and share < _IDLE_SHARE else ""
+
+
 def compact_lines(
     rows: Sequence[GpuRow], width: int, *, ascii: bool | None = None
 ) -> list[Content]:
@@ -103,47 +83,47 @@ def compact_lines(
 
 def detail_lines(row: GpuRow, width: int, *, ascii: bool | None = None) -> list[Content]:
     """Return memory, busy, power as gauges and a line with temperature, clock and throttling."""
-    if row.error:
-        return [_error(row.error, width, ascii)]
-    memory = _of(text.gigabytes, row.used, row.total, "GB")
-    watts = _of(_whole, row.power, row.power_limit, "W")
-    gauges = [
-        ("memory", memory, _share(row.used, row.total), _share(row.predicted, row.total)),
-        ("busy", text.percent(row.busy), row.busy, None),
-        ("power", watts, _share(row.power, row.power_limit), None),
-    ]
-    lines = [
-        gauge_line(
-            label,
-            value,
-            fraction,
-            width,
-            predicted=predicted,
-            value_width=_VALUE_WIDTH,
-            ascii=ascii,
+    gpu = row.gpu
+    if gpu.error:
+        return [_error(gpu.error, width, ascii)]
+
+    def gauge(
+        label: str, value: str, share: float | None, predicted: float | None = None
+    ) -> Content:
+        return gauge_line(
+            label, value, share, width, predicted=predicted, value_width=_VALUE_WIDTH, ascii=ascii
         )
-        for label, value, fraction, predicted in gauges
+
+    total = gpu.memory_total_bytes
+    memory = _of(text.gigabytes, gpu.memory_used_bytes, total, "GB")
+    watts = _of(_whole, gpu.power_w, gpu.power_limit_w, "W")
+    lines = [
+        gauge(
+            "memory",
+            memory,
+            _share(gpu.memory_used_bytes, total),
+            _share(row.predicted_bytes, total),
+        ),
+        gauge("busy", text.percent(gpu.utilization), gpu.utilization),
+        gauge("power", watts, _share(gpu.power_w, gpu.power_limit_w)),
     ]
-    if row.predicted is not None:
-        lines.insert(1, Content(_fit(f"{'':9}predicted peak {text.size(row.predicted)}", width)))
-    figures = f"{_unit(row.temperature, '°C')}   {_unit(row.clock, 'MHz')}"
-    throttling = _throttling(row, ascii)
+    if row.predicted_bytes is not None:
+        note = f"{'':9}predicted peak {text.size(row.predicted_bytes)}"
+        lines.insert(1, Content(_fit(note, width)))
+    figures = f"{_unit(gpu.temperature_c, _degrees(ascii))}   {_unit(gpu.sm_clock_mhz, 'MHz')}"
+    throttling = _throttling(gpu, ascii)
     if len(figures) + 3 + len(throttling) <= width:
-        lines.append(_pad(Content.assemble(figures, "   ", throttling), width))
-    else:
-        lines += [Content(_fit(figures, width)), _pad(throttling, width)]
-    return lines
+        return [*lines, _pad(Content.assemble(figures, "   ", throttling), width)]
+    return [*lines, Content(_fit(figures, width)), _pad(throttling, width)]
 
 
-def host_line(row: HostRow, width: int, *, ascii: bool | None = None) -> Content:
+def host_line(host: Host, width: int) -> Content:
     """Return `host cpu 12 %   memory 41/128 GB   disk 1.2 TB free`, the last cut first."""
-    if row.error:
-        return _error(f"host: {row.error}", width, ascii)
-    memory = _of(text.gigabytes, row.memory_used, row.memory_total, "GB")
+    memory = _of(text.gigabytes, host.memory_used_bytes, host.memory_total_bytes, "GB")
     parts = [
-        f"cpu {text.percent(row.cpu):>5}",
+        f"cpu {text.percent(host.cpu_utilization):>5}",
         f"memory {memory}",
-        f"disk {text.size(row.disk_free)} free",
+        f"disk {text.size(host.disk_free_bytes)} free",
     ]
     head = " host " if width >= 60 else " "  # noqa: PLR2004 - the word goes before a figure does
     line = head + parts[0]
@@ -171,35 +151,39 @@ def _columns(width: int) -> _Columns:
 
 
 def _compact_line(row: GpuRow, columns: _Columns, width: int, ascii: bool | None) -> Content:
-    head = f"{row.index:>2} "
+    gpu = row.gpu
+    head = f"{gpu.index:>2} "
     if columns.name:
-        head += set_cell_size(short_name(row.name)[:_NAME_WIDTH], columns.name)
-    if row.error:
-        return Content.assemble(head, _error(row.error, width - cell_len(head), ascii))
-    memory = _of(text.gigabytes, row.used, row.total, "GB")
+        head += set_cell_size(short_name(gpu.name)[:_NAME_WIDTH], columns.name)
+    if gpu.error:
+        return Content.assemble(head, _error(gpu.error, width - cell_len(head), ascii))
+    memory = _of(text.gigabytes, gpu.memory_used_bytes, gpu.memory_total_bytes, "GB")
     drawn = bar(
-        _share(row.used, row.total),
+        _share(gpu.memory_used_bytes, gpu.memory_total_bytes),
         columns.bar,
-        predicted=_share(row.predicted, row.total),
+        predicted=_share(row.predicted_bytes, gpu.memory_total_bytes),
         ascii=ascii,
     )
-    tail = f"  {memory:>{_VALUE_WIDTH}}  {text.percent(row.busy):>5}"
+    tail = f"  {memory:>{_VALUE_WIDTH}}  {text.percent(gpu.utilization):>5}"
     if columns.power:
-        tail += f"  {_unit(row.power, 'W'):>5}"
+        tail += f"  {_unit(gpu.power_w, 'W'):>5}"
     if columns.temperature:
-        tail += f"  {_unit(row.temperature, '°C'):>6}"
-    label = text.one_line(row.label, columns.label - 2) if columns.label else ""
-    line = Content.assemble(head, drawn, tail, f"  {label}" if label else "")
-    return _pad(line, width)
+        tail += f"  {_unit(gpu.temperature_c, _degrees(ascii)):>6}"
+    label = text.one_line(row.label or usage(gpu), columns.label - 2) if columns.label else ""
+    return _pad(Content.assemble(head, drawn, tail, f"  {label}" if label else ""), width)
 
 
-def _throttling(row: GpuRow, ascii: bool | None) -> Content:
-    if row.throttling is None:
+def _throttling(gpu: Gpu, ascii: bool | None) -> Content:
+    if gpu.throttle_reasons is None:
         return Content(f"throttling {text.NOT_AVAILABLE}")
-    if not row.throttling:
+    if not gpu.throttle_reasons:
         return Content("no throttling")
-    reasons = ", ".join(text.plain(reason) for reason in row.throttling)
+    reasons = ", ".join(text.plain(reason) for reason in gpu.throttle_reasons)
     return sign("warning").content(f"slowed by {reasons}", ascii=ascii)
+
+
+def _degrees(ascii: bool | None) -> str:
+    return "C" if use_ascii(ascii) else "°C"
 
 
 def _error(message: str, width: int, ascii: bool | None) -> Content:
