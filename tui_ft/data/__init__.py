@@ -1,5 +1,6 @@
 """Data sets: reading, formats, what carries loss, splitting. No library of the work is imported."""
 
+from tui_ft.data.chat_protocol import ChatTokenizer, Encoded, TemplateError
 from tui_ft.data.digest import file_digest
 from tui_ft.data.formats import (
     Completion,
@@ -11,18 +12,12 @@ from tui_ft.data.formats import (
     convert,
     detect,
 )
-from tui_ft.data.loss_mask import (
-    ChatTokenizer,
-    Encoded,
-    MaskedRow,
-    TemplateError,
-    mask_row,
-    prompt_text,
-)
+from tui_ft.data.loss_mask import LossOn, MaskedRow, mask_row, prompt_text
 from tui_ft.data.mask_summary import MaskSummary, refusal
 from tui_ft.data.problems import BadLine, DataError, RowProblem
 from tui_ft.data.reading import Row, read_rows
 from tui_ft.data.split import held_out
+from tui_ft.data.turns import Turn
 
 __all__ = [
     "BadLine",
@@ -34,12 +29,14 @@ __all__ = [
     "Document",
     "Encoded",
     "Item",
+    "LossOn",
     "MaskSummary",
     "MaskedRow",
     "Message",
     "Row",
     "RowProblem",
     "TemplateError",
+    "Turn",
     "convert",
     "detect",
     "file_digest",

@@ -1,4 +1,7 @@
-"""What a loss mask needs of a tokenizer: a protocol, so that it runs with and without transformers."""
+"""What a loss mask needs of a tokenizer.
+
+A protocol, so that masks are the same with transformers (in training) and without it (in previews).
+"""
 
 from __future__ import annotations
 

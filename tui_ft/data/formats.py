@@ -22,10 +22,16 @@ Message = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """Turns for the chat template, and the tools offered."""
+    """Turns for the chat template, and the tools offered.
+
+    Attributes:
+        prompt_messages: how many messages at the start are only context: what the assistant says in
+            them is not learned (the prompt of a prompt/completion row, as in TRL).
+    """
 
     messages: tuple[Message, ...]
     tools: tuple[Any, ...] | None = None
+    prompt_messages: int = 0
 
 
 @dataclass(frozen=True, slots=True)

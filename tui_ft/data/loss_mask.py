@@ -1,12 +1,13 @@
 """Which tokens of a row carry loss: exactly those that the model has to generate itself.
 
-For any chat template, with or without `{% generation %}` marks. The conversation is rendered once,
-whole. An assistant turn begins where the rendering of the turns before it, with the generation
-prompt, ends: so what a template puts before the content for the model to produce (a leading space,
-an empty `<think>` block) is learned, and what it is given at inference is not. The turn ends with
-the end-of-turn token that follows its content. Where a template rewrites earlier turns, so that
-the shorter rendering is no beginning of the whole, the content is found with marks put around it.
-Nothing is ever guessed: a turn that cannot be found makes the row a problem with its reason.
+For any chat template, with or without `{% generation %}` marks: `turns` finds the characters, this
+module the tokens. A token carries loss when at least one of its characters has to be generated:
+
+- A token that begins before an answer and reaches into it (`": yes"` as `":"`, `" yes"` under a
+  template that ends its prompt with a space) is learned, for it may be all of the answer. Such
+  tokens are counted in `MaskedRow.straddling`, since at inference the model meets others.
+- Not so a special token: white space it swallows does not make the header of an answer learned.
+- A token that begins inside and reaches out of an answer is learned.
 
 Masks never derive from token ids: where padding and end-of-turn share an id (SmolLM2), the
 end-of-turn is learned and the padding is not.
@@ -14,63 +15,17 @@ end-of-turn is learned and the padding is not.
 
 from __future__ import annotations
 
-import bisect
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol
+from itertools import pairwise
+from typing import Literal
 
-from tui_ft.data.formats import Completion, Conversation, Document, Item, Message
+from tui_ft.data.chat_protocol import ChatTokenizer, Encoded, Span, TemplateError
+from tui_ft.data.formats import Completion, Conversation, Document, Item
+from tui_ft.data.turns import Turn, TurnNotFound, assistant_positions, find_turns
 
 LossOn = Literal["assistant", "last_assistant", "all"]
-Span = tuple[int, int]
-
-# Private-use characters: no tokenizer's text, no template's logic and no data has them by accident.
-_OPEN: Final = "\ue0f0\ue0f1"
-_CLOSE: Final = "\ue0f1\ue0f0"
-
-
-class TemplateError(Exception):
-    """The chat template refused a conversation; the message is the template's own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """Token ids, and for each token its span of characters; None where a tokenizer has no spans."""
-
-    ids: list[int]
-    offsets: list[Span] | None
-
-
-class ChatTokenizer(Protocol):
-    """What a mask needs of a tokenizer, whichever library it comes from."""
-
-    @property
-    def special_tokens(self) -> frozenset[str]:
-        """The special tokens, as text: an answer ends with one of them."""
-
-    @property
-    def eos_token(self) -> str | None:
-        """The token that ends a generation, as text."""
-
-    @property
-    def bos_token(self) -> str | None:
-        """The token that begins a text, when there is one."""
-
-    def render(
-        self,
-        messages: Sequence[Message],
-        *,
-        add_generation_prompt: bool = False,
-        tools: Sequence[Any] | None = None,
-    ) -> str:
-        """Return the conversation through the chat template.
-
-        Raises:
-            TemplateError: there is no template, or it refuses these messages.
-        """
-
-    def encode(self, text: str) -> Encoded:
-        """Return the tokens of ``text``, with no special token added."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +36,16 @@ class MaskedRow:
         text: the row rendered, special tokens included.
         input_ids: its tokens, at most `max_length` of them.
         supervised: for each token whether it carries loss.
-        spans: the supervised spans of characters in `text`.
-        ends_turn: whether an end-of-turn token is supervised, before anything was cut.
+        spans: the supervised spans of characters in `text`, before anything was cut.
+        ends_turn: whether an end-of-turn token carries loss, in what `max_length` left.
         full_length: tokens before the row was cut to `max_length`.
         full_supervised: supervised tokens before that.
         double_bos: whether the row begins with two begin-of-text tokens.
+        turns: the answers that are learned, before anything was cut. A plain completion or text
+            counts as one.
+        unended: how many of them do not end in what `max_length` left: the template writes no
+            end-of-turn token, or it was cut off.
+        straddling: tokens that hold the end of a prompt and the beginning of its answer.
     """
 
     text: str
@@ -96,11 +56,24 @@ class MaskedRow:
     full_length: int
     full_supervised: int
     double_bos: bool = False
+    turns: tuple[Turn, ...] = ()
+    unended: int = 0
+    straddling: int = 0
 
     @property
     def supervised_count(self) -> int:
         """Tokens that carry loss, after the row was cut."""
         return sum(self.supervised)
+
+    @property
+    def cut_tokens(self) -> int:
+        """Tokens that `max_length` cut off."""
+        return self.full_length - len(self.input_ids)
+
+    @property
+    def as_generated(self) -> bool:
+        """Whether every answer stands in the text as the model is asked for it at inference."""
+        return all(turn.as_generated for turn in self.turns)
 
 
 def mask_row(
@@ -120,10 +93,9 @@ def mask_row(
     """
     match item:
         case Document(text):
-            return _mask_text(text, 0, tokenizer, max_length)
+            return _mask_text("", text, tokenizer, "assistant", max_length)
         case Completion(prompt, completion):
-            start = 0 if loss_on == "all" else len(prompt)
-            return _mask_text(prompt + completion, start, tokenizer, max_length)
+            return _mask_text(prompt, completion, tokenizer, loss_on, max_length)
         case Conversation():
             return _mask_conversation(item, tokenizer, loss_on, max_length)
 
@@ -138,24 +110,33 @@ def prompt_text(item: Item, tokenizer: ChatTokenizer) -> str | None:
         case Document():
             return None
         case Completion(prompt, _):
-            return prompt
+            return f"{_leading_bos(prompt, tokenizer)}{prompt}"
         case Conversation(messages, tools):
-            last = max((n for n, m in enumerate(messages) if m["role"] == "assistant"), default=0)
-            if last == 0:
+            positions = assistant_positions(item)
+            if not positions or positions[-1] == 0:
                 return None
-            return tokenizer.render(messages[:last], add_generation_prompt=True, tools=tools)
+            before = messages[: positions[-1]]
+            return tokenizer.render(before, add_generation_prompt=True, tools=tools)
 
 
 def _mask_text(
-    text: str, start: int, tokenizer: ChatTokenizer, max_length: int | None
+    prompt: str,
+    answer: str,
+    tokenizer: ChatTokenizer,
+    loss_on: LossOn,
+    max_length: int | None,
 ) -> MaskedRow:
     """Mask text that goes through no template: a begin token before, an end token after it."""
-    bos, eos = tokenizer.bos_token or "", tokenizer.eos_token or ""
-    before = "" if not bos or text.startswith(bos) else bos
-    after = "" if not eos or text.endswith(eos) else eos
-    whole = f"{before}{text}{after}"
-    span = (start + len(before) if start else len(before), len(whole))
-    return _masked(whole, [span], bool(eos), tokenizer, max_length)
+    before = f"{_leading_bos(prompt or answer, tokenizer)}{prompt}"
+    eos = tokenizer.eos_token or ""
+    whole = before + (answer if eos and answer.endswith(eos) else f"{answer}{eos}")
+    turn = Turn(0, len(before), len(whole), eos, as_generated=True)
+    return _masked(whole, [turn], tokenizer, loss_on, max_length)
+
+
+def _leading_bos(text: str, tokenizer: ChatTokenizer) -> str:
+    bos = tokenizer.bos_token or ""
+    return "" if bos and text.startswith(bos) else bos
 
 
 def _mask_conversation(
@@ -163,181 +144,131 @@ def _mask_conversation(
 ) -> MaskedRow | str:
     try:
         whole = tokenizer.render(item.messages, tools=item.tools)
-        turns = [n for n, m in enumerate(item.messages) if m["role"] == "assistant"]
-        found = [_find_turn(item, number, whole, tokenizer) for number in turns]
     except TemplateError as error:
         return f"the chat template refuses it: {error}"
-    if loss_on == "last_assistant":
-        turns, found = turns[-1:], found[-1:]
-    missing = [n for n, turn in zip(turns, found, strict=True) if turn is None]
-    if missing and loss_on != "all":
-        return (
-            f"message {missing[0] + 1} (assistant) cannot be found in what the chat template makes "
-            "of it: the template rewrites or drops it"
-        )
-    located = [turn for turn in found if turn is not None]
-    ends_turn = any(ended for _, ended in located)
-    spans = [(0, len(whole))] if loss_on == "all" else [span for span, _ in located]
-    return _masked(whole, spans, ends_turn, tokenizer, max_length)
-
-
-def _find_turn(
-    item: Conversation, number: int, whole: str, tokenizer: ChatTokenizer
-) -> tuple[Span, bool] | None:
-    """Return the span of assistant turn ``number`` in ``whole``, and whether it ends its turn.
-
-    Between content and end-of-turn a template may put what the model has to write as well (tool
-    calls, a closing mark): everything up to the end token is the turn's.
-    """
-    content = _find_content(item, number, whole, tokenizer)
-    start = _generation_start(item, number, whole, tokenizer)
-    if start is None and content is not None:
-        start = content[0]
-    if start is None:
-        return None
-    if content is not None and content[0] < start:
-        content = None
-    body_end = start if content is None else content[1]
-    is_last = number + 1 == len(item.messages)
-    following = None if is_last else _find_content(item, number + 1, whole, tokenizer)
-    end_token = _end_token(item, number, tokenizer)
-    limit = len(whole) if following is None else following[0]
-    at = whole.find(end_token, body_end, limit) if end_token else -1
-    if at >= 0:
-        return (start, at + len(end_token)), True
-    if content is not None:
-        return (start, content[1]), False
-    return ((start, len(whole)), False) if is_last else None
-
-
-def _end_token(item: Conversation, number: int, tokenizer: ChatTokenizer) -> str:
-    """Return the token that ends assistant turn ``number``, "" when the template puts none.
-
-    It is the last special token of the conversation broken off after that turn: there, nothing
-    follows that could be taken for it, such as the mark that opens the next turn.
-    """
-    part = Conversation(item.messages[: number + 1], item.tools)
     try:
-        text = tokenizer.render(part.messages, tools=part.tools)
-    except TemplateError:
-        return tokenizer.eos_token or ""
-    content = _find_content(part, number, text, tokenizer)
-    start = content[1] if content else _generation_start(part, number, text, tokenizer)
-    tail = "" if start is None else text[start:]
-    last = max(
-        ((at, token) for token in tokenizer.special_tokens if (at := tail.rfind(token)) >= 0),
-        default=(0, ""),
-    )
-    return last[1]
+        turns = find_turns(whole, item, tokenizer, _learned(item, loss_on))
+    except TurnNotFound as fault:
+        if loss_on != "all":
+            return str(fault)
+        turns = ()
+    return _masked(whole, turns, tokenizer, loss_on, max_length)
 
 
-def _generation_start(
-    item: Conversation, number: int, whole: str, tokenizer: ChatTokenizer
-) -> int | None:
-    """Return where generation of the turn begins, if the shorter rendering begins the whole one."""
-    try:
-        before = tokenizer.render(
-            item.messages[:number], add_generation_prompt=True, tools=item.tools
-        )
-    except TemplateError:
-        return None  # many templates refuse an empty beginning, or one that ends with a system turn
-    return len(before) if before and whole.startswith(before) else None
-
-
-def _find_content(
-    item: Conversation, number: int, whole: str, tokenizer: ChatTokenizer
-) -> Span | None:
-    """Return where the content of turn ``number`` stands in ``whole``.
-
-    Marks are put just inside its outer space, so that a template that trims trims as before. They
-    tell the truth only if the rendering without them is the plain one.
-    """
-    message = item.messages[number]
-    content = message.get("content")
-    if not isinstance(content, str):
-        return None
-    inner = content.strip()
-    lead = content[: len(content) - len(content.lstrip())] if inner else content
-    trail = content[len(content.rstrip()) :] if inner else ""
-    marked: Mapping[str, Any] = {**message, "content": f"{lead}{_OPEN}{inner}{_CLOSE}{trail}"}
-    turns = (*item.messages[:number], marked, *item.messages[number + 1 :])
-    try:
-        text = tokenizer.render(turns, tools=item.tools)
-    except TemplateError:
-        return None
-    start, end = text.find(_OPEN), text.find(_CLOSE)
-    once = text.count(_OPEN) == 1 and text.count(_CLOSE) == 1
-    if once and start < end and text.replace(_OPEN, "").replace(_CLOSE, "") == whole:
-        return _with_kept_space(whole, (start, end - len(_OPEN)), lead, trail)
-    return _find_once(whole, inner)
-
-
-def _with_kept_space(whole: str, span: Span, lead: str, trail: str) -> Span:
-    """Widen a content's span by its own outer space where the template kept it."""
-    start, end = span
-    if lead and whole[:start].endswith(lead):
-        start -= len(lead)
-    if trail and whole[end:].startswith(trail):
-        end += len(trail)
-    return start, end
-
-
-def _find_once(whole: str, content: str) -> Span | None:
-    """Return where ``content`` stands if it stands in one place only."""
-    if not content or whole.count(content) != 1:
-        return None
-    at = whole.index(content)
-    return at, at + len(content)
+def _learned(item: Conversation, loss_on: LossOn) -> tuple[int, ...]:
+    """Return the positions of the assistant's messages that are learned."""
+    positions = assistant_positions(item)
+    if loss_on == "all":
+        return positions
+    positions = tuple(number for number in positions if number >= item.prompt_messages)
+    return positions[-1:] if loss_on == "last_assistant" else positions
 
 
 def _masked(
     whole: str,
-    spans: Sequence[Span],
-    ends_turn: bool,
+    turns: Sequence[Turn],
     tokenizer: ChatTokenizer,
+    loss_on: LossOn,
     max_length: int | None,
 ) -> MaskedRow:
     encoded = tokenizer.encode(whole)
-    if encoded.offsets is None:
-        supervised = _mask_without_offsets(whole, spans, len(encoded.ids), tokenizer)
-    else:
-        supervised = _mask_by_offsets(spans, encoded.offsets)
-    kept = len(encoded.ids) if max_length is None else max_length
+    length = len(encoded.ids)
+    kept = length if max_length is None else min(length, max_length)
+    spans = [(turn.start, turn.end) for turn in turns]
+    ranges, straddling = _token_ranges(whole, spans, encoded, tokenizer)
+    supervised = [loss_on == "all"] * length
+    for first, last in ranges:
+        supervised[first:last] = [True] * (last - first)
+    ended = [
+        bool(turn.end_of_turn) and last <= kept
+        for turn, (_, last) in zip(turns, ranges, strict=True)
+    ]
+    # When everything is learned, turns need not be found. Then a special token at the very end is
+    # all that can be known of how they end.
+    ends_anyhow = loss_on == "all" and not turns and kept == length
     bos = tokenizer.bos_token
     return MaskedRow(
         text=whole,
         input_ids=encoded.ids[:kept],
         supervised=supervised[:kept],
-        spans=tuple(spans),
-        ends_turn=ends_turn,
-        full_length=len(encoded.ids),
+        spans=((0, len(whole)),) if loss_on == "all" else tuple(spans),
+        ends_turn=any(ended) or (ends_anyhow and _ends_with_special(whole, tokenizer)),
+        full_length=length,
         full_supervised=sum(supervised),
         double_bos=bool(bos) and whole.startswith(f"{bos}{bos}"),
+        turns=tuple(turns),
+        unended=len(ended) - sum(ended),
+        straddling=straddling,
     )
 
 
-def _mask_by_offsets(spans: Sequence[Span], offsets: Sequence[Span]) -> list[bool]:
-    """Mark the tokens that begin inside a span.
-
-    A token that begins before a span and reaches into it is given to the model at inference in
-    another form, and is not learned; one that begins inside and reaches out of it is the model's.
-    A token of no width (a byte of a character begun before) goes with the character.
-    """
-    starts = [start for start, _ in spans]
-    marks = []
-    for begin, _ in offsets:
-        index = bisect.bisect_right(starts, begin) - 1
-        marks.append(index >= 0 and begin < spans[index][1])
-    return marks
+def _ends_with_special(text: str, tokenizer: ChatTokenizer) -> bool:
+    return text.rstrip().endswith(tuple(filter(None, tokenizer.special_tokens)))
 
 
-def _mask_without_offsets(
-    whole: str, spans: Sequence[Span], length: int, tokenizer: ChatTokenizer
-) -> list[bool]:
-    """Find the borders by encoding the text up to each of them, for tokenizers without offsets."""
-    marks = [False] * length
+def _token_ranges(
+    whole: str, spans: Sequence[Span], encoded: Encoded, tokenizer: ChatTokenizer
+) -> tuple[list[tuple[int, int]], int]:
+    """Return for each span its tokens `[first, last)`, and how many begin before their span."""
+    if encoded.offsets is None:
+        return _ranges_without_offsets(whole, spans, encoded.ids, tokenizer)
+    begins = _begins(encoded.offsets)
+    ranges, straddling = [], 0
     for start, end in spans:
-        first = len(tokenizer.encode(whole[:start]).ids)
-        last = length if end == len(whole) else len(tokenizer.encode(whole[:end]).ids)
-        marks[first:last] = [True] * (min(last, length) - first)
-    return marks
+        first, last = bisect_left(begins, start), bisect_left(begins, end)
+        before = bisect_left(begins, begins[first - 1]) if first else 0
+        reaches_in = first > 0 and encoded.offsets[first - 1][1] > start and start < end
+        if reaches_in and not _is_special(whole, encoded.offsets[first - 1], tokenizer):
+            straddling += 1
+            first = before
+        ranges.append((first, max(first, last)))
+    return ranges, straddling
+
+
+def _begins(offsets: Sequence[Span]) -> list[int]:
+    """Return where each token begins, never going back.
+
+    A token of white space has no width left when a tokenizer trims offsets (GPT-2, SmolLM2): it
+    begins where the one before it ended. The bytes of one character share its place.
+    """
+    begins, reached = [], 0
+    for begin, end in offsets:
+        begins.append(min(begin, reached) if begin == end else max(begin, 0))
+        reached = max(reached, end)
+    if all(one <= two for one, two in pairwise(begins)):
+        return begins
+    highest = 0
+    return [highest := max(highest, begin) for begin in begins]
+
+
+def _is_special(whole: str, span: Span, tokenizer: ChatTokenizer) -> bool:
+    return whole[slice(*span)].strip() in tokenizer.special_tokens
+
+
+def _ranges_without_offsets(
+    whole: str, spans: Sequence[Span], ids: Sequence[int], tokenizer: ChatTokenizer
+) -> tuple[list[tuple[int, int]], int]:
+    """Find the borders by encoding the text up to each of them, for tokenizers without offsets."""
+    ranges, straddling = [], 0
+    for start, end in spans:
+        first, starts_inside = _border(whole, start, ids, tokenizer)
+        last, ends_inside = _border(whole, end, ids, tokenizer)
+        straddling += starts_inside
+        ranges.append((first, max(first, last + ends_inside)))
+    return ranges, straddling
+
+
+def _border(
+    whole: str, border: int, ids: Sequence[int], tokenizer: ChatTokenizer
+) -> tuple[int, bool]:
+    """Return how many tokens end before ``border``, and whether it cuts through the next one.
+
+    The tokens that the text up to the border begins with are the whole text's as well, until the
+    one that the border cuts through.
+    """
+    if border == len(whole):
+        return len(ids), False
+    part = tokenizer.encode(whole[:border]).ids
+    pairs = enumerate(zip(part, ids, strict=False))
+    shared = next((n for n, (one, two) in pairs if one != two), min(len(part), len(ids)))
+    return shared, shared < len(part)

@@ -6,55 +6,71 @@ does not grow with the file, but for a JSON array, which has to be read whole.
 
 from __future__ import annotations
 
-import csv
 import difflib
 import gzip
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Final
 
-import orjson
-
-from tui_ft import text
+from tui_ft.data.csv_rows import read_csv
+from tui_ft.data.json_rows import read_json
 from tui_ft.data.problems import BadLine, DataError
+from tui_ft.data.rows import BOM, Row, open_bytes
 
-_BOM: Final = b"\xef\xbb\xbf"
-_BIGGEST_ARRAY_BYTES: Final = 2 << 30
-_BIGGEST_FIELD: Final = 64 << 20
-_EXCERPT: Final = 60
-_CSV_DELIMITER: Final = {".csv": ",", ".tsv": "\t"}
+__all__ = ["Row", "read_rows"]
+
+_DELIMITER: Final = {".csv": ",", ".tsv": "\t"}
 _JSON: Final = frozenset((".jsonl", ".ndjson", ".json"))
+_READABLE: Final = frozenset((*_JSON, *_DELIMITER))
+_HEAD: Final = 1 << 16
+
+# What people have as well, and the way from there; {0} is the file, {1} its name without suffix.
+_PYTHON: Final = (
+    "python -c \"from datasets import Dataset; Dataset.{}('{{0}}').to_json('{{1}}.jsonl')\""
+)
+_TO_JSONL: Final = {
+    "parquet": _PYTHON.format("from_parquet"),
+    "arrow": _PYTHON.format("from_file"),
+    "zst": "zstd -d {0}",
+    "bz2": "bzip2 -dk {0}",
+    "xz": "xz -dk {0}",
+    "zip": "unzip {0}",
+    "txt": "jq -cR '{{text: .}}' {0} > {1}.jsonl",
+}
+_MAGIC: Final = {
+    b"PAR1": "parquet",
+    b"ARROW1": "arrow",
+    b"\x28\xb5\x2f\xfd": "zst",
+    b"BZh": "bz2",
+    b"\xfd7zXZ": "xz",
+    b"PK\x03\x04": "zip",
+}
+_WIDE: Final = {b"\xff\xfe": "UTF-16LE", b"\xfe\xff": "UTF-16BE"}
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row: its line (from 1; in a JSON array its position) and its columns."""
-
-    line: int
-    values: dict[str, Any]
-
-
-def read_rows(path: Path) -> Iterator[Row | BadLine]:
+def read_rows(path: Path | str) -> Iterator[Row | BadLine]:
     """Return the rows of ``path`` and, in their places, the lines that hold none.
 
     Raises:
-        DataError: there is no such file, it is of no known kind, or cannot be read at all.
+        DataError: there is no such file, it is of no known kind, or cannot be read at all. Raised
+            at once, not when the first row is asked for.
     """
-    path = path.expanduser()
-    _require_file(path)
+    path = Path(path).expanduser()
+    try:
+        _require_file(path)
+        head = _read_head(path)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} cannot be read: {_reason(error)}") from None
+    _require_text(path, head)
     kind = _kind(path)
-    if kind in _CSV_DELIMITER:
-        return _guarded(path, _read_csv(path, _CSV_DELIMITER[kind]))
-    if _begins_an_array(path):
-        return _guarded(path, _read_array(path))
-    return _guarded(path, _read_lines(path))
+    rows = read_csv(path, _DELIMITER[kind]) if kind in _DELIMITER else read_json(path, head)
+    return _guarded(path, rows)
 
 
 def _require_file(path: Path) -> None:
     if path.is_dir():
-        files = sorted(p.name for p in path.iterdir() if _kind(p) in {*_JSON, *_CSV_DELIMITER})
+        files = sorted(p.name for p in path.iterdir() if _kind(p) in _READABLE)
         holds = f": it holds {', '.join(files[:5])}" if files else ""
         raise DataError(f"{path} is a folder; give one file{holds}")
     if not path.exists():
@@ -62,13 +78,10 @@ def _require_file(path: Path) -> None:
         near = difflib.get_close_matches(path.name, siblings, n=1)
         hint = f"; did you mean {path.parent / near[0]}?" if near else ""
         raise DataError(f"there is no file {path}{hint}")
-    if path.stat().st_size == 0:
-        raise DataError(f"{path} is empty")
-    if _kind(path) not in {*_JSON, *_CSV_DELIMITER}:
-        raise DataError(
-            f"{path.name} is of a kind that is not read: give .jsonl, .json, .csv or .tsv, "
-            "plain or .gz"
-        )
+    if not path.is_file():
+        raise DataError(f"{path} is no regular file; write its rows to one first")
+    if _kind(path) not in _READABLE:
+        raise _not_readable(path, path.suffix.lower().removeprefix("."))
 
 
 def _kind(path: Path) -> str:
@@ -76,9 +89,33 @@ def _kind(path: Path) -> str:
     return Path(path.stem).suffix.lower() if suffix == ".gz" else suffix
 
 
-def _open(path: Path) -> IO[bytes]:
-    # gzip.open reads like a file but is typed apart from it.
-    return gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb")  # type: ignore[return-value]
+def _not_readable(path: Path, kind: str) -> DataError:
+    command = _TO_JSONL.get(kind)
+    way = f"; convert it with: {command.format(path, path.stem)}" if command else ""
+    return DataError(
+        f"{path.name} is of a kind that is not read yet{way}. "
+        "Read are .jsonl, .json, .csv and .tsv, plain or .gz"
+    )
+
+
+def _read_head(path: Path) -> bytes:
+    with open_bytes(path) as file:
+        return file.read1(_HEAD)  # one piece: a gzipped file that was cut off has a beginning
+
+
+def _require_text(path: Path, head: bytes) -> None:
+    """Refuse what is no text in UTF-8 from its first bytes on."""
+    for magic, kind in _MAGIC.items():
+        if head.startswith(magic):
+            raise _not_readable(path, kind)
+    encoding = next((name for bom, name in _WIDE.items() if head.startswith(bom)), None)
+    if encoding is not None:
+        raise DataError(
+            f"{path} is written in {encoding}; convert it: "
+            f"iconv -f {encoding[:6]} -t UTF-8 {path.name} > {path.stem}-utf8{path.suffix}"
+        )
+    if not head.removeprefix(BOM).strip():
+        raise DataError(f"{path} is empty" + (": it holds only white space" if head else ""))
 
 
 def _guarded(path: Path, rows: Iterable[Row | BadLine]) -> Iterator[Row | BadLine]:
@@ -89,121 +126,12 @@ def _guarded(path: Path, rows: Iterable[Row | BadLine]) -> Iterator[Row | BadLin
             line = row.line
             yield row
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        yield BadLine(line + 1, f"the compressed file is damaged from here on: {error}")
+        yield BadLine(line + 1, f"the compressed file is damaged from here on: {_reason(error)}")
     except OSError as error:
         if line == 0:
-            raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
-        yield BadLine(line + 1, f"the file cannot be read on from here: {error.strerror or error}")
+            raise DataError(f"{path} cannot be read: {_reason(error)}") from None
+        yield BadLine(line + 1, f"the file cannot be read on from here: {_reason(error)}")
 
 
-def _begins_an_array(path: Path) -> bool:
-    try:
-        with _open(path) as file:
-            head = file.read(4096)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read: {error}") from None
-    return head.removeprefix(_BOM).lstrip()[:1] == b"["
-
-
-def _read_lines(path: Path) -> Iterator[Row | BadLine]:
-    with _open(path) as file:
-        first = file.readline()
-        if first.removeprefix(_BOM).strip() in (b"{", b"{}"):
-            yield from _read_one_object(path)
-            return
-        for number, raw in enumerate(_chain(first, file), start=1):
-            line = raw.removeprefix(_BOM).strip() if number == 1 else raw.strip()
-            if line:
-                yield _parse_line(number, line)
-
-
-def _chain(first: bytes, rest: Iterable[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from rest
-
-
-def _parse_line(number: int, line: bytes) -> Row | BadLine:
-    try:
-        value = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        return BadLine(number, _json_fault(line, error), _excerpt(line))
-    if not isinstance(value, dict):
-        return BadLine(number, f"holds a {type(value).__name__}, not an object", _excerpt(line))
-    return Row(number, value)
-
-
-def _json_fault(line: bytes, error: orjson.JSONDecodeError) -> str:
-    if b"\0" in line:
-        return "holds NUL bytes: the file was damaged, or is not UTF-8"
-    try:
-        line.decode()
-    except UnicodeDecodeError as fault:
-        return f"not UTF-8 at byte {fault.start + 1} of the line"
-    return f"not valid JSON: {error.msg} at column {error.colno}"
-
-
-def _read_array(path: Path) -> Iterator[Row | BadLine]:
-    if path.stat().st_size > _BIGGEST_ARRAY_BYTES:
-        raise DataError(
-            f"{path} is a JSON array of {text.size(path.stat().st_size)}, which would have to be "
-            "read whole; write it as JSONL: jq -c '.[]' in.json > out.jsonl"
-        )
-    for position, value in enumerate(_load_whole(path), start=1):
-        if isinstance(value, dict):
-            yield Row(position, value)
-        else:
-            yield BadLine(position, f"element {position} is no object", str(value)[:_EXCERPT])
-
-
-def _read_one_object(path: Path) -> Iterator[Row | BadLine]:
-    """Read one object spread over lines: `{"data": [rows]}`, or a single row."""
-    whole = _load_whole(path)
-    lists = [v for v in whole.values() if isinstance(v, list) and v and isinstance(v[0], dict)]
-    rows = lists[0] if len(whole) == 1 and lists else [whole]
-    for position, value in enumerate(rows, start=1):
-        yield Row(position, value) if isinstance(value, dict) else BadLine(position, "no object")
-
-
-def _load_whole(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
-    with _open(path) as file:
-        data = file.read().removeprefix(_BOM)
-    try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        raise DataError(
-            f"{path}, line {error.lineno}: {_json_fault(data, error)}. A JSON array is read whole "
-            "or not at all; as JSONL, one bad line would cost one row"
-        ) from None
-
-
-def _read_csv(path: Path, delimiter: str) -> Iterator[Row | BadLine]:
-    csv.field_size_limit(_BIGGEST_FIELD)
-    with _open(path) as file:
-        lines = (raw.decode("utf-8-sig", errors="replace") for raw in file)
-        reader = csv.DictReader(
-            (line.replace("\0", "\ufffd") for line in lines), delimiter=delimiter
-        )
-        while True:
-            try:
-                values = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                yield BadLine(reader.line_num, f"not valid CSV: {error}")
-                continue
-            yield _check_csv_row(reader.line_num, values)
-
-
-def _check_csv_row(number: int, values: dict[str | Any, Any]) -> Row | BadLine:
-    if None in values:
-        return BadLine(number, f"has {len(values[None])} fields more than the header")
-    if any(value is None for value in values.values()):
-        missing = [name for name, value in values.items() if value is None]
-        return BadLine(number, f"ends before column `{missing[0]}`")
-    if any("\ufffd" in value for value in values.values()):
-        return BadLine(number, "not UTF-8, or damaged", _excerpt(str(values).encode()))
-    return Row(number, values)
-
-
-def _excerpt(line: bytes) -> str:
-    return text.one_line(line[: _EXCERPT * 4].decode(errors="replace"), _EXCERPT)
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

@@ -13,12 +13,15 @@ and what the plain rendering holds between the two is the turn.
 
 A third way serves templates that look into the answer: marks are put around it, and the rendering
 must be the plain one but for them. A turn found in none of these ways is not found: no guessing.
+Nor is one of which the template leaves out what the assistant says, or calls.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 from tui_ft.data.chat_protocol import ChatTokenizer, TemplateError
@@ -26,6 +29,8 @@ from tui_ft.data.formats import Conversation, Message
 
 # Private use: no template's logic asks for these, `trim` leaves them, and data hardly has them.
 _MARKS: Final = range(0xE0F0, 0xE1F0)
+_REASONING: Final = ("reasoning_content", "reasoning", "thinking")
+_THINK: Final = re.compile(r"\s*<think>\s*")
 
 
 class TurnNotFound(Exception):
@@ -53,46 +58,67 @@ class Turn:
     as_generated: bool
 
 
-def find_turns(item: Conversation, tokenizer: ChatTokenizer) -> tuple[str, tuple[Turn, ...]]:
-    """Return the rendered conversation and every assistant turn in it, in order.
-
-    Raises:
-        TemplateError: the template refuses the conversation.
-        TurnNotFound: a turn cannot be told apart from what is around it.
-    """
-    whole = tokenizer.render(item.messages, tools=item.tools)
-    return whole, find_turns_in(whole, item, tokenizer)
-
-
-def find_turns_in(
-    whole: str, item: Conversation, tokenizer: ChatTokenizer
+def find_turns(
+    whole: str, item: Conversation, tokenizer: ChatTokenizer, wanted: Sequence[int] | None = None
 ) -> tuple[Turn, ...]:
-    """Return every assistant turn of ``item``, whose rendering is ``whole``.
+    """Return where assistant turns of ``item`` stand in ``whole``, its rendering.
+
+    Args:
+        whole: the conversation, rendered without a generation prompt.
+        item: the conversation.
+        tokenizer: the model's own.
+        wanted: positions of the messages to find, in order; every assistant message by default.
 
     Raises:
         TurnNotFound: a turn cannot be told apart from what is around it.
     """
+    if wanted is None:
+        wanted = assistant_positions(item)
     view = _View(whole, item, tokenizer)
     turns: list[Turn] = []
-    for number, message in enumerate(item.messages):
-        if message["role"] != "assistant":
-            continue
+    for number in wanted:
         turn = _find_turn(view, number)
         if turn is None or (turns and turn.start < turns[-1].end):
             raise TurnNotFound(
                 f"message {number + 1} (assistant) cannot be found in what the chat template "
                 "makes of it: the template rewrites or drops it"
             )
+        missing = _left_out(
+            item.messages[number], whole[turn.start : turn.end].removesuffix(turn.end_of_turn)
+        )
+        if missing:
+            raise TurnNotFound(
+                f"the chat template leaves out {missing} of message {number + 1} (assistant)"
+            )
         turns.append(turn)
     return tuple(turns)
 
 
+def assistant_positions(item: Conversation) -> tuple[int, ...]:
+    """Return the positions of the assistant's messages."""
+    return tuple(n for n, message in enumerate(item.messages) if message["role"] == "assistant")
+
+
+def _left_out(message: Message, words: str) -> str:
+    """Return what of ``message`` is not in the ``words`` of its turn, as far as can be told."""
+    if not words.strip() and str(message.get("content") or "").strip():
+        return "the content"
+    calls = message.get("tool_calls") or ()
+    named = [call.get("function", call).get("name") for call in calls if isinstance(call, dict)]
+    return "" if all(str(name) in words for name in named) else "the tool calls"
+
+
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """What a template writes before and after an answer, whatever the answer is."""
+    """What a template writes before and after an answer, whatever the answer is.
+
+    Attributes:
+        complete: whether all of the turn is between the two; else its content is.
+    """
 
     head: str
     tail: str
+    complete: bool = True
 
     def holds(self, text: str) -> bool:
         """Return whether ``text`` is an answer in this frame."""
@@ -113,8 +139,8 @@ class _View:
     marks: tuple[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
-        free = [chr(code) for code in _MARKS if chr(code) not in self.whole]
-        object.__setattr__(self, "marks", (free[0], free[1]))
+        free = (chr(code) for code in _MARKS if chr(code) not in self.whole)
+        object.__setattr__(self, "marks", (next(free), next(free)))
 
     def render(self, messages: Sequence[Message], *, prompt: bool = False) -> str | None:
         """Return the rendering, or None if the template refuses: many refuse a half dialogue."""
@@ -142,24 +168,38 @@ class _View:
         return _Frame(head, tail)
 
     def marked_frame(self, number: int) -> _Frame | None:
-        """Return what stands around the content of turn ``number``, found with marks around it.
-
-        Marks outside its outer space come first; inside it they survive a template that trims.
-        """
-        message = self.item.messages[number]
-        content = message.get("content")
-        if not isinstance(content, str):
-            return None
+        """Return what stands around turn ``number``, found with marks around what it says."""
         left, right = self.marks
-        inner = content.strip()
-        outer = content.split(inner, 1) if inner else (content, "")
-        for marked in (f"{left}{content}{right}", f"{outer[0]}{left}{inner}{right}{outer[1]}"):
-            text = self.with_answer(number, {**message, "content": marked})
+        for message, complete in _marked(self.item.messages[number], left, right):
+            text = self.with_answer(number, message)
             if text is None or text.count(left) != 1 or text.count(right) != 1:
                 continue
             if text.replace(left, "").replace(right, "") == self.whole:
-                return _Frame(text.split(left)[0], text.split(right)[1])
+                return _Frame(text.split(left)[0], text.split(right)[1], complete)
         return None
+
+
+def _marked(message: Message, left: str, right: str) -> Iterator[tuple[Message, bool]]:
+    """Return ``message`` with a mark before and after what it says, in several places.
+
+    Each comes with whether all of the turn is between the marks. Marks outside the outer space of
+    the content come first; inside it they survive a template that trims; after a `<think>` one that
+    takes the content apart.
+    """
+    content = message.get("content")
+    if not isinstance(content, str):
+        return
+    for name in _REASONING:
+        if isinstance(thought := message.get(name), str):
+            yield {**message, name: f"{left}{thought}", "content": f"{content}{right}"}, True
+    inner = content.strip()
+    before, after = content.split(inner, 1) if inner else (content, "")
+    complete = not any(message.get(name) for name in (*_REASONING, "tool_calls"))
+    yield {**message, "content": f"{left}{content}{right}"}, complete
+    yield {**message, "content": f"{before}{left}{inner}{right}{after}"}, complete
+    if opening := _THINK.match(content):
+        thought, rest = opening[0], content[opening.end() :].rstrip()
+        yield {**message, "content": f"{thought}{left}{rest}{right}"}, complete
 
 
 def _find_turn(view: _View, number: int) -> Turn | None:
@@ -175,40 +215,37 @@ def _find_as_generated(
     view: _View, number: int, prompt: str | None, alone: _Frame | None, ending: str
 ) -> Turn | None:
     """Find the turn as it is at inference: this prompt, these words, this end."""
-    if prompt is None or alone is None or not view.whole.startswith(prompt):
+    if prompt is None or not view.whole.startswith(prompt):
         return None
     messages = view.item.messages[: number + 1]
     broken_off = view.whole if messages == view.item.messages else view.render(messages)
     if broken_off is None or not broken_off.startswith(prompt):
         return None
     beyond = broken_off[len(prompt) :]
-    if beyond.endswith(alone.tail):
+    if alone is not None and beyond.endswith(alone.tail):
         generated = beyond[: len(beyond) - len(alone.tail)] + ending
+    elif messages[-1].get("tool_calls") and (ending := _last_special(beyond, view.tokenizer)):
+        generated = beyond.rstrip()  # calls may end otherwise than answers do (gpt-oss, Gemma 4)
     else:
-        ending = _last_special(beyond, view.tokenizer) if messages[-1].get("tool_calls") else ""
-        if not ending:
-            return None
-        generated = beyond.rstrip()
-    if not view.whole.startswith(prompt + generated):
         return None
-    skipped = _unprompted_header(view, number, prompt, alone)
-    if not generated.startswith(skipped):
+    header = "" if alone is None else _unprompted_header(view, number, prompt, alone)
+    if not view.whole.startswith(prompt + generated) or not generated.startswith(header):
         return None
-    start = len(prompt) + len(skipped)
-    return Turn(number, start, len(prompt) + len(generated), ending.strip(), True)
+    start, end = len(prompt) + len(header), len(prompt) + len(generated)
+    if not ending:  # GLM-4 ends an answer with the token that opens the user's turn
+        ending = _ending_in_whole(view.whole[end:], "", view.tokenizer)
+        end += len(ending)
+    return Turn(number, start, end, ending.strip(), True)
 
 
 def _find_framed(view: _View, number: int, prompt: str | None, ending: str) -> Turn | None:
     """Find the turn as the whole conversation shows it, where that is another form."""
-    message = view.item.messages[number]
-    frame, bare = view.frame(number), True
+    frame = view.frame(number)
     if frame is None or not frame.holds(view.whole):
-        frame, bare = view.marked_frame(number), False
-    if frame is None:
-        return None
+        frame = view.marked_frame(number)
     begins = prompt is not None and view.whole.startswith(prompt)
-    if not bare and (message.get("tool_calls") or (not begins and _has_more(message))):
-        return None  # the marks are around the content alone, and there is more to the turn
+    if frame is None or not (frame.complete or begins):
+        return None
     end_of_turn = _ending_in_whole(frame.tail, ending, view.tokenizer)
     if begins and prompt is not None:
         header = frame.head[len(prompt) :] if _has_no_prompt(view, number, prompt) else ""
@@ -216,13 +253,21 @@ def _find_framed(view: _View, number: int, prompt: str | None, ending: str) -> T
     else:
         start = _start_without_prompt(frame.head, prompt or "")
     end = len(view.whole) - len(frame.tail) + len(end_of_turn)
-    if start > end:
+    calls_tools = bool(view.item.messages[number].get("tool_calls"))
+    if start > end or (calls_tools and _reaches(view, number, end)):
         return None
     return Turn(number, start, end, end_of_turn.strip(), False)
 
 
-def _has_more(message: Message) -> bool:
-    return any(value for name, value in message.items() if name not in ("role", "content"))
+def _reaches(view: _View, number: int, end: int) -> bool:
+    """Return whether a turn that ends at ``end`` could hold words of the next message.
+
+    Gemma 4 writes what a tool returned into the turn that called it.
+    """
+    if number + 1 == len(view.item.messages):
+        return False
+    following = view.marked_frame(number + 1)
+    return following is None or len(following.head) < end
 
 
 def _has_no_prompt(view: _View, number: int, prompt: str) -> bool:
@@ -286,8 +331,15 @@ def _ending_in_whole(tail: str, ending: str, tokenizer: ChatTokenizer) -> str:
 
 def _special_at(text: str, at: int, tokenizer: ChatTokenizer) -> str:
     """Return the special token that stands at position ``at``, the longest if several do."""
-    found = (token for token in tokenizer.special_tokens if text.startswith(token, at))
-    return max(found, key=len, default="")
+    found = _any_of(tokenizer.special_tokens).match(text, at)
+    return found[0] if found else ""
+
+
+@lru_cache(maxsize=8)
+def _any_of(tokens: frozenset[str]) -> re.Pattern[str]:
+    """Return a pattern for any of ``tokens``: some models have hundreds of special tokens."""
+    longest_first = sorted(filter(None, tokens), key=lambda token: (-len(token), token))
+    return re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 
 
 def _last_special(text: str, tokenizer: ChatTokenizer) -> str:

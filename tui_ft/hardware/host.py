@@ -1,4 +1,4 @@
-"""The host through psutil, behind one function that never raises."""
+"""The host through psutil, behind functions that never raise."""
 
 from __future__ import annotations
 
@@ -14,22 +14,47 @@ from tui_ft.hardware.snapshot import Host
 _T = TypeVar("_T")
 
 
-def read_host(disk_path: Path) -> Host:
-    """Return the host now; CPU utilisation is since the last call, None at the first.
+class CpuMeter:
+    """Measures how busy the CPUs were between two looks, for one reader."""
+
+    def __init__(self) -> None:
+        self._busy, self._total = 0.0, 0.0
+        self._begun = False
+
+    def utilization(self) -> float | None:
+        """Return the share since the last call, 0 to 1; None at the first call.
+
+        Guests are counted in `user` and `nice` already, and waiting for a disk is idleness
+        (proc(5), /proc/stat).
+        """
+        times = _or_none(psutil.cpu_times)
+        if times is None:
+            return None
+        fields = times._asdict()
+        total = sum(v for name, v in fields.items() if name not in ("guest", "guest_nice"))
+        busy = total - fields["idle"] - fields.get("iowait", 0.0)
+        passed, worked = total - self._total, busy - self._busy
+        begun, self._begun = self._begun, True
+        self._busy, self._total = busy, total
+        # The kernel's counters may step back a little, so the share is kept within its bounds.
+        return min(1.0, max(0.0, worked / passed)) if begun and passed > 0 else None
+
+
+def read_host(disk_path: Path, cpu: CpuMeter) -> Host:
+    """Return the host now.
 
     Args:
         disk_path: a folder on the disk asked about; the nearest one that exists is taken.
+        cpu: the reader's own meter.
     """
     memory = _or_none(psutil.virtual_memory)
     swap = _or_none(psutil.swap_memory)
-    existing = next((p for p in (disk_path, *disk_path.parents) if p.exists()), Path("/"))
-    disk = _or_none(lambda: psutil.disk_usage(str(existing)))
-    busy = _or_none(lambda: psutil.cpu_percent(interval=None))
+    disk = _or_none(lambda: psutil.disk_usage(str(nearest_existing(disk_path))))
     load = _or_none(psutil.getloadavg)
     return Host(
         hostname=socket.gethostname(),
         cpu_count=_or_none(psutil.cpu_count),
-        cpu_utilization=busy / 100 if busy else None,
+        cpu_utilization=cpu.utilization(),
         load_1m=load[0] if load else None,
         memory_total_bytes=memory.total if memory else None,
         # Not psutil's `used`, which leaves out caches that cannot be reclaimed.
@@ -40,6 +65,14 @@ def read_host(disk_path: Path) -> Host:
         disk_total_bytes=disk.total if disk else None,
         disk_free_bytes=disk.free if disk else None,
     )
+
+
+def nearest_existing(path: Path) -> Path:
+    """Return ``path`` or the nearest of its parents that exists and can be reached."""
+    for candidate in (path, *path.parents):
+        if _or_none(candidate.exists):
+            return candidate
+    return Path("/")
 
 
 def _or_none(read: Callable[[], _T]) -> _T | None:

@@ -7,7 +7,7 @@ import threading
 import time
 from pathlib import Path
 
-from tui_ft.hardware.host import read_host
+from tui_ft.hardware.host import CpuMeter, read_host
 from tui_ft.hardware.nvml import Nvml
 from tui_ft.hardware.snapshot import Snapshot
 
@@ -22,7 +22,8 @@ class Sampler:
     def __init__(self, disk_path: Path, interval: float = 2.0) -> None:
         self._disk_path, self._interval = disk_path, interval
         self._nvml = Nvml()
-        self._latest: Snapshot | None = None
+        self._cpu = CpuMeter()
+        self._latest: tuple[Snapshot, float] | None = None  # replaced whole, so needs no lock
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -33,34 +34,41 @@ class Sampler:
             self._thread.start()
 
     def stop(self) -> None:
-        """End after the snapshot that is being taken; does not wait for it."""
+        """End for good after the snapshot that is being taken; does not wait for it."""
         self._stop.set()
 
     def latest(self) -> Snapshot | None:
         """Return the newest snapshot, None before the first one."""
-        return self._latest
+        latest = self._latest
+        return latest[0] if latest else None
 
     def stale_for(self) -> float | None:
         """Return the seconds since the newest snapshot, None before the first one."""
-        return None if self._latest is None else time.time() - self._latest.time
+        latest = self._latest
+        return time.monotonic() - latest[1] if latest else None
 
     def _run(self) -> None:
         while not self._stop.is_set():
             # Whatever a driver does to us must not end the telemetry of a run of days.
             with contextlib.suppress(Exception):
-                self._latest = _snapshot(self._nvml, self._disk_path)
+                snapshot = _snapshot(self._nvml, self._cpu, self._disk_path)
+                self._latest = (snapshot, time.monotonic())
             self._stop.wait(self._interval)
+        self._nvml.close()
 
 
 def take_snapshot(disk_path: Path) -> Snapshot:
-    """Return the machine as it is now. Waits for the driver; see `Sampler` for where one cannot."""
+    """Return the machine as it is now, without CPU utilisation, which takes two looks.
+
+    Waits for the driver; see `Sampler` for where one cannot.
+    """
     nvml = Nvml()
     try:
-        return _snapshot(nvml, disk_path)
+        return _snapshot(nvml, CpuMeter(), disk_path)
     finally:
         nvml.close()
 
 
-def _snapshot(nvml: Nvml, disk_path: Path) -> Snapshot:
+def _snapshot(nvml: Nvml, cpu: CpuMeter, disk_path: Path) -> Snapshot:
     gpus, status = nvml.read()
-    return Snapshot(time.time(), read_host(disk_path), gpus, status, nvml.driver_version)
+    return Snapshot(time.time(), read_host(disk_path, cpu), gpus, status, nvml.driver_version)

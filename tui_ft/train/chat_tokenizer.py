@@ -2,40 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import Any
 
-import jinja2
-
+from tui_ft import text
 from tui_ft.data import Encoded, Message, TemplateError
 
 
 class TransformersChatTokenizer:
-    """A transformers tokenizer as a `tui_ft.data.ChatTokenizer`."""
+    """A transformers tokenizer as a `tui_ft.data.ChatTokenizer`.
 
-    def __init__(self, tokenizer: Any) -> None:  # noqa: ANN401 - transformers is untyped here
+    Args:
+        tokenizer: the tokenizer, fast or slow.
+        stop_ids: ids that end a generation beside eos, from the model's
+            `generation_config.eos_token_id`.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Any,  # noqa: ANN401 - transformers is untyped here
+        stop_ids: Iterable[int] = (),
+    ) -> None:
         self._tokenizer = tokenizer
+        self._stop_ids = tuple(stop_ids)
 
-    @property
+    @cached_property
     def special_tokens(self) -> frozenset[str]:
         """Every token that the tokenizer holds to be special, as text."""
         added = self._tokenizer.added_tokens_decoder.values()
         special = {token.content for token in added if token.special}
-        return frozenset({*special, *self._tokenizer.all_special_tokens} - {""})
+        return frozenset({*special, *map(str, self._tokenizer.all_special_tokens)} - {""})
 
     @property
     def eos_token(self) -> str | None:
-        """The token that ends a generation."""
+        """The end-of-sequence token, as text."""
         return _text_or_none(self._tokenizer.eos_token)
 
-    @property
+    @cached_property
     def bos_token(self) -> str | None:
-        """The token that begins a text, for tokenizers that put one there themselves."""
+        """The token that the tokenizer itself puts before a text; None when it puts none."""
         bos = _text_or_none(self._tokenizer.bos_token)
         if bos is None:
             return None
         ids = self._tokenizer("a")["input_ids"]
         return bos if ids and ids[0] == self._tokenizer.bos_token_id else None
+
+    @cached_property
+    def stop_tokens(self) -> frozenset[str]:
+        """The tokens that end a generation."""
+        named = self._tokenizer.convert_ids_to_tokens(list(self._stop_ids))
+        return frozenset(token for token in (*named, self.eos_token) if token)
 
     def render(
         self,
@@ -55,15 +72,15 @@ class TransformersChatTokenizer:
                 "model.chat_template"
             )
         try:
-            text = self._tokenizer.apply_chat_template(
+            rendered = self._tokenizer.apply_chat_template(
                 [dict(message) for message in messages],
                 tools=list(tools) if tools else None,
                 add_generation_prompt=add_generation_prompt,
                 tokenize=False,
             )
-        except (jinja2.TemplateError, TypeError, ValueError, KeyError, IndexError) as error:
-            raise TemplateError(f"{error}".strip() or type(error).__name__) from None
-        return str(text)
+        except Exception as error:  # a template is a program of somebody else: anything may come
+            raise TemplateError(text.plain(str(error)).strip() or type(error).__name__) from None
+        return str(rendered)
 
     def encode(self, text: str) -> Encoded:
         """Return the tokens of ``text``, with no special token added."""

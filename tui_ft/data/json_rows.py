@@ -1,0 +1,189 @@
+"""Rows out of JSON: an object on each line, an array of objects, or an object that holds one."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from io import BytesIO
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from tui_ft import text
+from tui_ft.data.problems import BadLine, DataError
+from tui_ft.data.rows import BOM, Row, excerpt, open_bytes
+
+_BIGGEST_WHOLE: Final = 2 << 30
+_SMALL: Final = 64 << 20
+_LINES_LOOKED_AT: Final = 16
+_BETWEEN: Final = re.compile(r"[\s,]*")
+_NOT_A_NUMBER: Final = (b"NaN", b"Infinity")
+
+
+def read_json(path: Path, head: bytes) -> Iterator[Row | BadLine]:
+    """Return the rows of a JSON or JSONL file; which of the two its content says, not its name.
+
+    Args:
+        path: the file, plain or gzipped.
+        head: its first bytes, decompressed.
+
+    Raises:
+        DataError: an array too large to be read whole.
+        OSError: the file cannot be read.
+    """
+    start = head.removeprefix(BOM).lstrip()
+    if start.startswith(b"[") or (start.startswith(b"{") and _is_one_object(path, start)):
+        return _read_whole(path)
+    return _read_lines(path)
+
+
+def _is_one_object(path: Path, start: bytes) -> bool:
+    """Return whether the file seems to be one object spread over lines, rather than JSONL."""
+    first, *rest = (line for line in start.splitlines() if line.strip())
+    if _is_object(first) or not rest:
+        # An object on a line of its own; `{"data": […]}` may still be the only one.
+        return not rest and path.stat().st_size <= _SMALL
+    return path.stat().st_size <= _SMALL or not _is_object(rest[0])
+
+
+def _holds_lines(data: bytes) -> bool:
+    """Return whether one of the first lines is an object by itself: then each line is a row."""
+    if data.lstrip().startswith(b"["):
+        return False
+    lines = (line for line in BytesIO(data) if line.strip())
+    return any(_is_object(line) for line in islice(lines, _LINES_LOOKED_AT))
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(orjson.loads(line), dict)
+    except orjson.JSONDecodeError:
+        return False
+
+
+def _read_lines(path: Path) -> Iterator[Row | BadLine]:
+    with open_bytes(path) as file:
+        for number, raw in enumerate(file, start=1):
+            line = (raw.removeprefix(BOM) if number == 1 else raw).strip()
+            if line:
+                yield _parse_line(number, line)
+
+
+def _parse_line(number: int, line: bytes) -> Row | BadLine:
+    try:
+        value = _loads(line)
+    except orjson.JSONDecodeError as error:
+        return BadLine(number, _fault(line, error), excerpt(line, error.pos))
+    if not isinstance(value, dict):
+        return BadLine(number, f"holds {_name(value)}, not an object", excerpt(line))
+    return Row(number, value)
+
+
+def _loads(data: bytes) -> Any:  # noqa: ANN401 - whatever the file holds
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        # Python writes NaN and Infinity, which JSON does not have. A score that is NaN is no reason
+        # to lose the row.
+        if not any(word in data for word in _NOT_A_NUMBER):
+            raise
+        try:
+            return json.loads(data)
+        except ValueError:
+            pass
+        raise
+
+
+def _fault(data: bytes, error: orjson.JSONDecodeError) -> str:
+    if b"\0" in data:
+        return "holds NUL bytes: the file was damaged, or is not UTF-8"
+    try:
+        data.decode()
+    except UnicodeDecodeError as fault:
+        return f"not UTF-8 at byte {fault.start + 1} of the line: save the file in that encoding"
+    if error.msg == "unexpected end of data":
+        return "not valid JSON: it ends in the middle, so it was probably cut off"
+    return f"not valid JSON: {error.msg} at column {error.colno}"
+
+
+def _name(value: object) -> str:
+    names = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def _read_whole(path: Path) -> Iterator[Row | BadLine]:
+    """Read an array of rows, an object that holds one, or an object that is the only row."""
+    if path.stat().st_size > _BIGGEST_WHOLE:
+        raise DataError(
+            f"{path} is a JSON array of {text.size(path.stat().st_size)}, which would have to be "
+            f"read whole; write it as JSONL: jq -c '.[]' {path.name} > {path.stem}.jsonl"
+        )
+    with open_bytes(path) as file:
+        data = file.read().removeprefix(BOM)
+    try:
+        whole = _loads(data)
+    except orjson.JSONDecodeError:
+        yield from _read_lines(path) if _holds_lines(data) else _read_pieces(data)
+        return
+    for position, value in enumerate(_rows_of(whole), start=1):
+        if isinstance(value, dict):
+            yield Row(position, value)
+        else:
+            yield BadLine(position, f"element {position} is {_name(value)}, not an object")
+
+
+def _rows_of(whole: Any) -> list[Any]:  # noqa: ANN401 - whatever the file holds
+    if isinstance(whole, list):
+        return whole
+    lists = [v for v in whole.values() if isinstance(v, list) and v and isinstance(v[0], dict)]
+    # `{"version": …, "data": [rows]}` holds rows; `{"messages": [turns]}` is one.
+    is_turns = lists and {"role", "from"} & set(lists[0][0])
+    return lists[0] if len(lists) == 1 and not is_turns else [whole]
+
+
+def _read_pieces(data: bytes) -> Iterator[Row | BadLine]:
+    """Read what can be read of a broken array, or of objects one after the other.
+
+    After an object that is broken, reading goes on at the next line that begins as its line did.
+    """
+    document = data.decode(errors="replace")
+    decoder = json.JSONDecoder()
+    at, position = len(document) - len(document.lstrip()), 0
+    at += document.startswith("[", at)
+    while (at := _skip(document, at)) < len(document) and document[at] != "]":
+        position += 1
+        try:
+            value, at = decoder.raw_decode(document, at)
+        except json.JSONDecodeError as error:
+            yield _broken_piece(position, document, error)
+            at = _next_piece(document, at, error.pos)
+            continue
+        if not isinstance(value, dict):
+            yield BadLine(position, f"element {position} is {_name(value)}, not an object")
+        elif "\ufffd" in str(value):
+            yield BadLine(position, f"element {position} is not UTF-8", excerpt(str(value)))
+        else:
+            yield Row(position, value)
+
+
+def _skip(document: str, at: int) -> int:
+    found = _BETWEEN.match(document, at)
+    return found.end() if found else at
+
+
+def _broken_piece(position: int, document: str, error: json.JSONDecodeError) -> BadLine:
+    place = f"element {position} (line {error.lineno} of the file, column {error.colno})"
+    return BadLine(
+        position, f"{place} is not valid JSON: {error.msg}", excerpt(document, error.pos)
+    )
+
+
+def _next_piece(document: str, start: int, fault: int) -> int:
+    """Return where the next object begins after the one at ``start``, broken at ``fault``."""
+    indent = document[document.rfind("\n", 0, start) + 1 : start]
+    opening = "\n" + indent + "{"
+    found = document.find(opening, max(fault - 1, start + 1)) if not indent.strip() else -1
+    return len(document) if found < 0 else found + 1

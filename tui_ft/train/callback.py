@@ -1,0 +1,216 @@
+"""The trainer's ear and mouth: figures out to the supervisor, commands in from it.
+
+Called in every step, so it does next to nothing there: no synchronisation with the GPU, no files.
+"""
+
+from __future__ import annotations
+
+import math
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from tui_ft.runs import events as ev
+from tui_ft.runs.link import WorkerLink
+
+_PROGRESS_SECONDS: Final = 1.0
+_MEMORY_SECONDS: Final = 10.0
+_RISES_TO_WARN: Final = 2
+
+# What the trainer calls a figure, and what we call it. Anything else goes by the trainer's name.
+_NAMES: Final = {"num_tokens": "tokens", "mean_token_accuracy": "token_accuracy"}
+_LEFT_OUT: Final = frozenset(("epoch", "total_flos"))
+
+
+class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is untyped here
+    """Sends what happens, obeys what is asked.
+
+    Args:
+        link: the line to the supervisor.
+        is_sound: tells whether every loss since the last call was finite.
+        sample: called with the step after each evaluation, to let the model answer a few rows.
+        tokens_before: tokens trained on in earlier attempts; the trainer counts from zero.
+    """
+
+    def __init__(
+        self,
+        link: WorkerLink,
+        is_sound: Callable[[], bool],
+        sample: Callable[[int], None],
+        tokens_before: float = 0.0,
+    ) -> None:
+        self._link, self._is_sound, self._sample = link, is_sound, sample
+        self._began = self._first_step = 0.0
+        self._progress_at = self._memory_at = float("-inf")
+        self._tokens_before = tokens_before
+        self._logged = (0.0, tokens_before)
+        self._hook_at = 0.0
+        self._losses: list[float] = []
+        self._rises = 0
+        self.bad_step: int | None = None
+        self.stopped = False
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Start the clocks."""
+        self._began = self._hook_at = time.monotonic()
+        self._first_step = state.global_step
+        self._logged = (self._began, self._tokens_before)
+        self._link.send(ev.Phase(phase="train", text="trains"))
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Obey commands; say where we are; never let a bad step become a checkpoint."""
+        now = self._hook_at = time.monotonic()
+        if self._link.take_checkpoint_request():
+            control.should_save = True
+        if self._link.stop_requested:
+            control.should_save = control.should_training_stop = self.stopped = True
+        if (control.should_save or control.should_log) and not self._is_sound():
+            self.bad_step = state.global_step
+            control.should_save = control.should_evaluate = False
+            control.should_training_stop = True
+        if control.should_evaluate:
+            self._link.send(ev.Phase(phase="evaluate", text="evaluates the held-out rows"))
+        if now - self._progress_at >= _PROGRESS_SECONDS or state.global_step == state.max_steps:
+            self._progress_at = now
+            self._link.send(self._progress(state, now))
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **_: Any,
+    ) -> None:
+        """Send the figures of training. Those of evaluation come by `on_evaluate`."""
+        if not logs or "loss" not in logs:
+            return
+        now = time.monotonic()
+        values = _figures(logs, prefix="")
+        tokens = values.get("tokens")
+        if tokens is not None:
+            seconds, before = now - self._logged[0], self._logged[1]
+            total = self._tokens_before + tokens
+            values["tokens"] = total
+            values["tokens_per_second"] = (total - before) / seconds if seconds > 0 else None
+            self._logged = (now, total)
+        if values.get("loss") is not None:
+            self._losses.append(float(logs["loss"]))
+        self._link.send(ev.Metrics(step=state.global_step, epoch=state.epoch or 0.0, values=values))
+        if now - self._memory_at >= _MEMORY_SECONDS:
+            self._memory_at = now
+            self._link.send(peak_memory())
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: dict[str, Any] | None = None,
+        **_: Any,
+    ) -> None:
+        """Send the figures of the evaluation, a few answers, and a warning when it gets worse."""
+        step = state.global_step
+        values = _figures(metrics or {}, prefix="eval_")
+        self._link.send(ev.Evaluation(step=step, epoch=state.epoch or 0.0, values=values))
+        self._watch_for_overfitting(state, values.get("eval_loss"))
+        self._sample(step)
+        self._hook_at = time.monotonic()
+        self._link.send(ev.Phase(phase="train", text="trains"))
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Say that a checkpoint is there."""
+        path = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
+        best = state.best_model_checkpoint
+        self._link.send(
+            ev.Checkpoint(
+                step=state.global_step,
+                path=f"{path.parent.name}/{path.name}",
+                bytes=folder_bytes(path),
+                seconds=time.monotonic() - self._hook_at,
+                best=bool(best) and Path(best).name == path.name,
+            )
+        )
+
+    def _progress(self, state: TrainerState, now: float) -> ev.Progress:
+        done = state.global_step - self._first_step
+        rate = (now - self._began) / done if done else None
+        left = state.max_steps - state.global_step
+        return ev.Progress(
+            step=state.global_step,
+            total_steps=state.max_steps,
+            epoch=state.epoch or 0.0,
+            eta_s=None if rate is None else rate * left,
+            tokens=int(self._logged[1]) or None,
+        )
+
+    def _watch_for_overfitting(self, state: TrainerState, loss: float | None) -> None:
+        """Warn once when the evaluation loss rises, twice running, while training loss falls."""
+        best = state.best_metric
+        history = [e["eval_loss"] for e in state.log_history if "eval_loss" in e]
+        if loss is None or len(history) < _RISES_TO_WARN:
+            return
+        self._rises = self._rises + 1 if loss > history[-2] else 0
+        half = len(self._losses) // 2
+        falling = half and _mean(self._losses[half:]) < _mean(self._losses[:half])
+        if self._rises == _RISES_TO_WARN and falling:
+            lowest = f" The lowest was {best:.4g}." if best is not None else ""
+            self._link.send(
+                ev.Alert(
+                    severity="warning",
+                    kind="overfitting",
+                    text=f"evaluation loss rises (now {loss:.4g}) while training loss falls: "
+                    f"overfitting.{lowest}",
+                    advice="stop now and keep the best checkpoint, or train fewer epochs",
+                )
+            )
+
+
+def peak_memory() -> ev.PeakMemory:
+    """Return the highest memory of this process so far: torch's on a GPU, resident on the CPU."""
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
+    if not torch.cuda.is_available():
+        return ev.PeakMemory(device="cpu", allocated=None, reserved=None, resident=resident)
+    return ev.PeakMemory(
+        device=torch.cuda.get_device_name(),
+        allocated=torch.cuda.max_memory_allocated(),
+        reserved=torch.cuda.max_memory_reserved(),
+        resident=resident,
+    )
+
+
+def folder_bytes(path: Path) -> int:
+    """Return the size of all files in ``path``; one that vanishes meanwhile counts nothing."""
+    total = 0
+    for file in path.rglob("*"):
+        try:
+            total += file.stat().st_size if file.is_file() else 0
+        except OSError:
+            continue
+    return total
+
+
+def _figures(logs: dict[str, Any], prefix: str) -> dict[str, float | None]:
+    """Return the numbers among ``logs`` by our names, NaN and infinity as None."""
+    figures: dict[str, float | None] = {}
+    for name, value in logs.items():
+        if name in _LEFT_OUT or isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        bare = name.removeprefix(prefix)
+        figures[f"{prefix}{_NAMES.get(bare, bare)}"] = ev.finite(float(value))
+    return figures
+
+
+def _mean(values: list[float]) -> float:
+    return math.fsum(values) / len(values)

@@ -1,0 +1,165 @@
+"""What went wrong, said for a person: the cause first, then what can be done about it."""
+
+from __future__ import annotations
+
+import errno
+from typing import Final
+
+import psutil
+import torch
+
+from tui_ft import text
+from tui_ft.data import DataError
+from tui_ft.runs import events as ev
+from tui_ft.spec import RunSpec
+from tui_ft.train.errors import RunFailure
+
+_LONGEST_MESSAGE: Final = 400
+_SHORT_ENOUGH: Final = 512
+
+
+def explain(error: BaseException, spec: RunSpec | None) -> ev.Ended:
+    """Return the end of a run that broke with ``error``."""
+    if isinstance(error, RunFailure):
+        return ev.Ended(state="failed", reason=error.reason, advice=tuple(error.advice))
+    if isinstance(error, DataError):
+        return ev.Ended(state="failed", reason=str(error))
+    if isinstance(error, torch.OutOfMemoryError) or _looks_like_cuda_oom(error):
+        return _out_of_gpu_memory(spec)
+    if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
+        return _out_of_host_memory(spec)
+    return _by_the_system(error) if isinstance(error, OSError) else _unexpected(error)
+
+
+def _by_the_system(error: OSError) -> ev.Ended:
+    if error.errno == errno.ENOSPC:
+        return _disk_full(error)
+    return _model_unavailable(error) if _is_about_the_model(error) else _unexpected(error)
+
+
+def _unexpected(error: BaseException) -> ev.Ended:
+    return ev.Ended(
+        state="failed",
+        reason=f"{type(error).__name__}: {_first_line(error)}",
+        advice=("worker.log has the whole traceback: `ftui logs --worker`",),
+    )
+
+
+def not_finite(step: int, last_good: int | None) -> ev.Ended:
+    """Return the end of a run whose loss became NaN or infinite at ``step``."""
+    kept = (
+        f"the checkpoint of step {last_good} is good and was kept"
+        if last_good
+        else "there is no checkpoint from before"
+    )
+    return ev.Ended(
+        state="failed",
+        reason=f"the loss became NaN or infinite by step {step}; {kept}",
+        advice=(
+            "lower training.learning_rate (a third of it), or lengthen warmup_steps",
+            "use bf16 or fp32 if this was fp16",
+            "look for broken rows around this step in the data",
+        ),
+    )
+
+
+def memory_settings(spec: RunSpec) -> tuple[str, ...]:
+    """Return the settings of ``spec`` that would free most memory, the cheapest first."""
+    training, advice = spec.training, []
+    if not training.gradient_checkpointing:
+        advice.append("training.gradient_checkpointing: true (activations, about a third slower)")
+    batch = training.per_device_train_batch_size
+    if batch > 1:
+        steps = training.gradient_accumulation_steps
+        advice.append(
+            f"training.per_device_train_batch_size: {batch // 2} and "
+            f"training.gradient_accumulation_steps: {steps * 2} (the same effective batch)"
+        )
+    if training.max_length > _SHORT_ENOUGH:
+        advice.append(f"training.max_length: {training.max_length // 2} (see what it would cut)")
+    if spec.method.kind == "full":
+        advice.append("method.kind: lora (no gradients and optimizer states for the base)")
+    elif spec.method.kind == "lora":
+        advice.append("method.kind: qlora (the base in 4 bits: a quarter of its memory)")
+    if "8bit" not in training.optim and spec.method.kind == "full":
+        advice.append("training.optim: paged_adamw_8bit (a quarter of the optimizer states)")
+    return tuple(advice)
+
+
+def _out_of_gpu_memory(spec: RunSpec | None) -> ev.Ended:
+    held = "its size could not be read"
+    if torch.cuda.is_available():
+        free, total = torch.cuda.mem_get_info()
+        peak = torch.cuda.max_memory_allocated()
+        reserved = torch.cuda.memory_reserved()
+        others = max(0, total - free - reserved)
+        held = (
+            f"this run held {text.size(reserved)} of {text.size(total)} "
+            f"(peak {text.size(peak)} allocated), others {text.size(others)}, "
+            f"{text.size(free)} were free"
+        )
+    settings = ""
+    if spec is not None:
+        t = spec.training
+        settings = (
+            f" at batch {t.per_device_train_batch_size} x {t.max_length} tokens, "
+            f"{spec.method.kind}, checkpointing {'on' if t.gradient_checkpointing else 'off'}"
+        )
+    return ev.Ended(
+        state="failed",
+        reason=f"the GPU ran out of memory{settings}: {held}",
+        advice=memory_settings(spec) if spec else (),
+    )
+
+
+def _out_of_host_memory(spec: RunSpec | None) -> ev.Ended:
+    memory = psutil.virtual_memory()
+    own = psutil.Process().memory_info().rss
+    return ev.Ended(
+        state="failed",
+        reason=(
+            f"the host ran out of memory: this run held {text.size(own)} of "
+            f"{text.size(memory.total)}, {text.size(memory.available)} were free"
+        ),
+        advice=memory_settings(spec) if spec else (),
+    )
+
+
+def _disk_full(error: OSError) -> ev.Ended:
+    where = f" at {error.filename}" if error.filename else ""
+    return ev.Ended(
+        state="failed",
+        reason=f"the disk is full{where}",
+        advice=(
+            "make room and resume: the last whole checkpoint is kept",
+            "lower training.save_total_limit, or set FTUI_HOME to a larger disk",
+        ),
+    )
+
+
+def _model_unavailable(error: OSError) -> ev.Ended:
+    return ev.Ended(
+        state="failed",
+        reason=f"the model cannot be loaded: {_first_line(error)}",
+        advice=(
+            "give the path of a local folder, or a Hub id that you may read",
+            "for a gated model ask for access on its page and log in with `hf auth login`",
+        ),
+    )
+
+
+def _looks_like_cuda_oom(error: BaseException) -> bool:
+    said = str(error)
+    return "CUDA out of memory" in said or "CUDNN_STATUS_ALLOC_FAILED" in said
+
+
+def _is_about_the_model(error: OSError) -> bool:
+    module = type(error).__module__
+    return module.startswith("huggingface_hub") or any(
+        word in str(error) for word in ("huggingface.co", "safetensors", "config.json", "tokenizer")
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return text.one_line(" ".join(lines[:3]), _LONGEST_MESSAGE) if lines else "no message"

@@ -1,0 +1,90 @@
+"""Load tokenizer and base model as a spec asks for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+
+from tui_ft.spec import RunSpec
+from tui_ft.spec.run_spec import QloraMethod
+from tui_ft.train.errors import RunFailure
+from tui_ft.train.precision import Precision
+from tui_ft.train.signature import checked_extra
+
+
+def load_tokenizer(spec: RunSpec) -> Any:  # noqa: ANN401 - transformers is untyped here
+    """Return the model's tokenizer, with a padding token and the chat template of the spec.
+
+    Where the tokenizer has no padding token, the end-of-text token pads: harmless, for the loss
+    mask is made from the text and not from token ids.
+
+    Raises:
+        RunFailure: the template file cannot be read.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(
+        spec.model.name_or_path,
+        revision=spec.model.revision,
+        trust_remote_code=spec.model.trust_remote_code,
+    )
+    if spec.model.chat_template is not None:
+        try:
+            tokenizer.chat_template = Path(spec.model.chat_template).read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise RunFailure(f"model.chat_template cannot be read: {error}") from None
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(spec: RunSpec, precision: Precision, on_gpu: bool) -> Any:  # noqa: ANN401
+    """Return the base model on its device, from safetensors alone.
+
+    Raises:
+        RunFailure: `model.extra` has an argument that nothing takes.
+    """
+    arguments: dict[str, Any] = {
+        "revision": spec.model.revision,
+        "dtype": precision.weights,
+        "trust_remote_code": spec.model.trust_remote_code,
+        "use_safetensors": True,
+        "low_cpu_mem_usage": True,
+    }
+    if spec.model.attn_implementation != "auto":
+        arguments["attn_implementation"] = spec.model.attn_implementation
+    if isinstance(spec.method, QloraMethod):
+        arguments["quantization_config"] = quantization(spec.method, precision)
+        arguments["device_map"] = {"": 0 if on_gpu else "cpu"}
+    known = transformers.PreTrainedModel.from_pretrained
+    arguments = (
+        checked_extra("model", spec.model.extra, known, arguments)
+        if spec.model.extra
+        else arguments
+    )
+    model = AutoModelForCausalLM.from_pretrained(spec.model.name_or_path, **arguments)
+    model.config.use_cache = False  # a cache is of no use while training, and warns
+    return model
+
+
+def quantization(method: QloraMethod, precision: Precision) -> BitsAndBytesConfig:
+    """Return the 4-bit quantisation of the base (arXiv:2305.14314, section 3)."""
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type=method.bnb_4bit_quant_type,
+        bnb_4bit_use_double_quant=method.bnb_4bit_use_double_quant,
+        bnb_4bit_compute_dtype=precision.compute_dtype,
+    )
+
+
+def count_parameters(model: torch.nn.Module) -> tuple[int, int]:
+    """Return (trainable, all) parameters; packed 4-bit weights count for what they stand for."""
+    trainable = total = 0
+    for parameter in model.parameters():
+        state = getattr(parameter, "quant_state", None)
+        size = int(torch.Size(state.shape).numel()) if state is not None else parameter.numel()
+        total += size
+        trainable += size if parameter.requires_grad else 0
+    return trainable, total

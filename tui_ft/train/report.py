@@ -1,0 +1,72 @@
+"""What a run leaves: the trained weights, and its outcome in figures."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tui_ft import paths
+from tui_ft.runs import events as ev
+from tui_ft.runs.folder import RunFolder
+from tui_ft.runs.link import WorkerLink
+from tui_ft.train.callback import folder_bytes
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What is known at the end; times in seconds of this attempt."""
+
+    steps: int
+    epochs: float
+    train_loss: float | None
+    eval_loss: float | None
+    best_step: int | None
+    seconds: float
+    scores: dict[str, ev.Score] = field(default_factory=dict)
+    plan: ev.Plan | None = None
+    memory: ev.PeakMemory | None = None
+
+
+def save_weights(trainer: Any, tokenizer: Any, folder: RunFolder, link: WorkerLink) -> Path:  # noqa: ANN401
+    """Write the adapter, or the whole model, and its tokenizer; say where and how large.
+
+    Raises:
+        OSError: they cannot be written.
+    """
+    output = folder.output_dir()
+    link.send(ev.Phase(phase="save", text=f"saves the {output.name}"))
+    paths.make_private_dir(output)
+    trainer.save_model(str(output))
+    tokenizer.save_pretrained(str(output))
+    link.send(ev.Artifact(kind=output.name, path=output.name, bytes=folder_bytes(output)))
+    return output
+
+
+def write_report(folder: RunFolder, outcome: Outcome, output: Path) -> None:
+    """Write `report.json`."""
+    report: Mapping[str, Any] = {
+        "run": folder.id,
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "steps": outcome.steps,
+        "epochs": outcome.epochs,
+        "train_loss": outcome.train_loss,
+        "eval_loss": outcome.eval_loss,
+        "best_step": outcome.best_step,
+        "seconds": round(outcome.seconds, 1),
+        "scores": {when: s.values | {"rows": s.rows} for when, s in outcome.scores.items()},
+        "output": {"kind": output.name, "path": str(output), "bytes": folder_bytes(output)},
+        "plan": _plain(outcome.plan),
+        "peak_memory": _plain(outcome.memory),
+    }
+    paths.write_atomically(folder.report_file, json.dumps(report, indent=2))
+
+
+def _plain(event: ev.Plan | ev.PeakMemory | None) -> dict[str, Any] | None:
+    if event is None:
+        return None
+    facts: dict[str, Any] = json.loads(ev.encode(event))
+    return {k: v for k, v in facts.items() if k not in ("t", "seq", "type")}

@@ -1,0 +1,331 @@
+"""The worker's main path: data, model, training, scores, weights, and a last word on how it ended.
+
+What is cheap and can go wrong comes first: tokens are made and judged before weights are loaded.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from tui_ft.runs import events as ev
+from tui_ft.runs.folder import RunFolder
+from tui_ft.runs.link import WorkerLink
+from tui_ft.runs.reader import RunReader
+from tui_ft.spec import RunSpec
+
+if TYPE_CHECKING:
+    from tui_ft.train.dataset import TrainingData
+    from tui_ft.train.objectives.sft import SoundnessTrainer
+    from tui_ft.train.precision import Precision
+
+_PROGRESS_SECONDS: Final = 0.5
+
+# Before any of the libraries is imported.
+_ENVIRONMENT: Final = {
+    "TOKENIZERS_PARALLELISM": "true",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TRANSFORMERS_NO_ADVISORY_WARNINGS": "1",
+    "TRL_EXPERIMENTAL_SILENCE": "1",
+}
+
+
+def main(run_dir: Path, gpus: tuple[int, ...], checkpoint: Path | None, link: WorkerLink) -> None:
+    """Do the work of the run in ``run_dir``; the last event sent says how it ended.
+
+    Args:
+        run_dir: the run's folder.
+        gpus: the GPUs it may use, which CUDA sees as 0, 1, …; none means the CPU.
+        checkpoint: the checkpoint to resume from, None to begin.
+        link: the line to the supervisor.
+    """
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    spec: RunSpec | None = None
+    try:
+        link.send(ev.Phase(phase="load", text="loads torch, transformers and trl"))
+        spec = RunFolder(run_dir).spec()
+        ended = _Work(RunFolder(run_dir), spec, gpus, checkpoint, link).run()
+    except BaseException as error:  # whatever it is, the person is told the cause
+        traceback.print_exc()
+        from tui_ft.train.errors import RunStopped
+        from tui_ft.train.failures import explain
+
+        if isinstance(error, RunStopped):
+            ended = ev.Ended(state="stopped", reason="stopped as asked, outside of training")
+        else:
+            ended = explain(error, spec)
+    link.send(ended)
+
+
+class _Work:
+    """The stages of one attempt, and what they hand on to each other."""
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        spec: RunSpec,
+        gpus: tuple[int, ...],
+        checkpoint: Path | None,
+        link: WorkerLink,
+    ) -> None:
+        self._folder, self._spec, self._link = folder, spec, link
+        self._on_gpu = bool(gpus)
+        self._checkpoint = checkpoint
+        self._cache = folder.path / "cache"
+        self._scores: dict[str, ev.Score] = {}
+
+    def run(self) -> ev.Ended:
+        """Go through all stages; return how it ended."""
+        from tui_ft.train.model import load_model, load_tokenizer
+        from tui_ft.train.objectives.sft import build_trainer
+        from tui_ft.train.precision import choose_precision
+
+        self._prepare_torch()
+        precision = choose_precision(self._spec, self._on_gpu)
+        self._fetch()
+        tokenizer = load_tokenizer(self._spec)
+        try:
+            data = self._tokenise(tokenizer)
+            self._say("load", f"loads {self._spec.model.name_or_path}")
+            trainer = build_trainer(
+                self._spec,
+                load_model(self._spec, precision, self._on_gpu),
+                tokenizer,
+                data,
+                precision,
+                checkpoints=self._folder.checkpoints_dir,
+                on_gpu=self._on_gpu,
+                note=lambda text: self._link.send(ev.Alert(severity="note", text=text)),
+            )
+            return self._train(trainer, tokenizer, data, precision)
+        finally:
+            shutil.rmtree(self._cache, ignore_errors=True)
+
+    def _prepare_torch(self) -> None:
+        import torch
+
+        from tui_ft.train.errors import RunFailure
+
+        if self._spec.hardware.cpu_threads:
+            torch.set_num_threads(self._spec.hardware.cpu_threads)
+        if self._on_gpu and not torch.cuda.is_available():
+            built = "" if torch.version.cuda else ", which is built for the CPU"
+            raise RunFailure(
+                f"torch {torch.__version__}{built} cannot use the GPU",
+                "`ftui doctor` says what is missing and how to get it",
+                "or set hardware.gpus to none",
+            )
+
+    def _fetch(self) -> None:
+        from tui_ft.train.fetch import fetch_model
+
+        def progress(done: int, total: int | None) -> None:
+            text = f"fetches {self._spec.model.name_or_path} from the Hub"
+            self._link.send(ev.Phase(phase="download", text=text, done=done, total=total, unit="B"))
+
+        fetch_model(self._spec.model.name_or_path, self._spec.model.revision, progress)
+
+    def _tokenise(self, tokenizer: Any) -> TrainingData:  # noqa: ANN401
+        from tui_ft.train.chat_tokenizer import TransformersChatTokenizer
+        from tui_ft.train.dataset import prepare_data
+
+        progress = self._counting("tokenise", "tokenises the rows", "rows")
+        evaluation = self._spec.evaluation
+        questions = max(evaluation.samples, evaluation.score.rows if evaluation.score else 0)
+        progress(0)
+        data = prepare_data(
+            self._spec, TransformersChatTokenizer(tokenizer), self._cache, questions, progress
+        )
+        for warning in data.warnings:
+            self._link.send(ev.Alert(severity="warning", kind="data", text=warning))
+        return data
+
+    def _train(
+        self,
+        trainer: SoundnessTrainer,
+        tokenizer: Any,  # noqa: ANN401
+        data: TrainingData,
+        precision: Precision,
+    ) -> ev.Ended:
+        from tui_ft.train.callback import RunCallback
+
+        callback = RunCallback(
+            self._link,
+            trainer.was_sound,
+            lambda step: self._sample(trainer, tokenizer, data, step),
+            self._take_up(),
+        )
+        trainer.add_callback(callback)
+        plan = self._plan(trainer, data, precision)
+        self._link.send(plan)
+        if self._checkpoint is None:
+            self._score("before", trainer, tokenizer, data)
+        began = time.monotonic()
+        resume = None if self._checkpoint is None else str(self._checkpoint)
+        trainer.train(resume_from_checkpoint=resume)
+        if callback.bad_step is not None:
+            return self._not_finite(callback.bad_step)
+        if callback.stopped:
+            return self._stopped(trainer.state.global_step)
+        self._score("after", trainer, tokenizer, data)
+        return self._finish(trainer, tokenizer, plan, time.monotonic() - began)
+
+    def _finish(
+        self,
+        trainer: SoundnessTrainer,
+        tokenizer: Any,  # noqa: ANN401
+        plan: ev.Plan,
+        seconds: float,
+    ) -> ev.Ended:
+        from tui_ft.train.callback import peak_memory
+        from tui_ft.train.report import Outcome, save_weights, write_report
+
+        output = save_weights(trainer, tokenizer, self._folder, self._link)
+        memory = peak_memory()
+        self._link.send(memory)
+        state = trainer.state
+        losses = [entry for entry in state.log_history if "loss" in entry]
+        evaluations = [entry for entry in state.log_history if "eval_loss" in entry]
+        best = state.best_model_checkpoint
+        outcome = Outcome(
+            steps=state.global_step,
+            epochs=round(state.epoch or 0.0, 3),
+            train_loss=losses[-1]["loss"] if losses else None,
+            eval_loss=state.best_metric or (evaluations[-1]["eval_loss"] if evaluations else None),
+            best_step=int(best.rpartition("-")[2]) if best else None,
+            seconds=seconds,
+            scores=self._scores,
+            plan=plan,
+            memory=memory,
+        )
+        write_report(self._folder, outcome, output)
+        if not self._spec.output.keep_checkpoints:
+            shutil.rmtree(self._folder.checkpoints_dir, ignore_errors=True)
+        early = state.global_step < state.max_steps
+        reason = (
+            f"stopped early at step {state.global_step}: the evaluation loss no longer falls"
+            if early
+            else f"all {state.global_step} steps done"
+        )
+        return ev.Ended(state="finished", reason=f"{reason}; {output.name} in {output}")
+
+    def _stopped(self, step: int) -> ev.Ended:
+        why = "its supervisor is gone" if self._link.orphaned else "as asked"
+        return ev.Ended(
+            state="stopped",
+            reason=f"stopped {why}, at step {step}; the checkpoint is saved",
+            advice=(f"go on with `ftui resume {self._folder.id}`",),
+        )
+
+    def _not_finite(self, step: int) -> ev.Ended:
+        from tui_ft.train.failures import not_finite
+
+        good = [at for at, _ in self._folder.checkpoints() if at < step]
+        return not_finite(step, good[-1] if good else None)
+
+    def _plan(self, trainer: SoundnessTrainer, data: TrainingData, precision: Precision) -> ev.Plan:
+        from tui_ft.train.model import count_parameters
+
+        trainable, total = count_parameters(trainer.model)
+        training = self._spec.training
+        passes = math.ceil(len(trainer.train_dataset) / training.per_device_train_batch_size)
+        steps_an_epoch = max(1, math.ceil(passes / training.gradient_accumulation_steps))
+        steps = training.max_steps or math.ceil(steps_an_epoch * training.num_train_epochs)
+        return ev.Plan(
+            total_steps=steps,
+            num_train_epochs=training.num_train_epochs,
+            train_rows=len(data.train),
+            eval_rows=len(data.eval) if data.eval is not None else 0,
+            train_tokens=data.summary.tokens - data.summary.tokens_cut,
+            supervised_tokens=data.summary.supervised - data.summary.supervised_cut,
+            effective_batch_size=training.per_device_train_batch_size
+            * training.gradient_accumulation_steps,
+            trainable_parameters=trainable,
+            total_parameters=total,
+            device=_device_name(self._on_gpu),
+            precision=precision.arithmetic,
+            method=self._spec.method.kind,
+        )
+
+    def _take_up(self) -> float:
+        """Take over what earlier attempts found out; return the tokens they trained on."""
+        if self._checkpoint is None:
+            return 0.0
+        # The supervisor wrote this attempt's beginning first: what lay beyond is forgotten.
+        history = RunReader(self._folder).catch_up()
+        self._scores |= history.scores
+        return history.series("tokens").last() or 0.0
+
+    def _score(self, when: Any, trainer: Any, tokenizer: Any, data: TrainingData) -> None:  # noqa: ANN401
+        from tui_ft.train.generation import score
+
+        wanted = self._spec.evaluation.score
+        if wanted is None or not data.questions:
+            return
+        rows = min(wanted.rows, len(data.questions))
+        text = f"answers held-out rows {when} training"
+        progress = self._counting("score", text, "rows", rows)
+        progress(0)
+        grades = score(when, trainer.model, tokenizer, data.questions, wanted, progress)
+        self._scores[when] = grades
+        self._link.send(grades)
+
+    def _sample(self, trainer: Any, tokenizer: Any, data: TrainingData, step: int) -> None:  # noqa: ANN401
+        from tui_ft.train.generation import answer
+
+        chosen = data.questions[: self._spec.evaluation.samples]
+        if not chosen:
+            return
+        answers = answer(
+            trainer.model,
+            tokenizer,
+            chosen,
+            max_new_tokens=self._spec.evaluation.sample_max_new_tokens,
+            batch_size=len(chosen),
+        )
+        for question, given in zip(chosen, answers, strict=True):
+            self._link.send(
+                ev.Sample(
+                    step=step,
+                    row=question.line,
+                    prompt=question.shown_prompt,
+                    answer=given,
+                    reference=question.reference,
+                )
+            )
+
+    def _say(self, phase: ev.PhaseName, text: str) -> None:
+        self._link.send(ev.Phase(phase=phase, text=text))
+
+    def _counting(
+        self, phase: ev.PhaseName, text: str, unit: str, total: int | None = None
+    ) -> Callable[[int], None]:
+        """Return a progress function that tells twice a second, and breaks off when asked to."""
+        from tui_ft.train.errors import RunStopped
+
+        told = float("-inf")
+
+        def progress(done: int) -> None:
+            nonlocal told
+            now = time.monotonic()
+            if self._link.stop_requested:
+                raise RunStopped
+            if now - told >= _PROGRESS_SECONDS or done == total:
+                told = now
+                self._link.send(ev.Phase(phase=phase, text=text, done=done, total=total, unit=unit))
+
+        return progress
+
+
+def _device_name(on_gpu: bool) -> str:
+    import torch
+
+    return torch.cuda.get_device_name() if on_gpu else f"CPU, {torch.get_num_threads()} threads"
