@@ -25,9 +25,7 @@ FAMILIES: dict[str, Family] = {
         pad="<|im_end|>",
         trim_offsets=True,
     ),
-    "qwen2_5": Family(
-        read_template("qwen2_5"), _CHATML, eos="<|im_end|>", stop=("<|endoftext|>",)
-    ),
+    "qwen2_5": Family(read_template("qwen2_5"), _CHATML, eos="<|im_end|>", stop=("<|endoftext|>",)),
     "qwen3": Family(read_template("qwen3"), _CHATML, eos="<|im_end|>", stop=("<|endoftext|>",)),
     "llama3": Family(
         read_template("llama3"),

@@ -18,10 +18,14 @@ from tui_ft.data.chat_tokenizer import LocalChatTokenizer, load_chat_tokenizer
 
 TEMPLATES = Path(__file__).parent / "templates"
 
+# fmt: off
 _WORDS = (
-    "Hello there Hi More please Sure Be brief yes no user assistant system model named You are a "
-    "helpful Instruction Response USER ASSISTANT INST SYS think well hmm final answer is the"
-).split()
+    "Hello", "there", "Hi", "More", "please", "Sure", "Be", "brief",
+    "yes", "no", "user", "assistant", "system", "model", "named", "You",
+    "are", "a", "helpful", "Instruction", "Response", "USER", "ASSISTANT", "INST",
+    "SYS", "think", "well", "hmm", "final", "answer", "is", "the",
+)
+# fmt: on
 _JOINED = ("\n\n", "###", "<<", ">>", "</", "]", "ab")
 
 

@@ -69,13 +69,16 @@ def test_a_missing_library_comes_with_its_command(
 def test_driver_and_gpus_with_the_precision_that_suits(
     environment: Environment, home: Path
 ) -> None:
-    change_settings(environment, **{"name.1": "Tesla T4", "capability.1": 75})
+    change_settings(
+        environment,
+        **{"name.0": "NVIDIA A100", "name.1": "Tesla T4", "capability.0": 80, "capability.1": 75},
+    )
     checks = diagnosis(environment, home)
     assert checks["driver"] == Check("driver", "ok", "580.65.06, CUDA 13.0")
-    h100, t4 = checks["GPU 0"], checks["GPU 1"]
-    assert h100.found == "NVIDIA H100 80GB HBM3, 80.0 GB, compute capability 9.0: bf16"
+    a100, t4 = checks["GPU 0"], checks["GPU 1"]
+    assert a100.found == "NVIDIA A100, 80.0 GB, compute capability 8.0: bf16"
     assert t4.found == "Tesla T4, 80.0 GB, compute capability 7.5: fp16"
-    assert (h100.status, t4.status) == ("ok", "ok")
+    assert (a100.status, t4.status) == ("ok", "ok")
 
 
 @pytest.mark.parametrize(("cuda", "wheels"), [(13000, "cu130"), (12040, "cu126")])
@@ -175,14 +178,17 @@ def test_hidden_gpus_are_told(
     checks = diagnosis(environment | {"CUDA_VISIBLE_DEVICES": setting}, home)
     hidden = checks["CUDA_VISIBLE_DEVICES"]
     assert (hidden.status, hidden.found) == (status, found)
+    change_settings(environment, count=0)
+    without_gpus = diagnosis(environment | {"CUDA_VISIBLE_DEVICES": setting}, home)
+    assert "CUDA_VISIBLE_DEVICES" not in without_gpus
 
 
 def test_home_is_private_and_can_be_written(home: Path, bare: Environment) -> None:
     assert _checks(home, bare)["home"] == Check("home", "ok", f"{home}, private")
-    home.chmod(0o755)
+    home.chmod(0o750)
     is_open = _checks(home, bare)["home"]
     assert (is_open.status, is_open.advice) == ("warn", f"chmod 700 {home}")
-    assert "0755" in is_open.found
+    assert "0750" in is_open.found
     assert _checks(home / "new", bare)["home"].status == "ok"
     (home / "file").touch()
     assert _checks(home / "file" / "ftui", bare)["home"].status == "bad"

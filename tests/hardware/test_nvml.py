@@ -17,8 +17,8 @@ SECOND = "GPU-000000a1-1111-2222-3333-444444444444"
 
 
 def test_every_reading_has_its_unit(environment: Environment) -> None:
-    (look,) = looks(environment, {"power_mw.1": 71_000, "throttle": 0x44})
-    assert (look.status, look.driver, look.cuda) == (None, "580.65.06", (13, 0))
+    (look,) = looks(environment, {"power_mw.1": 71_000, "throttle": 0x44, "cuda": 12080})
+    assert (look.status, look.driver, look.cuda) == (None, "580.65.06", (12, 8))
     gpu = look.gpus[0]
     assert (gpu.index, gpu.uuid, gpu.name) == (0, FIRST, "NVIDIA H100 80GB HBM3")
     assert gpu.memory_total_bytes == 80_000_000_000
@@ -160,6 +160,12 @@ def test_a_session_lost_in_the_middle_is_opened_anew(environment: Environment) -
     lost, again = looks(environment, {"rc.nvmlDeviceGetFanSpeed.1": UNINITIALIZED}, {})
     assert lost.status == "NVML: Uninitialized"
     assert (again.status, [gpu.error for gpu in again.gpus]) == (None, [None, None])
+
+
+def test_a_restarted_driver_is_opened_anew(environment: Environment) -> None:
+    before, lost, again = looks(environment, {}, {"session": 2}, {"session": 2})
+    assert lost.status == "NVML: Uninitialized"
+    assert again == before
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
    It answers what the file named by $FTUI_NVML_STUB says, read anew at each call: lines
    `key=value`, where `key.N` is for card N alone. `rc.FUNCTION=CODE` makes a function fail. Cards
-   are numbered from `first` on, so that a card can go and its number pass to the next one. */
+   are numbered from `first` on, so that a card can go and its number pass to the next one. Another
+   `session` means that the driver was restarted: nothing answers until it is initialised again. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +18,7 @@ typedef struct { unsigned gpu, memory; } utilization_t;
 typedef struct { unsigned version, sensor; int degrees; } temperature_t;
 typedef struct { unsigned pid; u64 memory; unsigned gpu_instance, compute_instance; } process_t;
 
-enum { OK = 0, INVALID_ARGUMENT = 2, INSUFFICIENT_SIZE = 7, NONE = -1 };
+enum { OK = 0, UNINITIALIZED = 1, INVALID_ARGUMENT = 2, INSUFFICIENT_SIZE = 7, NONE = -1 };
 
 static int find(const char *key, char *value, size_t size) {
   const char *path = getenv("FTUI_NVML_STUB");
@@ -55,8 +56,12 @@ static void words(const char *key, int card, const char *otherwise, char *out, u
 
 static int number_of(card_t card) { return (int)(intptr_t)card - 1; }
 
+static u64 session; /* that init opened; 0: none */
+
 static rc_t rc(const char *function, int card) {
   char key[256];
+  int is_init = !strcmp(function, "nvmlInitWithFlags");
+  if (!is_init && session != number("session", NONE, 1)) return UNINITIALIZED;
   snprintf(key, sizeof key, "rc.%s", function);
   return (rc_t)number(key, card, OK);
 }
@@ -64,8 +69,14 @@ static rc_t rc(const char *function, int card) {
 #define FAIL_IF_TOLD(card) \
   do { rc_t told = rc(__func__, card); if (told) return told; } while (0)
 
-rc_t nvmlInitWithFlags(unsigned flags) { (void)flags; FAIL_IF_TOLD(NONE); return OK; }
-rc_t nvmlShutdown(void) { return OK; }
+rc_t nvmlInitWithFlags(unsigned flags) {
+  (void)flags;
+  FAIL_IF_TOLD(NONE);
+  session = number("session", NONE, 1);
+  return OK;
+}
+
+rc_t nvmlShutdown(void) { session = 0; return OK; }
 const char *nvmlErrorString(rc_t code) { (void)code; return "words of the driver"; }
 
 rc_t nvmlSystemGetDriverVersion(char *out, unsigned size) {

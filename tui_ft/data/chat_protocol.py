@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from tui_ft.data.formats import Message
+from tui_ft.data.items import Message
 
 Span = tuple[int, int]
 """Characters `[start, end)` of a text."""

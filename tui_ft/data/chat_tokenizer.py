@@ -17,7 +17,7 @@ import orjson
 
 from tui_ft import text
 from tui_ft.data.chat_protocol import Encoded, TemplateError
-from tui_ft.data.formats import Message
+from tui_ft.data.items import Message
 from tui_ft.data.problems import DataError
 
 if TYPE_CHECKING:

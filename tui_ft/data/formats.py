@@ -1,55 +1,22 @@
-"""The formats people keep training rows in, found by themselves and turned into one shape.
+"""The formats people keep training rows in, and how one is told from the other.
 
-A row becomes a `Conversation` (messages, rendered by the model's chat template), a `Completion`
-(plain prompt and continuation) or a `Document` (plain text). Preview and training convert with the
-same code.
+A row of `messages` or `alpaca` becomes a conversation, rendered by the model's chat template; one
+of `prompt_completion` a plain prompt and its continuation (or a conversation, if it holds
+messages); one of `text` a plain text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
-from tui_ft.data.problems import DataError, RowProblem
-from tui_ft.data.reading import Row
+from tui_ft import text
+from tui_ft.data.messages import parsed
+from tui_ft.data.problems import DataError
+from tui_ft.data.rows import Row
 
 FormatName = Literal["messages", "prompt_completion", "alpaca", "text"]
-
-Message = Mapping[str, Any]
-"""One turn: `role`, `content`, and whatever else a template may use (tool_calls, reasoning)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Conversation:
-    """Turns for the chat template, and the tools offered.
-
-    Attributes:
-        prompt_messages: how many messages at the start are only context: what the assistant says in
-            them is not learned (the prompt of a prompt/completion row, as in TRL).
-    """
-
-    messages: tuple[Message, ...]
-    tools: tuple[Any, ...] | None = None
-    prompt_messages: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """A plain prompt and what follows it; no template."""
-
-    prompt: str
-    completion: str
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """Plain text, learned whole; no template."""
-
-    text: str
-
-
-Item = Conversation | Completion | Document
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +24,11 @@ class Detection:
     """A format, and why it was taken.
 
     Attributes:
+        format: its name.
+        reason: why, in words.
         columns: which column plays which part.
-        confidence: the share of the rows looked at that have the format's columns.
+        confidence: the share of the rows looked at that have the format's columns, in a type that
+            they can have.
     """
 
     format: FormatName
@@ -76,8 +46,9 @@ class _Format:
     optional: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-# In order: what says most about a row is asked for first. `messages` before all others, for a row
-# that carries the rendered text as well; `text` last, for nearly anything may have such a column.
+# In order: what says most about a row is asked for first. `messages` says who speaks, and is often
+# kept beside the text rendered from it; `alpaca` tells instruction from input, where
+# `prompt_completion` is only two strings; `text` comes last, for nearly anything has such a column.
 _FORMATS: Final = (
     _Format(
         "messages",
@@ -99,22 +70,7 @@ _FORMATS: Final = (
     ),
     _Format("text", {"text": ("text", "content", "document")}),
 )
-
-_ROLES: Final = {
-    "system": "system",
-    "developer": "developer",
-    "user": "user",
-    "human": "user",
-    "prompter": "user",
-    "assistant": "assistant",
-    "gpt": "assistant",
-    "chatgpt": "assistant",
-    "model": "assistant",
-    "bot": "assistant",
-    "tool": "tool",
-    "observation": "tool",
-    "function": "tool",
-}
+_PROMPTS: Final = ("prompt", "conversations", "messages", "instruction", "question")
 
 
 def detect(
@@ -135,48 +91,70 @@ def detect(
         DataError: no format fits, a mapped column is not there, or a part is unknown.
     """
     mapping = dict(columns or {})
-    present = {name: sum(name in row.values for row in rows) for row in rows for name in row.values}
+    candidates = _candidates(format, mapping)
+    present = sorted({name for row in rows for name in row.values})
     _check_mapping(mapping, present)
-    candidates = [f for f in _FORMATS if format in ("auto", f.name)]
-    if mapping and format == "auto":
-        candidates = [f for f in candidates if set(mapping) <= {*f.required, *f.optional}]
-        if not candidates:
-            parts = ", ".join(sorted(mapping))
-            raise DataError(f"no format has the parts {parts} of data.columns; {_known()}")
-    for form in candidates:
-        found = _find_columns(form, mapping, present, len(rows))
-        if found is not None:
-            return _detected(form, found, rows, mapping)
-    names = ", ".join(sorted(present)) or "none"
+    if not mapping and format == "auto":
+        _refuse_preferences(rows, present)
+    fitting = [(form, found) for form in candidates if (found := _find(form, mapping, rows))]
+    if fitting:
+        (form, found), *others = fitting
+        return _detected(form, found, rows, mapping, [other.name for other, _ in others])
     wanted = "" if format == "auto" else f" {format}"
     raise DataError(
-        f"the rows are of no known{wanted} format: their columns are {names}. {_known()}. "
+        f"the rows are of no known{wanted} format: their columns are "
+        f"{', '.join(present) or 'none'}. {_known()}. "
         "Name the columns with data.columns, such as {prompt: question, completion: answer}"
     )
 
 
-def convert(row: Row, detection: Detection) -> Item | RowProblem:
-    """Return what ``row`` has to teach, or why it cannot be used."""
-    try:
-        return _CONVERTERS[detection.format](row.values, detection.columns)
-    except _Unusable as fault:
-        return RowProblem(row.line, str(fault))
+def _candidates(format: FormatName | Literal["auto"], mapping: Mapping[str, str]) -> list[_Format]:
+    """Return the formats that have all the parts a person named, of those asked for."""
+    asked = [form for form in _FORMATS if format in ("auto", form.name)]
+    able = [form for form in asked if set(mapping) <= {*form.required, *form.optional}]
+    if not able:
+        parts = ", ".join(sorted(mapping))
+        which = "no format has" if format == "auto" else f"the format {format} does not have"
+        raise DataError(f"{which} the parts {parts} of data.columns; {_known()}")
+    return able
 
 
-def _check_mapping(mapping: Mapping[str, str], present: Mapping[str, int]) -> None:
+def _check_mapping(mapping: Mapping[str, str], present: Sequence[str]) -> None:
     for part, column in mapping.items():
         if column not in present:
-            names = ", ".join(sorted(present))
-            raise DataError(f"data.columns.{part}: no row has a column `{column}`; it has: {names}")
+            raise DataError(
+                f"data.columns.{part}: no row has a column `{column}`; they have: "
+                f"{', '.join(present)}"
+            )
 
 
-def _find_columns(
-    form: _Format, mapping: Mapping[str, str], present: Mapping[str, int], rows: int
-) -> dict[str, str] | None:
+def _refuse_preferences(rows: Sequence[Row], present: Sequence[str]) -> None:
+    """Refuse pairs of a better and a worse answer, and say how to learn from the better ones."""
+    pairs = sum({"chosen", "rejected"} <= set(row.values) for row in rows)
+    if pairs * 2 <= len(rows):
+        return
+    prompt = next((name for name in _PROMPTS if name in present), None)
+    way = f"prompt: {prompt}, completion: chosen" if prompt else "messages: chosen"
+    raise DataError(
+        "the rows hold preferences (`chosen` and `rejected`), and supervised fine-tuning learns "
+        f"from one answer. To learn from the chosen ones, set data.columns to {{{way}}}"
+    )
+
+
+def _find(form: _Format, mapping: Mapping[str, str], rows: Sequence[Row]) -> dict[str, str] | None:
+    """Return which column plays which part, None if a part is missing.
+
+    A required part stands in most rows, in a type that it can have; an optional one in any.
+    """
     found: dict[str, str] = {}
     for part, names in {**form.required, **form.optional}.items():
-        common = [n for n in names if present.get(n, 0) * 2 > rows and n not in found.values()]
-        chosen = mapping.get(part) or (common[0] if common else None)
+        least = len(rows) / 2 if part in form.required else 0
+        chosen = mapping.get(part)
+        for name in names if chosen is None else ():
+            usable = sum(_may_be(part, row.values.get(name)) for row in rows)
+            if usable > least and name not in found.values():
+                chosen = name
+                break
         if chosen is not None:
             found[part] = chosen
         elif part in form.required:
@@ -184,137 +162,34 @@ def _find_columns(
     return found
 
 
+def _may_be(part: str, value: object) -> bool:
+    """Return whether ``value`` has a type that ``part`` can have."""
+    if part in ("messages", "tools"):
+        return isinstance(parsed(value), list) and bool(value)
+    if part in ("prompt", "completion"):
+        return isinstance(value, str | list | dict)
+    return isinstance(value, str)
+
+
 def _detected(
-    form: _Format, found: dict[str, str], rows: Sequence[Row], mapping: Mapping[str, str]
+    form: _Format,
+    found: dict[str, str],
+    rows: Sequence[Row],
+    mapping: Mapping[str, str],
+    others: Sequence[FormatName],
 ) -> Detection:
-    needed = [found[part] for part in form.required]
-    share = sum(all(name in row.values for name in needed) for row in rows) / len(rows)
-    how = "as data.columns says" if mapping else f"{share:.0%} of rows have"
-    names = ", ".join(f"`{name}`" for name in needed)
-    return Detection(form.name, f"{how} {names}", found, share)
+    parts = list(form.required)
+    usable = sum(all(_may_be(p, row.values.get(found[p])) for p in parts) for row in rows)
+    share = usable / len(rows) if rows else 0.0
+    names = ", ".join(f"`{found[part]}`" for part in parts)
+    reason = f"{text.percent(share)} of rows have {names}"
+    if mapping:
+        reason = f"as data.columns says; {reason}"
+    if others:
+        reason += f"; {', '.join(others)} would fit as well, but says less of a row"
+    return Detection(form.name, reason, found, share)
 
 
 def _known() -> str:
     forms = "; ".join(f"{f.name} ({', '.join(f.required)})" for f in _FORMATS)
     return f"known are: {forms}"
-
-
-class _Unusable(Exception):
-    """Why a row cannot be learned from."""
-
-
-def _convert_messages(values: Mapping[str, Any], columns: Mapping[str, str]) -> Item:
-    turns = values.get(columns["messages"])
-    if not isinstance(turns, list) or not turns:
-        raise _Unusable(f"`{columns['messages']}` is no list of messages")
-    messages = [_message(number, turn) for number, turn in enumerate(turns, start=1)]
-    system = _optional_text(values, columns, "system")
-    if system and messages[0]["role"] != "system":
-        messages.insert(0, {"role": "system", "content": system})
-    return _conversation(messages, values, columns)
-
-
-def _message(number: int, turn: object) -> Message:
-    if not isinstance(turn, dict):
-        raise _Unusable(f"message {number} is no object")
-    said = turn.get("role", turn.get("from"))
-    role = _ROLES.get(str(said).lower())
-    if role is None:
-        raise _Unusable(f"message {number} has the unknown role `{said}`")
-    content = turn.get("content", turn.get("value"))
-    if content is None and not turn.get("tool_calls"):
-        raise _Unusable(f"message {number} ({role}) has no content")
-    if content is not None and not isinstance(content, str | list):
-        raise _Unusable(f"message {number} ({role}) holds a {type(content).__name__}, not text")
-    if isinstance(content, list):
-        content = _joined_parts(number, content)
-    rest = {k: v for k, v in turn.items() if k not in ("role", "from", "content", "value")}
-    return {"role": role, "content": content or "", **rest}
-
-
-def _joined_parts(number: int, parts: list[Any]) -> str:
-    """Return the text of content given in parts, as in OpenAI's multi-modal messages."""
-    texts = [p.get("text") for p in parts if isinstance(p, dict) and p.get("type") == "text"]
-    if len(texts) != len(parts) or not all(isinstance(t, str) for t in texts):
-        raise _Unusable(f"message {number} holds more than text, which is not supported")
-    return "".join(str(t) for t in texts)
-
-
-def _convert_alpaca(values: Mapping[str, Any], columns: Mapping[str, str]) -> Item:
-    instruction = _text(values, columns["instruction"])
-    given = _optional_text(values, columns, "input")
-    # An empty input leaves no trace: a model shown empty "Input:" blocks learns to expect them.
-    user = f"{instruction}\n\n{given}" if given.strip() else instruction
-    messages = [
-        {"role": "user", "content": user},
-        {"role": "assistant", "content": _text(values, columns["output"])},
-    ]
-    return _with_system(messages, values, columns)
-
-
-def _convert_prompt_completion(values: Mapping[str, Any], columns: Mapping[str, str]) -> Item:
-    prompt, completion = values.get(columns["prompt"]), values.get(columns["completion"])
-    if isinstance(prompt, list) and isinstance(completion, list):
-        both = [*prompt, *completion]
-        messages = [_message(number, turn) for number, turn in enumerate(both, start=1)]
-        return _conversation(messages, values, columns)
-    before, after = _text(values, columns["prompt"]), _text(values, columns["completion"])
-    system = _optional_text(values, columns, "system")
-    if system:
-        turns = [{"role": "user", "content": before}, {"role": "assistant", "content": after}]
-        return _with_system(turns, values, columns)
-    if not after.strip():
-        raise _Unusable("the answer is empty")
-    return Completion(before, after)
-
-
-def _convert_text(values: Mapping[str, Any], columns: Mapping[str, str]) -> Item:
-    text = _text(values, columns["text"])
-    if not text.strip():
-        raise _Unusable(f"`{columns['text']}` is empty")
-    return Document(text)
-
-
-def _with_system(
-    messages: list[dict[str, str]], values: Mapping[str, Any], columns: Mapping[str, str]
-) -> Item:
-    system = _optional_text(values, columns, "system")
-    if system.strip():
-        messages.insert(0, {"role": "system", "content": system})
-    return _conversation(messages, values, columns)
-
-
-def _conversation(
-    messages: Sequence[Message], values: Mapping[str, Any], columns: Mapping[str, str]
-) -> Conversation:
-    answers = [m for m in messages if m["role"] == "assistant"]
-    if not answers:
-        raise _Unusable("no message is the assistant's: there is nothing to learn")
-    if not any(str(m["content"]).strip() or m.get("tool_calls") for m in answers):
-        raise _Unusable("the answer is empty")
-    tools = values.get(columns["tools"]) if "tools" in columns else None
-    if tools is not None and not isinstance(tools, list):
-        raise _Unusable(f"`{columns['tools']}` is no list of tools")
-    return Conversation(tuple(messages), tuple(tools) if tools else None)
-
-
-def _text(values: Mapping[str, Any], column: str) -> str:
-    value = values.get(column)
-    if value is None:
-        raise _Unusable(f"`{column}` is missing")
-    if not isinstance(value, str):
-        raise _Unusable(f"`{column}` holds a {type(value).__name__}, not text")
-    return value
-
-
-def _optional_text(values: Mapping[str, Any], columns: Mapping[str, str], part: str) -> str:
-    value = values.get(columns[part]) if part in columns else None
-    return value if isinstance(value, str) else ""
-
-
-_CONVERTERS: Final[Mapping[FormatName, Callable[[Mapping[str, Any], Mapping[str, str]], Item]]] = {
-    "messages": _convert_messages,
-    "alpaca": _convert_alpaca,
-    "prompt_completion": _convert_prompt_completion,
-    "text": _convert_text,
-}

@@ -14,7 +14,7 @@ import orjson
 
 from tui_ft import text
 from tui_ft.data.problems import BadLine, DataError
-from tui_ft.data.rows import BOM, Row, excerpt, open_bytes
+from tui_ft.data.rows import BOM, Row, excerpt, open_bytes, type_name
 
 _BIGGEST_WHOLE: Final = 2 << 30
 _SMALL: Final = 64 << 20
@@ -78,7 +78,7 @@ def _parse_line(number: int, line: bytes) -> Row | BadLine:
     except orjson.JSONDecodeError as error:
         return BadLine(number, _fault(line, error), excerpt(line, error.pos))
     if not isinstance(value, dict):
-        return BadLine(number, f"holds {_name(value)}, not an object", excerpt(line))
+        return BadLine(number, f"holds {type_name(value)}, not an object", excerpt(line))
     return Row(number, value)
 
 
@@ -109,11 +109,6 @@ def _fault(data: bytes, error: orjson.JSONDecodeError) -> str:
     return f"not valid JSON: {error.msg} at column {error.colno}"
 
 
-def _name(value: object) -> str:
-    names = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
-    return names.get(type(value), "a number")
-
-
 def _read_whole(path: Path) -> Iterator[Row | BadLine]:
     """Read an array of rows, an object that holds one, or an object that is the only row."""
     if path.stat().st_size > _BIGGEST_WHOLE:
@@ -132,7 +127,7 @@ def _read_whole(path: Path) -> Iterator[Row | BadLine]:
         if isinstance(value, dict):
             yield Row(position, value)
         else:
-            yield BadLine(position, f"element {position} is {_name(value)}, not an object")
+            yield BadLine(position, f"element {position} is {type_name(value)}, not an object")
 
 
 def _rows_of(whole: Any) -> list[Any]:  # noqa: ANN401 - whatever the file holds
@@ -162,7 +157,7 @@ def _read_pieces(data: bytes) -> Iterator[Row | BadLine]:
             at = _next_piece(document, at, error.pos)
             continue
         if not isinstance(value, dict):
-            yield BadLine(position, f"element {position} is {_name(value)}, not an object")
+            yield BadLine(position, f"element {position} is {type_name(value)}, not an object")
         elif "\ufffd" in str(value):
             yield BadLine(position, f"element {position} is not UTF-8", excerpt(str(value)))
         else:

@@ -22,8 +22,8 @@ from itertools import pairwise
 from typing import Literal
 
 from tui_ft.data.chat_protocol import ChatTokenizer, Encoded, Span, TemplateError
-from tui_ft.data.formats import Completion, Conversation, Document, Item
-from tui_ft.data.turns import Turn, TurnNotFound, assistant_positions, find_turns
+from tui_ft.data.items import Completion, Conversation, Document, Item
+from tui_ft.data.turns import Turn, TurnNotFound, find_turns
 
 LossOn = Literal["assistant", "last_assistant", "all"]
 
@@ -112,10 +112,9 @@ def prompt_text(item: Item, tokenizer: ChatTokenizer) -> str | None:
         case Completion(prompt, _):
             return f"{_leading_bos(prompt, tokenizer)}{prompt}"
         case Conversation(messages, tools):
-            positions = assistant_positions(item)
-            if not positions or positions[-1] == 0:
+            if not item.answers or item.answers[-1] == 0:
                 return None
-            before = messages[: positions[-1]]
+            before = messages[: item.answers[-1]]
             return tokenizer.render(before, add_generation_prompt=True, tools=tools)
 
 
@@ -157,11 +156,9 @@ def _mask_conversation(
 
 def _learned(item: Conversation, loss_on: LossOn) -> tuple[int, ...]:
     """Return the positions of the assistant's messages that are learned."""
-    positions = assistant_positions(item)
     if loss_on == "all":
-        return positions
-    positions = tuple(number for number in positions if number >= item.prompt_messages)
-    return positions[-1:] if loss_on == "last_assistant" else positions
+        return item.answers
+    return item.learned_answers[-1:] if loss_on == "last_assistant" else item.learned_answers
 
 
 def _masked(

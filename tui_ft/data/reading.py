@@ -18,8 +18,6 @@ from tui_ft.data.json_rows import read_json
 from tui_ft.data.problems import BadLine, DataError
 from tui_ft.data.rows import BOM, Row, open_bytes
 
-__all__ = ["Row", "read_rows"]
-
 _DELIMITER: Final = {".csv": ",", ".tsv": "\t"}
 _JSON: Final = frozenset((".jsonl", ".ndjson", ".json"))
 _READABLE: Final = frozenset((*_JSON, *_DELIMITER))

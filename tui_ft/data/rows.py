@@ -38,6 +38,18 @@ def open_bytes(path: Path) -> BufferedReader | gzip.GzipFile:
     return gzip.open(path, "rb")
 
 
+def type_name(value: object) -> str:
+    """Return what JSON calls a value's type, in words."""
+    names: dict[type, str] = {
+        list: "a list",
+        dict: "an object",
+        str: "a text",
+        bool: "true or false",
+        type(None): "null",
+    }
+    return names.get(type(value), "a number")
+
+
 def excerpt(line: bytes | str, around: int = 0) -> str:
     """Return the part of ``line`` near position ``around``, as one harmless line."""
     start = max(0, around - _EXCERPT // 2)

@@ -25,7 +25,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from tui_ft.data.chat_protocol import ChatTokenizer, TemplateError
-from tui_ft.data.formats import Conversation, Message
+from tui_ft.data.items import ASSISTANT, Conversation, Message
 
 # Private use: no template's logic asks for these, `trim` leaves them, and data hardly has them.
 _MARKS: Final = range(0xE0F0, 0xE1F0)
@@ -73,7 +73,7 @@ def find_turns(
         TurnNotFound: a turn cannot be told apart from what is around it.
     """
     if wanted is None:
-        wanted = assistant_positions(item)
+        wanted = item.answers
     view = _View(whole, item, tokenizer)
     turns: list[Turn] = []
     for number in wanted:
@@ -92,11 +92,6 @@ def find_turns(
             )
         turns.append(turn)
     return tuple(turns)
-
-
-def assistant_positions(item: Conversation) -> tuple[int, ...]:
-    """Return the positions of the assistant's messages."""
-    return tuple(n for n, message in enumerate(item.messages) if message["role"] == "assistant")
 
 
 def _left_out(message: Message, words: str) -> str:
@@ -161,7 +156,7 @@ class _View:
         mark = self.marks[0]
         listed = isinstance(self.item.messages[number].get("content"), list)
         content: Any = [{"type": "text", "text": mark}] if listed else mark
-        text = self.with_answer(number, {"role": "assistant", "content": content}, end)
+        text = self.with_answer(number, {"role": ASSISTANT, "content": content}, end)
         if text is None or text.count(mark) != 1:
             return None
         head, tail = text.split(mark)

@@ -1,0 +1,1 @@
+"""The headless twins of the screens: one module for each group of commands."""

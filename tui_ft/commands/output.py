@@ -1,0 +1,65 @@
+"""How commands speak: text made plain, JSON on request, errors on stderr with an exit code."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+import click
+import msgspec
+
+from tui_ft import text
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def say(line: str = "") -> None:
+    """Print a line, made harmless."""
+    click.echo(text.plain(line, keep_newlines=True))
+
+
+def say_json(value: Any) -> None:  # noqa: ANN401 - anything that JSON can hold
+    """Print ``value`` as JSON on one line."""
+    click.echo(msgspec.json.encode(value).decode())
+
+
+def warn(line: str) -> None:
+    """Print a line on stderr, made harmless."""
+    click.echo(text.plain(line, keep_newlines=True), err=True)
+
+
+def fail(*lines: str) -> None:
+    """Print what was wrong on stderr and end with exit code 1."""
+    for line in lines:
+        warn(line)
+    sys.exit(1)
+
+
+def for_people(command: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Turn the errors that a person can cause into messages; ctrl+c ends quietly."""
+
+    @functools.wraps(command)
+    def guarded(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        from tui_ft.data import DataError
+        from tui_ft.runs.folder import RunError
+        from tui_ft.spec import SpecError
+
+        try:
+            return command(*args, **kwargs)
+        except SpecError as error:
+            fail(*(str(problem) for problem in error.problems))
+        except (RunError, DataError) as error:
+            fail(str(error))
+        except KeyboardInterrupt:
+            sys.exit(130)
+        except BrokenPipeError:
+            sys.stderr.close()
+            sys.exit(1)
+        raise AssertionError("unreachable")
+
+    return guarded

@@ -1,0 +1,189 @@
+"""Commands that start runs and act on them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tui_ft.commands.output import for_people, json_option, say, say_json, warn
+
+if TYPE_CHECKING:
+    from tui_ft.runs.folder import RunFolder
+    from tui_ft.spec import RunSpec
+
+set_option = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Set a field, such as training.learning_rate=1e-4. Can be given again.",
+)
+
+
+@click.command()
+@click.argument("spec")
+@set_option
+@click.option("--detach", is_flag=True, help="Start it and return; `ftui watch` shows it.")
+@json_option
+@for_people
+def train(spec: str, overrides: tuple[str, ...], detach: bool, as_json: bool) -> None:
+    """Start the run in SPEC, a YAML file or a preset's name, and follow it.
+
+    The run is a process of its own: ctrl+c or a lost connection ends the watching, not the run.
+    """
+    from tui_ft.runs.launch import launch, with_absolute_paths
+    from tui_ft.spec import resolve_spec
+
+    chosen = with_absolute_paths(resolve_spec(spec, overrides), Path.cwd())
+    if not _preflight(chosen, quiet=as_json):
+        sys.exit(1)
+    folder = launch(chosen)
+    if detach:
+        say_json({"run": folder.id, "path": folder.path}) if as_json else say(
+            f"{folder.id} runs in the background; `ftui watch {folder.id}` shows it"
+        )
+        return
+    follow_and_leave(folder, as_json=as_json)
+
+
+def follow_and_leave(folder: RunFolder, *, as_json: bool = False) -> None:
+    """Follow a run, and end with its exit code; ctrl+c leaves the run alone."""
+    from tui_ft.commands.follow import exit_code, follow
+
+    try:
+        summary = follow(folder, as_json=as_json)
+    except KeyboardInterrupt:
+        warn(
+            f"\n{folder.id} goes on. `ftui watch {folder.id}` shows it, "
+            f"`ftui stop {folder.id}` saves a checkpoint and stops it"
+        )
+        sys.exit(0)
+    sys.exit(exit_code(summary))
+
+
+@click.command()
+@click.argument("spec")
+@set_option
+@json_option
+@for_people
+def check(spec: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Look for what would stop the run in SPEC, without starting it."""
+    from tui_ft.spec import resolve_spec
+
+    chosen = resolve_spec(spec, overrides)
+    if as_json:
+        from tui_ft.runs import preflight
+
+        findings = preflight.check(chosen, _output(), ())
+        say_json(findings)
+        sys.exit(1 if preflight.refusal(findings) else 0)
+    if not _preflight(chosen, quiet=False):
+        sys.exit(1)
+    say("nothing stands against it")
+
+
+@click.command()
+@click.argument("run", required=False)
+@click.option("--now", is_flag=True, help="End it at once, without a checkpoint.")
+@for_people
+def stop(run: str | None, now: bool) -> None:
+    """Save a checkpoint and stop RUN (the live one, when there is one alone)."""
+    from tui_ft.runs import control
+
+    folder = the_run(run, live=True)
+    if now:
+        control.request_kill(folder)
+        say(f"{folder.id} is being killed")
+    else:
+        control.request_stop(folder)
+        say(f"{folder.id} will save a checkpoint and stop")
+
+
+@click.command()
+@click.argument("run", required=False)
+@for_people
+def checkpoint(run: str | None) -> None:
+    """Save a checkpoint of RUN after the step it is at; it goes on."""
+    from tui_ft.runs import control
+
+    folder = the_run(run, live=True)
+    control.request_checkpoint(folder)
+    say(f"{folder.id} will save a checkpoint")
+
+
+@click.command()
+@click.argument("run", required=False)
+@click.option("--detach", is_flag=True, help="Return at once.")
+@json_option
+@for_people
+def resume(run: str | None, detach: bool, as_json: bool) -> None:
+    """Take RUN up again from its newest checkpoint, and follow it."""
+    from tui_ft.runs import launch
+
+    folder = the_run(run)
+    launch.resume(folder)
+    if detach:
+        say_json({"run": folder.id, "path": folder.path}) if as_json else say(
+            f"{folder.id} goes on in the background"
+        )
+        return
+    follow_and_leave(folder, as_json=as_json)
+
+
+@click.command()
+@click.argument("run")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@for_people
+def delete(run: str, yes: bool) -> None:
+    """Remove RUN and all that came out of it."""
+    from tui_ft.runs import folder as folders
+
+    folder = folders.find(run)
+    if not yes:
+        click.confirm(f"Remove {folder.path}, its checkpoints and weights?", abort=True)
+    folders.delete(folder)
+    say(f"{folder.id} is removed")
+
+
+def the_run(name: str | None, *, live: bool = False) -> RunFolder:
+    """Return the run called ``name``; without a name the only live one, or else the newest.
+
+    Raises:
+        RunError: there is none, or it cannot be told which.
+    """
+    from tui_ft.runs import folder as folders
+    from tui_ft.runs.registry import list_runs
+
+    if name is not None:
+        return folders.find(name)
+    runs = list_runs()
+    at_work = [run for run in runs if run.is_live]
+    if live and len(at_work) > 1:
+        names = ", ".join(run.id for run in at_work)
+        raise folders.RunError(f"several runs are live: name one of {names}")
+    chosen = at_work or ([] if live else runs)
+    if not chosen:
+        raise folders.RunError("no run is live" if live else "there are no runs yet: `ftui demo`")
+    return folders.find(chosen[0].id)
+
+
+def _preflight(spec: RunSpec, *, quiet: bool) -> bool:
+    from tui_ft.runs import preflight
+
+    findings = preflight.check(spec, _output(), ())
+    for finding in findings:
+        if finding.severity != "note":
+            advice = f" ({finding.advice})" if finding.advice else ""
+            warn(f"{'✖' if finding.severity == 'bad' else '▲'} {finding.text}{advice}")
+        elif not quiet:
+            say(f"  {finding.text}")
+    return preflight.refusal(findings) is None
+
+
+def _output() -> Path:
+    from tui_ft import paths
+
+    return paths.runs_dir()

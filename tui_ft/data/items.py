@@ -1,0 +1,63 @@
+"""What a row has to teach, once its format is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Message = Mapping[str, Any]
+"""One turn: `role`, `content`, and whatever else a template may use (tool_calls, reasoning)."""
+
+ASSISTANT = "assistant"
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Turns for the chat template, and the tools offered.
+
+    Attributes:
+        messages: every turn, in order.
+        tools: JSON schemas of the tools.
+        prompt_messages: how many messages at the start are only context: what the assistant says in
+            them is not learned (the prompt of a prompt/completion row, as in TRL).
+    """
+
+    messages: tuple[Message, ...]
+    tools: tuple[Any, ...] | None = None
+    prompt_messages: int = 0
+
+    @property
+    def answers(self) -> tuple[int, ...]:
+        """The positions of the assistant's messages."""
+        return tuple(n for n, message in enumerate(self.messages) if message["role"] == ASSISTANT)
+
+    @property
+    def learned_answers(self) -> tuple[int, ...]:
+        """The positions of those that are learned.
+
+        Not those of the prompt, and not those with `weight: 0` (OpenAI's fine-tuning format).
+        """
+        return tuple(
+            n
+            for n in self.answers
+            if n >= self.prompt_messages and self.messages[n].get("weight") != 0
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A plain prompt and what follows it; no template."""
+
+    prompt: str
+    completion: str
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """Plain text, learned whole; no template."""
+
+    text: str
+
+
+Item = Conversation | Completion | Document

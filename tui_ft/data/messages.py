@@ -1,0 +1,107 @@
+"""Messages as people write them (OpenAI's, ShareGPT's) turned into one shape."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import orjson
+
+from tui_ft import text
+from tui_ft.data.items import ASSISTANT, Message
+from tui_ft.data.rows import type_name
+
+_ROLES: Final = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "human": "user",
+    "prompter": "user",
+    "assistant": ASSISTANT,
+    "gpt": ASSISTANT,
+    "chatgpt": ASSISTANT,
+    "bing": ASSISTANT,
+    "bard": ASSISTANT,
+    "model": ASSISTANT,
+    "bot": ASSISTANT,
+    "function_call": ASSISTANT,
+    "tool": "tool",
+    "observation": "tool",
+    "function": "tool",
+    "ipython": "tool",
+}
+_READ: Final = frozenset(("role", "from", "content", "value"))
+
+
+class UnusableRowError(Exception):
+    """Why a row cannot be learned from."""
+
+
+def read_messages(turns: Sequence[object], first: int = 1) -> list[Message]:
+    """Return messages with `role` and `content`, and every other field as it was.
+
+    Args:
+        turns: OpenAI's `role`/`content` or ShareGPT's `from`/`value`.
+        first: the number that the first is called by when something is wrong with it.
+
+    Raises:
+        UnusableRowError: a turn has no known role, or no text.
+    """
+    return [_read_message(number, turn) for number, turn in enumerate(turns, start=first)]
+
+
+def parsed(value: object) -> object:
+    """Return the list or object written as JSON in a text, as CSV files have it; else the value."""
+    if not isinstance(value, str) or not value.lstrip().startswith(("[", "{")):
+        return value
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return value
+
+
+def _read_message(number: int, turn: object) -> Message:
+    if not isinstance(turn, dict):
+        raise UnusableRowError(f"message {number} is {type_name(turn)}, not an object")
+    said = turn.get("role", turn.get("from"))
+    role = _ROLES.get(str(said).lower())
+    if role is None:
+        raise UnusableRowError(
+            f"message {number} has the unknown role `{text.one_line(str(said), 40)}`; "
+            "known are system, user, assistant and tool"
+        )
+    content = turn.get("content", turn.get("value"))
+    rest = {name: value for name, value in turn.items() if name not in _READ}
+    if said == "function_call":
+        return {"role": role, "content": "", "tool_calls": _read_calls(number, content), **rest}
+    return {"role": role, "content": _read_content(number, role, content, rest), **rest}
+
+
+def _read_content(number: int, role: str, content: object, rest: dict[str, Any]) -> str:
+    if content is None and rest.get("tool_calls"):
+        return ""
+    if isinstance(content, list):
+        return _join_parts(number, content)
+    if not isinstance(content, str):
+        said = "has no content" if content is None else f"holds {type_name(content)}, not text"
+        raise UnusableRowError(f"message {number} ({role}) {said}")
+    return content
+
+
+def _join_parts(number: int, parts: list[Any]) -> str:
+    """Return the text of content given in parts, as in OpenAI's multi-modal messages."""
+    texts = [p.get("text") for p in parts if isinstance(p, dict) and p.get("type") == "text"]
+    if len(texts) != len(parts) or not all(isinstance(part, str) for part in texts):
+        raise UnusableRowError(f"message {number} holds more than text, which is not supported")
+    return "".join(map(str, texts))
+
+
+def _read_calls(number: int, value: object) -> list[dict[str, Any]]:
+    """Return the tool calls that ShareGPT data hold as JSON text."""
+    calls = parsed(value)
+    calls = calls if isinstance(calls, list) else [calls]
+    if not calls or not all(isinstance(call, dict) and call.get("name") for call in calls):
+        raise UnusableRowError(
+            f'message {number} (function_call) is not JSON like {{"name": …, "arguments": …}}'
+        )
+    return [{"type": "function", "function": call} for call in calls]

