@@ -260,12 +260,15 @@ def _border(
 ) -> tuple[int, bool]:
     """Return how many tokens end before ``border``, and whether it cuts through the next one.
 
-    The tokens that the text up to the border begins with are the whole text's as well, until the
-    one that the border cuts through.
+    No token is cut if the text before the border has the tokens that the whole begins with, or the
+    text after it those that the whole ends with. Either may fail for itself: white space at the end
+    is put together otherwise (GPT-2), a text's first word gets a space (SentencePiece).
     """
-    if border == len(whole):
-        return len(ids), False
-    part = tokenizer.encode(whole[:border]).ids
-    pairs = enumerate(zip(part, ids, strict=False))
-    shared = next((n for n, (one, two) in pairs if one != two), min(len(part), len(ids)))
-    return shared, shared < len(part)
+    before = tokenizer.encode(whole[:border]).ids
+    if before == ids[: len(before)]:
+        return len(before), False
+    after = tokenizer.encode(whole[border:]).ids
+    if after == ids[len(ids) - len(after) :]:
+        return len(ids) - len(after), False
+    pairs = enumerate(zip(before, ids, strict=False))
+    return next((n for n, (one, two) in pairs if one != two), min(len(before), len(ids))), True

@@ -1,0 +1,164 @@
+"""The app: modes, themes, palette, and the way from one screen to another. Nothing else."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol
+
+if "SSH_CONNECTION" in os.environ:
+    # Read when Textual is imported: fewer frames over a slow line.
+    os.environ.setdefault("TEXTUAL_FPS", "15")
+    os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from tui_ft import paths
+from tui_ft.hardware import Sampler, Snapshot
+from tui_ft.runs import folder as folders
+from tui_ft.runs.folder import RunError, RunFolder
+from tui_ft.runs.registry import RunSummary, list_runs
+from tui_ft.screens.home import HomeScreen
+from tui_ft.widgets.help import HelpScreen
+
+if TYPE_CHECKING:
+    from tui_ft.screens.monitor import MonitorScreen
+
+_SAMPLE_SECONDS: Final = 2.0
+
+
+class Hardware(Protocol):
+    """Where the app learns what the machine does; `tui_ft.hardware.Sampler` is one."""
+
+    def start(self) -> None:
+        """Begin to look."""
+
+    def stop(self) -> None:
+        """End."""
+
+    def latest(self) -> Snapshot | None:
+        """Return the newest snapshot at once."""
+
+    def stale_for(self) -> float | None:
+        """Return the seconds since the newest snapshot."""
+
+
+class FtuiApp(App[None]):
+    """ftui in a terminal. Leaving it never touches a run.
+
+    Args:
+        run_id: open on this run's monitor.
+        hardware: where the hardware is read.
+        clock: what the time is, in Unix seconds.
+    """
+
+    TITLE = "ftui"
+    CSS_PATH = "styles/app.tcss"
+    ENABLE_COMMAND_PALETTE = True
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("1", "home", "Home", show=False, id="app.home", tooltip="All runs"),
+        Binding("5", "monitor", "Monitor", show=False, id="app.monitor", tooltip="The live run"),
+        Binding("ctrl+z", "suspend_process", "Suspend", show=False, id="app.suspend"),
+        Binding("ctrl+q", "quit", "Quit", show=False, id="app.quit", priority=True),
+    ]
+
+    def __init__(
+        self,
+        run_id: str | None = None,
+        *,
+        hardware: Hardware | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__()
+        self._run_id = run_id
+        self.hardware: Hardware = hardware or Sampler(paths.home(), _SAMPLE_SECONDS)
+        self.clock = clock
+        self._last_run: RunFolder | None = None
+        self._home = HomeScreen()
+
+    def get_default_screen(self) -> Screen[None]:
+        """Home lies below everything."""
+        return self._home
+
+    def on_mount(self) -> None:
+        """Begin to look at the hardware; open the run asked for."""
+        self.hardware.start()
+        if self._run_id is not None:
+            self.open_run(self._run_id)
+
+    def on_unmount(self) -> None:
+        """Stop looking."""
+        self.hardware.stop()
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """Offer in the palette what the keys do, and every run by name."""
+        yield from super().get_system_commands(screen)
+        yield SystemCommand("New run", "Start a run from a preset or a YAML file", self.new_run)
+        yield SystemCommand("Home", "All runs and the hardware", self.action_home)
+        for run in list_runs():
+            yield SystemCommand(f"Open {run.id}", f"{run.state}", self._opener(run.id))
+
+    def _opener(self, run_id: str) -> Callable[[], None]:
+        return lambda: self.open_run(run_id)
+
+    def action_show_help_panel(self) -> None:
+        """Show our own help, made from the keys that work here, for the palette's entry too."""
+        self.push_screen(HelpScreen.of(self.screen))
+
+    def live_runs(self) -> list[RunSummary]:
+        """Return the runs as Home read them last."""
+        return self._home.runs
+
+    def new_run(self) -> None:
+        """Ask for a run, start it, and show it."""
+        from tui_ft.screens.new_run import NewRunScreen
+
+        def started(folder: RunFolder | None) -> None:
+            if folder is not None:
+                self.open_run(folder.id)
+
+        self.push_screen(NewRunScreen(), started)
+
+    def open_run(self, run_id: str) -> None:
+        """Show the monitor of a run."""
+        from tui_ft.screens.monitor import MonitorScreen
+
+        try:
+            folder = folders.find(run_id)
+        except RunError as error:
+            self.notify(str(error), severity="error", markup=False)
+            return
+        self._last_run = folder
+        self._close_monitors(MonitorScreen)
+        self.push_screen(MonitorScreen(folder))
+
+    def leave_run(self) -> None:
+        """Go back from a monitor to Home."""
+        self.action_home()
+
+    def action_home(self) -> None:
+        """Go to Home."""
+        while self.screen is not self._home and len(self.screen_stack) > 1:
+            self.pop_screen()
+
+    def action_monitor(self) -> None:
+        """Show the run seen last, or the live one, or the newest."""
+        runs = self.live_runs()
+        if self._last_run is not None:
+            self.open_run(self._last_run.id)
+        elif runs:
+            self.open_run(runs[0].id)
+        else:
+            self.notify("there are no runs yet: `n` starts one")
+
+    def _close_monitors(self, kind: type[MonitorScreen]) -> None:
+        while isinstance(self.screen, kind):
+            self.pop_screen()
+
+
+def main(run_id: str | None = None) -> None:
+    """Open the app, on a run's monitor if one is named."""
+    FtuiApp(run_id).run()

@@ -1,0 +1,249 @@
+"""Monitor: one run, live or past, with its whole history. Any number of viewers at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar, Final
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Grid, Horizontal, Vertical, VerticalScroll
+from textual.message import Message
+from textual.widgets import Static
+from textual.worker import get_current_worker
+
+from tui_ft import text
+from tui_ft.runs import control, launch
+from tui_ft.runs.folder import RunError, RunFolder
+from tui_ft.runs.reader import RunReader
+from tui_ft.runs.registry import RunSummary, summary_of
+from tui_ft.screens import run_text
+from tui_ft.screens.base import FtuiScreen
+from tui_ft.screens.run_charts import SMALL_CHARTS, RunCharts
+from tui_ft.screens.top_line import TopLine
+from tui_ft.widgets.chart import LineChart
+from tui_ft.widgets.confirm import Confirm
+from tui_ft.widgets.gpu_panel import HardwarePanel
+from tui_ft.widgets.log_view import LogView
+
+_POLL_SECONDS: Final = 0.5
+_CHARTS_EVERY: Final = 2
+_PANES: Final = ("loss", "small", "side", "samples", "log")
+
+
+class MonitorScreen(FtuiScreen):
+    """The chart is big, the card beside it, and what matters now on top.
+
+    Where there is no room for all panes, one is shown, and `v` goes to the next.
+    """
+
+    CSS_PATH = "../styles/monitor.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("s", "stop", "Stop", id="monitor.stop", tooltip="Save a checkpoint and stop"),
+        Binding("c", "checkpoint", "Checkpoint", id="monitor.checkpoint", tooltip="Save one now"),
+        Binding("K", "kill", "Kill", show=False, id="monitor.kill", tooltip="End it at once"),
+        Binding("r", "resume", "Resume", id="monitor.resume", tooltip="Go on from the checkpoint"),
+        Binding("v", "pane", "View", id="monitor.view", tooltip="Next pane, where one fits"),
+        Binding("d,escape,q", "detach", "Detach", key_display="d", id="monitor.detach"),
+    ]
+
+    class Read(Message):
+        """The run's events were read on."""
+
+        def __init__(self, summary: RunSummary, lines: list[str], behind: bool) -> None:
+            self.summary, self.lines, self.behind = summary, lines, behind
+            super().__init__()
+
+    def __init__(self, folder: RunFolder) -> None:
+        super().__init__()
+        self.folder = folder
+        self._reader = RunReader(folder)
+        self._charts = RunCharts(self._reader.history)
+        self._summary: RunSummary | None = None
+        self._log_lines = 0
+        self._looks = 0
+        self._reading = False
+        self._pane = 0
+
+    def compose_content(self) -> ComposeResult:
+        """Lay out headline, notice, and the panes."""
+        yield Static(id="headline")
+        yield Static(id="notice")
+        with Grid(id="panes"):
+            yield LineChart("loss", x_kinds=("step", "tokens", "time"), id="loss")
+            with VerticalScroll(id="side", can_focus=True) as side:
+                side.border_title = "Hardware"
+                yield HardwarePanel(detailed=True, id="hardware")
+                yield Static(id="facts")
+            with Horizontal(id="small"):
+                for chart in SMALL_CHARTS:
+                    yield LineChart(chart.title, id=chart.id, log=False, smoothing=0)
+            with VerticalScroll(id="samples", can_focus=True) as samples:
+                samples.border_title = "Samples"
+                yield Static(id="scores")
+                yield Static(id="answers")
+            with Vertical(id="log-box"):
+                yield LogView(id="log")
+
+    def on_mount(self) -> None:
+        """Begin to read, and read on twice a second."""
+        self.query_one("#log", LogView).border_title = "Log"
+        self.query_one("#loss").focus()
+        self._show_pane()
+        self._look()
+        self.set_interval(_POLL_SECONDS, self._look)
+
+    def on_screen_resume(self) -> None:
+        """Catch up when one comes back."""
+        self._look()
+
+    def _look(self) -> None:
+        if self._reading or not self.is_current:
+            return
+        self._reading = True
+        self.run_worker(self._read, thread=True, group="read", exit_on_error=False)
+
+    def _read(self) -> None:
+        """Read what is new; events are folded here, away from the screen's thread."""
+        new = self._reader.poll()
+        history = self._reader.history
+        fresh = history.log_lines - self._log_lines
+        kept = list(history.log)[-fresh:] if fresh else []
+        self._log_lines = history.log_lines
+        lines = [f"{run_text.clock_time(t)} {line}" for t, line in kept]
+        if not get_current_worker().is_cancelled:
+            summary = summary_of(self.folder)
+            self.post_message(self.Read(summary, lines, behind=bool(new)))
+
+    def on_monitor_screen_read(self, message: Read) -> None:
+        """Show what was read; charts at most once a second, hidden panes not at all."""
+        self._reading = False
+        self._summary = message.summary
+        self._looks += 1
+        self._show_words(message.summary)
+        self.query_one("#log", LogView).append_lines(message.lines)
+        if self._looks % _CHARTS_EVERY == 1 or not message.summary.is_live:
+            self._show_charts()
+            self._show_side()
+        self.refresh_bindings()
+        if message.behind:
+            self._look()  # a long history comes in pieces, each of which is seen
+
+    def _show_words(self, summary: RunSummary) -> None:
+        history = self._reader.history
+        self.query_one("#headline", Static).update(run_text.headline(summary, history))
+        notice = run_text.notice(summary, history, self.ftui.clock())
+        static = self.query_one("#notice", Static)
+        static.update(notice)
+        static.display = bool(notice.plain)
+
+    def _show_charts(self) -> None:
+        loss = self.query_one("#loss", LineChart)
+        if loss.display:
+            self._charts.update_loss(loss)
+        if self.query_one("#small").display:
+            for chart in SMALL_CHARTS:
+                self._charts.update_small(self.query_one(f"#{chart.id}", LineChart), chart)
+
+    def _show_side(self) -> None:
+        history = self._reader.history
+        host = history.attempt.host if history.attempt else ""
+        snapshot = run_text.run_snapshot(history, host)
+        self.query_one("#hardware", HardwarePanel).update(snapshot)
+        self.query_one("#facts", Static).update(run_text.facts_content(history))
+        self.query_one("#scores", Static).update(run_text.scores_content(history))
+        answers = self.query_one("#answers", Static)
+        answers.update(run_text.samples_content(history.samples))
+        self.query_one(TopLine).show(self.ftui.hardware.latest(), self.ftui.live_runs())
+
+    def on_line_chart_xaxis_requested(self, message: LineChart.XAxisRequested) -> None:
+        """Plot over steps, tokens or time, as asked."""
+        self._charts.x_kind = message.kind
+        self._show_charts()
+
+    def on_resize(self) -> None:
+        """Fold panes away, or bring them back."""
+        self.call_after_refresh(self._show_pane)
+
+    def action_pane(self) -> None:
+        """Show the next pane, where only one fits."""
+        self._pane = (self._pane + 1) % len(_PANES)
+        self._show_pane()
+        self._show_charts()
+
+    def _show_pane(self) -> None:
+        """Set the class that tells the style sheet which pane a narrow window shows."""
+        for pane in _PANES:
+            self.set_class(pane == _PANES[self._pane], f"pane-{pane}")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer only what can be done in the run's state."""
+        live = self._summary is None or self._summary.is_live
+        if action in ("stop", "checkpoint", "kill"):
+            return live
+        if action == "resume":
+            return not live and self._summary is not None and self._summary.state != "finished"
+        return True
+
+    def action_detach(self) -> None:
+        """Leave; the run goes on."""
+        self.ftui.leave_run()
+
+    def action_stop(self) -> None:
+        """Save a checkpoint and stop."""
+        self._ask(
+            f"Stop {self.folder.id}?",
+            "A checkpoint is saved first; `r` goes on from there.",
+            "Stop",
+            control.request_stop,
+            destructive=False,
+        )
+
+    def action_kill(self) -> None:
+        """End at once."""
+        self._ask(
+            f"Kill {self.folder.id}?",
+            "What was learned since the last checkpoint is lost.",
+            "Kill",
+            control.request_kill,
+        )
+
+    def action_checkpoint(self) -> None:
+        """Save a checkpoint; the run goes on."""
+        self._do(control.request_checkpoint, "a checkpoint is saved after this step")
+
+    def action_resume(self) -> None:
+        """Go on from the newest checkpoint."""
+        self._do(launch.resume, "goes on from its newest checkpoint")
+
+    def _ask(
+        self,
+        question: str,
+        consequence: str,
+        verb: str,
+        act: Callable[[RunFolder], None],
+        *,
+        destructive: bool = True,
+    ) -> None:
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self._do(act, f"{verb.lower()} asked for")
+
+        dialog = Confirm(question, consequence, verb, destructive=destructive)
+        self.app.push_screen(dialog, answered)
+
+    def _do(self, act: Callable[[RunFolder], None], done: str) -> None:
+        """Act on the run off the screen's thread; say what came of it."""
+
+        def work() -> None:
+            try:
+                act(self.folder)
+            except RunError as error:
+                message, severity = str(error), "error"
+            else:
+                message, severity = f"{self.folder.id}: {done}", "information"
+            self.app.call_from_thread(
+                self.notify, text.plain(message), severity=severity, markup=False
+            )
+
+        self.run_worker(work, thread=True, group="act", exit_on_error=False)

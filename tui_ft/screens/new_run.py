@@ -1,0 +1,141 @@
+"""Start a run from a preset or a YAML file, with a few fields filled in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.screen import ModalScreen
+from textual.widgets import Button, Input, Label, OptionList, Static, TextArea
+from textual.widgets.option_list import Option
+
+from tui_ft import paths, text
+from tui_ft.runs import preflight
+from tui_ft.runs.folder import RunError, RunFolder
+from tui_ft.runs.launch import launch, with_absolute_paths
+from tui_ft.spec import SpecError, find_presets, resolve_spec
+from tui_ft.widgets.signs import sign
+
+
+class NewRunScreen(ModalScreen[RunFolder | None]):
+    """Dismisses with the run that was started, or with None."""
+
+    CSS_PATH = "../styles/new_run.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+s", "start", "Start", id="new.start", tooltip="Check it, and start it"),
+        Binding("escape", "cancel", "Cancel", id="new.cancel", tooltip="Start nothing"),
+    ]
+
+    class Answered(Message):
+        """The run was started, or this is why not."""
+
+        def __init__(self, folder: RunFolder | None, problems: list[Content]) -> None:
+            self.folder, self.problems = folder, problems
+            super().__init__()
+
+    def compose(self) -> ComposeResult:
+        """Lay the form out."""
+        with VerticalScroll(id="form") as form:
+            form.border_title = "New run"
+            form.border_subtitle = "ctrl+s start   esc cancel   tab next field"
+            presets = find_presets()
+            yield OptionList(
+                *(Option(Content(name), id=name) for name in sorted(presets)), id="presets"
+            )
+            yield Static(id="when")
+            yield Label("preset or YAML file")
+            yield Input("sft-lora", id="spec")
+            yield Label("model: a folder, or an id on the Hub")
+            yield Input(id="model", placeholder="as the file says")
+            yield Label("training data: .jsonl, .json, .csv, also .gz")
+            yield Input(id="data", placeholder="as the file says")
+            yield Label("anything else, one `key=value` a line")
+            yield TextArea(id="more", tab_behavior="focus")
+            yield Static(id="problems")
+            with Horizontal():
+                yield Button("Start", id="start", variant="primary")
+                yield Button("Cancel", id="cancel")
+
+    def on_mount(self) -> None:
+        """Begin with the default preset."""
+        options = self.query_one("#presets", OptionList)
+        names = sorted(find_presets())
+        options.highlighted = names.index("sft-lora") if "sft-lora" in names else 0
+
+    def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
+        """Take the preset, and say when to use it."""
+        preset = find_presets().get(event.option_id or "")
+        if preset is not None:
+            self.query_one("#spec", Input).value = preset.name
+            self.query_one("#when", Static).update(Content(text.plain(preset.description)))
+
+    def on_option_list_option_selected(self) -> None:
+        """Go on to the model."""
+        self.query_one("#model").focus()
+
+    def on_input_submitted(self) -> None:
+        """Go on to the next field."""
+        self.focus_next()
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        """Start or cancel."""
+        self.action_start() if event.button.id == "start" else self.action_cancel()
+
+    def action_cancel(self) -> None:
+        """Start nothing."""
+        self.dismiss(None)
+
+    def action_start(self) -> None:
+        """Check and start, off the screen's thread."""
+        self.query_one("#problems", Static).update("checks …")
+        spec = self.query_one("#spec", Input).value.strip()
+        overrides = self._overrides()
+        self.run_worker(
+            lambda: self.post_message(self.Answered(*start(spec, overrides))),
+            thread=True,
+            exclusive=True,
+        )
+
+    def on_new_run_screen_answered(self, message: Answered) -> None:
+        """Leave with the run, or say in place what is wrong."""
+        if message.folder is not None:
+            self.dismiss(message.folder)
+        else:
+            problems = Content("\n").join(message.problems)
+            self.query_one("#problems", Static).update(problems)
+            self.query_one("#form").scroll_end(animate=False)
+
+    def _overrides(self) -> list[str]:
+        model, data = (
+            self.query_one(f"#{name}", Input).value.strip() for name in ("model", "data")
+        )
+        lines = self.query_one("#more", TextArea).text.splitlines()
+        return [
+            *([f"model.name_or_path={model}"] if model else []),
+            *([f"data.train={data}"] if data else []),
+            *(line.strip() for line in lines if line.strip()),
+        ]
+
+
+def start(reference: str, overrides: list[str]) -> tuple[RunFolder | None, list[Content]]:
+    """Return the run that was started, or what stands against it."""
+    try:
+        spec = with_absolute_paths(resolve_spec(reference, overrides), Path.cwd())
+        findings = preflight.check(spec, paths.runs_dir())
+        bad = [finding for finding in findings if finding.severity == "bad"]
+        if not bad:
+            return launch(spec), []
+    except SpecError as error:
+        return None, [_problem(str(problem)) for problem in error.problems]
+    except RunError as error:
+        return None, [_problem(str(error))]
+    return None, [_problem(f"{f.text}{f' ({f.advice})' if f.advice else ''}") for f in bad]
+
+
+def _problem(words: str) -> Content:
+    return sign("bad").content(text.plain(words))

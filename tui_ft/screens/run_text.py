@@ -1,0 +1,225 @@
+"""Runs put into words and bars, for lists and for the monitor. Foreign text is made plain here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from textual.content import Content
+
+from tui_ft import text
+from tui_ft.hardware import Gpu, Host, Snapshot
+from tui_ft.runs import events as ev
+from tui_ft.runs.history import RunHistory
+from tui_ft.runs.registry import RunSummary
+from tui_ft.widgets.bars import bar_string
+from tui_ft.widgets.signs import sign, state_content
+
+_BAR_WIDTH: Final = 10
+_TREND_POINTS: Final = 20
+_SHOWN_EXAMPLES: Final = 3
+
+
+def run_cells(run: RunSummary, now: float) -> tuple[Content, ...]:
+    """Return the cells of a run in a list: state, name, progress, loss, time left, age."""
+    since = run.ended or run.created
+    return (
+        state_content(run.state),
+        Content(text.plain(run.id)),
+        Content(progress_text(run)),
+        Content(f"{'' if run.loss is None else text.significant(run.loss):>7}"),
+        Content(f"{'' if run.eta_s is None else text.duration(run.eta_s):>7}"),
+        Content(f"{'' if since is None else text.age(now - since):>4}"),
+    )
+
+
+def progress_text(run: RunSummary) -> str:
+    """Return bar and steps of a run, or in their place why it waits or what went wrong."""
+    fraction = run.fraction
+    if run.state in ("queued", "failed", "crashed") or fraction is None:
+        return text.one_line(run.reason, 34)
+    return f"{bar_string(fraction, _BAR_WIDTH)} {run.step}/{run.total_steps}"
+
+
+def detail_of(run: RunSummary) -> Content:
+    """Return what a person should know of the run selected: its reason, and what to do."""
+    lines = [text.plain(run.reason)] if run.reason else []
+    lines += [f"→ {text.plain(advice)}" for advice in run.advice]
+    return Content("\n".join(lines))
+
+
+def headline(run: RunSummary, history: RunHistory) -> Content:
+    """Return the monitor's first line: where the run is, and its most important figures."""
+    parts: list[Content | str] = [
+        Content.styled(text.plain(run.id), "bold"),
+        state_content(run.state),
+    ]
+    if run.step is not None:
+        parts.append(f"step {run.step:,}/{run.total_steps or 0:,}")
+    if run.epoch is not None and history.plan is not None:
+        parts.append(f"epoch {run.epoch:.1f}/{history.plan.num_train_epochs:g}")
+    if run.loss is not None:
+        parts.append(f"loss {text.significant(run.loss)} {trend(history)}".rstrip())
+    rate = history.series("tokens_per_second").last()
+    if rate is not None and run.is_live:
+        parts.append(f"{text.count(rate)} tok/s")
+    if run.eta_s is not None:
+        parts.append(f"left {text.duration(run.eta_s)}")
+    if run.user:
+        since = time.strftime("%H:%M", time.localtime(run.created or 0))
+        parts.append(f"by {text.plain(run.user)} since {since}")
+    return Content("   ").join(Content(p) if isinstance(p, str) else p for p in parts)
+
+
+def trend(history: RunHistory) -> str:
+    """Return whether the loss falls: the newest values against those before them."""
+    values = [y for y in history.series("loss").y[-_TREND_POINTS:] if y is not None]
+    half = len(values) // 2
+    if half < 2:  # noqa: PLR2004 - two points are no trend
+        return ""
+    early, late = sum(values[:half]) / half, sum(values[-half:]) / half
+    if abs(late - early) <= 0.01 * abs(early):
+        return sign("level").text()
+    return sign("falling" if late < early else "rising").text()
+
+
+def notice(run: RunSummary, history: RunHistory, now: float) -> Content:
+    """Return what matters most now: how it ended, what it waits for, or the newest alert."""
+    ended = history.ended
+    if ended is not None or run.state == "crashed":
+        name = {"finished": "good", "stopped": "stopped"}.get(run.state, "bad")
+        mark = sign("good" if name == "good" else "stopped" if name == "stopped" else "bad")
+        advice = "".join(f"\n  → {text.plain(a)}" for a in run.advice)
+        return Content.assemble(mark.content(text.plain(run.reason)), advice)
+    alerts = [alert for alert in history.alerts if alert.severity != "note"]
+    doing = phase_text(history, now)
+    if doing:
+        return Content(doing)
+    if alerts:
+        newest = alerts[-1]
+        mark = sign("bad" if newest.severity == "bad" else "warning")
+        advice = f" {text.plain(newest.advice)}." if newest.advice else ""
+        count = f"  ({len(alerts)} alerts)" if len(alerts) > 1 else ""
+        return mark.content(f"{text.plain(newest.text)}.{advice}{count}".replace("..", "."))
+    return Content("")
+
+
+def phase_text(history: RunHistory, now: float) -> str:
+    """Return what the run does beside training, for how long and how far; "" while it trains."""
+    phase = history.phase
+    if phase is None or phase.phase == "train":
+        return ""
+    done = ""
+    if phase.done is not None:
+        as_size = phase.unit == "B"
+        show = text.size if as_size else text.count
+        done = f"  {show(phase.done)}"
+        if phase.total:
+            done += f" of {show(phase.total)}  {bar_string(phase.done / phase.total, _BAR_WIDTH)}"
+        done += "" if as_size else f" {phase.unit}"
+    waits = f"  for {text.duration(now - phase.t)}" if phase.phase == "wait" else ""
+    return f"{sign('waiting').text()} {text.plain(phase.text)}{done}{waits}"
+
+
+def samples_content(samples: Sequence[ev.Sample]) -> Content:
+    """Return the answers of the newest evaluation, each under its question."""
+    if not samples:
+        return Content.styled("answers to held-out rows come with each evaluation", "$text-muted")
+    newest = [sample for sample in samples if sample.step == samples[-1].step]
+    parts: list[Content] = []
+    for sample in newest:
+        parts.append(Content.styled(f"> {text.plain(sample.prompt)}", "$text-muted"))
+        parts.append(Content(text.plain(sample.answer, keep_newlines=True).strip()))
+        if sample.reference and sample.reference.strip() != sample.answer.strip():
+            parts.append(Content.styled(f"= {text.plain(sample.reference)}", "$text-muted"))
+    return Content("\n").join(parts)
+
+
+def scores_content(history: RunHistory) -> Content:
+    """Return the rates before and after training, and a few graded answers."""
+    before, after = history.scores.get("before"), history.scores.get("after")
+    newest = after or before
+    if newest is None:
+        return Content("")
+    lines = [f"{newest.rows} held-out rows".ljust(18) + "before   after"]
+    for name in newest.values:
+        was = text.percent(before.values.get(name)) if before else ""
+        now = text.percent(after.values.get(name)) if after else "…"
+        lines.append(f"{name.replace('_', ' '):<18}{was:>6}  {now:>6}")
+    shown = [Content("\n".join(lines))]
+    for example in newest.examples[:_SHOWN_EXAMPLES]:
+        mark = sign("good" if example.correct else "bad")
+        shown.append(Content.styled(f"> {text.plain(example.prompt)}", "$text-muted"))
+        shown.append(mark.content(text.plain(example.answer).strip()))
+    return Content("\n").join(shown)
+
+
+def run_snapshot(history: RunHistory, host: str) -> Snapshot | None:
+    """Return the hardware as the run's own telemetry tells it: the viewer may be elsewhere."""
+    if not history.telemetry:
+        return None
+    newest = history.telemetry[-1]
+    return Snapshot(
+        time=newest.t,
+        host=Host(
+            hostname=host,
+            cpu_utilization=newest.cpu_utilization,
+            memory_total_bytes=newest.memory_total,
+            memory_used_bytes=newest.memory_used,
+            disk_free_bytes=newest.disk_free,
+        ),
+        gpus=tuple(_gpu(reading) for reading in newest.gpus),
+        gpu_status=None if newest.gpus else "this run uses no GPU",
+    )
+
+
+def _gpu(reading: ev.GpuReading) -> Gpu:
+    free = None
+    if reading.memory_total is not None and reading.memory_used is not None:
+        free = reading.memory_total - reading.memory_used
+    return Gpu(
+        index=reading.index,
+        uuid=reading.uuid,
+        name=reading.name,
+        memory_total_bytes=reading.memory_total,
+        memory_used_bytes=reading.memory_used,
+        memory_free_bytes=free,
+        utilization=reading.utilization,
+        power_w=reading.power_w,
+        power_limit_w=reading.power_limit_w,
+        temperature_c=reading.temperature_c,
+        sm_clock_mhz=reading.sm_clock_mhz,
+        throttle_reasons=reading.throttling,
+        error=reading.error,
+    )
+
+
+def facts_content(history: RunHistory) -> Content:
+    """Return what is fixed in this run and what it needed: method, batch, memory, checkpoints."""
+    lines = []
+    plan, memory = history.plan, history.peak_memory
+    if plan is not None:
+        share = plan.trainable_parameters / max(1, plan.total_parameters)
+        lines += [
+            f"{plan.method} {plan.precision} on {text.plain(plan.device)}",
+            f"{text.count(plan.trainable_parameters)} of {text.count(plan.total_parameters)} "
+            f"parameters trained ({text.percent(share)})",
+            f"{text.count(plan.train_rows)} rows, {text.count(plan.train_tokens)} tokens, "
+            f"{text.percent(plan.supervised_tokens / max(1, plan.train_tokens))} learned",
+        ]
+    if memory is not None and memory.allocated is not None:
+        lines.append(f"peak {text.size(memory.allocated)} ({text.size(memory.reserved)} reserved)")
+    elif memory is not None and memory.resident is not None:
+        lines.append(f"peak {text.size(memory.resident)} of host memory")
+    best = history.best_evaluation()
+    if best is not None:
+        lines.append(f"best evaluation loss {text.significant(best[1])} at step {best[0]:.0f}")
+    if history.checkpoints:
+        lines.append(f"last checkpoint: step {max(history.checkpoints)}")
+    return Content("\n".join(lines))
+
+
+def clock_time(t: float) -> str:
+    """Return a wall time as `14:31:02`."""
+    return time.strftime("%H:%M:%S", time.localtime(t))
