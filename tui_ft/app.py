@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, ClassVar, Final, Protocol
+from pathlib import PurePath
+from typing import TYPE_CHECKING, ClassVar, Final
 
 if "SSH_CONNECTION" in os.environ:
     # Read when Textual is imported: fewer frames over a slow line.
@@ -17,33 +18,18 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from tui_ft import paths
-from tui_ft.hardware import Sampler, Snapshot
+from tui_ft.hardware import Sampler
 from tui_ft.runs import folder as folders
 from tui_ft.runs.folder import RunError, RunFolder
 from tui_ft.runs.registry import RunSummary, list_runs
 from tui_ft.screens.home import HomeScreen
+from tui_ft.screens.shell import Hardware
 from tui_ft.widgets.help import HelpScreen
 
 if TYPE_CHECKING:
     from tui_ft.screens.monitor import MonitorScreen
 
 _SAMPLE_SECONDS: Final = 2.0
-
-
-class Hardware(Protocol):
-    """Where the app learns what the machine does; `tui_ft.hardware.Sampler` is one."""
-
-    def start(self) -> None:
-        """Begin to look."""
-
-    def stop(self) -> None:
-        """End."""
-
-    def latest(self) -> Snapshot | None:
-        """Return the newest snapshot at once."""
-
-    def stale_for(self) -> float | None:
-        """Return the seconds since the newest snapshot."""
 
 
 class FtuiApp(App[None]):
@@ -56,7 +42,9 @@ class FtuiApp(App[None]):
     """
 
     TITLE = "ftui"
-    CSS_PATH = "styles/app.tcss"
+    CSS_PATH: ClassVar[list[str | PurePath]] = [
+        f"styles/{name}.tcss" for name in ("app", "home", "monitor", "new_run")
+    ]
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("1", "home", "Home", show=False, id="app.home", tooltip="All runs"),

@@ -201,7 +201,7 @@ async def test_a_low_chart_has_its_newest_value_in_the_title() -> None:
     async with app.run_test(size=(60, 5)) as pilot:
         app.chart.update_series([SeriesData("rate", [1, 2], [1e-4, 2e-4])])
         await pilot.pause()
-        assert "loss  0.000200" in picture(app)[0]
+        assert "loss  2.00e-4" in picture(app)[0]
 
 
 async def test_markup_in_a_title_or_name_is_shown_as_it_is() -> None:

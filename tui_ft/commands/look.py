@@ -151,12 +151,11 @@ def doctor(as_json: bool) -> None:
 
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-def completion(shell: str) -> None:
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> None:
     """Print the completion script for SHELL; `eval "$(ftui completion bash)"` turns it on."""
     from click.shell_completion import get_completion_class
 
-    from tui_ft.cli import main
-
     found = get_completion_class(shell)
     if found is not None:
-        click.echo(found(main, {}, "ftui", "_FTUI_COMPLETE").source())
+        click.echo(found(ctx.find_root().command, {}, "ftui", "_FTUI_COMPLETE").source())

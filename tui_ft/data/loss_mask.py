@@ -18,7 +18,6 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal
 
 from tui_ft.data.chat_protocol import ChatTokenizer, Encoded, Span, TemplateError
@@ -228,14 +227,13 @@ def _begins(offsets: Sequence[Span]) -> list[int]:
     A token of white space has no width left when a tokenizer trims offsets (GPT-2, SmolLM2): it
     begins where the one before it ended. The bytes of one character share its place.
     """
-    begins, reached = [], 0
+    begins: list[int] = []
+    latest = reached = 0
     for begin, end in offsets:
-        begins.append(min(begin, reached) if begin == end else max(begin, 0))
+        latest = max(latest, min(begin, reached) if begin == end else begin)
+        begins.append(latest)
         reached = max(reached, end)
-    if all(one <= two for one, two in pairwise(begins)):
-        return begins
-    highest = 0
-    return [highest := max(highest, begin) for begin in begins]
+    return begins
 
 
 def _is_special(whole: str, span: Span, tokenizer: ChatTokenizer) -> bool:

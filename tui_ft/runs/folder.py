@@ -11,9 +11,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tui_ft import paths
-from tui_ft.spec import RunSpec, dump_spec, load_spec
+
+if TYPE_CHECKING:
+    from tui_ft.spec import RunSpec  # takes 0.1 s to import, and lists of runs do without it
 
 _LOCK_SECONDS = 2.0
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
@@ -90,6 +93,8 @@ class RunFolder:
         Raises:
             SpecError: the file is missing or was damaged.
         """
+        from tui_ft.spec import load_spec
+
         return load_spec(self.spec_file)
 
     def output_dir(self) -> Path:
@@ -127,6 +132,8 @@ def create(spec: RunSpec) -> RunFolder:
     Raises:
         RunError: the folder cannot be written.
     """
+    from tui_ft.spec import dump_spec
+
     try:
         root = paths.make_private_dir(paths.runs_dir())
         folder = RunFolder(_make_unique(root, spec.name))

@@ -10,14 +10,16 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tui_ft import paths
 from tui_ft.runs.endings import log_tail
 from tui_ft.runs.folder import RunError, RunFolder, create
 from tui_ft.runs.registry import read_status, summary_of
 from tui_ft.runs.worker_process import TRAIN_ENTRY
-from tui_ft.spec import RunSpec
+
+if TYPE_CHECKING:
+    from tui_ft.spec import RunSpec
 
 _FIRST_WORD_SECONDS: Final = 15.0
 _POLL_SECONDS: Final = 0.02

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import cast
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import Binding
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
+from tui_ft.screens.shell import Shell
 from tui_ft.screens.top_line import TopLine
 from tui_ft.widgets.help import HelpScreen
 
-if TYPE_CHECKING:
-    from tui_ft.app import FtuiApp
+HELP = Binding("question_mark", "keys", "Help", key_display="?", id="help", tooltip="All keys")
+"""Every screen's last key: the footer shows keys in the order in which a screen names them."""
 
 TOO_SMALL = "ftui needs 60 columns and 16 lines; this window has fewer. Please make it larger."
 
@@ -26,9 +27,6 @@ class FtuiScreen(Screen[None]):
 
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-narrow"), (110, "-wide"), (160, "-vast")]  # noqa: RUF012 - Textual's own form
     VERTICAL_BREAKPOINTS = [(0, "-flat"), (16, "-low"), (34, "-tall")]  # noqa: RUF012
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("question_mark", "keys", "Help", key_display="?", id="help", tooltip="All keys"),
-    ]
 
     def compose(self) -> ComposeResult:
         """Lay the screen out; what is its own comes from `compose_content`."""
@@ -42,9 +40,9 @@ class FtuiScreen(Screen[None]):
         yield from ()
 
     @property
-    def ftui(self) -> FtuiApp:
-        """The app, by its own type."""
-        return cast("FtuiApp", self.app)
+    def shell(self) -> Shell:
+        """The app, as far as a screen needs it."""
+        return cast(Shell, self.app)
 
     def action_keys(self) -> None:
         """Show the keys that work here."""

@@ -17,7 +17,7 @@ from tui_ft.runs import control, launch
 from tui_ft.runs import folder as folders
 from tui_ft.runs.folder import RunError, RunFolder
 from tui_ft.runs.registry import RunSummary, list_runs
-from tui_ft.screens.base import FtuiScreen
+from tui_ft.screens.base import HELP, FtuiScreen
 from tui_ft.screens.run_text import detail_of, run_cells
 from tui_ft.screens.top_line import TopLine
 from tui_ft.widgets.confirm import Confirm
@@ -44,7 +44,6 @@ _EMPTY = (
 class HomeScreen(FtuiScreen):
     """Hardware above, runs below, and of the run selected the reason it ended or waits."""
 
-    CSS_PATH = "../styles/home.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "new", "New", id="home.new", tooltip="Start a run"),
         Binding("enter", "open", "Open", id="home.open", tooltip="Watch the run"),
@@ -58,6 +57,7 @@ class HomeScreen(FtuiScreen):
         Binding("j", "cursor(1)", "Down", show=False, id="home.down", tooltip="One run down"),
         Binding("k", "cursor(-1)", "Up", show=False, id="home.up", tooltip="One run up"),
         Binding("q", "app.quit", "Quit", id="home.quit", tooltip="Leave; runs go on"),
+        HELP,
     ]
 
     class RunsRead(Message):
@@ -112,7 +112,7 @@ class HomeScreen(FtuiScreen):
             self.post_message(self.RunsRead(runs))
 
     def _show_hardware(self) -> None:
-        hardware = self.ftui.hardware
+        hardware = self.shell.hardware
         snapshot = hardware.latest()
         labels = {gpu: run.id for run in self.runs if run.is_live for gpu in run.gpus}
         panel = self.query_one("#hardware", HardwarePanel)
@@ -134,7 +134,7 @@ class HomeScreen(FtuiScreen):
         table = self.query_one("#runs", DataTable)
         self.query_one("#empty").display = not self.runs
         table.display = bool(self.runs)
-        now = self.ftui.clock()
+        now = self.shell.clock()
         rows = {run.id: self._cells(run, now) for run in self._visible()}
         if list(rows) == list(self._shown):
             for run_id, cells in rows.items():
@@ -201,13 +201,13 @@ class HomeScreen(FtuiScreen):
 
     def action_new(self) -> None:
         """Start a run."""
-        self.ftui.new_run()
+        self.shell.new_run()
 
     def action_open(self) -> None:
         """Watch the run under the cursor."""
         selected = self.selected_id()
         if selected:
-            self.ftui.open_run(selected)
+            self.shell.open_run(selected)
 
     def action_cursor(self, by: int) -> None:
         """Move the cursor."""

@@ -18,7 +18,7 @@ from tui_ft.runs.folder import RunError, RunFolder
 from tui_ft.runs.reader import RunReader
 from tui_ft.runs.registry import RunSummary, summary_of
 from tui_ft.screens import run_text
-from tui_ft.screens.base import FtuiScreen
+from tui_ft.screens.base import HELP, FtuiScreen
 from tui_ft.screens.run_charts import SMALL_CHARTS, RunCharts
 from tui_ft.screens.top_line import TopLine
 from tui_ft.widgets.chart import LineChart
@@ -37,7 +37,6 @@ class MonitorScreen(FtuiScreen):
     Where there is no room for all panes, one is shown, and `v` goes to the next.
     """
 
-    CSS_PATH = "../styles/monitor.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("s", "stop", "Stop", id="monitor.stop", tooltip="Save a checkpoint and stop"),
         Binding("c", "checkpoint", "Checkpoint", id="monitor.checkpoint", tooltip="Save one now"),
@@ -45,6 +44,7 @@ class MonitorScreen(FtuiScreen):
         Binding("r", "resume", "Resume", id="monitor.resume", tooltip="Go on from the checkpoint"),
         Binding("v", "pane", "View", id="monitor.view", tooltip="Next pane, where one fits"),
         Binding("d,escape,q", "detach", "Detach", key_display="d", id="monitor.detach"),
+        HELP,
     ]
 
     class Read(Message):
@@ -132,7 +132,7 @@ class MonitorScreen(FtuiScreen):
     def _show_words(self, summary: RunSummary) -> None:
         history = self._reader.history
         self.query_one("#headline", Static).update(run_text.headline(summary, history))
-        notice = run_text.notice(summary, history, self.ftui.clock())
+        notice = run_text.notice(summary, history, self.shell.clock())
         static = self.query_one("#notice", Static)
         static.update(notice)
         static.display = bool(notice.plain)
@@ -154,7 +154,7 @@ class MonitorScreen(FtuiScreen):
         self.query_one("#scores", Static).update(run_text.scores_content(history))
         answers = self.query_one("#answers", Static)
         answers.update(run_text.samples_content(history.samples))
-        self.query_one(TopLine).show(self.ftui.hardware.latest(), self.ftui.live_runs())
+        self.query_one(TopLine).show(self.shell.hardware.latest(), self.shell.live_runs())
 
     def on_line_chart_xaxis_requested(self, message: LineChart.XAxisRequested) -> None:
         """Plot over steps, tokens or time, as asked."""
@@ -187,7 +187,7 @@ class MonitorScreen(FtuiScreen):
 
     def action_detach(self) -> None:
         """Leave; the run goes on."""
-        self.ftui.leave_run()
+        self.shell.leave_run()
 
     def action_stop(self) -> None:
         """Save a checkpoint and stop."""

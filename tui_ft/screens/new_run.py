@@ -25,7 +25,6 @@ from tui_ft.widgets.signs import sign
 class NewRunScreen(ModalScreen[RunFolder | None]):
     """Dismisses with the run that was started, or with None."""
 
-    CSS_PATH = "../styles/new_run.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s", "start", "Start", id="new.start", tooltip="Check it, and start it"),
         Binding("escape", "cancel", "Cancel", id="new.cancel", tooltip="Start nothing"),

@@ -127,7 +127,7 @@ def samples_content(samples: Sequence[ev.Sample]) -> Content:
     if not samples:
         return Content.styled("answers to held-out rows come with each evaluation", "$text-muted")
     newest = [sample for sample in samples if sample.step == samples[-1].step]
-    parts: list[Content] = []
+    parts: list[Content] = [Content.styled(f"answers at step {newest[0].step}", "bold")]
     for sample in newest:
         parts.append(Content.styled(f"> {text.plain(sample.prompt)}", "$text-muted"))
         parts.append(Content(text.plain(sample.answer, keep_newlines=True).strip()))

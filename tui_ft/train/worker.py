@@ -241,7 +241,7 @@ class _Work:
         steps = training.max_steps or math.ceil(steps_an_epoch * training.num_train_epochs)
         return ev.Plan(
             total_steps=steps,
-            num_train_epochs=training.num_train_epochs,
+            num_train_epochs=min(training.num_train_epochs, round(steps / steps_an_epoch, 2)),
             train_rows=len(data.train),
             eval_rows=len(data.eval) if data.eval is not None else 0,
             train_tokens=data.summary.tokens - data.summary.tokens_cut,

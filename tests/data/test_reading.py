@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tui_ft.data import BadLine, DataError, Row, read_rows
+
+
+def _read(path: Path, content: bytes | str) -> list[Row | BadLine]:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return list(read_rows(path))
+
+
+def _values(found: list[Row | BadLine]) -> list[dict[str, Any]]:
+    return [row.values for row in found if isinstance(row, Row)]
+
+
+def _bad(found: list[Row | BadLine]) -> list[tuple[int, str]]:
+    return [(row.line, row.reason) for row in found if isinstance(row, BadLine)]
+
+
+def _error(path: Path) -> str:
+    with pytest.raises(DataError) as raised:
+        read_rows(path)
+    return str(raised.value)
+
+
+def test_jsonl_with_broken_lines(tmp_path: Path) -> None:
+    found = _read(
+        tmp_path / "rows.jsonl",
+        b'\xef\xbb\xbf{"a": 1}\r\n\n{"a": nul}\n[1]\n{"a": "caf\xe9"}\n{"a": "\x00"}\n'
+        b'{"a": "\\ud83d"}\n"text"\n{"a": "\xf0\x9f\x98\x80"}\n{"a": "cut',
+    )
+    assert found[0] == Row(1, {"a": 1})
+    assert _values(found) == [{"a": 1}, {"a": "😀"}]
+    assert _bad(found) == [
+        (3, "not valid JSON: invalid literal, expected 'null' at column 7"),
+        (4, "holds a list, not an object"),
+        (5, "not UTF-8 at byte 11 of the line: save the file in that encoding"),
+        (6, "holds NUL bytes: the file was damaged, or is not UTF-8"),
+        (7, "not valid JSON: no low surrogate in string at column 8"),
+        (8, "holds a text, not an object"),
+        (10, "not valid JSON: it ends in the middle, so it was probably cut off"),
+    ]
+
+
+def test_what_is_quoted_is_harmless(tmp_path: Path) -> None:
+    (bad,) = _read(tmp_path / "rows.jsonl", b'{"a": \x1b[31mred\x1b]0;title\x07}' + b"x" * 500)
+    assert isinstance(bad, BadLine)
+    assert "\x1b" not in bad.excerpt
+    assert len(bad.excerpt) <= 61
+
+
+def test_nan_costs_no_row(tmp_path: Path) -> None:
+    (row,) = _read(tmp_path / "rows.jsonl", '{"a": "x", "score": NaN}')
+    assert isinstance(row, Row)
+    assert row.values["a"] == "x"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '[{"a": 1}, {"a": 2}]',
+        '[\n  {\n    "a": 1\n  },\n  {\n    "a": 2\n  }\n]\n',
+        '{"version": "1", "data": [{"a": 1}, {"a": 2}]}',
+        '{"data": [\n{"a": 1},\n{"a": 2}\n]}',
+        '{"a": 1}\n{"a": 2}\n',
+        '{\n "a": 1\n}\n{\n "a": 2\n}\n',
+        '\n\n  {"a": 1}\n  {"a": 2}',
+    ],
+)
+@pytest.mark.parametrize("name", ["rows.json", "rows.jsonl", "rows.ndjson"])
+def test_json_is_known_by_its_content(content: str, name: str, tmp_path: Path) -> None:
+    assert _values(_read(tmp_path / name, content)) == [{"a": 1}, {"a": 2}]
+
+
+def test_one_conversation_is_one_row(tmp_path: Path) -> None:
+    row = {"messages": [{"role": "user", "content": "Hi"}]}
+    for content in (json.dumps(row), json.dumps(row, indent=2)):
+        assert _values(_read(tmp_path / "rows.json", content)) == [row]
+
+
+def test_of_a_broken_array_the_good_rows_are_read(tmp_path: Path) -> None:
+    content = '[\n  {"a": 1},\n  5,\n  {"a": 2,},\n  {"a": {"b": nul}},\n  {"a": 6}\n]'
+    found = _read(tmp_path / "rows.json", content)
+    assert _values(found) == [{"a": 1}, {"a": 6}]
+    assert [line for line, _ in _bad(found)] == [2, 3, 4]
+    assert "line 4 of the file, column 11" in _bad(found)[1][1]
+
+
+def test_of_an_array_cut_off_the_beginning_is_read(tmp_path: Path) -> None:
+    found = _read(tmp_path / "rows.json", '[{"a": 1}, {"a": 2}, {"a": ')
+    assert _values(found) == [{"a": 1}, {"a": 2}]
+    assert len(_bad(found)) == 1
+
+
+def test_first_line_broken_is_still_jsonl(tmp_path: Path) -> None:
+    found = _read(tmp_path / "rows.jsonl", '{"a": 1\n{"a": 2}\n{"a": 3}\n')
+    assert _values(found) == [{"a": 2}, {"a": 3}]
+    assert [line for line, _ in _bad(found)] == [1]
+
+
+def test_a_first_line_longer_than_what_is_looked_at(tmp_path: Path) -> None:
+    long = {"a": "x" * 200_000}
+    found = _read(tmp_path / "rows.jsonl", f'{json.dumps(long)}\n{{"a": 2}}\nbroken\n')
+    assert _values(found) == [long, {"a": 2}]
+    assert [line for line, _ in _bad(found)] == [3]
+
+
+def test_gzip_whatever_the_name(tmp_path: Path) -> None:
+    packed = gzip.compress(b'{"a": 1}\n{"a": 2}\n')
+    for name in ("rows.jsonl.gz", "rows.jsonl"):
+        assert _values(_read(tmp_path / name, packed)) == [{"a": 1}, {"a": 2}]
+    assert _values(_read(tmp_path / "plain.jsonl.gz", '{"a": 1}')) == [{"a": 1}]
+    assert _values(_read(tmp_path / "rows.csv.gz", gzip.compress(b"a,b\n1,2\n"))) == [
+        {"a": "1", "b": "2"}
+    ]
+
+
+def test_of_a_gzip_cut_off_the_beginning_is_read(tmp_path: Path) -> None:
+    lines = b"".join(
+        b'{"a": %d, "b": "%s"}\n' % (n, os.urandom(32).hex().encode()) for n in range(9000)
+    )
+    packed = gzip.compress(lines)
+    found = _read(tmp_path / "rows.jsonl.gz", packed[: len(packed) // 2])
+    numbers = [row["a"] for row in _values(found)]
+    assert numbers == list(range(len(numbers)))
+    assert len(numbers) > 4000
+    assert "damaged from here on" in _bad(found)[0][1]
+
+
+def test_csv(tmp_path: Path) -> None:
+    found = _read(
+        tmp_path / "rows.csv",
+        b'\xef\xbb\xbfa,b\n1,2\n"x\ny, z",3\n4\n\n5,6,7\n"u"v,1\ncaf\xe9,2\n8,\xc3\xa9\n'
+        b'9,n\x00l\n"never closed,1\n2,3\n',
+    )
+    assert found[0] == Row(2, {"a": "1", "b": "2"})
+    assert _values(found) == [
+        {"a": "1", "b": "2"},
+        {"a": "x\ny, z", "b": "3"},
+        {"a": "8", "b": "é"},
+    ]
+    assert _bad(found) == [
+        (5, "has 1 fields where the header has 2"),
+        (7, "has 3 fields where the header has 2"),
+        (8, "not valid CSV: ',' expected after '\"'"),
+        (9, "not UTF-8: save the file in that encoding"),
+        (11, "holds NUL bytes: the file was damaged"),
+        (12, "a quote is opened and never closed: lines 12 to 13 are lost"),
+    ]
+
+
+def test_csv_with_other_separators(tmp_path: Path) -> None:
+    expected = [{"a": "1", "b": "2,5"}]
+    assert _values(_read(tmp_path / "rows.tsv", "a\tb\n1\t2,5\n")) == expected
+    assert _values(_read(tmp_path / "rows.csv", "a;b\n1;2,5\n")) == expected
+
+
+def test_csv_with_a_long_field(tmp_path: Path) -> None:
+    long = "x" * 1_000_000
+    assert _values(_read(tmp_path / "rows.csv", f"a,b\n{long},2\n")) == [{"a": long, "b": "2"}]
+
+
+def test_csv_that_names_a_column_twice(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("a,b,a\n1,2,3\n")
+    with pytest.raises(DataError, match="line 1: the header names the column `a` twice"):
+        list(read_rows(tmp_path / "rows.csv"))
+
+
+def test_a_missing_file_and_its_neighbour(tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl").write_text("{}")
+    said = _error(tmp_path / "trian.jsonl")
+    assert said == f"there is no file {tmp_path}/trian.jsonl; did you mean {tmp_path}/train.jsonl?"
+    assert _error(tmp_path / "no" / "rows.jsonl").startswith("there is no file")
+
+
+def test_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl").write_text("{}")
+    (tmp_path / "notes.md").write_text("")
+    assert _error(tmp_path) == f"{tmp_path} is a folder; give one file: it holds train.jsonl"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("rows.jsonl", b"", "is empty"),
+        ("rows.jsonl", b"\xef\xbb\xbf \n\n ", "is empty: it holds only white space"),
+        ("rows.csv", b"", "is empty"),
+        ("rows.jsonl.gz", gzip.compress(b""), "is empty"),
+        ("rows.jsonl", '{"a": 1}'.encode("utf-16"), "is written in UTF-16LE; convert it: iconv -f"),
+        ("rows.parquet", b"PAR1", "is of a kind that is not read yet; convert it with: python -c"),
+        ("rows.jsonl", b"PAR1\x00\x01", "Dataset.from_parquet("),
+        ("rows.jsonl.zst", b"(\xb5/\xfd", "convert it with: zstd -d"),
+        ("rows.json", b"PK\x03\x04", "convert it with: unzip"),
+        ("rows.txt", b"Hello", "convert it with: jq -cR '{text: .}'"),
+        ("rows.xlsx", b"x", "is of a kind that is not read yet. Read are .jsonl, .json, .csv and"),
+        ("rows.jsonl.gz", gzip.compress(b"{}")[:5], "cannot be read: Compressed file ended"),
+    ],
+)
+def test_what_cannot_be_read_at_all(name: str, content: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert said in _error(tmp_path / name)
+
+
+def test_no_regular_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "rows.jsonl")
+    assert _error(tmp_path / "rows.jsonl").endswith(
+        "rows.jsonl is no regular file; write its rows to one first"
+    )
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_one_may_not_read(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text("{}")
+    (tmp_path / "rows.jsonl").chmod(0)
+    assert _error(tmp_path / "rows.jsonl").endswith("cannot be read: Permission denied")
+
+
+def test_a_path_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "rows.jsonl").write_text('{"a": 1}')
+    assert [row.line for row in read_rows("~/rows.jsonl")] == [1]
+
+
+def test_rows_are_read_as_they_are_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"a": 1}\n' * 100_000)
+    rows = read_rows(path)
+    assert next(rows) == Row(1, {"a": 1})
+    path.write_text("")  # what is not read yet is gone, and nothing had been read ahead of need
+    assert sum(1 for _ in rows) < 99_999

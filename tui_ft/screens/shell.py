@@ -1,0 +1,44 @@
+"""What a screen may ask of the app around it, so that no screen has to know the app."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from tui_ft.hardware import Snapshot
+from tui_ft.runs.registry import RunSummary
+
+
+class Hardware(Protocol):
+    """Where the app learns what the machine does; `tui_ft.hardware.Sampler` is one."""
+
+    def start(self) -> None:
+        """Begin to look."""
+
+    def stop(self) -> None:
+        """End."""
+
+    def latest(self) -> Snapshot | None:
+        """Return the newest snapshot at once."""
+
+    def stale_for(self) -> float | None:
+        """Return the seconds since the newest snapshot."""
+
+
+class Shell(Protocol):
+    """The app, as screens see it."""
+
+    hardware: Hardware
+    clock: Callable[[], float]
+
+    def live_runs(self) -> list[RunSummary]:
+        """Return the runs as they were read last."""
+
+    def new_run(self) -> None:
+        """Ask for a run, start it, and show it."""
+
+    def open_run(self, run_id: str) -> None:
+        """Show the monitor of a run."""
+
+    def leave_run(self) -> None:
+        """Go back from a monitor to Home."""
