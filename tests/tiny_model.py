@@ -7,13 +7,14 @@ import random
 from pathlib import Path
 
 CHATML = (
-    "{%- for m in messages %}{{- '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}"
+    "{%- for m in messages %}"
+    "{{- '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}"
     "{%- endfor %}{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}"
 )
 _SPECIAL = ["<|endoftext|>", "<|pad|>", "<|im_start|>", "<|im_end|>"]
-_NAMES = "alice bob carol dave erin frank grace heidi".split()
-_THINGS = "apple banana carrot date egg fig grape honey".split()
-_COLOURS = "red green blue yellow black white".split()
+_NAMES = ["alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi"]
+_THINGS = ["apple", "banana", "carrot", "date", "egg", "fig", "grape", "honey"]
+_COLOURS = ["red", "green", "blue", "yellow", "black", "white"]
 
 
 def chat_rows(count: int, seed: int = 0) -> list[dict[str, object]]:

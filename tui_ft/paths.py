@@ -15,7 +15,7 @@ PRIVATE_FILE = 0o600
 def home() -> Path:
     """Return `$FTUI_HOME`, by default the platform's user data folder. It need not exist yet."""
     chosen = os.environ.get("FTUI_HOME")
-    return Path(chosen).expanduser().absolute() if chosen else user_data_path("ftui")
+    return expand(chosen).absolute() if chosen else user_data_path("ftui")
 
 
 def runs_dir() -> Path:
@@ -36,7 +36,15 @@ def leases_dir() -> Path:
 def config_dir() -> Path:
     """Return the user's configuration folder (`$FTUI_CONFIG`, or the platform's): presets, keys."""
     chosen = os.environ.get("FTUI_CONFIG")
-    return Path(chosen).expanduser().absolute() if chosen else user_config_path("ftui")
+    return expand(chosen).absolute() if chosen else user_config_path("ftui")
+
+
+def expand(path: str | Path) -> Path:
+    """Return ``path`` with `~` as the home folder; `~nobody` of no known user stays as written."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def make_private_dir(path: Path) -> Path:

@@ -189,6 +189,7 @@ def test_without_an_end_token_nothing_ends(tmp_path: Path) -> None:
     ("item", "family", "expected"),
     [
         (CHAT, "mistral_v1", "<s>[INST] Hi [/INST]Hello there</s> [INST] More [/INST]"),
+        (CHAT, "vicuna", "USER: Hi ASSISTANT: Hello there</s>USER: More ASSISTANT: "),
         (chat(assistant("Hello")), "smollm2", None),
         (chat(user("Hi")), "smollm2", None),
         (Completion("Hi", " yes"), "llama2", "<s>Hi"),
@@ -209,9 +210,7 @@ def test_prompt_and_learned_text_make_the_row(family: str, tokenizers: Tokenizer
     row = masked(CHAT, tokenizer, loss_on="last_assistant")
     prompt = prompt_text(CHAT, tokenizer)
     assert prompt is not None
-    header = row.text[len(prompt) : row.spans[0][0]]
-    assert header in ("", "ASSISTANT: ")
-    assert row.text.startswith(prompt + header + spans(row)[0])
+    assert row.text.startswith(prompt + spans(row)[0])
 
 
 def test_masks_do_not_depend_on_ids(tokenizers: Tokenizers) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ from tests.data.chats import (
 )
 from tests.data.families import FAMILIES
 from tests.data.small_tokenizer import Family, load_family
-from tui_ft.data import Conversation
+from tui_ft.data import Conversation, mask_row
 from tui_ft.data.chat_tokenizer import LocalChatTokenizer
 
 CALL = {"type": "function", "function": {"name": "add", "arguments": {"a": 1}}}
@@ -229,6 +230,12 @@ def test_tool_calls_that_a_template_leaves_out_are_refused(
     assert said == "the chat template leaves out the tool calls of message 2 (assistant)"
 
 
+@pytest.mark.parametrize("calls", ["add", [None], [{"function": None}], [{"function": "add"}]])
+def test_tool_calls_of_no_known_shape_do_no_harm(calls: Any, chatml: LocalChatTokenizer) -> None:
+    said = mask_row(chat(user("Hi"), assistant("yes", tool_calls=calls)), chatml)
+    assert isinstance(said, str) or spans(said) == ["yes<|im_end|>"]
+
+
 def test_what_a_tool_returns_into_the_turn_is_never_learned(tmp_path: Path) -> None:
     """Gemma 4 writes a tool's answer into the turn that called it."""
     template = (
@@ -285,6 +292,7 @@ def test_a_header_that_no_prompt_gives_is_not_learned(tmp_path: Path) -> None:
     tokenizer = _with_template(tmp_path, template, "<|im_start|>", "<|im_end|>", eos="<|im_end|>")
     row = masked(chat(user("Hi"), assistant("yes"), user("Hi"), assistant("no")), tokenizer)
     assert spans(row) == ["yes<|im_end|>", "no<|im_end|>"]
+    assert not row.as_generated
 
 
 def test_a_prompt_that_every_question_ends_with(tmp_path: Path) -> None:

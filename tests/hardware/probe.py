@@ -14,7 +14,8 @@ from typing import Any
 import psutil
 
 from tests.nvml_stub import change_settings
-from tui_ft.hardware import Check, Gpu, diagnose
+from tui_ft.hardware import Gpu
+from tui_ft.hardware.doctor import Check, diagnose
 from tui_ft.hardware.nvml import Nvml
 
 _REPOSITORY = Path(__file__).parents[2]

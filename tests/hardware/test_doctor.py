@@ -12,7 +12,8 @@ from tests.hardware.distributions import install_torch
 from tests.hardware.probe import diagnosis
 from tests.nvml_stub import change_settings
 from tui_ft import __version__, text
-from tui_ft.hardware import Check, diagnose, doctor
+from tui_ft.hardware import doctor
+from tui_ft.hardware.doctor import Check, diagnose
 from tui_ft.hardware.nvml import Nvml
 
 Environment = dict[str, str]

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from tui_ft import text
-from tui_ft.commands.output import say
+from tui_ft.commands.output import say, warn
 from tui_ft.runs import events as ev
 from tui_ft.runs.folder import RunFolder
 from tui_ft.runs.history import RunHistory, describe
@@ -38,10 +38,7 @@ class LineWriter:
         return [f"{clock} {said}"] if said else []
 
     def _phase_lines(self, clock: str, event: ev.Phase) -> list[str]:
-        done = ""
-        if event.done is not None:
-            done = f" {_amount(event.done, event.unit)}"
-            done += f" of {_amount(event.total, event.unit)}" if event.total else ""
+        done = "" if event.done is None else f": {_share(event)}"
         new = event.text != self._phase
         if event.phase in ("train", "evaluate") or not (new or self._is_time()):
             return []
@@ -86,17 +83,12 @@ def follow(folder: RunFolder, *, as_json: bool = False) -> RunSummary:
         if not summary.is_live:
             break
         time.sleep(_POLL_SECONDS)
-    if not as_json:
-        tell_end(summary)
-    return summary
-
-
-def tell_end(summary: RunSummary) -> None:
-    """Print how a run ended and what can be done about it."""
-    if summary.state == "crashed":
-        say(f"{summary.state}: {summary.reason}")
-    for advice in summary.advice:
+    tell = warn if as_json else say
+    if summary.state == "crashed":  # nobody was left to write that into the events
+        tell(f"{summary.state}: {summary.reason}")
+    for advice in () if as_json else summary.advice:
         say(f"  {advice}")
+    return summary
 
 
 def exit_code(summary: RunSummary) -> int:
@@ -110,7 +102,8 @@ def as_row(summary: RunSummary) -> dict[str, object]:
     return row
 
 
-def _amount(value: float | None, unit: str) -> str:
-    if unit == "B":
-        return text.size(value)
-    return f"{text.count(value)} {unit}".rstrip()
+def _share(phase: ev.Phase) -> str:
+    """Return how far a phase is: `48 of 64 rows`, `1.2 GB of 5.4 GB`, `24 rows`."""
+    amount = text.size if phase.unit == "B" else text.count
+    total = f" of {amount(phase.total)}" if phase.total else ""
+    return f"{amount(phase.done)}{total} {'' if phase.unit == 'B' else phase.unit}".rstrip()

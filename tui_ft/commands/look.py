@@ -10,7 +10,7 @@ import click
 
 from tui_ft import text
 from tui_ft.commands.output import fail, for_people, json_option, say, say_json
-from tui_ft.commands.work import follow_and_leave, the_run
+from tui_ft.commands.work import follow_and_leave, run_argument, the_run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +58,7 @@ def _row(run: RunSummary) -> tuple[str, ...]:
 
 
 @click.command()
-@click.argument("run", required=False)
+@run_argument
 @click.option("--plain", is_flag=True, help="Print lines even where a terminal could show more.")
 @json_option
 @for_people
@@ -73,13 +73,16 @@ def watch(run: str | None, plain: bool, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("run", required=False)
+@run_argument
 @click.option("--follow", "-f", "following", is_flag=True, help="Go on as it grows.")
 @click.option("--worker", is_flag=True, help="The worker's raw output, tracebacks included.")
+@json_option
 @for_people
-def logs(run: str | None, following: bool, worker: bool) -> None:
+def logs(run: str | None, following: bool, worker: bool, as_json: bool) -> None:
     """Print what RUN said, or with --worker everything its worker printed."""
     folder = the_run(run)
+    if worker and as_json:
+        raise click.UsageError("--worker is raw text: it has no --json")
     if worker:
         _print_file(folder.worker_log, following)
         return
@@ -93,7 +96,9 @@ def logs(run: str | None, following: bool, worker: bool) -> None:
         while new := reader.poll():
             for event in new:
                 line = describe(event)
-                if line:
+                if line and as_json:
+                    say_json({"t": event.t, "text": line})
+                elif line:
                     stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event.t))
                     say(f"{stamp} {line}")
         if not live:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
@@ -25,7 +26,7 @@ def say(line: str = "") -> None:
 
 def say_json(value: Any) -> None:  # noqa: ANN401 - anything that JSON can hold
     """Print ``value`` as JSON on one line."""
-    click.echo(msgspec.json.encode(value).decode())
+    click.echo(msgspec.json.encode(value, enc_hook=str).decode())  # paths as text
 
 
 def warn(line: str) -> None:
@@ -58,8 +59,12 @@ def for_people(command: Callable[_P, _R]) -> Callable[_P, _R]:
         except KeyboardInterrupt:
             sys.exit(130)
         except BrokenPipeError:
-            sys.stderr.close()
+            # Whoever read us is gone; Python would complain when it flushes at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
+        except OSError as error:
+            place = f"{error.filename}: " if error.filename else ""
+            fail(f"{place}{error.strerror or error}")
         raise AssertionError("unreachable")
 
     return guarded

@@ -7,13 +7,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.shell_completion import CompletionItem
 
 from tui_ft.commands.output import for_people, json_option, say, say_json, warn
 
 if TYPE_CHECKING:
     from tui_ft.runs.folder import RunFolder
+    from tui_ft.runs.preflight import Finding
     from tui_ft.spec import RunSpec
 
+
+def complete_run(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
+    """Return the runs whose names begin so."""
+    from tui_ft.runs.folder import all_folders
+
+    return sorted(folder.id for folder in all_folders() if folder.id.startswith(begun))
+
+
+def complete_spec(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[CompletionItem]:
+    """Return the presets whose names begin so, then the files."""
+    from tui_ft.spec import find_presets
+
+    presets = find_presets().values()
+    return [
+        *(CompletionItem(p.name, help=p.description) for p in presets if p.name.startswith(begun)),
+        CompletionItem(begun, type="file"),
+    ]
+
+
+run_argument = click.argument("run", required=False, shell_complete=complete_run)
 set_option = click.option(
     "--set",
     "overrides",
@@ -24,7 +46,7 @@ set_option = click.option(
 
 
 @click.command()
-@click.argument("spec")
+@click.argument("spec", shell_complete=complete_spec)
 @set_option
 @click.option("--detach", is_flag=True, help="Start it and return; `ftui watch` shows it.")
 @json_option
@@ -65,19 +87,20 @@ def follow_and_leave(folder: RunFolder, *, as_json: bool = False) -> None:
 
 
 @click.command()
-@click.argument("spec")
+@click.argument("spec", shell_complete=complete_spec)
 @set_option
 @json_option
 @for_people
 def check(spec: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """Look for what would stop the run in SPEC, without starting it."""
+    from tui_ft.runs.launch import with_absolute_paths
     from tui_ft.spec import resolve_spec
 
-    chosen = resolve_spec(spec, overrides)
+    chosen = with_absolute_paths(resolve_spec(spec, overrides), Path.cwd())
     if as_json:
         from tui_ft.runs import preflight
 
-        findings = preflight.check(chosen, _output(), ())
+        findings = _findings(chosen)
         say_json(findings)
         sys.exit(1 if preflight.refusal(findings) else 0)
     if not _preflight(chosen, quiet=False):
@@ -86,36 +109,38 @@ def check(spec: str, overrides: tuple[str, ...], as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("run", required=False)
+@run_argument
 @click.option("--now", is_flag=True, help="End it at once, without a checkpoint.")
+@json_option
 @for_people
-def stop(run: str | None, now: bool) -> None:
+def stop(run: str | None, now: bool, as_json: bool) -> None:
     """Save a checkpoint and stop RUN (the live one, when there is one alone)."""
     from tui_ft.runs import control
 
     folder = the_run(run, live=True)
     if now:
         control.request_kill(folder)
-        say(f"{folder.id} is being killed")
+        _answer(folder, "kill", "is ended at once", as_json=as_json)
     else:
         control.request_stop(folder)
-        say(f"{folder.id} will save a checkpoint and stop")
+        _answer(folder, "stop", "will save a checkpoint and stop", as_json=as_json)
 
 
 @click.command()
-@click.argument("run", required=False)
+@run_argument
+@json_option
 @for_people
-def checkpoint(run: str | None) -> None:
+def checkpoint(run: str | None, as_json: bool) -> None:
     """Save a checkpoint of RUN after the step it is at; it goes on."""
     from tui_ft.runs import control
 
     folder = the_run(run, live=True)
     control.request_checkpoint(folder)
-    say(f"{folder.id} will save a checkpoint")
+    _answer(folder, "checkpoint", "will save a checkpoint", as_json=as_json)
 
 
 @click.command()
-@click.argument("run", required=False)
+@run_argument
 @click.option("--detach", is_flag=True, help="Return at once.")
 @json_option
 @for_people
@@ -134,18 +159,32 @@ def resume(run: str | None, detach: bool, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("run")
+@click.argument("run", shell_complete=complete_run)
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
 @for_people
-def delete(run: str, yes: bool) -> None:
+def delete(run: str, yes: bool, as_json: bool) -> None:
     """Remove RUN and all that came out of it."""
     from tui_ft.runs import folder as folders
+    from tui_ft.runs.registry import summary_of
 
     folder = folders.find(run)
+    summary = summary_of(folder)
+    if summary.is_live:
+        raise folders.RunError(
+            f"{folder.id} is still {summary.state}: stop it first (`ftui stop {folder.id}`)"
+        )
     if not yes:
-        click.confirm(f"Remove {folder.path}, its checkpoints and weights?", abort=True)
+        click.confirm(f"Remove {folder.path}, its checkpoints and weights?", abort=True, err=True)
     folders.delete(folder)
-    say(f"{folder.id} is removed")
+    _answer(folder, "delete", "is removed", as_json=as_json)
+
+
+def _answer(folder: RunFolder, command: str, words: str, *, as_json: bool) -> None:
+    if as_json:
+        say_json({"run": folder.id, "command": command})
+    else:
+        say(f"{folder.id} {words}")
 
 
 def the_run(name: str | None, *, live: bool = False) -> RunFolder:
@@ -173,7 +212,7 @@ def the_run(name: str | None, *, live: bool = False) -> RunFolder:
 def _preflight(spec: RunSpec, *, quiet: bool) -> bool:
     from tui_ft.runs import preflight
 
-    findings = preflight.check(spec, _output(), ())
+    findings = _findings(spec)
     for finding in findings:
         if finding.severity != "note":
             advice = f" ({finding.advice})" if finding.advice else ""
@@ -183,7 +222,12 @@ def _preflight(spec: RunSpec, *, quiet: bool) -> bool:
     return preflight.refusal(findings) is None
 
 
-def _output() -> Path:
+def _findings(spec: RunSpec) -> tuple[Finding, ...]:
+    """Return the preflight's findings for the GPUs that the run would get now."""
     from tui_ft import paths
+    from tui_ft.hardware import take_snapshot
+    from tui_ft.runs import gpu_choice, preflight
 
-    return paths.runs_dir()
+    choice = gpu_choice.choose(spec.hardware.gpus, take_snapshot(paths.home()))
+    gpus = choice.gpus(choice.wanted or choice.usable[:1])
+    return preflight.check(spec, paths.runs_dir(), gpus)

@@ -22,7 +22,7 @@ from typing import Literal
 
 from tui_ft.data.chat_protocol import ChatTokenizer, Encoded, Span, TemplateError
 from tui_ft.data.items import Completion, Conversation, Document, Item
-from tui_ft.data.turns import Turn, TurnNotFound, find_turns
+from tui_ft.data.turns import Turn, TurnNotFoundError, find_turns, prompt_before
 
 LossOn = Literal["assistant", "last_assistant", "all"]
 
@@ -110,11 +110,9 @@ def prompt_text(item: Item, tokenizer: ChatTokenizer) -> str | None:
             return None
         case Completion(prompt, _):
             return f"{_leading_bos(prompt, tokenizer)}{prompt}"
-        case Conversation(messages, tools):
-            if not item.answers or item.answers[-1] == 0:
-                return None
-            before = messages[: item.answers[-1]]
-            return tokenizer.render(before, add_generation_prompt=True, tools=tools)
+        case Conversation():
+            last = item.answers[-1] if item.answers else 0
+            return prompt_before(item, last, tokenizer) if last else None
 
 
 def _mask_text(
@@ -146,7 +144,7 @@ def _mask_conversation(
         return f"the chat template refuses it: {error}"
     try:
         turns = find_turns(whole, item, tokenizer, _learned(item, loss_on))
-    except TurnNotFound as fault:
+    except TurnNotFoundError as fault:
         if loss_on != "all":
             return str(fault)
         turns = ()

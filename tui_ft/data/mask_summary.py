@@ -148,8 +148,8 @@ class MaskSummary:
                 f"in {self.unlike_inference.count:,} of {self.rows:,} rows the chat template shows "
                 "an answer, or what comes before it, otherwise than the model meets it at "
                 f"inference ({self.unlike_inference.where()}): templates drop the reasoning of "
-                "past turns, or move the system message. objective.loss_on last_assistant learns "
-                "only the last answer"
+                "past turns, move the system message, or have no generation prompt. With "
+                "objective.loss_on last_assistant only the last answer is learned"
             )
         if self.straddling.count:
             said.append(

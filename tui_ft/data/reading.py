@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
+from tui_ft import paths
 from tui_ft.data.csv_rows import read_csv
 from tui_ft.data.json_rows import read_json
 from tui_ft.data.problems import BadLine, DataError
@@ -54,7 +55,7 @@ def read_rows(path: Path | str) -> Iterator[Row | BadLine]:
         DataError: there is no such file, it is of no known kind, or cannot be read at all. Raised
             at once, not when the first row is asked for.
     """
-    path = Path(path).expanduser()
+    path = paths.expand(path)
     try:
         _require_file(path)
         head = _read_head(path)

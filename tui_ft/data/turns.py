@@ -33,7 +33,7 @@ _REASONING: Final = ("reasoning_content", "reasoning", "thinking")
 _THINK: Final = re.compile(r"\s*<think>\s*")
 
 
-class TurnNotFound(Exception):
+class TurnNotFoundError(Exception):
     """The template rewrites or drops an assistant turn, so what it has to learn is unknown."""
 
 
@@ -48,7 +48,7 @@ class Turn:
         end_of_turn: the token, or tokens, that end the turn; empty when the template writes none.
         as_generated: whether the training text is what the model meets at inference: the same
             prompt before, the same words to generate. Where not, the template shows past turns in
-            another form than it asks for them.
+            another form than it asks for them, or has no generation prompt.
     """
 
     message: int
@@ -70,7 +70,7 @@ def find_turns(
         wanted: positions of the messages to find, in order; every assistant message by default.
 
     Raises:
-        TurnNotFound: a turn cannot be told apart from what is around it.
+        TurnNotFoundError: a turn cannot be told apart from what is around it.
     """
     if wanted is None:
         wanted = item.answers
@@ -79,7 +79,7 @@ def find_turns(
     for number in wanted:
         turn = _find_turn(view, number)
         if turn is None or (turns and turn.start < turns[-1].end):
-            raise TurnNotFound(
+            raise TurnNotFoundError(
                 f"message {number + 1} (assistant) cannot be found in what the chat template "
                 "makes of it: the template rewrites or drops it"
             )
@@ -87,11 +87,26 @@ def find_turns(
             item.messages[number], whole[turn.start : turn.end].removesuffix(turn.end_of_turn)
         )
         if missing:
-            raise TurnNotFound(
+            raise TurnNotFoundError(
                 f"the chat template leaves out {missing} of message {number + 1} (assistant)"
             )
         turns.append(turn)
     return tuple(turns)
+
+
+def prompt_before(item: Conversation, number: int, tokenizer: ChatTokenizer) -> str:
+    """Return what the model is given to answer with message ``number``.
+
+    The header of the answer is in it, even where the template has no generation prompt.
+
+    Raises:
+        TemplateError: the template refuses the messages before.
+    """
+    before = item.messages[:number]
+    prompt = tokenizer.render(before, add_generation_prompt=True, tools=item.tools)
+    view = _View(prompt, item, tokenizer)
+    alone = view.frame(number, number + 1)
+    return prompt + ("" if alone is None else _unprompted_header(view, number, prompt, alone))
 
 
 def _left_out(message: Message, words: str) -> str:
@@ -99,8 +114,9 @@ def _left_out(message: Message, words: str) -> str:
     if not words.strip() and str(message.get("content") or "").strip():
         return "the content"
     calls = message.get("tool_calls") or ()
-    named = [call.get("function", call).get("name") for call in calls if isinstance(call, dict)]
-    return "" if all(str(name) in words for name in named) else "the tool calls"
+    functions = [call.get("function") or call for call in calls if isinstance(call, dict)]
+    names = [str(function.get("name")) for function in functions if isinstance(function, dict)]
+    return "" if all(name in words for name in names) else "the tool calls"
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +229,8 @@ def _find_as_generated(
     if prompt is None or not view.whole.startswith(prompt):
         return None
     messages = view.item.messages[: number + 1]
-    broken_off = view.whole if messages == view.item.messages else view.render(messages)
+    is_last = len(messages) == len(view.item.messages)
+    broken_off = view.whole if is_last else view.render(messages)
     if broken_off is None or not broken_off.startswith(prompt):
         return None
     beyond = broken_off[len(prompt) :]
@@ -230,7 +247,7 @@ def _find_as_generated(
     if not ending:  # GLM-4 ends an answer with the token that opens the user's turn
         ending = _ending_in_whole(view.whole[end:], "", view.tokenizer)
         end += len(ending)
-    return Turn(number, start, end, ending.strip(), True)
+    return Turn(number, start, end, ending.strip(), as_generated=not header)
 
 
 def _find_framed(view: _View, number: int, prompt: str | None, ending: str) -> Turn | None:
@@ -251,7 +268,7 @@ def _find_framed(view: _View, number: int, prompt: str | None, ending: str) -> T
     calls_tools = bool(view.item.messages[number].get("tool_calls"))
     if start > end or (calls_tools and _reaches(view, number, end)):
         return None
-    return Turn(number, start, end, end_of_turn.strip(), False)
+    return Turn(number, start, end, end_of_turn.strip(), as_generated=False)
 
 
 def _reaches(view: _View, number: int, end: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -41,7 +42,9 @@ def prepare(tell: Callable[[str], None]) -> RunSpec:
         "data.train": train,
         "data.eval": held_out,
     }
-    return resolve_spec("demo", [f"{key}={value}" for key, value in values.items()])
+    # Quoted as JSON, which is YAML: a path may hold what YAML would read as something else.
+    quoted = [f"{key}={json.dumps(str(value))}" for key, value in values.items()]
+    return resolve_spec("demo", quoted)
 
 
 def prepare_model(tell: Callable[[str], None]) -> Path:

@@ -6,6 +6,7 @@ The answer comes without loading anything: from the file system, or one request 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,13 @@ from typing import Final, Literal
 
 import httpx
 
+from tui_ft import paths
+
 Where = Literal["local", "cached", "hub", "missing", "gated", "unknown"]
 
 _TIMEOUT: Final = httpx.Timeout(5.0, connect=3.0)
 _WEIGHTS: Final = (".safetensors",)
+_HUB_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9._-]+)?")
 _TRUE: Final = frozenset(("1", "on", "yes", "true"))
 
 
@@ -49,7 +53,7 @@ def locate_model(
         environ: honours HF_HUB_CACHE, HF_HOME, HF_ENDPOINT, HF_HUB_OFFLINE and HF_TOKEN.
         transport: how the Hub is reached; httpx's own when None.
     """
-    folder = Path(name_or_path).expanduser()
+    folder = paths.expand(name_or_path)
     if folder.is_dir():
         return _inspect_folder(folder)
     if folder.is_file():
@@ -107,8 +111,7 @@ def _weights_in(folder: Path) -> int:
 
 
 def _is_hub_id(name: str) -> bool:
-    owner, _, model = name.rpartition("/")
-    return bool(model) and owner.count("/") == 0 and not name.startswith((".", "/", "~"))
+    return _HUB_ID.fullmatch(name) is not None
 
 
 def _cached_snapshot(name: str, revision: str | None, environ: Mapping[str, str]) -> Path | None:
@@ -148,7 +151,7 @@ def _ask_hub(
         with httpx.Client(timeout=_TIMEOUT, follow_redirects=True, transport=transport) as client:
             answer = client.get(url, params={"blobs": "true"}, headers=headers)
             return _read_answer(name, answer)
-    except (httpx.HTTPError, ValueError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         return ModelLocation(
             "unknown",
             reason=f"the Hub ({endpoint}) does not answer ({type(error).__name__}), and {name} is "

@@ -64,13 +64,13 @@ def _facts(snapshot: Snapshot, spec: RunSpec) -> dict[str, Any]:
         ],
         "gpu_status": snapshot.gpu_status,
         "libraries": {name: _version(name) for name in _LIBRARIES},
-        "data_commit": _git_commit(Path(spec.data.train).expanduser().parent),
+        "data_commit": _git_commit(paths.expand(spec.data.train).parent),
         "data": None,
     }
 
 
 def _data_facts(path: str) -> dict[str, Any]:
-    file = Path(path).expanduser()
+    file = paths.expand(path)
     with contextlib.suppress(OSError):
         return {"path": str(file), "bytes": file.stat().st_size, "sha256": file_digest(file)}
     return {"path": str(file), "bytes": None, "sha256": None}

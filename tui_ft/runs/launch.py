@@ -57,7 +57,7 @@ def with_absolute_paths(spec: RunSpec, base: Path) -> RunSpec:
     """Return ``spec`` with its local paths made absolute, so that it means the same anywhere."""
 
     def absolute(path: str) -> str:
-        return os.path.normpath(base / Path(path).expanduser())
+        return os.path.normpath(base / paths.expand(path))
 
     data = spec.data.model_copy(
         update={

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import reprlib
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -20,6 +21,11 @@ Location = tuple[str | int, ...]
 Lines = dict[Location, int]
 
 _BIGGEST_SPEC_BYTES = 1_000_000
+_DEEPEST = 4
+"""No key of a spec lies deeper; a file whose aliases hold themselves has no bottom."""
+
+_shortened = reprlib.Repr()
+_shortened.maxstring = _shortened.maxother = 60
 
 
 def load_spec(path: Path, overrides: Iterable[str] = ()) -> RunSpec:
@@ -81,7 +87,7 @@ def parse_yaml(text: str, file: str) -> tuple[dict[str, Any], Lines]:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         fault = f"not valid YAML: {error.problem}"
         raise SpecError([Problem("", fault, line=line, file=file)]) from None
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: the 99th of May
         raise SpecError([Problem("", f"not valid YAML: {error}", file=file)]) from None
     if not isinstance(values, dict):
         fault = "is empty" if values is None else f"holds a {_kind(values)}, not a mapping of keys"
@@ -104,6 +110,8 @@ def dump_spec(spec: RunSpec) -> str:
 def _note_lines(
     node: yaml.Node | None, at: Location, lines: Lines, twice: list[Problem], file: str
 ) -> None:
+    if len(at) > _DEEPEST:
+        return
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             where = (*at, str(key.value))
@@ -128,7 +136,7 @@ def _apply_override(values: dict[str, Any], text: str) -> str:
         raise SpecError([Problem("", fault, file="--set")])
     try:
         value = yaml.safe_load(raw) if raw.strip() else None
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         value = raw
     if isinstance(value, str):
         value = _number_or_text(value)
@@ -155,7 +163,7 @@ def _problems(
 ) -> list[Problem]:
     found: dict[str, Problem] = {}
     for fault in error.errors(include_url=False):
-        where, model = _walk(fault["loc"])
+        where, model = _place(fault["type"], fault["loc"])
         key = _dotted(where)
         line = next(
             (lines[where[:n]] for n in range(len(where), 0, -1) if where[:n] in lines), None
@@ -173,6 +181,14 @@ def _problems(
         # A union of types reports one fault for each of its members: one is enough.
         found.setdefault(key, problem)
     return list(found.values())
+
+
+def _place(kind: str, location: tuple[int | str, ...]) -> tuple[Location, type[BaseModel]]:
+    """Return where a fault is, and the model that its key belongs to or is missing from."""
+    if kind not in ("extra_forbidden", "missing"):
+        return _walk(location)
+    where, model = _walk(location[:-1])
+    return (*where, location[-1]), model
 
 
 def _walk(location: tuple[int | str, ...]) -> tuple[Location, type[BaseModel]]:
@@ -220,6 +236,7 @@ def _message(fault: dict[str, Any]) -> str:
         "literal_error": f"is {given}",
         "model_type": f"is {given}; a group of keys belongs here",
         "dict_type": f"is {given}; a group of keys belongs here",
+        "invalid_key": "is no name: a key is text",
         "string_pattern_mismatch": f"is {given}, which holds characters that cannot be used here",
     }
     rule = str(fault["msg"]).removeprefix("Input ").replace("should be", "it should be")
@@ -285,7 +302,7 @@ def _dotted(where: Location) -> str:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    text = _shortened.repr(value)
     return text if len(text) <= 60 else text[:59] + "…"  # noqa: PLR2004 - one line of a message
 
 

@@ -69,7 +69,7 @@ def resolve_spec(reference: str, overrides: Iterable[str] = ()) -> RunSpec:
     Raises:
         SpecError: neither exists, or what it says cannot be run.
     """
-    path = Path(reference).expanduser()
+    path = paths.expand(reference)
     if path.is_file():
         return load_spec(path, overrides)
     user_file = paths.config_dir() / "presets" / f"{reference}.yaml"

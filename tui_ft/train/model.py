@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, GenerationConfig
 
 from tui_ft.spec import RunSpec
 from tui_ft.spec.run_spec import QloraMethod
@@ -38,6 +38,20 @@ def load_tokenizer(spec: RunSpec) -> Any:  # noqa: ANN401 - transformers is unty
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+def stop_token_ids(spec: RunSpec) -> tuple[int, ...]:
+    """Return the tokens that end a generation by the model's own configuration; often none.
+
+    Some models (GLM-4, Phi-3-small) end a turn with a token that their tokenizer does not name.
+    """
+    try:
+        found = GenerationConfig.from_pretrained(
+            spec.model.name_or_path, revision=spec.model.revision
+        ).eos_token_id
+    except OSError:  # the model has no such file
+        return ()
+    return tuple(found) if isinstance(found, list) else (found,) if found is not None else ()
 
 
 def load_model(spec: RunSpec, precision: Precision, on_gpu: bool) -> Any:  # noqa: ANN401

@@ -41,6 +41,8 @@ def save_weights(trainer: Any, tokenizer: Any, folder: RunFolder, link: WorkerLi
     link.send(ev.Phase(phase="save", text=f"saves the {output.name}"))
     paths.make_private_dir(output)
     trainer.save_model(str(output))
+    # A pickle, which nobody should have to load; run.yaml says the same and more.
+    (output / "training_args.bin").unlink(missing_ok=True)
     tokenizer.save_pretrained(str(output))
     link.send(ev.Artifact(kind=output.name, path=output.name, bytes=folder_bytes(output)))
     return output

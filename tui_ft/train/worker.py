@@ -136,14 +136,14 @@ class _Work:
     def _tokenise(self, tokenizer: Any) -> TrainingData:  # noqa: ANN401
         from tui_ft.train.chat_tokenizer import TransformersChatTokenizer
         from tui_ft.train.dataset import prepare_data
+        from tui_ft.train.model import stop_token_ids
 
         progress = self._counting("tokenise", "tokenises the rows", "rows")
         evaluation = self._spec.evaluation
         questions = max(evaluation.samples, evaluation.score.rows if evaluation.score else 0)
         progress(0)
-        data = prepare_data(
-            self._spec, TransformersChatTokenizer(tokenizer), self._cache, questions, progress
-        )
+        chat_tokenizer = TransformersChatTokenizer(tokenizer, stop_token_ids(self._spec))
+        data = prepare_data(self._spec, chat_tokenizer, self._cache, questions, progress)
         for warning in data.warnings:
             self._link.send(ev.Alert(severity="warning", kind="data", text=warning))
         return data

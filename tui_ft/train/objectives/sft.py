@@ -78,8 +78,6 @@ def build_trainer(
         "gradient_checkpointing_kwargs": {"use_reentrant": False},
         "data_seed": spec.training.seed,
         "dataloader_pin_memory": on_gpu,
-        "eos_token": tokenizer.eos_token,
-        "pad_token": tokenizer.pad_token,
     }
     config = SFTConfig(**checked_extra("training", spec.training.extra, SFTConfig, arguments))
     callbacks: list[TrainerCallback] = []

@@ -1,0 +1,19 @@
+"""What every test may rely on: nothing is fetched, and the tiny model is made once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.tiny_model import make_tiny_llama
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a tiny Llama with its tokenizer."""
+    return make_tiny_llama(tmp_path_factory.mktemp("tiny-llama"))

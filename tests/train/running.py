@@ -1,0 +1,120 @@
+"""Run the worker's main path in this process, over real pipes, and keep what it says."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.tiny_model import chat_rows, write_rows
+from tui_ft.runs import events as ev
+from tui_ft.runs.folder import RunFolder
+from tui_ft.runs.history import RunHistory
+from tui_ft.runs.journal import Journal
+from tui_ft.runs.link import WorkerLink
+from tui_ft.spec import RunSpec, build_spec, dump_spec
+from tui_ft.train import worker
+
+OnEvent = Callable[[ev.Event, Callable[[str], None]], None]
+
+
+@dataclass(slots=True)
+class Ran:
+    """A run that the worker brought to its end."""
+
+    folder: RunFolder
+    events: list[ev.Event] = field(default_factory=list)
+
+    @property
+    def ended(self) -> ev.Ended:
+        """The worker's last word."""
+        last = self.events[-1]
+        assert isinstance(last, ev.Ended), last
+        return last
+
+    @property
+    def history(self) -> RunHistory:
+        """All attempts together, as a reader sees them."""
+        journal = Journal(self.folder)
+        journal.close()
+        return journal.history
+
+    @property
+    def losses(self) -> list[float | None]:
+        """The training loss of each step."""
+        return self.history.series("loss").y
+
+    def of(self, kind: type[ev.Event]) -> list[Any]:
+        """Return the events of one kind."""
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+def make_spec(folder: Path, model_dir: Path, **groups: Mapping[str, Any]) -> RunSpec:
+    """Return a run of the tiny model, 20 steps on 200 rows in float32 unless told otherwise."""
+    data = folder / "rows.jsonl"
+    if not data.exists():
+        write_rows(data, chat_rows(200))
+    values: dict[str, dict[str, Any]] = {
+        "model": {"name_or_path": str(model_dir)},
+        "data": {"train": str(data), "eval_fraction": 0.1},
+        "method": {"kind": "full"},
+        "training": {
+            "learning_rate": 5e-3,
+            "max_steps": 20,
+            "per_device_train_batch_size": 8,
+            "max_length": 64,
+            "precision": "fp32",
+            "gradient_checkpointing": False,
+            "eval_steps": 10,
+            "save_steps": 10,
+            "lr_scheduler_type": "constant",
+            "warmup_steps": 0,
+        },
+        "evaluation": {"samples": 0},
+        "hardware": {"gpus": "none", "cpu_threads": 2},
+    }
+    for name, group in groups.items():
+        values[name] = {**values.get(name, {}), **group} if name != "method" else dict(group)
+    return build_spec(values)
+
+
+def run_worker(
+    spec: RunSpec, path: Path, *, resume: bool = False, on_event: OnEvent | None = None
+) -> Ran:
+    """Run the worker to its end. ``on_event`` may send commands as events come in."""
+    folder = RunFolder(path)
+    path.mkdir(exist_ok=True)
+    folder.spec_file.write_text(dump_spec(spec))
+    checkpoints = folder.checkpoints() if resume else []
+    step, checkpoint = checkpoints[-1] if checkpoints else (0, None)
+    journal = Journal(folder)
+    number = 2 if resume else 1
+    journal.write(ev.Attempt(number=number, host="test", user="test", pid=0, step=step))
+    events_here, events_there = multiprocessing.Pipe(duplex=False)
+    commands_there, commands_here = multiprocessing.Pipe(duplex=False)
+    ran = Ran(folder)
+
+    def listen() -> None:
+        while True:
+            try:
+                event = ev.decode(events_here.recv_bytes())
+            except EOFError:
+                return
+            assert event is not None
+            ran.events.append(event)
+            journal.write(event)
+            if on_event is not None:
+                on_event(event, commands_here.send)
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+    link = WorkerLink(events_there, commands_there)
+    worker.main(path, (), checkpoint, link)
+    link.close()
+    listener.join(10)
+    journal.close()
+    commands_here.close()
+    return ran

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from tests.tiny_model import chat_rows, write_rows
+from tests.train.running import make_spec
+from tui_ft.runs import events as ev
+from tui_ft.train.chat_tokenizer import TransformersChatTokenizer
+from tui_ft.train.dataset import IGNORED, Question, prepare_data
+from tui_ft.train.generation import answer, grade, is_exact_match, is_valid_json
+from tui_ft.train.model import load_model
+from tui_ft.train.objectives.sft import build_trainer
+from tui_ft.train.precision import Precision, choose_precision
+
+
+def test_the_batch_that_the_trainer_sees_is_masked_token_by_token(
+    tmp_path: Path, tiny_llama: Path
+) -> None:
+    spec = make_spec(tmp_path, tiny_llama)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
+    data = prepare_data(
+        spec, TransformersChatTokenizer(tokenizer), tmp_path / "cache", 2, lambda _: None
+    )
+    precision = Precision("fp32", torch.float32)
+    trainer = build_trainer(
+        spec,
+        load_model(spec, precision, on_gpu=False),
+        tokenizer,
+        data,
+        precision,
+        checkpoints=tmp_path / "checkpoints",
+        on_gpu=False,
+        note=lambda _: None,
+    )
+    batch = next(iter(trainer.get_train_dataloader()))
+    assert batch["input_ids"].shape[0] == 8
+    for ids, labels, attended in zip(
+        batch["input_ids"], batch["labels"], batch["attention_mask"], strict=True
+    ):
+        learned = tokenizer.decode(ids[labels != IGNORED])
+        whole = tokenizer.decode(ids[attended == 1])
+        _, _, after = whole.partition("<|im_start|>assistant\n")
+        assert learned == after.removesuffix("\n")
+        assert learned.endswith("<|im_end|>")
+        assert torch.equal(labels[labels != IGNORED], ids[labels != IGNORED])
+        assert (labels[attended == 0] == IGNORED).all()
+
+
+def test_the_split_holds_rows_out_and_asks_only_those(tmp_path: Path, tiny_llama: Path) -> None:
+    rows = chat_rows(100)
+    for number, row in enumerate(rows):
+        messages = row["messages"]
+        assert isinstance(messages, list)
+        messages[0]["content"] = f"question {number}"
+    write_rows(tmp_path / "rows.jsonl", rows)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
+    spec = make_spec(tmp_path, tiny_llama)
+    data = prepare_data(
+        spec, TransformersChatTokenizer(tokenizer), tmp_path / "cache", 5, lambda _: None
+    )
+    assert data.eval is not None
+    assert (len(data.train), len(data.eval)) == (90, 10)
+    trained = {tokenizer.decode(row["input_ids"]) for row in data.train}
+    assert len(data.questions) == 5
+    for question in data.questions:
+        assert question.prompt.endswith("<|im_start|>assistant\n")
+        assert not any(text.startswith(question.prompt) for text in trained)
+        assert question.shown_prompt == f"question {question.line - 1}"
+
+
+def test_answers_do_not_depend_on_the_batch_and_leave_the_model_as_it_was(tiny_llama: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
+    model = AutoModelForCausalLM.from_pretrained(tiny_llama, dtype=torch.float32)
+    model.train()
+    questions = [Question(1, "short", "", ""), Question(2, "a rather longer prompt", "", "")]
+    together = answer(model, tokenizer, questions, max_new_tokens=6, batch_size=2)
+    alone = [
+        answer(model, tokenizer, [question], max_new_tokens=6, batch_size=1)[0]
+        for question in questions
+    ]
+    assert together == alone
+    assert model.training
+    assert tokenizer.padding_side == "right"
+
+
+@pytest.mark.parametrize(
+    ("given", "reference", "exact", "valid"),
+    [
+        ('{"a":1}', '{"a":1}', True, True),
+        (' {"a":1}\n', '{"a":1}', True, True),
+        ('{"a": 1}', '{"a":1}', False, True),
+        ('{"a":1} and more', '{"a":1}', False, False),
+        ("", '{"a":1}', False, False),
+        ("[" * 100_000, "[]", False, False),
+    ],
+)
+def test_grading(given: str, reference: str, exact: bool, valid: bool) -> None:
+    assert is_exact_match(given, reference) is exact
+    assert is_valid_json(given) is valid
+
+
+def test_a_score_is_the_share_of_rows() -> None:
+    questions = [Question(n, "", f"q{n}", "yes") for n in range(4)]
+    score = grade("after", questions, ["yes", "no", "yes ", "1"], ["exact_match", "valid_json"])
+    assert score.values == {"exact_match": 0.5, "valid_json": 0.25}
+    assert score.examples[1] == ev.Example("q1", "no", "yes", False)
+
+
+def test_precision_follows_method_and_wish(tmp_path: Path, tiny_llama: Path) -> None:
+    full = make_spec(tmp_path, tiny_llama, training={"precision": "bf16"})
+    assert choose_precision(full, on_gpu=False) == Precision("bf16", torch.float32)
+    lora = make_spec(tmp_path, tiny_llama, method={"kind": "lora"}, training={"precision": "bf16"})
+    assert choose_precision(lora, on_gpu=False) == Precision("bf16", torch.bfloat16)
+    chosen = make_spec(
+        tmp_path,
+        tiny_llama,
+        model={"dtype": "bfloat16"},
+        training={"precision": "bf16"},
+    )
+    assert choose_precision(chosen, on_gpu=False).weights is torch.bfloat16
