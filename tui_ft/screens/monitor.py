@@ -39,7 +39,7 @@ class MonitorScreen(FtuiScreen):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("s", "stop", "Stop", id="monitor.stop", tooltip="Save a checkpoint and stop"),
-        Binding("c", "checkpoint", "Checkpoint", id="monitor.checkpoint", tooltip="Save one now"),
+        Binding("w", "checkpoint", "Checkpoint", id="monitor.checkpoint", tooltip="Write one now"),
         Binding("K", "kill", "Kill", show=False, id="monitor.kill", tooltip="End it at once"),
         Binding("r", "resume", "Resume", id="monitor.resume", tooltip="Go on from the checkpoint"),
         Binding("v", "pane", "View", id="monitor.view", tooltip="Next pane, where one fits"),

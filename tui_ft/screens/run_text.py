@@ -17,6 +17,8 @@ from tui_ft.widgets.bars import bar_string
 from tui_ft.widgets.signs import sign, state_content
 
 _BAR_WIDTH: Final = 10
+_LIST_BAR_WIDTH: Final = 8
+_LIST_WIDTH: Final = 20
 _TREND_POINTS: Final = 20
 _SHOWN_EXAMPLES: Final = 3
 
@@ -38,8 +40,8 @@ def progress_text(run: RunSummary) -> str:
     """Return bar and steps of a run, or in their place why it waits or what went wrong."""
     fraction = run.fraction
     if run.state in ("queued", "failed", "crashed") or fraction is None:
-        return text.one_line(run.reason, 34)
-    return f"{bar_string(fraction, _BAR_WIDTH)} {run.step}/{run.total_steps}"
+        return text.one_line(run.reason, _LIST_WIDTH)
+    return f"{bar_string(fraction, _LIST_BAR_WIDTH)} {run.step}/{run.total_steps}"
 
 
 def detail_of(run: RunSummary) -> Content:

@@ -123,7 +123,12 @@ class LineChart(Widget, can_focus=True):
             tooltip="Next smoothing weight: none, 0.6, 0.9, 0.98",
         ),
         Binding(
-            "x", "x_axis", "X axis", id="chart.x-axis", tooltip="Plot over steps, tokens or time"
+            "x",
+            "x_axis",
+            "X axis",
+            show=False,
+            id="chart.x-axis",
+            tooltip="Plot over steps, tokens or time",
         ),
         Binding(
             "c",

@@ -1,0 +1,242 @@
+"""Runs with a fixed past, a fixed clock and fixed hardware: a screen looks the same always."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tui_ft import paths
+from tui_ft.app import FtuiApp
+from tui_ft.hardware import Gpu, GpuProcess, Host, Snapshot
+from tui_ft.runs import events as ev
+from tui_ft.runs.folder import RunFolder, create
+from tui_ft.runs.journal import Journal
+from tui_ft.runs.registry import summarise
+from tui_ft.spec import RunSpec, build_spec
+
+START = 1_795_000_000.0
+NOW = START + 3_600
+STEPS = 400
+GB = 1_000_000_000
+
+
+@dataclass
+class FixedHardware:
+    """Two cards that never change."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def stale_for(self) -> float:
+        return 0.5
+
+    def latest(self) -> Snapshot:
+        return Snapshot(
+            time=NOW,
+            host=Host(
+                hostname="gpu01",
+                cpu_count=64,
+                cpu_utilization=0.12,
+                memory_total_bytes=128 * GB,
+                memory_used_bytes=41 * GB,
+                memory_available_bytes=87 * GB,
+                disk_total_bytes=2_000 * GB,
+                disk_free_bytes=1_200 * GB,
+            ),
+            gpus=(_card(0, 61.2, 0.98, 412.0, 64.0), _card(1, 0.4, 0.0, 71.0, 34.0)),
+            driver_version="580.65",
+        )
+
+
+def _card(index: int, used: float, busy: float, watts: float, degrees: float) -> Gpu:
+    holders = (GpuProcess(4242, "anna", int(used * GB), "python"),) if busy else ()
+    return Gpu(
+        index=index,
+        uuid=f"GPU-{index}",
+        name="NVIDIA H100 80GB HBM3",
+        memory_total_bytes=80 * GB,
+        memory_used_bytes=int(used * GB),
+        memory_free_bytes=int((80 - used) * GB),
+        utilization=busy,
+        power_w=watts,
+        power_limit_w=700.0,
+        temperature_c=degrees,
+        sm_clock_mhz=1980,
+        throttle_reasons=(),
+        processes=holders,
+    )
+
+
+MakeRun = Callable[..., RunFolder]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv("FTUI_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("FTUI_CONFIG", str(tmp_path / "config"))
+    monkeypatch.setenv("FTUI_ASCII", "0")
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield tmp_path / "home"
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.fixture
+def make_run(home: Path) -> MakeRun:
+    """Return a function that writes a run: its events, and a supervisor's status."""
+
+    def make(
+        name: str,
+        *events: ev.Event,
+        steps: int = 0,
+        started: float = START,
+        live: bool = False,
+        gpus: tuple[int, ...] = (),
+    ) -> RunFolder:
+        folder = create(_spec(name))
+        journal = Journal(folder)
+        journal.write(ev.Attempt(t=started, number=1, host="gpu01", user="anna", pid=1))
+        for event in (*training(steps, started), *events):
+            journal.write(event)
+        journal.close()
+        heartbeat = time.time() + 86_400 if live else 0.0
+        status = msgspec.structs.replace(
+            summarise(folder.id, journal.history), heartbeat=heartbeat, gpus=gpus
+        )
+        paths.write_atomically(folder.status_file, msgspec.json.encode(status))
+        return folder
+
+    return make
+
+
+def _spec(name: str) -> RunSpec:
+    return build_spec(
+        {
+            "name": name,
+            "model": {"name_or_path": "/models/llama"},
+            "data": {"train": "/data/s.jsonl"},
+        }
+    )
+
+
+def training(steps: int, started: float) -> list[ev.Event]:
+    """Return the events of a run that has come so far: a falling loss, and all its company."""
+    if not steps:
+        return []
+    made: list[ev.Event] = [
+        ev.Plan(
+            t=started + 20,
+            total_steps=STEPS,
+            num_train_epochs=3.0,
+            train_rows=17_990,
+            eval_rows=512,
+            train_tokens=4_100_000,
+            supervised_tokens=1_900_000,
+            effective_batch_size=16,
+            trainable_parameters=41_900_000,
+            total_parameters=8_070_000_000,
+            device="NVIDIA H100 80GB HBM3",
+            precision="bf16",
+            method="qlora",
+        ),
+        ev.Phase(t=started + 21, phase="train", text="trains"),
+    ]
+    for step in range(1, steps + 1):
+        made += _at_step(step, started + 30 + step * 8)
+    return made
+
+
+def _at_step(step: int, t: float) -> list[ev.Event]:
+    loss = 0.8 + 1.1 * math.exp(-step / 40) + 0.05 * math.sin(step * 1.7)
+    epoch = step * 3 / STEPS
+    values = {
+        "loss": loss,
+        "learning_rate": 2e-4 * (1 - step / STEPS),
+        "grad_norm": 0.4 + 0.1 * math.sin(step),
+        "tokens": step * 4_096.0,
+        "tokens_per_second": 11_400.0 + 300 * math.cos(step),
+    }
+    events: list[ev.Event] = [ev.Metrics(t=t, step=step, epoch=epoch, values=dict(values))]
+    if step % 50 == 0:
+        worse = max(0, step - 200) / 500
+        events += [
+            ev.Evaluation(t=t, step=step, epoch=epoch, values={"eval_loss": loss + 0.05 + worse}),
+            ev.Sample(
+                t=t,
+                step=step,
+                row=7,
+                prompt="My export fails with error 17",
+                answer="Error 17 means the file is larger than your plan allows.",
+                reference="Error 17: the file is too large.",
+            ),
+            ev.Checkpoint(t=t, step=step, path=f"checkpoints/checkpoint-{step}", bytes=164_000_000,
+                          seconds=1.2, best=step == 200),
+        ]  # fmt: skip
+    progress = ev.Progress(t=t, step=step, total_steps=STEPS, epoch=epoch, eta_s=(STEPS - step) * 8)
+    return [*events, progress, _telemetry(t)]
+
+
+def _telemetry(t: float) -> ev.Telemetry:
+    card = ev.GpuReading(
+        index=0,
+        uuid="GPU-0",
+        name="NVIDIA H100 80GB HBM3",
+        memory_used=int(9.4 * GB),
+        memory_total=80 * GB,
+        utilization=0.98,
+        power_w=412.0,
+        power_limit_w=700.0,
+        temperature_c=64.0,
+        sm_clock_mhz=1980,
+        throttling=(),
+    )
+    return ev.Telemetry(
+        t=t,
+        gpus=(card,),
+        cpu_utilization=0.12,
+        memory_used=41 * GB,
+        memory_total=128 * GB,
+        disk_free=1_200 * GB,
+    )
+
+
+def make_app(run_id: str | None = None) -> FtuiApp:
+    """Return the app with everything around it fixed."""
+    return FtuiApp(run_id, hardware=FixedHardware(), clock=lambda: NOW)
+
+
+OVERFITTING = ev.Alert(
+    t=START + 3_000,
+    severity="warning",
+    kind="overfitting",
+    text="evaluation loss rises (now 1.06) while training loss falls: overfitting",
+    advice="stop now and keep the best checkpoint, or train fewer epochs",
+)
+FAILED = ev.Ended(
+    t=START + 900,
+    state="failed",
+    reason="the GPU ran out of memory at batch 8 x 4096 tokens, full, checkpointing off",
+    advice=("training.gradient_checkpointing: true", "method.kind: lora"),
+)
+FINISHED = ev.Ended(t=START + 3_300, state="finished", reason="all 400 steps done")
+SCORES = (
+    ev.Score(t=START + 25, when="before", rows=64, values={"exact_match": 0.0}),
+    ev.Score(
+        t=START + 3_290,
+        when="after",
+        rows=64,
+        values={"exact_match": 0.875},
+        examples=(
+            ev.Example("turn on the light", '{"action":"on"}', '{"action":"on"}', True),
+            ev.Example("what time is it", "half past", '{"action":"time"}', False),
+        ),
+    ),
+)

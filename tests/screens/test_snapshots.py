@@ -1,0 +1,82 @@
+"""Every screen as it looks at 80x24 and at 200x60."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+from textual.pilot import Pilot
+
+from tests.screens.conftest import (
+    FAILED,
+    FINISHED,
+    OVERFITTING,
+    SCORES,
+    START,
+    MakeRun,
+    make_app,
+)
+from tui_ft.runs import events as ev
+
+SIZES = pytest.mark.parametrize("size", [(80, 24), (200, 60)], ids=["80x24", "200x60"])
+Size = tuple[int, int]
+Compare = Callable[..., bool]
+
+
+def _settle(*keys: str) -> Callable[[Pilot[None]], Awaitable[None]]:
+    async def run_before(pilot: Pilot[None]) -> None:
+        await pilot.pause(0.7)
+        for key in keys:
+            await pilot.press(key)
+        await pilot.app.workers.wait_for_complete()
+        await pilot.pause(0.7)
+
+    return run_before
+
+
+@pytest.fixture
+def four_runs(make_run: MakeRun) -> None:
+    make_run("full-3b", FAILED, started=START - 90_000)
+    make_run("demo-json", FINISHED, steps=400, started=START - 86_400)
+    make_run(
+        "support-dpo",
+        ev.Phase(t=START, phase="wait", text="waits for GPU 0, after support-qlora"),
+        live=True,
+    )
+    make_run("support-qlora", steps=320, live=True, gpus=(0,))
+
+
+@SIZES
+def test_home(four_runs: None, snap_compare: Compare, size: Size) -> None:
+    assert snap_compare(make_app(), terminal_size=size, run_before=_settle())
+
+
+@SIZES
+def test_home_without_runs(home: None, snap_compare: Compare, size: Size) -> None:
+    assert snap_compare(make_app(), terminal_size=size, run_before=_settle())
+
+
+@SIZES
+def test_a_running_monitor(make_run: MakeRun, snap_compare: Compare, size: Size) -> None:
+    make_run("support-qlora", OVERFITTING, steps=320, live=True, gpus=(0,))
+    app = make_app("support-qlora")
+    assert snap_compare(app, terminal_size=size, run_before=_settle())
+
+
+@SIZES
+def test_a_finished_monitor(make_run: MakeRun, snap_compare: Compare, size: Size) -> None:
+    make_run("demo-json", *SCORES, FINISHED, steps=400)
+    keys = ("v", "v", "v") if size[0] == 80 else ()
+    app = make_app("demo-json")
+    assert snap_compare(app, terminal_size=size, run_before=_settle(*keys))
+
+
+@SIZES
+def test_a_failed_monitor(make_run: MakeRun, snap_compare: Compare, size: Size) -> None:
+    make_run("full-3b", FAILED)
+    assert snap_compare(make_app("full-3b"), terminal_size=size, run_before=_settle())
+
+
+@SIZES
+def test_new_run(home: None, snap_compare: Compare, size: Size) -> None:
+    assert snap_compare(make_app(), terminal_size=size, run_before=_settle("n"))
