@@ -1,5 +1,8 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`.
-PYTHON ?= $(shell command -v python3.12 || command -v python3.11 || command -v python3)
+# The first that runs, is new enough and can make an environment: a name on PATH may be an empty shim.
+PYTHON ?= $(shell for python in python3 python3.12 python3.11 python3.13; do \
+	$$python -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $$python && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -13,7 +16,10 @@ help:  ## say what there is
 
 # torch comes first and alone: resolved together with the rest, pip may take another build of it.
 $(VENV)/base.stamp: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" \
+		|| { echo "Python 3.11 or newer, with venv, is needed: make PYTHON=/path/to/python3"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --upgrade pip
 	$(INSTALL) torch
 	$(INSTALL) --editable .
 	touch $@

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
@@ -68,12 +69,15 @@ def test_a_package_without_a_model_is_told(install: Install) -> None:
 
 def test_a_conversion_that_fails_shows_why_and_leaves_nothing(home: Path, install: Install) -> None:
     install(model_gguf=b"this is no model")
+    killed_before = paths.models_dir() / f".{MODEL_NAME}.unfinished-999999999"
+    killed_before.mkdir(parents=True)
     told: list[str] = []
     with pytest.raises(DemoError, match="the conversion failed") as caught:
         prepare_model(told.append)
     assert str(home / "convert.log") in str(caught.value)
     assert told[0].startswith(f"converts {MODEL_NAME}")
     assert list(paths.models_dir().iterdir()) == []
+    assert stat.S_IMODE((home / "convert.log").stat().st_mode) == 0o600
 
 
 def test_model_and_rows_are_made_once(home: Path, without_package: None) -> None:

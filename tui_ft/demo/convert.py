@@ -20,6 +20,7 @@ def convert(source: Path, target: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    _remove_left_behind(target)
     unfinished = target.with_name(f".{target.name}.unfinished-{os.getpid()}")
     _tell("reads the tokenizer")
     tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
@@ -39,6 +40,14 @@ def convert(source: Path, target: Path) -> None:
             unfinished.rename(target)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _remove_left_behind(target: Path) -> None:
+    """Remove what conversions that were killed had written."""
+    for folder in target.parent.glob(f".{target.name}.unfinished-*"):
+        pid = folder.name.rpartition("-")[2]
+        if not Path("/proc", pid).exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _tell(stage: str) -> None:

@@ -60,8 +60,9 @@ def prepare_model(tell: Callable[[str], None]) -> Path:
     tell(f"converts {MODEL_NAME} to safetensors, once (about 540 MB in {target})")
     command = [sys.executable, "-P", "-m", "tui_ft.demo.convert", str(source), str(target)]
     errors = paths.home() / "convert.log"
+    paths.write_atomically(errors, "")
     with (
-        errors.open("wb") as log,
+        errors.open("ab") as log,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process,
     ):
         for line in process.stdout or ():
