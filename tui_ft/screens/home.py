@@ -180,7 +180,10 @@ class HomeScreen(FtuiScreen):
 
     def _show_detail(self) -> None:
         run = self._selected()
-        self.query_one("#detail", Static).update(detail_of(run) if run else Content(""))
+        detail = self.query_one("#detail", Static)
+        content = detail_of(run) if run else Content("")
+        if detail.content != content:
+            detail.update(content)
 
     def on_data_table_row_highlighted(self) -> None:
         """Show why the run under the cursor ended or waits."""

@@ -8,6 +8,7 @@ from typing import ClassVar, Final
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Grid, Horizontal, Vertical, VerticalScroll
+from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 from textual.worker import get_current_worker
@@ -64,6 +65,7 @@ class MonitorScreen(FtuiScreen):
         self._looks = 0
         self._reading = False
         self._pane = 0
+        self._words: dict[str, Content] = {}
 
     def compose_content(self) -> ComposeResult:
         """Lay out headline, notice, and the panes."""
@@ -118,24 +120,24 @@ class MonitorScreen(FtuiScreen):
     def on_monitor_screen_read(self, message: Read) -> None:
         """Show what was read; charts at most once a second, hidden panes not at all."""
         self._reading = False
-        self._summary = message.summary
+        before, self._summary = self._summary, message.summary
         self._looks += 1
         self._show_words(message.summary)
         self.query_one("#log", LogView).append_lines(message.lines)
-        if self._looks % _CHARTS_EVERY == 1 or not message.summary.is_live:
+        if self._looks % _CHARTS_EVERY == 1:
             self._show_charts()
             self._show_side()
-        self.refresh_bindings()
+        if before is None or before.state != message.summary.state:
+            self.refresh_bindings()  # makes the footer anew
         if message.behind:
             self._look()  # a long history comes in pieces, each of which is seen
 
     def _show_words(self, summary: RunSummary) -> None:
         history = self._reader.history
-        self.query_one("#headline", Static).update(run_text.headline(summary, history))
+        self._update("#headline", run_text.headline(summary, history))
         notice = run_text.notice(summary, history, self.shell.clock())
-        static = self.query_one("#notice", Static)
-        static.update(notice)
-        static.display = bool(notice.plain)
+        self._update("#notice", notice)
+        self.query_one("#notice").display = bool(notice.plain)
 
     def _show_charts(self) -> None:
         loss = self.query_one("#loss", LineChart)
@@ -150,11 +152,16 @@ class MonitorScreen(FtuiScreen):
         host = history.attempt.host if history.attempt else ""
         snapshot = run_text.run_snapshot(history, host)
         self.query_one("#hardware", HardwarePanel).update(snapshot)
-        self.query_one("#facts", Static).update(run_text.facts_content(history))
-        self.query_one("#scores", Static).update(run_text.scores_content(history))
-        answers = self.query_one("#answers", Static)
-        answers.update(run_text.samples_content(history.samples))
+        self._update("#facts", run_text.facts_content(history))
+        self._update("#scores", run_text.scores_content(history))
+        self._update("#answers", run_text.samples_content(history.samples))
         self.query_one(TopLine).show(self.shell.hardware.latest(), self.shell.live_runs())
+
+    def _update(self, selector: str, content: Content) -> None:
+        """Show ``content`` where ``selector`` says, and redraw nothing that is as it was."""
+        if self._words.get(selector) != content:
+            self._words[selector] = content
+            self.query_one(selector, Static).update(content)
 
     def on_line_chart_xaxis_requested(self, message: LineChart.XAxisRequested) -> None:
         """Plot over steps, tokens or time, as asked."""

@@ -33,7 +33,9 @@ class TopLine(Static):
             parts.append(sign("running").content(f"{live} live"))
         if waiting:
             parts.append(sign("waiting").content(f"{waiting} waiting"))
-        self.update(Content("   ").join(parts))
+        line = Content("   ").join(parts)
+        if line != self.content:
+            self.update(line)
 
 
 def gpus_in_words(snapshot: Snapshot) -> str:
