@@ -127,6 +127,13 @@ def test_a_gpu_plainly_too_small_is_said_and_who_holds_the_rest(
     assert not [f for f in check(spec, tmp_path, [_gpu(60 * GB)]) if f.severity != "note"]
 
 
+def test_several_gpus_are_refused_rather_than_one_used_in_silence(
+    spec: RunSpec, tmp_path: Path
+) -> None:
+    assert "names 2 GPUs" in _bad(check(_with(spec, hardware={"gpus": [0, 1]}), tmp_path))[0]
+    assert not _bad(check(_with(spec, hardware={"gpus": [1]}), tmp_path))
+
+
 def test_too_few_rows_are_said(spec: RunSpec, tmp_path: Path) -> None:
     Path(spec.data.train).write_text('{"prompt": "a", "completion": "b"}\n' * 5)
     assert any("only 5 training rows" in f.text for f in check(spec, tmp_path))

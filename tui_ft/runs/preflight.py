@@ -35,7 +35,7 @@ class Finding:
 
 
 def check(spec: RunSpec, output: Path, gpus: Sequence[Gpu] = ()) -> tuple[Finding, ...]:
-    """Return what is found, in the order data, model, disk, GPU, output. Never raises.
+    """Return what is found: hardware asked for, data, model, disk, GPU, output. Never raises.
 
     Args:
         output: the folder that will take checkpoints and weights, or its nearest parent.
@@ -43,6 +43,7 @@ def check(spec: RunSpec, output: Path, gpus: Sequence[Gpu] = ()) -> tuple[Findin
     """
     model = locate_model(spec.model.name_or_path, spec.model.revision)
     return (
+        *_check_hardware(spec),
         *_check_data(spec),
         *_check_model(model),
         *_check_disk(spec, output, model),
@@ -62,6 +63,14 @@ def refusal(findings: Sequence[Finding]) -> ev.Ended | None:
         advice=tuple(finding.advice for finding in bad if finding.advice),
         detail="\n".join(finding.text for finding in bad[1:]) or None,
     )
+
+
+def _check_hardware(spec: RunSpec) -> list[Finding]:
+    wanted = spec.hardware.gpus
+    if not isinstance(wanted, list) or len(wanted) == 1:
+        return []
+    reason = f"hardware.gpus names {len(wanted)} GPUs; a run on several is not supported yet"
+    return [Finding("bad", reason, "name one GPU, or write `auto`")]
 
 
 def _check_data(spec: RunSpec) -> list[Finding]:
