@@ -158,9 +158,14 @@ def test_train_detached_says_where_and_the_run_goes_on_alone(home: Path, spec_fi
 
 def test_ctrl_c_ends_the_watching_and_not_the_run(home: Path, make_run: MakeRun) -> None:
     folder = make_run("busy", *_TRAINS)
+    # Where the tests themselves run in the background, SIGINT is ignored, and children inherit it.
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from tui_ft.cli import main; main()"
+    )
     with hold_lock(folder):
         process = subprocess.Popen(
-            [sys.executable, "-c", "from tui_ft.cli import main; main()", "watch"],
+            [sys.executable, "-c", program, "watch"],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

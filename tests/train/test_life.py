@@ -45,6 +45,30 @@ def test_stopped_and_resumed_it_follows_the_same_curve(
     assert tokens == expected
 
 
+def test_figures_that_died_with_their_worker_come_back_with_its_checkpoint(
+    tmp_path: Path, tiny_llama: Path
+) -> None:
+    spec = make_spec(tmp_path, tiny_llama)
+    whole = run_worker(spec, tmp_path / "whole")
+    stopped = run_worker(spec, tmp_path / "halves", on_event=_stop_at(12))
+    saved = stopped.folder.checkpoints()[-1][0]
+    lines = stopped.folder.events_file.read_bytes().splitlines(keepends=True)
+    lost = (ev.Metrics, ev.Evaluation, ev.Ended)
+    kept = [
+        line
+        for line in lines
+        if not (isinstance(event := ev.decode(line), lost) and getattr(event, "step", 99) > 8)
+    ]
+    stopped.folder.events_file.write_bytes(b"".join(kept))
+    assert saved >= 12
+    resumed = run_worker(spec, tmp_path / "halves", resume=True)
+    assert resumed.history.series("loss").x == list(range(1, 21))
+    assert resumed.losses == pytest.approx(whole.losses, abs=1e-6)
+    assert resumed.history.series("tokens").y == whole.history.series("tokens").y
+    evaluations = resumed.history.evaluations["eval_loss"]
+    assert evaluations.x == [10, 20]
+
+
 def test_a_checkpoint_is_saved_when_asked_for(tmp_path: Path, tiny_llama: Path) -> None:
     def ask(event: ev.Event, send: Callable[[str], None]) -> None:
         if isinstance(event, ev.Metrics) and event.step == 3:

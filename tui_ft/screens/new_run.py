@@ -39,7 +39,7 @@ class NewRunScreen(ModalScreen[RunFolder | None]):
 
     def compose(self) -> ComposeResult:
         """Lay the form out."""
-        with VerticalScroll(id="form") as form:
+        with VerticalScroll(id="form", can_focus=False) as form:
             form.border_title = "New run"
             form.border_subtitle = "ctrl+s start   esc cancel   tab next field"
             presets = find_presets()
@@ -65,6 +65,7 @@ class NewRunScreen(ModalScreen[RunFolder | None]):
         options = self.query_one("#presets", OptionList)
         names = sorted(find_presets())
         options.highlighted = names.index("sft-lora") if "sft-lora" in names else 0
+        options.focus()
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         """Take the preset, and say when to use it."""

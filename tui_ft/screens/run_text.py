@@ -94,7 +94,7 @@ def notice(run: RunSummary, history: RunHistory, now: float) -> Content:
         mark = sign("good" if name == "good" else "stopped" if name == "stopped" else "bad")
         advice = "".join(f"\n  → {text.plain(a)}" for a in run.advice)
         return Content.assemble(mark.content(text.plain(run.reason)), advice)
-    alerts = [alert for alert in history.alerts if alert.severity != "note"]
+    alerts = standing_alerts(history)
     doing = phase_text(history, now)
     if doing:
         return Content(doing)
@@ -105,6 +105,17 @@ def notice(run: RunSummary, history: RunHistory, now: float) -> Content:
         count = f"  ({len(alerts)} alerts)" if len(alerts) > 1 else ""
         return mark.content(f"{text.plain(newest.text)}.{advice}{count}".replace("..", "."))
     return Content("")
+
+
+def standing_alerts(history: RunHistory) -> list[ev.Alert]:
+    """Return the alerts that still hold: a later note of the same kind takes one back."""
+    held: dict[str, ev.Alert] = {}
+    for number, alert in enumerate(history.alerts):
+        key = alert.kind or str(number)
+        held.pop(key, None)
+        if alert.severity != "note":
+            held[key] = alert
+    return list(held.values())
 
 
 def phase_text(history: RunHistory, now: float) -> str:

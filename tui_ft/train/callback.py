@@ -21,10 +21,12 @@ from tui_ft.runs.link import WorkerLink
 _PROGRESS_SECONDS: Final = 1.0
 _MEMORY_SECONDS: Final = 10.0
 _RISES_TO_WARN: Final = 2
+_NOISE: Final = 0.01
+"""A rise of the evaluation loss by less than this share is none."""
 
 # What the trainer calls a figure, and what we call it. Anything else goes by the trainer's name.
 _NAMES: Final = {"num_tokens": "tokens", "mean_token_accuracy": "token_accuracy"}
-_LEFT_OUT: Final = frozenset(("epoch", "total_flos"))
+_LEFT_OUT: Final = frozenset(("epoch", "total_flos", "step"))
 
 
 class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is untyped here
@@ -52,6 +54,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is unt
         self._hook_at = 0.0
         self._losses: list[float] = []
         self._rises = 0
+        self._warned = False
         self.bad_step: int | None = None
         self.stopped = False
 
@@ -95,7 +98,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is unt
         if not logs or "loss" not in logs:
             return
         now = time.monotonic()
-        values = _figures(logs, prefix="")
+        values = figures(logs, prefix="")
         tokens = values.get("tokens")
         if tokens is not None:
             seconds, before = now - self._logged[0], self._logged[1]
@@ -120,7 +123,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is unt
     ) -> None:
         """Send the figures of the evaluation, a few answers, and a warning when it gets worse."""
         step = state.global_step
-        values = _figures(metrics or {}, prefix="eval_")
+        values = figures(metrics or {}, prefix="eval_")
         self._link.send(ev.Evaluation(step=step, epoch=state.epoch or 0.0, values=values))
         self._watch_for_overfitting(state, values.get("eval_loss"))
         self._sample(step)
@@ -156,16 +159,22 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is unt
         )
 
     def _watch_for_overfitting(self, state: TrainerState, loss: float | None) -> None:
-        """Warn once when the evaluation loss rises, twice running, while training loss falls."""
-        best = state.best_metric
+        """Warn when the evaluation loss rises, twice running, while training loss falls."""
         history = [e["eval_loss"] for e in state.log_history if "eval_loss" in e]
         if loss is None or len(history) < _RISES_TO_WARN:
             return
+        lowest_loss = min(history)
+        if self._warned and loss <= lowest_loss:
+            self._warned = False
+            fine = "evaluation loss is at its lowest again"
+            self._link.send(ev.Alert(severity="note", kind="overfitting", text=fine))
         self._rises = self._rises + 1 if loss > history[-2] else 0
         half = len(self._losses) // 2
         falling = half and _mean(self._losses[half:]) < _mean(self._losses[:half])
-        if self._rises == _RISES_TO_WARN and falling:
-            lowest = f" The lowest was {best:.4g}." if best is not None else ""
+        risen = loss > lowest_loss * (1 + _NOISE)
+        if self._rises >= _RISES_TO_WARN and falling and risen and not self._warned:
+            self._warned = True
+            lowest = f" The lowest was {lowest_loss:.4g}."
             self._link.send(
                 ev.Alert(
                     severity="warning",
@@ -201,15 +210,15 @@ def folder_bytes(path: Path) -> int:
     return total
 
 
-def _figures(logs: dict[str, Any], prefix: str) -> dict[str, float | None]:
-    """Return the numbers among ``logs`` by our names, NaN and infinity as None."""
-    figures: dict[str, float | None] = {}
+def figures(logs: dict[str, Any], prefix: str) -> dict[str, float | None]:
+    """Return the numbers among the trainer's ``logs`` by our names, NaN and infinity as None."""
+    found: dict[str, float | None] = {}
     for name, value in logs.items():
         if name in _LEFT_OUT or isinstance(value, bool) or not isinstance(value, int | float):
             continue
         bare = name.removeprefix(prefix)
-        figures[f"{prefix}{_NAMES.get(bare, bare)}"] = ev.finite(float(value))
-    return figures
+        found[f"{prefix}{_NAMES.get(bare, bare)}"] = ev.finite(float(value))
+    return found
 
 
 def _mean(values: list[float]) -> float:

@@ -241,7 +241,9 @@ class _Work:
         steps = training.max_steps or math.ceil(steps_an_epoch * training.num_train_epochs)
         return ev.Plan(
             total_steps=steps,
-            num_train_epochs=min(training.num_train_epochs, round(steps / steps_an_epoch, 2)),
+            num_train_epochs=round(steps / steps_an_epoch, 2)
+            if training.max_steps
+            else training.num_train_epochs,
             train_rows=len(data.train),
             eval_rows=len(data.eval) if data.eval is not None else 0,
             train_tokens=data.summary.tokens - data.summary.tokens_cut,
@@ -257,11 +259,16 @@ class _Work:
 
     def _take_up(self) -> float:
         """Take over what earlier attempts found out; return the tokens they trained on."""
+        from tui_ft.train.recovery import lost_figures
+
         if self._checkpoint is None:
             return 0.0
         # The supervisor wrote this attempt's beginning first: what lay beyond is forgotten.
         history = RunReader(self._folder).catch_up()
         self._scores |= history.scores
+        for figures in lost_figures(history, self._checkpoint):
+            history.add(figures)
+            self._link.send(figures)
         return history.series("tokens").last() or 0.0
 
     def _score(self, when: Any, trainer: Any, tokenizer: Any, data: TrainingData) -> None:  # noqa: ANN401
