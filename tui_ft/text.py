@@ -34,7 +34,8 @@ def significant(value: float, digits: int = 3) -> str:
         return "nan" if math.isnan(value) else ("inf" if value > 0 else "-inf")
     if value == 0:
         return "0"
-    magnitude = math.floor(math.log10(abs(value)))
+    # Of the rounded value: 0.9996 is shown as 1.00 and not as 1.000.
+    magnitude = int(f"{value:.{digits - 1}e}".partition("e")[2])
     if magnitude < -3:  # noqa: PLR2004 - as people write learning rates: 2.00e-4
         return f"{value:.{digits - 1}e}".replace("e-0", "e-")
     decimals = max(0, digits - 1 - magnitude)

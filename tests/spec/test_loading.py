@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tui_ft.spec import Problem, RunSpec, SpecError, build_spec, dump_spec, load_spec
+from tui_ft.spec.loading import parse_yaml
+from tui_ft.spec.run_spec import FullMethod, LoraMethod, QloraMethod
+
+LEAST = {"model": {"name_or_path": "m"}, "data": {"train": "d.jsonl"}}
+
+
+def _faults(path: Path, *overrides: str) -> tuple[Problem, ...]:
+    with pytest.raises(SpecError) as caught:
+        load_spec(path, overrides)
+    return caught.value.problems
+
+
+def _write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_every_fault_is_told_with_file_line_and_key(tmp_path: Path) -> None:
+    path = _write(
+        tmp_path,
+        "model:\n  name_or_path: m\n  foo: 1\n"
+        "data:\n  train: d\n"
+        "method:\n  kind: lor\n"
+        "training:\n  learning_rat: 1\n  precision: bf61\n  r: 3\n"
+        "hardware:\n  gpus: all\n",
+    )
+    faults = {problem.key: problem for problem in _faults(path)}
+    assert {key: problem.line for key, problem in faults.items()} == {
+        "model.foo": 3,
+        "method": 6,
+        "training.learning_rat": 9,
+        "training.precision": 10,
+        "training.r": 11,
+        "hardware.gpus": 13,
+    }
+    assert all(problem.file == str(path) for problem in faults.values())
+    assert faults["training.learning_rat"].nearest == "training.learning_rate"
+    assert faults["training.r"].nearest == "method.r"
+    assert faults["method"].allowed == "full, lora, qlora"
+    assert faults["training.precision"].allowed == "auto, bf16, fp16 or fp32"
+    assert "name_or_path" in (faults["model.foo"].allowed or "")
+
+
+def test_a_fault_is_one_line_that_says_what_to_do(tmp_path: Path) -> None:
+    path = _write(tmp_path, "model: {name_or_path: m}\ndata: {train: d}\ntraning: {}\n")
+    (problem,) = _faults(path)
+    assert str(problem) == f"{path}:3: traning: unknown key; did you mean `training`?"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "is empty"),
+        ("- a\n- b\n", "holds a list"),
+        ("model: [\n", "not valid YAML"),
+        ("model: {name_or_path: a}\nmodel: {name_or_path: b}\n", "given twice, first on line 1"),
+        ("data: {train: d}\n", "model"),
+        ("model: m\ndata: {train: d}\n", "a group of keys belongs here"),
+        ("model: {name_or_path: !!python/object:os.system x}\n", "not valid YAML"),
+    ],
+)
+def test_what_is_no_spec_is_refused_in_words(tmp_path: Path, text: str, said: str) -> None:
+    assert said in "\n".join(map(str, _faults(_write(tmp_path, text))))
+
+
+def test_unreadable_files_are_refused_in_words(tmp_path: Path) -> None:
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    assert "UTF-8" in str(_faults(tmp_path / "binary.yaml")[0])
+    assert "No such file" in str(_faults(tmp_path / "nowhere.yaml")[0])
+
+
+def test_overrides_win_and_are_named_when_they_are_wrong(tmp_path: Path) -> None:
+    path = _write(tmp_path, dump_spec(build_spec(LEAST)))
+    spec = load_spec(path, ["training.learning_rate=1e-4", "hardware.gpus=[1]", "data.eval="])
+    assert spec.training.learning_rate == 1e-4
+    assert spec.hardware.gpus == [1]
+    assert spec.data.eval is None
+    (problem,) = _faults(path, "training.max_length=ten")
+    assert (problem.file, problem.line, problem.key) == ("--set", None, "training.max_length")
+    assert "not of the form key=value" in str(_faults(path, "nonsense")[0])
+
+
+@pytest.mark.parametrize(
+    ("group", "values"),
+    [
+        ("training", {"learning_rate": 0}),
+        ("training", {"per_device_train_batch_size": 0}),
+        ("training", {"max_length": 2}),
+        ("data", {"eval_fraction": 1.0}),
+        ("method", {"kind": "lora", "r": 0}),
+        ("hardware", {"gpus": []}),
+        ("hardware", {"gpus": [0, 0]}),
+        ("hardware", {"gpus": [-1]}),
+    ],
+)
+def test_values_out_of_range_are_refused(group: str, values: dict[str, Any]) -> None:
+    merged = {**LEAST, group: {**LEAST.get(group, {}), **values}}
+    with pytest.raises(SpecError) as caught:
+        build_spec(merged)
+    assert all(problem.key.startswith(group) for problem in caught.value.problems)
+
+
+@pytest.mark.parametrize("name", ["../up", "a/b", "", ".hidden", "x" * 65, "a b"])
+def test_names_that_are_no_folder_are_refused(name: str) -> None:
+    with pytest.raises(SpecError):
+        build_spec({**LEAST, "name": name})
+
+
+def test_early_stopping_without_evaluation_is_refused() -> None:
+    values = {**LEAST, "data": {"train": "d", "eval_fraction": 0}}
+    with pytest.raises(SpecError, match="needs an evaluation"):
+        build_spec({**values, "training": {"early_stopping_patience": 3}})
+
+
+def test_the_method_is_chosen_by_its_kind() -> None:
+    kinds = {"full": FullMethod, "lora": LoraMethod, "qlora": QloraMethod}
+    for kind, expected in kinds.items():
+        assert type(build_spec({**LEAST, "method": {"kind": kind}}).method) is expected
+    with pytest.raises(SpecError, match=r"method\.r.*unknown key"):
+        build_spec({**LEAST, "method": {"kind": "full", "r": 8}})
+
+
+def test_every_field_has_its_help() -> None:
+    for name, field in RunSpec.model_fields.items():
+        for model in (field.annotation,):
+            fields = getattr(model, "model_fields", {})
+            assert all(inner.description for inner in fields.values()), name
+
+
+@given(
+    st.builds(
+        dict,
+        learning_rate=st.floats(1e-8, 0.5),
+        max_length=st.integers(8, 100_000),
+        packing=st.booleans(),
+        warmup_steps=st.floats(0, 1_000),
+        save_steps=st.one_of(st.none(), st.floats(0.001, 5_000)),
+    ),
+    st.sampled_from(["full", "lora", "qlora"]),
+    st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=30),
+)
+def test_what_is_written_reads_back_the_same(
+    training: dict[str, Any], kind: str, words: str
+) -> None:
+    values = {**LEAST, "training": training, "method": {"kind": kind}, "description": words}
+    spec = build_spec(values)
+    read, _ = parse_yaml(dump_spec(spec), "run.yaml")
+    assert build_spec(read) == spec

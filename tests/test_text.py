@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tui_ft import text
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0, "0"),
+        (0.8124, "0.812"),
+        (1.9, "1.90"),
+        (12.34, "12.3"),
+        (1240, "1,240"),
+        (0.0123, "0.0123"),
+        (2e-4, "2.00e-4"),
+        (-3.14159, "-3.14"),
+        (math.nan, "nan"),
+        (-math.inf, "-inf"),
+    ],
+)
+def test_three_significant_digits(value: float, shown: str) -> None:
+    assert text.significant(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(950, "950"), (1_240, "1.24 k"), (999_600, "1.00 M"), (1.5e9, "1.50 G"), (None, "n/a")],
+)
+def test_counts(value: float | None, shown: str) -> None:
+    assert text.count(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(164e6, "164 MB"), (61.2e9, "61.2 GB"), (10, "10 B"), (1.2e12, "1.20 TB"), (None, "n/a")],
+)
+def test_sizes_are_decimal(value: float | None, shown: str) -> None:
+    assert text.size(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (14, "0:14"),
+        (605, "10:05"),
+        (3_600, "1:00:00"),
+        (97_200, "1d 03h"),
+        (None, "n/a"),
+        (math.inf, "n/a"),
+    ],
+)
+def test_times(seconds: float | None, shown: str) -> None:
+    assert text.duration(seconds) == shown
+
+
+def test_ages_and_shares() -> None:
+    assert [text.age(s) for s in (5, 300, 7_200, 90_000)] == ["5s", "5m", "2h", "1d"]
+    assert [text.percent(s) for s in (0, 0.004, 0.98, 1)] == ["0 %", "0.4 %", "98 %", "100 %"]
+    assert text.percent(None) == "n/a"
+
+
+@pytest.mark.parametrize(
+    ("foreign", "shown"),
+    [
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("\x1b]0;title\x07text", "text"),
+        ("\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\", "link"),
+        ("a\x00b\x7fc", "a␀b␡c"),
+        ("\x9b31m", "\ufffd31m"),
+        ("user\u202etxt.exe", "user\ufffdtxt.exe"),
+        ("line\nbreak\ttab", "line break tab"),
+        ("half \ud800 pair", "half \ufffd pair"),
+        ("[bold]no markup is touched[/]", "[bold]no markup is touched[/]"),
+    ],
+)
+def test_nothing_foreign_drives_the_terminal(foreign: str, shown: str) -> None:
+    assert text.plain(foreign) == shown
+
+
+@given(st.text())
+def test_plain_text_has_no_control_character_left(foreign: str) -> None:
+    shown = text.plain(foreign)
+    assert not any(ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 for c in shown)
+    assert text.plain(shown) == shown
+
+
+@given(st.text(), st.integers(0, 40))
+def test_one_line_is_never_wider_than_asked(foreign: str, width: int) -> None:
+    line = text.one_line(foreign, width)
+    assert len(line) <= width
+    assert "\n" not in line
