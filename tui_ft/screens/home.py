@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -13,14 +12,12 @@ from textual.message import Message
 from textual.widgets import DataTable, Input, Static
 from textual.worker import get_current_worker
 
-from tui_ft.runs import control, launch
-from tui_ft.runs import folder as folders
-from tui_ft.runs.folder import RunError, RunFolder
+from tui_ft.runs import launch
 from tui_ft.runs.registry import RunSummary, list_runs
 from tui_ft.screens.base import HELP, FtuiScreen
+from tui_ft.screens.run_actions import DELETE, KILL, STOP, RunAction, ask, perform
 from tui_ft.screens.run_text import detail_of, run_cells
 from tui_ft.screens.top_line import TopLine
-from tui_ft.widgets.confirm import Confirm
 from tui_ft.widgets.gpu_panel import HardwarePanel
 from tui_ft.widgets.signs import as_text, sign
 
@@ -243,70 +240,29 @@ class HomeScreen(FtuiScreen):
 
     def action_stop(self) -> None:
         """Save a checkpoint and stop."""
-        self._ask(
-            "Stop {}?",
-            "A checkpoint is saved first; `r` goes on from there.",
-            "Stop",
-            control.request_stop,
-            destructive=False,
-        )
+        self._ask(STOP)
 
     def action_kill(self) -> None:
         """End at once."""
-        self._ask(
-            "Kill {}?",
-            "What was learned since the last checkpoint is lost.",
-            "Kill",
-            control.request_kill,
-        )
+        self._ask(KILL)
 
     def action_delete(self) -> None:
         """Remove the runs' folders."""
-        self._ask(
-            "Delete {}?",
-            "Its folder goes with checkpoints, weights and history. This cannot be undone.",
-            "Delete",
-            folders.delete,
-        )
+        self._ask(DELETE)
 
     def action_resume(self) -> None:
         """Go on from the newest checkpoint."""
         for run_id in self._chosen():
-            self._do(launch.resume, run_id)
+            perform(self, launch.resume, run_id, then=self._look)
 
-    def _ask(
-        self,
-        question: str,
-        consequence: str,
-        verb: str,
-        act: Callable[[RunFolder], None],
-        *,
-        destructive: bool = True,
-    ) -> None:
+    def _ask(self, action: RunAction) -> None:
         chosen = self._chosen()
         if not chosen:
             return
-        names = chosen[0] if len(chosen) == 1 else f"{len(chosen)} runs"
 
-        def answered(yes: bool | None) -> None:
-            if yes:
-                for run_id in chosen:
-                    self._do(act, run_id)
-                self._marked.clear()
+        def go_on() -> None:
+            for run_id in chosen:
+                perform(self, action.act, run_id, then=self._look)
+            self._marked.clear()
 
-        dialog = Confirm(question.format(names), consequence, verb, destructive=destructive)
-        self.app.push_screen(dialog, answered)
-
-    def _do(self, act: Callable[[RunFolder], None], run_id: str) -> None:
-        """Act on a run off the screen's thread; what goes wrong is said here."""
-
-        def work() -> None:
-            try:
-                act(folders.find(run_id))
-            except RunError as error:
-                self.app.call_from_thread(
-                    self.notify, str(error), severity="error", timeout=10, markup=False
-                )
-            self.app.call_from_thread(self._look)
-
-        self.run_worker(work, thread=True, group="act", exit_on_error=False)
+        ask(self, action, chosen[0] if len(chosen) == 1 else f"{len(chosen)} runs", go_on)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import ClassVar, Final
 
 from textual.app import ComposeResult
@@ -13,17 +12,16 @@ from textual.message import Message
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
-from tui_ft import text
 from tui_ft.runs import control, launch
-from tui_ft.runs.folder import RunError, RunFolder
+from tui_ft.runs.folder import RunFolder
 from tui_ft.runs.reader import RunReader
 from tui_ft.runs.registry import RunSummary, summary_of
 from tui_ft.screens import run_text
 from tui_ft.screens.base import HELP, FtuiScreen
+from tui_ft.screens.run_actions import KILL, STOP, Act, RunAction, ask, perform
 from tui_ft.screens.run_charts import SMALL_CHARTS, RunCharts
 from tui_ft.screens.top_line import TopLine
 from tui_ft.widgets.chart import LineChart
-from tui_ft.widgets.confirm import Confirm
 from tui_ft.widgets.gpu_panel import HardwarePanel
 from tui_ft.widgets.log_view import LogView
 
@@ -198,22 +196,11 @@ class MonitorScreen(FtuiScreen):
 
     def action_stop(self) -> None:
         """Save a checkpoint and stop."""
-        self._ask(
-            f"Stop {self.folder.id}?",
-            "A checkpoint is saved first; `r` goes on from there.",
-            "Stop",
-            control.request_stop,
-            destructive=False,
-        )
+        self._ask(STOP)
 
     def action_kill(self) -> None:
         """End at once."""
-        self._ask(
-            f"Kill {self.folder.id}?",
-            "What was learned since the last checkpoint is lost.",
-            "Kill",
-            control.request_kill,
-        )
+        self._ask(KILL)
 
     def action_checkpoint(self) -> None:
         """Save a checkpoint; the run goes on."""
@@ -223,34 +210,9 @@ class MonitorScreen(FtuiScreen):
         """Go on from the newest checkpoint."""
         self._do(launch.resume, "goes on from its newest checkpoint")
 
-    def _ask(
-        self,
-        question: str,
-        consequence: str,
-        verb: str,
-        act: Callable[[RunFolder], None],
-        *,
-        destructive: bool = True,
-    ) -> None:
-        def answered(yes: bool | None) -> None:
-            if yes:
-                self._do(act, f"{verb.lower()} asked for")
+    def _ask(self, action: RunAction) -> None:
+        done = f"{action.verb.lower()} asked for"
+        ask(self, action, self.folder.id, lambda: self._do(action.act, done))
 
-        dialog = Confirm(question, consequence, verb, destructive=destructive)
-        self.app.push_screen(dialog, answered)
-
-    def _do(self, act: Callable[[RunFolder], None], done: str) -> None:
-        """Act on the run off the screen's thread; say what came of it."""
-
-        def work() -> None:
-            try:
-                act(self.folder)
-            except RunError as error:
-                message, severity = str(error), "error"
-            else:
-                message, severity = f"{self.folder.id}: {done}", "information"
-            self.app.call_from_thread(
-                self.notify, text.plain(message), severity=severity, markup=False
-            )
-
-        self.run_worker(work, thread=True, group="act", exit_on_error=False)
+    def _do(self, act: Act, done: str) -> None:
+        perform(self, act, self.folder.id, done=done, then=self._look)

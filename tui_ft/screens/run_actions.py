@@ -1,0 +1,79 @@
+"""What can be done to a run from a screen: asked first where something is lost, done off-screen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from textual.screen import Screen
+
+from tui_ft import text
+from tui_ft.runs import control
+from tui_ft.runs import folder as folders
+from tui_ft.runs.folder import RunError, RunFolder
+from tui_ft.widgets.confirm import Confirm
+
+Act = Callable[[RunFolder], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RunAction:
+    """Something done to a run: its verb, what it costs, and the function below that does it."""
+
+    verb: str
+    consequence: str
+    act: Act
+    destructive: bool = True
+
+
+STOP: Final = RunAction(
+    "Stop",
+    "A checkpoint is saved first; `r` goes on from there.",
+    control.request_stop,
+    destructive=False,
+)
+KILL: Final = RunAction(
+    "Kill", "What was learned since the last checkpoint is lost.", control.request_kill
+)
+DELETE: Final = RunAction(
+    "Delete",
+    "Its folder goes with checkpoints, weights and history. This cannot be undone.",
+    folders.delete,
+)
+
+
+def ask(screen: Screen[Any], action: RunAction, what: str, then: Callable[[], None]) -> None:
+    """Ask whether ``action`` is meant for ``what`` (a run's name, or how many); if so, go on."""
+    dialog = Confirm(
+        f"{action.verb} {what}?", action.consequence, action.verb, destructive=action.destructive
+    )
+    screen.app.push_screen(dialog, lambda yes: then() if yes else None)
+
+
+def perform(
+    screen: Screen[Any], act: Act, run_id: str, *, done: str = "", then: Callable[[], None]
+) -> None:
+    """Act on a run in a thread; say what went wrong, or ``done``, and then call ``then``."""
+
+    def work() -> None:
+        try:
+            act(folders.find(run_id))
+        except RunError as error:
+            _say(screen, str(error), failed=True)
+        else:
+            if done:
+                _say(screen, f"{run_id}: {done}", failed=False)
+        screen.app.call_from_thread(then)
+
+    screen.run_worker(work, thread=True, group="act", exit_on_error=False)
+
+
+def _say(screen: Screen[Any], message: str, *, failed: bool) -> None:
+    screen.app.call_from_thread(
+        screen.notify,
+        text.plain(message),
+        severity="error" if failed else "information",
+        timeout=10 if failed else 5,
+        markup=False,
+    )
