@@ -17,9 +17,11 @@ from tests.screens.conftest import (
     make_app,
 )
 from tui_ft.runs import events as ev
+from tui_ft.screens.monitor import MonitorScreen
 
 SIZES = pytest.mark.parametrize("size", [(80, 24), (200, 60)], ids=["80x24", "200x60"])
 Size = tuple[int, int]
+_LOOKS = 3
 Compare = Callable[..., bool]
 
 
@@ -29,6 +31,9 @@ def _settle(*keys: str) -> Callable[[Pilot[None]], Awaitable[None]]:
         for key in keys:
             await pilot.press(key)
         await pilot.app.workers.wait_for_complete()
+        screen = pilot.app.screen
+        while isinstance(screen, MonitorScreen) and screen.looks < _LOOKS:
+            await pilot.pause(0.1)  # however slow the machine: the charts come with every second
         await pilot.pause(0.7)
 
     return run_before

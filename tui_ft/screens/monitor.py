@@ -60,7 +60,7 @@ class MonitorScreen(FtuiScreen):
         self._charts = RunCharts(self._reader.history)
         self._summary: RunSummary | None = None
         self._log_lines = 0
-        self._looks = 0
+        self.looks = 0  # how often the run was read and shown
         self._reading = False
         self._pane = 0
         self._words: dict[str, Content] = {}
@@ -119,10 +119,10 @@ class MonitorScreen(FtuiScreen):
         """Show what was read; charts at most once a second, hidden panes not at all."""
         self._reading = False
         before, self._summary = self._summary, message.summary
-        self._looks += 1
+        self.looks += 1
         self._show_words(message.summary)
         self.query_one("#log", LogView).append_lines(message.lines)
-        if self._looks % _CHARTS_EVERY == 1:
+        if self.looks % _CHARTS_EVERY == 1:
             self._show_charts()
             self._show_side()
         if before is None or before.state != message.summary.state:
