@@ -82,16 +82,54 @@ def test_driver_and_gpus_with_the_precision_that_suits(
     assert (a100.status, t4.status) == ("ok", "ok")
 
 
-@pytest.mark.parametrize(("cuda", "wheels"), [(13000, "cu130"), (12040, "cu126")])
+@pytest.mark.parametrize(
+    ("cuda", "capability", "wheels"),
+    [
+        (13000, 90, "cu130"),
+        (12040, 90, "cu126"),
+        (13000, 75, "cu130"),
+        (13000, 70, "cu126"),  # Volta: CUDA 13 dropped it
+        (13000, 120, "cu130"),
+    ],
+)
 def test_a_cpu_torch_beside_a_driver_is_bad(
-    environment: Environment, home: Path, tmp_path: Path, cuda: int, wheels: str
+    environment: Environment, home: Path, tmp_path: Path, cuda: int, capability: int, wheels: str
 ) -> None:
-    change_settings(environment, cuda=cuda)
+    change_settings(environment, cuda=cuda, capability=capability)
     torch = diagnosis(_with_torch(environment, tmp_path / "site", CPU_TORCH), home)["torch"]
     assert torch.status == "bad"
     assert torch.found == "2.9.0+cpu, CPU build: it cannot use the GPUs"
     address = f"https://download.pytorch.org/whl/{wheels}"
-    assert torch.advice == f"pip install --force-reinstall torch --index-url {address}"
+    assert torch.advice == f"pip install torch==2.13.0+{wheels} --index-url {address}"
+
+
+@pytest.mark.parametrize(
+    ("cuda", "capability", "needed", "wheels"),
+    [(11080, 90, "CUDA 12", "cu126"), (12080, 100, "CUDA 13", "cu130")],
+)
+def test_a_driver_too_old_for_any_torch_comes_first(
+    environment: Environment,
+    home: Path,
+    tmp_path: Path,
+    cuda: int,
+    capability: int,
+    needed: str,
+    wheels: str,
+) -> None:
+    change_settings(environment, cuda=cuda, capability=capability)
+    torch = diagnosis(_with_torch(environment, tmp_path / "site", CPU_TORCH), home)["torch"]
+    advice = torch.advice or ""
+    assert advice.startswith(f"update the driver to one that runs {needed}, then pip install ")
+    assert advice.endswith(f"/{wheels}")
+
+
+def test_the_torch_that_is_advised_is_the_one_that_was_tested(
+    home: Path, bare: Environment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    constraints = Path(__file__).parents[2] / "constraints.txt"
+    (pinned,) = [line for line in constraints.read_text().split() if line.startswith("torch==")]
+    monkeypatch.setattr("sys.path", [str(tmp_path)])
+    assert _checks(home, bare)["torch"].advice == f"pip install {pinned}"
 
 
 def test_a_cpu_torch_without_a_driver_is_as_it_should_be(
@@ -135,6 +173,26 @@ def test_a_card_that_cuda_13_dropped(environment: Environment, home: Path, tmp_p
     assert checks["GPU 0"].status == "bad"
     assert "cu126" in (checks["GPU 0"].advice or "")
     assert checks["GPU 1"].status == "ok"
+
+
+def test_a_card_newer_than_torch(environment: Environment, home: Path, tmp_path: Path) -> None:
+    change_settings(environment, **{"capability.0": 100})
+    torch = ("2.9.0+cu126", "cuda: Optional[str] = '12.6'\n")
+    checks = diagnosis(_with_torch(environment, tmp_path / "site", torch), home)
+    assert checks["GPU 0"].status == "bad"
+    assert "cu130" in (checks["GPU 0"].advice or "")
+    assert checks["GPU 1"].status == "ok"
+    torch_128 = _with_torch(environment, tmp_path / "site128", CUDA_12_TORCH)
+    assert diagnosis(torch_128, home)["GPU 0"].status == "ok"
+
+
+def test_a_card_in_slices_is_a_warning(environment: Environment, home: Path) -> None:
+    change_settings(environment, **{"mig.1": 1})
+    checks = diagnosis(environment, home)
+    assert (checks["GPU 0"].status, checks["GPU 1"].status) == ("ok", "warn")
+    assert "slices (MIG)" in checks["GPU 1"].found
+    hidden = diagnosis(environment | {"CUDA_VISIBLE_DEVICES": "MIG-1"}, home)
+    assert "whole GPU" in (hidden["CUDA_VISIBLE_DEVICES"].advice or "")
 
 
 def test_a_lost_gpu_and_a_broken_driver_are_bad(environment: Environment, home: Path) -> None:
@@ -234,6 +292,25 @@ def test_endpoint_and_offline_mode_are_told_without_passwords(
     assert "HF_HUB_OFFLINE" in checks["offline mode"].found
     assert "hf_secret" not in repr(checks)
     assert "offline mode" not in _checks(home, bare | {"HF_HUB_OFFLINE": "0"})
+
+
+@pytest.mark.parametrize("address", ["me:hf_secret@mirror.example", "https://[me:hf_secret"])
+def test_an_endpoint_that_is_no_address_is_not_shown(
+    home: Path, bare: Environment, address: str
+) -> None:
+    checks = _checks(home, bare | {"HF_ENDPOINT": address})
+    assert checks["Hugging Face endpoint"].found == "set, but not an address"
+    assert "hf_secret" not in repr(checks)
+
+
+@pytest.mark.parametrize("variable", ["HF_HOME", "HF_HUB_CACHE", "HF_TOKEN_PATH", "XDG_CACHE_HOME"])
+def test_a_folder_of_a_user_that_is_not_there_is_survived(
+    home: Path, bare: Environment, variable: str
+) -> None:
+    del bare["HF_HOME"]
+    checks = _checks(home, bare | {variable: "~nobody-of-this-name/hf"})
+    assert checks["model cache disk"].found
+    assert checks["Hugging Face token"].found
 
 
 def test_what_a_run_can_do_without_is_no_fault(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections import namedtuple
 from pathlib import Path
 
@@ -41,6 +42,7 @@ def test_host_readings_agree_with_the_system(tmp_path: Path) -> None:
     assert host.cpu_count == psutil.cpu_count()
     assert host.cpu_utilization is None
     assert host.hostname
+    assert host.uptime_s == pytest.approx(time.time() - psutil.boot_time(), abs=60)
 
 
 def test_what_the_system_hides_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def test_every_reading_has_its_unit(environment: Environment) -> None:
     assert gpu.memory_free_bytes == 59_500_000_000
     assert (gpu.utilization, gpu.memory_utilization, gpu.fan) == (0.98, 0.41, 0.3)
     assert (gpu.power_w, gpu.power_limit_w) == (412.3, 700.0)
-    assert gpu.temperature_c == 64.0
+    assert (gpu.temperature_c, gpu.temperature_limit_c) == (64.0, 87.0)
     assert (gpu.sm_clock_mhz, gpu.max_sm_clock_mhz, gpu.memory_clock_mhz) == (1755, 1980, 2619)
     assert gpu.throttle_reasons == ("power limit", "hardware thermal limit")
     assert gpu.compute_capability == (9, 0)
@@ -42,10 +42,12 @@ def test_zero_is_a_reading_and_what_a_card_does_not_have_is_none(environment: En
         "nvmlDeviceGetFanSpeed",
         "nvmlDeviceGetTemperatureV",
         "nvmlDeviceGetTemperature",
+        "nvmlDeviceGetTemperatureThreshold",
         "nvmlDeviceGetCurrentClocksEventReasons",
         "nvmlDeviceGetCurrentClocksThrottleReasons",
         "nvmlDeviceGetMemoryInfo_v2",
         "nvmlDeviceGetMemoryInfo",
+        "nvmlDeviceGetMigMode",
     )
     lacking = {f"rc.{name}": NOT_SUPPORTED for name in functions}
     zero, none = (look.gpus[0] for look in looks(environment, {**zeros}, {**lacking}))
@@ -54,7 +56,8 @@ def test_zero_is_a_reading_and_what_a_card_does_not_have_is_none(environment: En
     assert (none.utilization, none.memory_utilization) == (None, None)
     assert (none.power_w, none.fan, none.temperature_c) == (None, None, None)
     assert (none.memory_total_bytes, none.memory_used_bytes) == (None, None)
-    assert none.throttle_reasons is None
+    assert (none.throttle_reasons, none.temperature_limit_c) == (None, None)
+    assert (zero.mig_enabled, none.mig_enabled) == (False, None)
     assert none.power_limit_w == 700.0
     assert none.error is None
 
@@ -90,8 +93,20 @@ def test_an_older_driver_is_asked_the_older_way(environment: Environment) -> Non
     assert [process.pid for process in gpu.processes] == [os.getpid()]
 
 
+def test_a_card_in_slices_is_known(environment: Environment) -> None:
+    (look,) = looks(environment, {"mig.1": 1})
+    assert [gpu.mig_enabled for gpu in look.gpus] == [False, True]
+
+
 @pytest.mark.parametrize(
-    "function", ["nvmlDeviceGetHandleByIndex_v2", "nvmlDeviceGetName", "nvmlDeviceGetPowerUsage"]
+    "function",
+    [
+        "nvmlDeviceGetHandleByIndex_v2",
+        "nvmlDeviceGetName",
+        "nvmlDeviceGetPowerUsage",
+        "nvmlDeviceGetComputeRunningProcesses_v3",
+        "nvmlDeviceGetGraphicsRunningProcesses_v3",
+    ],
 )
 def test_a_lost_gpu_keeps_its_name_until_it_returns(
     environment: Environment, function: str
@@ -120,6 +135,7 @@ def test_a_gpu_that_gives_no_reading_at_all_is_in_error(environment: Environment
         *("MemoryInfo_v2", "MemoryInfo", "UtilizationRates", "TemperatureV", "Temperature"),
         *("PowerUsage", "EnforcedPowerLimit", "ClockInfo", "MaxClockInfo", "FanSpeed"),
         *("CurrentClocksEventReasons", "CurrentClocksThrottleReasons", "CudaComputeCapability"),
+        *("TemperatureThreshold", "MigMode"),
     )
     (look,) = looks(environment, {f"rc.nvmlDeviceGet{name}.1": 999 for name in names})
     assert look.gpus[0].error is None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -8,9 +9,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from tui_ft.hardware import Host, Sampler, sampler, take_snapshot
+from tui_ft.hardware import Gpu, GpuProcess, Host, Sampler, Snapshot, sampler, take_snapshot
 
 Environment = dict[str, str]
 
@@ -82,6 +84,64 @@ def test_gpus_of_a_snapshot_come_from_the_driver(environment: Environment, tmp_p
     command = [sys.executable, "-c", code, str(tmp_path)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["2", "None", "580.65.06"]
+
+
+def test_a_driver_that_hangs_leaves_the_last_snapshot(
+    environment: Environment, tmp_path: Path
+) -> None:
+    code = """
+import os, sys, time
+from pathlib import Path
+from tests.nvml_stub import change_settings
+from tui_ft.hardware import Sampler
+
+def wait_for(condition):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+sampler = Sampler(Path(sys.argv[1]), 0.01)
+sampler.start()
+wait_for(sampler.latest)
+change_settings(os.environ, **{"hang.nvmlDeviceGetCount_v2": 3600})
+wait_for(lambda: sampler.stale_for() > 1)
+last = sampler.latest()
+wait_for(lambda: sampler.stale_for() > 1.2)
+assert sampler.latest() is last
+sampler.stop()
+print(len(last.gpus), last.gpu_status)
+"""
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(
+        command,
+        env=environment,
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout.split() == ["2", "None"]
+
+
+def test_a_snapshot_is_plain_json(tmp_path: Path) -> None:
+    host = take_snapshot(tmp_path).host
+    gpu = Gpu(
+        0,
+        "GPU-aa10",
+        "H100",
+        utilization=0.5,
+        throttle_reasons=("power limit",),
+        compute_capability=(9, 0),
+        processes=(GpuProcess(17, memory_bytes=5),),
+    )
+    snapshot = Snapshot(time.time(), host, (gpu,), None, "580.65.06")
+    written = msgspec.json.encode(snapshot)
+    assert msgspec.json.decode(written, type=Snapshot) == snapshot
+    (plain,) = json.loads(written)["gpus"]
+    assert (plain["fan"], plain["compute_capability"]) == (None, [9, 0])
+    assert plain["processes"] == [{"pid": 17, "user": None, "memory_bytes": 5, "command": None}]
 
 
 def test_importing_the_room_loads_nothing_heavy() -> None:

@@ -72,5 +72,12 @@ def test_without_either_nvidias_libraries_tell(site: Path) -> None:
     assert build.words == "CUDA build"
 
 
+def test_what_a_broken_installation_left_is_no_torch(site: Path) -> None:
+    remains = site / "torch-2.9.0.dist-info"
+    remains.mkdir()
+    (remains / "METADATA").write_text("Metadata-Version: 2.1\nName: torch\n")
+    assert read_torch_build() is None
+
+
 def test_no_torch(site: Path) -> None:
     assert read_torch_build() is None

@@ -9,6 +9,13 @@ GPUS = tuple(
 )
 
 
+def test_a_card_that_is_gone_does_not_hide_the_one_that_has_its_number() -> None:
+    gone = Gpu(0, "GPU-aa10", "H100", error="not listed any more")
+    there = Gpu(0, "GPU-aa20", "H100")
+    assert visible_gpus((gone, there), {"CUDA_VISIBLE_DEVICES": "0"}) == (there,)
+    assert visible_gpus((gone,), {"CUDA_VISIBLE_DEVICES": "0"}) == (gone,)
+
+
 def test_without_the_variable_all_are_visible() -> None:
     assert visible_gpus(GPUS, {}) == GPUS
 

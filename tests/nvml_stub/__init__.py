@@ -6,10 +6,11 @@
     change_settings(environment, count=3)          # takes effect at the next call into the library
 
 Settings and their defaults stand in `stub.c`: count, first, session, driver, cuda, name,
-memory_total, memory_used, memory_reserved, utilization, memory_utilization, temperature, power_mw,
-power_limit_mw, sm_clock, max_sm_clock, memory_clock, throttle, fan, capability, compute_pid,
-compute_memory, graphics_pid, graphics_memory, each also as `NAME.CARD`; and `rc.FUNCTION` or
-`rc.FUNCTION.CARD` for the error code that a function returns.
+memory_total, memory_used, memory_reserved, utilization, memory_utilization, temperature,
+temperature_limit, power_mw, power_limit_mw, sm_clock, max_sm_clock, memory_clock, throttle, fan,
+capability, mig, compute_pid, compute_memory, graphics_pid, graphics_memory, each also as
+`NAME.CARD`; `rc.FUNCTION` or `rc.FUNCTION.CARD` for the error code that a function returns; and
+`hang.FUNCTION` for the seconds that it takes to return.
 """
 
 from __future__ import annotations

@@ -1,13 +1,15 @@
 /* A libnvidia-ml.so.1 without hardware behind it, for the real pynvml to load.
 
    It answers what the file named by $FTUI_NVML_STUB says, read anew at each call: lines
-   `key=value`, where `key.N` is for card N alone. `rc.FUNCTION=CODE` makes a function fail. Cards
-   are numbered from `first` on, so that a card can go and its number pass to the next one. Another
-   `session` means that the driver was restarted: nothing answers until it is initialised again. */
+   `key=value`, where `key.N` is for card N alone. `rc.FUNCTION=CODE` makes a function fail,
+   `hang.FUNCTION=SECONDS` makes it hang. Cards are numbered from `first` on, so that a card can go
+   and its number pass to the next one. Another `session` means that the driver was restarted:
+   nothing answers until it is initialised again. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef int rc_t;
 typedef void *card_t; /* the card's own number plus one */
@@ -18,7 +20,8 @@ typedef struct { unsigned gpu, memory; } utilization_t;
 typedef struct { unsigned version, sensor; int degrees; } temperature_t;
 typedef struct { unsigned pid; u64 memory; unsigned gpu_instance, compute_instance; } process_t;
 
-enum { OK = 0, UNINITIALIZED = 1, INVALID_ARGUMENT = 2, INSUFFICIENT_SIZE = 7, NONE = -1 };
+enum { OK = 0, UNINITIALIZED = 1, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, INSUFFICIENT_SIZE = 7 };
+enum { NONE = -1 }; /* no card in particular */
 
 static int find(const char *key, char *value, size_t size) {
   const char *path = getenv("FTUI_NVML_STUB");
@@ -61,6 +64,8 @@ static u64 session; /* that init opened; 0: none */
 static rc_t rc(const char *function, int card) {
   char key[256];
   int is_init = !strcmp(function, "nvmlInitWithFlags");
+  snprintf(key, sizeof key, "hang.%s", function);
+  sleep((unsigned)number(key, card, 0));
   if (!is_init && session != number("session", NONE, 1)) return UNINITIALIZED;
   snprintf(key, sizeof key, "rc.%s", function);
   return (rc_t)number(key, card, OK);
@@ -156,6 +161,13 @@ rc_t nvmlDeviceGetTemperature(card_t card, unsigned sensor, unsigned *degrees) {
   return OK;
 }
 
+rc_t nvmlDeviceGetTemperatureThreshold(card_t card, unsigned threshold, unsigned *degrees) {
+  FAIL_IF_TOLD(number_of(card));
+  if (threshold != 1) return NOT_SUPPORTED; /* 1: where it slows down */
+  *degrees = (unsigned)number("temperature_limit", number_of(card), 87);
+  return OK;
+}
+
 rc_t nvmlDeviceGetPowerUsage(card_t card, unsigned *milliwatts) {
   FAIL_IF_TOLD(number_of(card));
   *milliwatts = (unsigned)number("power_mw", number_of(card), 412300);
@@ -205,6 +217,13 @@ rc_t nvmlDeviceGetCudaComputeCapability(card_t card, int *major, int *minor) {
   u64 capability = number("capability", number_of(card), 90);
   *major = (int)(capability / 10);
   *minor = (int)(capability % 10);
+  return OK;
+}
+
+rc_t nvmlDeviceGetMigMode(card_t card, unsigned *now, unsigned *after_reset) {
+  FAIL_IF_TOLD(number_of(card));
+  *now = (unsigned)number("mig", number_of(card), 0);
+  *after_reset = 1; /* never what is asked about */
   return OK;
 }
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
-from tui_ft import __version__, text
+from tui_ft import __version__, paths, text
 from tui_ft.hardware.host import nearest_existing
 from tui_ft.hardware.nvml import NO_DRIVER, NO_GPUS, Nvml, visible_gpus
 from tui_ft.hardware.snapshot import Gpu
@@ -35,7 +35,10 @@ _LIBRARIES: Final = (
     "textual",
 )
 _BF16_FROM: Final = (8, 0)
+_TORCH: Final = "2.13.0"  # what `constraints.txt` pins
 _CUDA_13_FROM: Final = (7, 5)
+_BLACKWELL: Final = (10, 0)
+_CUDA_OF_BLACKWELL: Final = (12, 8)
 _DRIVER_SECONDS: Final = 15.0
 _NO_DRIVER_ADVICE: Final = (
     "without one, training is on the CPU: for very small models only; otherwise install the "
@@ -91,7 +94,7 @@ def diagnose(home: Path, environ: Mapping[str, str] = os.environ) -> tuple[Check
         _check_torch(build, driver),
         *(_check_library(name) for name in _LIBRARIES),
         _check_driver(driver),
-        *(_check_gpu(gpu, build) for gpu in driver.gpus),
+        *(_check_gpu(gpu, build, driver) for gpu in driver.gpus),
         *_check_visible(driver.gpus, environ),
         *_check_home(home),
         *_check_hub(environ),
@@ -130,27 +133,38 @@ def _check_torch(build: TorchBuild | None, driver: _Driver) -> Check:
     (CUDA compatibility guide, "minor version compatibility").
     """
     if build is None:
-        return Check("torch", "bad", "not installed", _pip_torch(driver.cuda))
+        return Check("torch", "bad", "not installed", _pip_torch(driver))
     found = f"{build.version}, {build.words}"
     has_driver = driver.version is not None or bool(driver.gpus)
     if build.kind == "cpu" and has_driver:
-        return Check("torch", "bad", f"{found}: it cannot use the GPUs", _pip_torch(driver.cuda))
+        return Check("torch", "bad", f"{found}: it cannot use the GPUs", _pip_torch(driver))
     if build.kind == "cuda" and build.cuda and driver.cuda and build.cuda[0] > driver.cuda[0]:
         words = f"{found}; the driver runs CUDA {_dotted(driver.cuda)} at most"
-        advice = f"update the driver, or {_pip_torch(driver.cuda)}"
-        return Check("torch", "bad", words, advice)
+        return Check("torch", "bad", words, _pip_torch(driver))
     if build.kind == "rocm" and has_driver:
-        return Check("torch", "bad", f"{found}: it is for AMD GPUs", _pip_torch(driver.cuda))
+        return Check("torch", "bad", f"{found}: it is for AMD GPUs", _pip_torch(driver))
     return Check("torch", "ok", found)
 
 
-def _pip_torch(cuda: tuple[int, int] | None) -> str:
-    """Return the command that installs the torch for a driver of this CUDA version."""
-    if cuda is None:
-        return "pip install torch"
-    wheels = "cu130" if cuda[0] >= 13 else "cu126"  # noqa: PLR2004 - CUDA 13
+def _pip_torch(driver: _Driver) -> str:
+    """Return how to get the torch that runs on this driver and its GPUs.
+
+    There are wheels for CUDA 12.6, which know GPUs up to Hopper, and for 13.0, which know them from
+    Turing on (PyTorch, RELEASE.md, "CUDA Support Matrix" of 2.13).
+    """
+    if driver.cuda is None:
+        return f"pip install torch=={_TORCH}"
+    capabilities = [gpu.compute_capability for gpu in driver.gpus if gpu.compute_capability]
+    has_old = any(capability < _CUDA_13_FROM for capability in capabilities)
+    has_new = any(capability >= _BLACKWELL for capability in capabilities)
+    major = 12 if has_old or (driver.cuda < (13, 0) and not has_new) else 13
+    wheels = "cu126" if major == 12 else "cu130"  # noqa: PLR2004 - CUDA 12
+    # The `+` tells pip that the same version for another CUDA, or for none, will not do.
     address = f"https://download.pytorch.org/whl/{wheels}"
-    return f"pip install --force-reinstall torch --index-url {address}"
+    command = f"pip install torch=={_TORCH}+{wheels} --index-url {address}"
+    if driver.cuda[0] < major:
+        return f"update the driver to one that runs CUDA {major}, then {command}"
+    return command
 
 
 def _check_library(name: str) -> Check:
@@ -171,7 +185,7 @@ def _check_driver(driver: _Driver) -> Check:
     return Check("driver", "bad", found, "until it answers, runs take the CPU: see `nvidia-smi`")
 
 
-def _check_gpu(gpu: Gpu, build: TorchBuild | None) -> Check:
+def _check_gpu(gpu: Gpu, build: TorchBuild | None, driver: _Driver) -> Check:
     name = f"GPU {gpu.index}"
     words = text.plain(gpu.name)
     if gpu.error is not None:
@@ -184,7 +198,13 @@ def _check_gpu(gpu: Gpu, build: TorchBuild | None) -> Check:
     words += f", compute capability {_dotted(capability)}: {precision}"
     cuda = build.cuda if build else None
     if cuda and cuda >= (13, 0) and capability < _CUDA_13_FROM:
-        return Check(name, "bad", f"{words}; CUDA 13 no longer supports it", _pip_torch((12, 6)))
+        return Check(name, "bad", f"{words}; CUDA 13 no longer supports it", _pip_torch(driver))
+    if cuda and cuda < _CUDA_OF_BLACKWELL and capability >= _BLACKWELL:
+        problem = f"the installed torch, for CUDA {_dotted(cuda)}, does not know it yet"
+        return Check(name, "bad", f"{words}; {problem}", _pip_torch(driver))
+    if gpu.mig_enabled:
+        advice = "a run gets one slice at most, with less memory than is shown: `nvidia-smi -L`"
+        return Check(name, "warn", f"{words}; divided into slices (MIG)", advice)
     return Check(name, "ok", words)
 
 
@@ -196,6 +216,8 @@ def _check_visible(gpus: tuple[Gpu, ...], environ: Mapping[str, str]) -> Iterato
     found = f"{text.one_line(setting, 60) or 'empty'}: "
     if not left:
         advice = "unset it, or name GPUs that are there; as it is, runs take the CPU"
+        if "MIG-" in setting:
+            advice = "name a whole GPU: ftui cannot use slices (MIG); as it is, runs take the CPU"
         yield Check("CUDA_VISIBLE_DEVICES", "warn", f"{found}leaves no GPU", advice)
         return
     numbers = ", ".join(str(gpu.index) for gpu in left)
@@ -218,12 +240,12 @@ def _check_home(home: Path) -> Iterator[Check]:
 
 
 def _check_hub(environ: Mapping[str, str]) -> Iterator[Check]:
-    hf_home = Path(
+    hf_home = paths.expand(
         environ.get("HF_HOME") or Path(environ.get("XDG_CACHE_HOME") or "~/.cache", "huggingface")
-    ).expanduser()
-    cache = Path(environ.get("HF_HUB_CACHE") or hf_home / "hub").expanduser()
+    )
+    cache = paths.expand(environ.get("HF_HUB_CACHE") or hf_home / "hub")
     yield _check_disk("model cache disk", cache, "HF_HOME")
-    token_file = Path(environ.get("HF_TOKEN_PATH") or hf_home / "token").expanduser()
+    token_file = paths.expand(environ.get("HF_TOKEN_PATH") or hf_home / "token")
     if environ.get("HF_TOKEN") or environ.get("HUGGING_FACE_HUB_TOKEN"):
         yield Check("Hugging Face token", "ok", "present, in the environment")
     elif _is_filled(token_file):
@@ -285,6 +307,8 @@ def _without_credentials(address: str) -> str:
     try:
         parts = urlsplit(address)
     except ValueError:
+        parts = None
+    if parts is None or not parts.netloc:  # without `//` a password is not told from a host
         return "set, but not an address"
     host = parts.netloc.rpartition("@")[2]
     return text.one_line(f"{parts.scheme}://{host}{parts.path}", 100)

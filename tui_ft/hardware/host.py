@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -51,6 +52,7 @@ def read_host(disk_path: Path, cpu: CpuMeter) -> Host:
     swap = _or_none(psutil.swap_memory)
     disk = _or_none(lambda: psutil.disk_usage(str(nearest_existing(disk_path))))
     load = _or_none(psutil.getloadavg)
+    booted = _or_none(psutil.boot_time)
     return Host(
         hostname=socket.gethostname(),
         cpu_count=_or_none(psutil.cpu_count),
@@ -64,6 +66,8 @@ def read_host(disk_path: Path, cpu: CpuMeter) -> Host:
         swap_used_bytes=swap.used if swap else None,
         disk_total_bytes=disk.total if disk else None,
         disk_free_bytes=disk.free if disk else None,
+        # A clock that is set right after booting may lie behind it.
+        uptime_s=max(0.0, time.time() - booted) if booted else None,
     )
 
 

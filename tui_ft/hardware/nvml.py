@@ -119,6 +119,7 @@ class Nvml:
             handle = nvml.nvmlDeviceGetHandleByIndex(index)
             uuid, name = nvml.nvmlDeviceGetUUID(handle), nvml.nvmlDeviceGetName(handle)
             readings = _readings(nvml, handle)
+            processes = _processes(nvml, handle)
         except (nvml.NVMLError, UnicodeDecodeError) as error:  # a dying card may have a torn name
             if _code(error) in _SESSION_LOST:
                 raise
@@ -128,7 +129,7 @@ class Nvml:
         self._known[uuid] = Gpu(index, uuid, name)
         if not readings:
             return Gpu(index, uuid, name, error=_NO_READINGS)
-        return Gpu(index, uuid, name, **readings, processes=_processes(nvml, handle))
+        return Gpu(index, uuid, name, **readings, processes=processes)
 
 
 def visible_gpus(gpus: Sequence[Gpu], environ: Mapping[str, str]) -> tuple[Gpu, ...]:
@@ -162,7 +163,11 @@ def _named(gpus: Sequence[Gpu], entry: str) -> list[Gpu]:
     if entry.startswith("GPU-"):
         return [gpu for gpu in gpus if gpu.uuid.startswith(entry)]
     number = re.match(r"\+?(\d+)", entry)  # what follows the digits is ignored, as by CUDA
-    return [gpu for gpu in gpus if number and gpu.index == int(number[1])]
+    if number is None:
+        return []
+    matches = [gpu for gpu in gpus if gpu.index == int(number[1])]
+    # A card that is gone may have left its number to another: CUDA counts those that are there.
+    return [gpu for gpu in matches if gpu.error is None] or matches[:1]
 
 
 # Everything that is read of a card: for each reading the ways to get it, the best one first. Each
@@ -182,6 +187,13 @@ _READINGS: Final[tuple[tuple[_Way, ...], ...]] = (
             "temperature_c": float(n.nvmlDeviceGetTemperature(h, n.NVML_TEMPERATURE_GPU))
         },
     ),
+    (
+        lambda n, h: {
+            "temperature_limit_c": float(
+                n.nvmlDeviceGetTemperatureThreshold(h, n.NVML_TEMPERATURE_THRESHOLD_SLOWDOWN)
+            )
+        },
+    ),
     (lambda n, h: {"power_w": n.nvmlDeviceGetPowerUsage(h) / 1000},),
     (lambda n, h: {"power_limit_w": n.nvmlDeviceGetEnforcedPowerLimit(h) / 1000},),
     (lambda n, h: {"sm_clock_mhz": n.nvmlDeviceGetClockInfo(h, n.NVML_CLOCK_SM)},),
@@ -193,6 +205,8 @@ _READINGS: Final[tuple[tuple[_Way, ...], ...]] = (
     ),
     (lambda n, h: {"fan": n.nvmlDeviceGetFanSpeed(h) / 100},),
     (lambda n, h: {"compute_capability": tuple(n.nvmlDeviceGetCudaComputeCapability(h))},),
+    # The mode now, not the one after the next reset.
+    (lambda n, h: {"mig_enabled": n.nvmlDeviceGetMigMode(h)[0] == n.NVML_DEVICE_MIG_ENABLE},),
 )
 _PROCESS_LISTS: Final[tuple[tuple[_Way, ...], ...]] = (
     (

@@ -22,9 +22,11 @@ class Gpu:
     Attributes:
         index: NVML's number, which is that of `nvidia-smi` and of CUDA in PCI order.
         utilization: share of the last second in which a kernel ran, 0 to 1.
+        temperature_limit_c: where it slows itself down.
         memory_utilization: share in which memory was read or written, 0 to 1.
         throttle_reasons: what holds the clocks down, in words; empty when nothing does.
         fan: share of full speed; servers' cards have none.
+        mig_enabled: whether it is divided into slices; the readings are of the whole card.
         error: why it cannot be read; its readings are then None.
     """
 
@@ -37,6 +39,7 @@ class Gpu:
     utilization: float | None = None
     memory_utilization: float | None = None
     temperature_c: float | None = None
+    temperature_limit_c: float | None = None
     power_w: float | None = None
     power_limit_w: float | None = None
     sm_clock_mhz: int | None = None
@@ -45,6 +48,7 @@ class Gpu:
     throttle_reasons: tuple[str, ...] | None = None
     fan: float | None = None
     compute_capability: tuple[int, int] | None = None
+    mig_enabled: bool | None = None
     processes: tuple[GpuProcess, ...] = ()
     error: str | None = None
 
@@ -64,6 +68,7 @@ class Host:
     swap_used_bytes: int | None = None
     disk_total_bytes: int | None = None
     disk_free_bytes: int | None = None
+    uptime_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

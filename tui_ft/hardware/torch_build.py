@@ -41,6 +41,8 @@ def read_torch_build() -> TorchBuild | None:
         torch = metadata.distribution("torch")
     except metadata.PackageNotFoundError:
         return None
+    if not torch.version:  # what an installation that was broken off leaves behind
+        return None
     try:
         written = Path(str(torch.locate_file("torch/version.py"))).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):

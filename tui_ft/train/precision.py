@@ -64,5 +64,5 @@ def _best(on_gpu: bool) -> Arithmetic:
     if on_gpu:
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     # Without AVX512-BF16 or AMX, bf16 on the CPU is emulated and slower than float32.
-    has_mkldnn = torch.backends.mkldnn.is_available()
+    has_mkldnn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     return "bf16" if has_mkldnn and torch.ops.mkldnn._is_mkldnn_bf16_supported() else "fp32"
