@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tui_ft.hardware import Gpu, Host, Snapshot
+from tui_ft.hardware.nvml import NO_DRIVER
 from tui_ft.runs.folder import RunError
 from tui_ft.runs.gpu_choice import choose
 
@@ -12,7 +13,7 @@ LOST = Gpu(index=2, uuid="GPU-c", name="H100", error="GPU is lost")
 
 
 def _snapshot(*gpus: Gpu) -> Snapshot:
-    return Snapshot(0.0, Host("gpu01"), gpus, None if gpus else "no NVIDIA driver found")
+    return Snapshot(0.0, Host("gpu01"), gpus, None if gpus else NO_DRIVER)
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +35,15 @@ def test_auto_keeps_to_what_the_scheduler_left(monkeypatch: pytest.MonkeyPatch) 
 def test_auto_without_gpus_and_none_mean_the_cpu() -> None:
     assert not choose("auto", _snapshot()).needs_gpu
     assert not choose("none", _snapshot(LARGE)).needs_gpu
+
+
+def test_auto_does_not_take_the_cpu_in_silence_when_the_gpus_are_broken() -> None:
+    with pytest.raises(RunError, match=r"no GPU can be used: GPU 2: GPU is lost.*gpus: none"):
+        choose("auto", _snapshot(LOST))
+    broken = Snapshot(0.0, Host("gpu01"), (), "the driver was updated: reboot")
+    with pytest.raises(RunError, match="the driver was updated"):
+        choose("auto", broken)
+    assert not choose("none", broken).needs_gpu
 
 
 def test_numbers_are_taken_as_they_stand() -> None:

@@ -131,7 +131,8 @@ def test_a_full_disk_is_told_as_such(
 ) -> None:
     _break_training(monkeypatch, OSError(errno.ENOSPC, "No space left on device", "/data/x"))
     ran = run_worker(make_spec(tmp_path, tiny_llama), tmp_path / "run")
-    assert ran.ended.reason == "the disk is full at /data/x"
+    assert ran.ended.reason.startswith("the disk is full at /data/x: ")
+    assert ran.ended.reason.endswith("are free")
 
 
 def test_an_unexpected_error_leaves_its_traceback_in_the_log(

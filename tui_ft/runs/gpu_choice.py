@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tui_ft.hardware import Gpu, Snapshot, visible_gpus
+from tui_ft.hardware.nvml import NO_DRIVER, NO_GPUS
 from tui_ft.runs.folder import RunError
 
 
@@ -44,13 +45,16 @@ def choose(asked: Literal["auto", "none"] | list[int], snapshot: Snapshot) -> Gp
     """Return the GPUs that ``asked`` (the spec's `hardware.gpus`) means on this machine.
 
     Raises:
-        RunError: a GPU asked for by number is not there, or is in a state of error.
+        RunError: a GPU asked for by number is not there, or is in a state of error; or any would
+            do, and there are some, but none can be used.
     """
     known = {gpu.uuid: gpu for gpu in snapshot.gpus}
     if asked == "none":
         return GpuChoice((), (), known)
     if asked == "auto":
         sound = [gpu for gpu in visible_gpus(snapshot.gpus, os.environ) if gpu.error is None]
+        if not sound:
+            _refuse_broken(snapshot)
         best_first = sorted(sound, key=lambda gpu: -(gpu.memory_free_bytes or 0))
         return GpuChoice((), tuple(gpu.uuid for gpu in best_first), known)
     by_number = {gpu.index: gpu for gpu in snapshot.gpus}
@@ -65,3 +69,15 @@ def choose(asked: Literal["auto", "none"] | list[int], snapshot: Snapshot) -> Gp
             raise RunError(f"GPU {number} ({gpu.name}) cannot be used: {gpu.error}")
     wanted = tuple(by_number[number].uuid for number in asked)
     return GpuChoice(wanted, wanted, known)
+
+
+def _refuse_broken(snapshot: Snapshot) -> None:
+    """Raise when there are GPUs or a driver that do not work: no run takes the CPU in silence."""
+    broken = [gpu for gpu in snapshot.gpus if gpu.error is not None]
+    if broken and len(broken) == len(snapshot.gpus):
+        reason = f"no GPU can be used: GPU {broken[0].index}: {broken[0].error}"
+    elif snapshot.gpu_status not in (None, NO_DRIVER, NO_GPUS):
+        reason = f"the GPUs cannot be used: {snapshot.gpu_status}"
+    else:
+        return
+    raise RunError(f"{reason}. `ftui doctor` says more; hardware.gpus: none takes the CPU")

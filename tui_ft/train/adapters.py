@@ -29,4 +29,5 @@ def adapter_config(method: Method) -> LoraConfig | None:
         "use_dora": method.use_dora,
         "modules_to_save": method.modules_to_save or None,
     }
-    return LoraConfig(**checked_extra("method", method.extra, LoraConfig, arguments))
+    own = type(method).model_fields
+    return LoraConfig(**checked_extra("method", method.extra, LoraConfig, arguments, own))

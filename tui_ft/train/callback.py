@@ -34,7 +34,8 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is unt
 
     Args:
         link: the line to the supervisor.
-        is_sound: tells whether every loss since the last call was finite.
+        is_sound: tells whether every loss since the last call was finite, and, called
+            `with_weights=True`, every trained weight.
         sample: called with the step after each evaluation, to let the model answer a few rows.
         tokens_before: tokens trained on in earlier attempts; the trainer counts from zero.
     """
@@ -42,7 +43,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is unt
     def __init__(
         self,
         link: WorkerLink,
-        is_sound: Callable[[], bool],
+        is_sound: Callable[..., bool],
         sample: Callable[[int], None],
         tokens_before: float = 0.0,
     ) -> None:
@@ -51,12 +52,19 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is unt
         self._progress_at = self._memory_at = float("-inf")
         self._tokens_before = tokens_before
         self._logged = (0.0, tokens_before)
-        self._hook_at = 0.0
+        self._logged_step = 0
+        self._tokens = tokens_before
+        self._hook_at = self._paused = 0.0
         self._losses: list[float] = []
         self._rises = 0
         self._warned = False
         self.bad_step: int | None = None
         self.stopped = False
+
+    @property
+    def tokens(self) -> float:
+        """Tokens trained on so far, in all attempts."""
+        return self._tokens
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -65,6 +73,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is unt
         self._began = self._hook_at = time.monotonic()
         self._first_step = state.global_step
         self._logged = (self._began, self._tokens_before)
+        self._logged_step = state.global_step
         self._link.send(ev.Phase(phase="train", text="trains"))
 
     def on_step_end(
@@ -76,7 +85,9 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is unt
             control.should_save = True
         if self._link.stop_requested:
             control.should_save = control.should_training_stop = self.stopped = True
-        if (control.should_save or control.should_log) and not self._is_sound():
+        # Whatever is kept, a checkpoint or the last weights, is looked at before.
+        keeps = control.should_save or control.should_training_stop
+        if (keeps or control.should_log) and not self._is_sound(with_weights=keeps):
             self.bad_step = state.global_step
             control.should_save = control.should_evaluate = False
             control.should_training_stop = True
@@ -95,17 +106,26 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is unt
         **_: Any,
     ) -> None:
         """Send the figures of training. Those of evaluation come by `on_evaluate`."""
-        if not logs or "loss" not in logs:
+        if not logs:
+            return
+        # The last word of the trainer, a summary without a loss, counts the tokens as well.
+        self._tokens = self._tokens_before + logs.get(
+            "num_tokens", self._tokens - self._tokens_before
+        )
+        if "loss" not in logs:
             return
         now = time.monotonic()
         values = figures(logs, prefix="")
+        # Evaluating and saving are no training: the rate is that of the steps alone.
+        seconds = now - self._logged[0] - self._paused
+        steps = state.global_step - self._logged_step
+        before = total = self._logged[1]
         tokens = values.get("tokens")
         if tokens is not None:
-            seconds, before = now - self._logged[0], self._logged[1]
-            total = self._tokens_before + tokens
-            values["tokens"] = total
+            values["tokens"] = total = self._tokens_before + tokens
             values["tokens_per_second"] = (total - before) / seconds if seconds > 0 else None
-            self._logged = (now, total)
+        values["step_seconds"] = seconds / steps if steps > 0 else None
+        self._logged, self._logged_step, self._paused = (now, total), state.global_step, 0.0
         if values.get("loss") is not None:
             self._losses.append(float(logs["loss"]))
         self._link.send(ev.Metrics(step=state.global_step, epoch=state.epoch or 0.0, values=values))
@@ -127,7 +147,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is unt
         self._link.send(ev.Evaluation(step=step, epoch=state.epoch or 0.0, values=values))
         self._watch_for_overfitting(state, values.get("eval_loss"))
         self._sample(step)
-        self._hook_at = time.monotonic()
+        self._end_pause()
         self._link.send(ev.Phase(phase="train", text="trains"))
 
     def on_save(
@@ -141,10 +161,17 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is unt
                 step=state.global_step,
                 path=f"{path.parent.name}/{path.name}",
                 bytes=folder_bytes(path),
-                seconds=time.monotonic() - self._hook_at,
+                seconds=self._end_pause(),
                 best=bool(best) and Path(best).name == path.name,
             )
         )
+
+    def _end_pause(self) -> float:
+        """Count what went by since the last hook as no training; return it, in seconds."""
+        now = time.monotonic()
+        seconds, self._hook_at = now - self._hook_at, now
+        self._paused += seconds
+        return seconds
 
     def _progress(self, state: TrainerState, now: float) -> ev.Progress:
         done = state.global_step - self._first_step

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+from pathlib import Path
 from typing import Final
 
 import psutil
@@ -18,23 +20,35 @@ _LONGEST_MESSAGE: Final = 400
 _SHORT_ENOUGH: Final = 512
 
 
-def explain(error: BaseException, spec: RunSpec | None) -> ev.Ended:
-    """Return the end of a run that broke with ``error``."""
+def explain(error: BaseException, spec: RunSpec | None, run_dir: Path) -> ev.Ended:
+    """Return the end of the run in ``run_dir`` that broke with ``error``."""
     if isinstance(error, RunFailure):
         return ev.Ended(state="failed", reason=error.reason, advice=tuple(error.advice))
     if isinstance(error, DataError):
         return ev.Ended(state="failed", reason=str(error))
+    return _out_of_something(error, spec, run_dir) or _by_kind(error)
+
+
+def _out_of_something(error: BaseException, spec: RunSpec | None, run_dir: Path) -> ev.Ended | None:
     if isinstance(error, torch.OutOfMemoryError) or _looks_like_cuda_oom(error):
         return _out_of_gpu_memory(spec)
     if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
         return _out_of_host_memory(spec)
-    return _by_the_system(error) if isinstance(error, OSError) else _unexpected(error)
+    if _is_about_disk_space(error):
+        return _disk_full(error, run_dir)
+    return None
 
 
-def _by_the_system(error: OSError) -> ev.Ended:
-    if error.errno == errno.ENOSPC:
-        return _disk_full(error)
-    return _model_unavailable(error) if _is_about_the_model(error) else _unexpected(error)
+def _by_kind(error: BaseException) -> ev.Ended:
+    if isinstance(error, KeyboardInterrupt):
+        return ev.Ended(
+            state="failed",
+            reason="interrupted by SIGINT (ctrl+c), without a checkpoint",
+            advice=("`ftui stop` saves a checkpoint first",),
+        )
+    if isinstance(error, OSError) and _is_about_the_model(error):
+        return _model_unavailable(error)
+    return _unexpected(error)
 
 
 def _unexpected(error: BaseException) -> ev.Ended:
@@ -54,7 +68,7 @@ def not_finite(step: int, last_good: int | None) -> ev.Ended:
     )
     return ev.Ended(
         state="failed",
-        reason=f"the loss became NaN or infinite by step {step}; {kept}",
+        reason=f"the loss or the weights became NaN or infinite by step {step}; {kept}",
         advice=(
             "lower training.learning_rate (a third of it), or lengthen warmup_steps",
             "use bf16 or fp32 if this was fp16",
@@ -125,11 +139,16 @@ def _out_of_host_memory(spec: RunSpec | None) -> ev.Ended:
     )
 
 
-def _disk_full(error: OSError) -> ev.Ended:
-    where = f" at {error.filename}" if error.filename else ""
+def _disk_full(error: BaseException, run_dir: Path) -> ev.Ended:
+    named = error.filename if isinstance(error, OSError) else None
+    where = Path(str(named)) if named else run_dir
+    free = ""
+    with contextlib.suppress(OSError):
+        there = next(path for path in (where, *where.parents) if path.exists())
+        free = f": {text.size(psutil.disk_usage(str(there)).free)} are free"
     return ev.Ended(
         state="failed",
-        reason=f"the disk is full{where}",
+        reason=f"the disk is full at {where}{free}",
         advice=(
             "make room and resume: the last whole checkpoint is kept",
             "lower training.save_total_limit, or set FTUI_HOME to a larger disk",
@@ -151,6 +170,22 @@ def _model_unavailable(error: OSError) -> ev.Ended:
 def _looks_like_cuda_oom(error: BaseException) -> bool:
     said = str(error)
     return "CUDA out of memory" in said or "CUDNN_STATUS_ALLOC_FAILED" in said
+
+
+def _is_about_disk_space(error: BaseException | None) -> bool:
+    """Tell whether ``error``, or what led to it, is a full disk.
+
+    Only Python's own files say so by errno: safetensors gives the system's words, and torch's
+    writer of archives neither, but that it could not go on writing.
+    """
+    while error is not None:
+        said = str(error)
+        if getattr(error, "errno", None) == errno.ENOSPC or "No space left on device" in said:
+            return True
+        if "inline_container" in said and ("unexpected pos" in said or "failed writing" in said):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _is_about_the_model(error: OSError) -> bool:

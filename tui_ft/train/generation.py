@@ -51,11 +51,23 @@ def answer(
                 top_k=None,
                 use_cache=True,
                 pad_token_id=tokenizer.pad_token_id,
+                eos_token_id=_ends(model, tokenizer),
             )
             new = output[:, batch["input_ids"].shape[1] :]
             answers += tokenizer.batch_decode(new, skip_special_tokens=True)
             progress(len(answers))
     return answers
+
+
+def _ends(model: Any, tokenizer: Any) -> list[int]:  # noqa: ANN401
+    """Return the tokens that end an answer: the model's own and the tokenizer's.
+
+    The trainer brings the two together, but only when training begins: answers from before would
+    run on, and count as wrong, where the model's configuration does not name its end of turn.
+    """
+    named = model.generation_config.eos_token_id
+    ids = named if isinstance(named, list) else [named]
+    return sorted({token for token in (*ids, tokenizer.eos_token_id) if token is not None})
 
 
 def grade(

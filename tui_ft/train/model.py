@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 import transformers
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, GenerationConfig
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    GenerationConfig,
+)
 
 from tui_ft.spec import RunSpec
-from tui_ft.spec.run_spec import QloraMethod
+from tui_ft.spec.run_spec import ModelSpec, QloraMethod
 from tui_ft.train.errors import RunFailure
 from tui_ft.train.precision import Precision
 from tui_ft.train.signature import checked_extra
+
+# Only safetensors are loaded, code only by model.trust_remote_code, and no token is written down.
+_RESERVED: Final = ("use_safetensors", "weights_only", "token", "pretrained_model_name_or_path")
+_THROUGH_KWARGS: Final = ("device_map", "max_memory", "offload_folder", "subfolder", "variant")
 
 
 def load_tokenizer(spec: RunSpec) -> Any:  # noqa: ANN401 - transformers is untyped here
@@ -72,15 +82,28 @@ def load_model(spec: RunSpec, precision: Precision, on_gpu: bool) -> Any:  # noq
     if isinstance(spec.method, QloraMethod):
         arguments["quantization_config"] = quantization(spec.method, precision)
         arguments["device_map"] = {"": 0 if on_gpu else "cpu"}
-    known = transformers.PreTrainedModel.from_pretrained
-    arguments = (
-        checked_extra("model", spec.model.extra, known, arguments)
-        if spec.model.extra
-        else arguments
-    )
+    if spec.model.extra:
+        arguments = _with_extra(spec, arguments)
     model = AutoModelForCausalLM.from_pretrained(spec.model.name_or_path, **arguments)
     model.config.use_cache = False  # a cache is of no use while training, and warns
     return model
+
+
+def _with_extra(spec: RunSpec, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Put `model.extra` over ``arguments``; it may also set what stands in the model's config."""
+    config = AutoConfig.from_pretrained(
+        spec.model.name_or_path,
+        revision=spec.model.revision,
+        trust_remote_code=spec.model.trust_remote_code,
+    )
+    return checked_extra(
+        "model",
+        spec.model.extra,
+        transformers.PreTrainedModel.from_pretrained,
+        arguments,
+        own=(*ModelSpec.model_fields, *_RESERVED),
+        through_kwargs={*config.to_dict(), *_THROUGH_KWARGS} - {"quantization_config"},
+    )
 
 
 def quantization(method: QloraMethod, precision: Precision) -> BitsAndBytesConfig:

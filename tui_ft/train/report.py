@@ -6,8 +6,9 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tui_ft import paths
 from tui_ft.runs import events as ev
@@ -15,10 +16,12 @@ from tui_ft.runs.folder import RunFolder
 from tui_ft.runs.link import WorkerLink
 from tui_ft.train.callback import folder_bytes
 
+_LIBRARIES: Final = ("torch", "transformers", "trl", "peft", "bitsandbytes")
+
 
 @dataclass(slots=True)
 class Outcome:
-    """What is known at the end; times in seconds of this attempt."""
+    """What is known at the end; times in seconds of this attempt, tokens of all attempts."""
 
     steps: int
     epochs: float
@@ -26,6 +29,7 @@ class Outcome:
     eval_loss: float | None
     best_step: int | None
     seconds: float
+    tokens: int
     scores: dict[str, ev.Score] = field(default_factory=dict)
     plan: ev.Plan | None = None
     memory: ev.PeakMemory | None = None
@@ -58,11 +62,13 @@ def write_report(folder: RunFolder, outcome: Outcome, output: Path) -> None:
         "train_loss": outcome.train_loss,
         "eval_loss": outcome.eval_loss,
         "best_step": outcome.best_step,
+        "tokens": outcome.tokens,
         "seconds": round(outcome.seconds, 1),
         "scores": {when: s.values | {"rows": s.rows} for when, s in outcome.scores.items()},
         "output": {"kind": output.name, "path": str(output), "bytes": folder_bytes(output)},
         "plan": _plain(outcome.plan),
         "peak_memory": _plain(outcome.memory),
+        "versions": {name: version(name) for name in _LIBRARIES},
     }
     paths.write_atomically(folder.report_file, json.dumps(report, indent=2))
 

@@ -4,31 +4,50 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from tui_ft.train.errors import RunFailure
 
 
 def checked_extra(
-    group: str, extra: Mapping[str, Any], target: Callable[..., Any], own: Mapping[str, Any]
+    group: str,
+    extra: Mapping[str, Any],
+    target: Callable[..., Any],
+    arguments: Mapping[str, Any],
+    own: Collection[str] = (),
+    through_kwargs: Collection[str] = (),
 ) -> dict[str, Any]:
-    """Return ``own`` arguments with ``extra`` put over them.
+    """Return ``arguments`` with ``extra`` put over them.
 
     Args:
         group: the spec's group, for the message.
         extra: what the person wrote.
         target: the function or class that takes the arguments.
-        own: the arguments that ftui sets itself.
+        arguments: what ftui passes itself.
+        own: names that `extra` may not set: they have a field of their own, or ftui needs them.
+        through_kwargs: names that ``target`` takes without naming them in its signature.
 
     Raises:
-        RunFailure: ``target`` has no such argument.
+        RunFailure: ``target`` has no such argument, or it is not for `extra` to set.
     """
-    known = inspect.signature(target).parameters
+    known = _named(target) | set(through_kwargs)
     for name in extra:
+        if name in own:
+            raise RunFailure(
+                f"{group}.extra.{name}: ftui sets this itself",
+                f"write {group}.{name} if there is such a field, else leave it out",
+            )
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = (f"did you mean `{near[0]}`?",) if near else ()
             reason = f"{group}.extra.{name}: {target.__qualname__} has no such argument"
             raise RunFailure(reason, *hint)
-    return {**own, **extra}
+    return {**arguments, **extra}
+
+
+def _named(target: Callable[..., Any]) -> set[str]:
+    """Return the arguments that can be given by name; not `**kwargs` itself."""
+    unnamed = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    parameters = inspect.signature(target).parameters
+    return {name for name, parameter in parameters.items() if parameter.kind not in unnamed}

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tui_ft.runs import events as ev
+from tui_ft.runs.endings import how_to_go_on
 from tui_ft.runs.folder import RunFolder
 from tui_ft.runs.link import WorkerLink
 from tui_ft.runs.reader import RunReader
@@ -61,7 +62,7 @@ def main(run_dir: Path, gpus: tuple[int, ...], checkpoint: Path | None, link: Wo
         if isinstance(error, RunStopped):
             ended = ev.Ended(state="stopped", reason="stopped as asked, outside of training")
         else:
-            ended = explain(error, spec)
+            ended = explain(error, spec, run_dir)
     link.send(ended)
 
 
@@ -156,6 +157,8 @@ class _Work:
         precision: Precision,
     ) -> ev.Ended:
         from tui_ft.train.callback import RunCallback
+        from tui_ft.train.errors import RunStopped
+        from tui_ft.train.report import save_weights
 
         callback = RunCallback(
             self._link,
@@ -175,20 +178,25 @@ class _Work:
             return self._not_finite(callback.bad_step)
         if callback.stopped:
             return self._stopped(trainer.state.global_step)
-        self._score("after", trainer, tokenizer, data)
-        return self._finish(trainer, tokenizer, plan, time.monotonic() - began)
+        seconds = time.monotonic() - began
+        # First what took so long: grading may be broken off, or fail.
+        output = save_weights(trainer, tokenizer, self._folder, self._link)
+        try:
+            self._score("after", trainer, tokenizer, data)
+        except RunStopped:
+            return ev.Ended(
+                state="stopped",
+                reason=f"stopped as asked while it graded answers; {output.name} in {output}",
+                advice=(how_to_go_on(self._folder),),
+            )
+        return self._finish(trainer, output, plan, int(callback.tokens), seconds)
 
     def _finish(
-        self,
-        trainer: SoundnessTrainer,
-        tokenizer: Any,  # noqa: ANN401
-        plan: ev.Plan,
-        seconds: float,
+        self, trainer: SoundnessTrainer, output: Path, plan: ev.Plan, tokens: int, seconds: float
     ) -> ev.Ended:
         from tui_ft.train.callback import peak_memory
-        from tui_ft.train.report import Outcome, save_weights, write_report
+        from tui_ft.train.report import Outcome, write_report
 
-        output = save_weights(trainer, tokenizer, self._folder, self._link)
         memory = peak_memory()
         self._link.send(memory)
         state = trainer.state
@@ -199,9 +207,14 @@ class _Work:
             steps=state.global_step,
             epochs=round(state.epoch or 0.0, 3),
             train_loss=losses[-1]["loss"] if losses else None,
-            eval_loss=state.best_metric or (evaluations[-1]["eval_loss"] if evaluations else None),
+            eval_loss=state.best_metric
+            if state.best_metric is not None
+            else evaluations[-1]["eval_loss"]
+            if evaluations
+            else None,
             best_step=int(best.rpartition("-")[2]) if best else None,
             seconds=seconds,
+            tokens=tokens,
             scores=self._scores,
             plan=plan,
             memory=memory,

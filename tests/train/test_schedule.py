@@ -1,0 +1,125 @@
+"""When a run evaluates and saves, and what is kept of its answers and figures."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.tiny_model import chat_rows, write_rows
+from tests.train.running import make_spec, run_worker
+from tui_ft.runs import events as ev
+from tui_ft.spec.run_spec import TrainingSpec
+from tui_ft.train import worker
+from tui_ft.train.objectives.sft import plan_schedule
+
+
+@pytest.mark.parametrize(
+    ("evaluate", "save", "multiple", "noted"),
+    [
+        (10, 10, 1, ""),
+        (10, 30, 3, ""),
+        (10, 25, 2, "save_steps 25 became 20"),
+        (10, 4, 1, "save_steps 4 became 10"),
+        (0.1, 0.1, 1, ""),
+        (0.1, 0.3, 3, ""),  # 3 x 0.1 is not 0.3 in binary
+        (0.1, 0.25, 2, "save_steps 0.25 became 0.2"),
+        (0.1, 50, 1, "save_steps 50 became 0.1"),
+    ],
+)
+def test_saving_falls_on_evaluations(
+    evaluate: float, save: float, multiple: int, noted: str
+) -> None:
+    notes: list[str] = []
+    training = TrainingSpec(eval_steps=evaluate, save_steps=save)
+    schedule = plan_schedule(training, True, notes.append)
+    assert schedule.evaluations_a_save == multiple
+    assert schedule.arguments["load_best_model_at_end"]
+    assert schedule.arguments["save_steps"] == schedule.arguments["eval_steps"]
+    assert bool(notes) == bool(noted)
+    assert all(noted in note for note in notes)
+
+
+def test_without_rows_to_evaluate_saving_goes_by_its_own_steps() -> None:
+    notes: list[str] = []
+    training = TrainingSpec(eval_steps=10, save_steps=25, early_stopping_patience=3)
+    schedule = plan_schedule(training, False, notes.append)
+    assert schedule.evaluations_a_save is None
+    assert schedule.arguments["eval_strategy"] == "no"
+    assert schedule.arguments["save_steps"] == 25
+    assert not schedule.arguments["load_best_model_at_end"]
+    assert "no early stopping" in notes[0]
+
+
+def test_shares_of_all_steps_meet_on_every_checkpoint(tmp_path: Path, tiny_llama: Path) -> None:
+    # 0.1 and 0.3 of 25 steps are 3 and 8 when rounded up one by one.
+    training = {"max_steps": 25, "eval_steps": 0.1, "save_steps": 0.3}
+    ran = run_worker(make_spec(tmp_path, tiny_llama, training=training), tmp_path / "run")
+    assert ran.ended.state == "finished", ran.ended
+    evaluated = [evaluation.step for evaluation in ran.of(ev.Evaluation)]
+    saved = [checkpoint.step for checkpoint in ran.of(ev.Checkpoint)]
+    assert evaluated == [3, 6, 9, 12, 15, 18, 21, 24, 25]
+    assert saved == [9, 18, 25]
+
+
+SCORE = {"samples": 0, "score": {"rows": 8, "batch_size": 1, "max_new_tokens": 24}}
+
+
+def _stop_while_grading(event: ev.Event, send: Callable[[str], None]) -> None:
+    if isinstance(event, ev.Phase) and event.phase == "score" and "after" in event.text:
+        send("stop")
+
+
+def test_stopped_while_graded_it_is_saved_and_resumes_without_another_step(
+    tmp_path: Path, tiny_llama: Path
+) -> None:
+    training = {"max_steps": 20, "save_steps": 10}
+    spec = make_spec(tmp_path, tiny_llama, training=training, evaluation=SCORE)
+    stopped = run_worker(spec, tmp_path / "run", on_event=_stop_while_grading)
+    assert stopped.ended.state == "stopped"
+    assert "while it graded answers" in stopped.ended.reason
+    assert "resume from step 20" in stopped.ended.advice[0]
+    assert (stopped.folder.path / "model" / "model.safetensors").is_file()
+    (before,) = stopped.of(ev.Score)
+
+    resumed = run_worker(spec, tmp_path / "run", resume=True)
+    assert resumed.ended.state == "finished"
+    assert resumed.history.series("loss").x == list(range(1, 21))
+    assert [score.when for score in resumed.of(ev.Score)] == ["after"]
+    report = json.loads(resumed.folder.report_file.read_text())
+    assert report["scores"]["before"]["exact_match"] == before.values["exact_match"]
+    assert set(report["scores"]) == {"before", "after"}
+    assert report["tokens"] == resumed.history.series("tokens").last()
+    assert report["versions"]["trl"]
+
+
+def test_the_score_rises_with_training(tmp_path: Path, tiny_llama: Path) -> None:
+    rows = chat_rows(100)
+    for row in rows:
+        messages = row["messages"]
+        assert isinstance(messages, list)
+        messages[1]["content"] = "It is red."
+    write_rows(tmp_path / "rows.jsonl", rows)
+    training = {"max_steps": 60, "eval_steps": 60, "save_steps": None}
+    spec = make_spec(tmp_path, tiny_llama, training=training, evaluation=SCORE)
+    ran = run_worker(spec, tmp_path / "run")
+    before, after = ran.of(ev.Score)
+    assert (before.when, before.rows, after.when, after.rows) == ("before", 8, "after", 8)
+    assert before.values == {"exact_match": 0.0}
+    assert after.values["exact_match"] == 1.0
+    assert {example.answer for example in after.examples} == {"It is red."}
+    assert all(example.correct for example in after.examples)
+
+
+def test_the_rate_of_training_leaves_evaluation_out(
+    tmp_path: Path, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker._Work, "_sample", lambda *_: time.sleep(1.0))
+    ran = run_worker(make_spec(tmp_path, tiny_llama), tmp_path / "run")
+    after_evaluation = next(m for m in ran.of(ev.Metrics) if m.step == 11)
+    assert after_evaluation.values["step_seconds"] < 1.0
+    rate = after_evaluation.values["tokens_per_second"]
+    assert rate == pytest.approx(200 / after_evaluation.values["step_seconds"], rel=0.3)
