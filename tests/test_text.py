@@ -95,3 +95,67 @@ def test_one_line_is_never_wider_than_asked(foreign: str, width: int) -> None:
     line = text.one_line(foreign, width)
     assert len(line) <= width
     assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0.9996, "1.00"), (999.6, "1,000"), (0.00099, "9.90e-4"), (-0.0, "0"), (1e-300, "1.00e-300")],
+)
+def test_digits_are_those_of_the_rounded_value(value: float, shown: str) -> None:
+    assert text.significant(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (text.count(999.6), "1.00 k"),
+        (text.count(-1_500), "-1.50 k"),
+        (text.count(math.nan), "n/a"),
+        (text.size(999_999), "1.00 MB"),
+        (text.gigabytes(61.24e9), "61.2"),
+        (text.gigabytes(None), "n/a"),
+        (text.duration(59.6), "1:00"),
+        (text.duration(3_599.7), "1:00:00"),
+        (text.duration(-5), "0:00"),
+        (text.duration(math.nan), "n/a"),
+        (text.age(59.9), "59s"),
+        (text.age(-5), "0s"),
+        (text.age(None), "n/a"),
+        (text.percent(math.nan), "n/a"),
+        (text.percent(0.0999), "10.0 %"),
+        (text.percent(2), "200 %"),
+    ],
+)
+def test_borders_between_units(shown: str, expected: str) -> None:
+    assert shown == expected
+
+
+@pytest.mark.parametrize("code", [0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)])
+def test_no_direction_is_changed(code: int) -> None:
+    assert text.plain(f"a{chr(code)}b") == "a\ufffdb"
+
+
+@pytest.mark.parametrize(
+    "sequence",
+    [
+        "\x1b[38;2;1;2;3m",
+        "\x1b[?1049h",
+        "\x1b]52;c;aGk=\x07",
+        "\x1b]0;never ended",
+        "\x1bPq#0\x1b\\",
+        "\x1b_Gf=24\x1b\\",
+        "\x1bc",
+        "\x1b",
+    ],
+)
+def test_no_escape_sequence_is_left(sequence: str) -> None:
+    assert text.plain(f"a{sequence}") == "a"
+
+
+def test_lines_are_kept_where_they_are_wanted() -> None:
+    assert text.plain("a\n\tb\r\x1b[1mc", keep_newlines=True) == "a\n    b␍c"
+
+
+def test_what_people_write_stays() -> None:
+    written = "Grüße 日本語 👩‍👩‍👧 e\u0301 ﬁ ½"
+    assert text.plain(written) == written

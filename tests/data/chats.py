@@ -10,8 +10,33 @@ import pytest
 
 from tests.data.families import FAMILIES
 from tests.data.small_tokenizer import load_family
-from tui_ft.data import Conversation, MaskedRow, Message, mask_row
+from tui_ft.data import Conversation, Encoded, MaskedRow, Message, mask_row
 from tui_ft.data.chat_tokenizer import LocalChatTokenizer
+
+
+class WithoutOffsets:
+    """A tokenizer that cannot say where its tokens stand, as the slow ones cannot."""
+
+    def __init__(self, tokenizer: LocalChatTokenizer) -> None:
+        self._tokenizer = tokenizer
+        self.special_tokens = tokenizer.special_tokens
+        self.eos_token = tokenizer.eos_token
+        self.bos_token = tokenizer.bos_token
+        self.stop_tokens = tokenizer.stop_tokens
+
+    def render(
+        self,
+        messages: Sequence[Message],
+        *,
+        add_generation_prompt: bool = False,
+        tools: Sequence[Any] | None = None,
+    ) -> str:
+        return self._tokenizer.render(
+            messages, add_generation_prompt=add_generation_prompt, tools=tools
+        )
+
+    def encode(self, text: str) -> Encoded:
+        return Encoded(self._tokenizer.encode(text).ids, None)
 
 
 def system(content: str) -> Message:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tui_ft.data import (
     Completion,
@@ -48,6 +51,12 @@ def _error(*values: Mapping[str, Any], **how: Any) -> str:
     return str(raised.value)
 
 
+# fmt: off
+_NAMES = st.sampled_from([
+    "messages", "conversations", "prompt", "completion", "instruction", "input", "output", "text",
+    "system", "tools", "role", "content",
+])
+# fmt: on
 CHAT = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "yes"}]
 
 
@@ -353,3 +362,90 @@ def test_example_preferences() -> None:
     detection = detect(rows, columns={"prompt": "conversations", "completion": "chosen"})
     item = convert(rows[0], detection)
     assert [role for role, _ in _turns(item)] == ["user", "assistant"]
+
+
+@pytest.mark.parametrize("answer", ['{"cmd": "on"}', "[1, 2]", "[]", '["a"]', '{"role": "admin"}'])
+def test_an_answer_that_is_json_is_a_text(answer: str) -> None:
+    """Many learn to answer in JSON: only a list of turns written as text is a conversation."""
+    assert _item({"prompt": "Hi", "completion": answer}) == Completion("Hi", answer)
+    assert _item({"prompt": answer, "completion": "yes"}) == Completion(answer, "yes")
+    told = _item({"system": "Be brief", "prompt": "Hi", "completion": answer})
+    assert _turns(told)[-1] == ("assistant", answer)
+
+
+def test_prompt_and_completion_as_messages_in_a_csv_file(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text('prompt,completion\n"[{""role"": ""user"", ""content"": ""Hi""}]",'
+                    '"[{""role"": ""assistant"", ""content"": ""yes""}]"\n')  # fmt: skip
+    rows = [row for row in read_rows(file) if isinstance(row, Row)]
+    item = convert(rows[0], detect(rows))
+    assert _turns(item) == [("user", "Hi"), ("assistant", "yes")]
+    assert isinstance(item, Conversation)
+    assert item.prompt_messages == 1
+
+
+def test_messages_of_both_shapes_with_nulls_where_the_other_speaks() -> None:
+    turns = [
+        {"role": None, "content": None, "from": "human", "value": "Hi"},
+        {"role": "assistant", "content": "yes", "from": None, "value": None},
+    ]
+    assert _turns(_item({"messages": turns})) == [("user", "Hi"), ("assistant", "yes")]
+
+
+@pytest.mark.parametrize("name", ["reasoning_content", "reasoning", "thinking"])
+def test_an_answer_that_only_thinks_is_not_empty(name: str) -> None:
+    item = _item({"messages": [CHAT[0], {"role": "assistant", "content": "", name: "hmm"}]})
+    assert isinstance(item, Conversation)
+
+
+def test_tool_calls_written_as_json() -> None:
+    call = {"type": "function", "function": {"name": "f", "arguments": {}}}
+    turn = {"role": "assistant", "content": "", "tool_calls": json.dumps([call])}
+    item = _item({"messages": [CHAT[0], turn]})
+    assert isinstance(item, Conversation)
+    assert item.messages[1]["tool_calls"] == [call]
+
+
+@pytest.mark.parametrize("calls", [5, True, "add", {"name": "f"}, [None], ["add"]])
+def test_tool_calls_that_are_none(calls: Any) -> None:
+    turn = {"role": "assistant", "content": "yes", "tool_calls": calls}
+    said = _problem({"messages": [CHAT[0], turn]})
+    assert said == "message 2 has tool_calls that are no list of calls"
+
+
+def test_column_names_do_no_harm_and_do_not_fill_the_screen() -> None:
+    said = _error({"\x1b[31mred\n" + "x" * 100: "a", **{f"y{n:04}": 1 for n in range(1_500)}})
+    assert "\x1b" not in said
+    assert "\n" not in said
+    assert "y0009, y0010 and 1,489 more. known are" in said
+    assert "\x1b" not in detect(_rows({"\x1b[31mred": "a"}), columns={"text": "\x1b[31mred"}).reason
+    assert "\x1b" not in _problem({"\x1b[31mred": " "}, columns={"text": "\x1b[31mred"})
+
+
+_ANY_JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=5)
+    | st.sampled_from(["user", "[]"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_NAMES, inner, max_size=4),
+    max_leaves=12,
+)
+_TURN = st.fixed_dictionaries(
+    {"role": st.sampled_from(["user", "assistant", "tool", "system"]), "content": _ANY_JSON},
+    optional={"tool_calls": _ANY_JSON, "weight": _ANY_JSON, "from": _ANY_JSON, "value": _ANY_JSON},
+)
+
+
+@given(st.dictionaries(_NAMES, _ANY_JSON | st.lists(_TURN, max_size=4), max_size=4))
+def test_no_row_whatever_it_holds_is_more_than_a_problem(value: dict[str, Any]) -> None:
+    rows = _rows(value)
+    try:
+        found = detect(rows)
+    except DataError:
+        return
+    item = convert(rows[0], found)
+    assert isinstance(item, Conversation | Completion | Document | RowProblem)
+    if isinstance(item, Conversation):
+        assert item.learned_answers
+        assert all(isinstance(message["content"], str) for message in item.messages)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from tests.data.chats import (
     Tokenizers,
+    WithoutOffsets,
     assistant,
     chat,
     given,
@@ -24,35 +24,10 @@ from tests.data.chats import (
 )
 from tests.data.families import FAMILIES
 from tests.data.small_tokenizer import read_template, write_model_folder
-from tui_ft.data import Completion, Document, Encoded, Message, mask_row, prompt_text
+from tui_ft.data import Completion, Document, mask_row, prompt_text
 from tui_ft.data.chat_tokenizer import LocalChatTokenizer, load_chat_tokenizer
 
 CHAT = chat(user("Hi"), assistant("Hello there"), user("More"), assistant("Sure"))
-
-
-class WithoutOffsets:
-    """A tokenizer that cannot say where its tokens stand, as the slow ones cannot."""
-
-    def __init__(self, tokenizer: LocalChatTokenizer) -> None:
-        self._tokenizer = tokenizer
-        self.special_tokens = tokenizer.special_tokens
-        self.eos_token = tokenizer.eos_token
-        self.bos_token = tokenizer.bos_token
-        self.stop_tokens = tokenizer.stop_tokens
-
-    def render(
-        self,
-        messages: Sequence[Message],
-        *,
-        add_generation_prompt: bool = False,
-        tools: Sequence[Any] | None = None,
-    ) -> str:
-        return self._tokenizer.render(
-            messages, add_generation_prompt=add_generation_prompt, tools=tools
-        )
-
-    def encode(self, text: str) -> Encoded:
-        return Encoded(self._tokenizer.encode(text).ids, None)
 
 
 def test_text_is_learned_whole_and_ended(tokenizers: Tokenizers) -> None:

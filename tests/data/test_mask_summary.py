@@ -99,3 +99,15 @@ def test_only_the_first_lines_are_kept() -> None:
     for line in range(1, 9):
         tally.add(line)
     assert (tally.count, tally.where()) == (8, "lines 1, 2, 3, 4, 5, …")
+
+
+def test_reasons_without_number_are_counted_together() -> None:
+    """A template may quote the row it refuses: a reason for each row would fill the memory."""
+    summary = MaskSummary()
+    for line in range(1, 1_001):
+        summary.add(line, f"the chat template refuses it: {line}")
+    assert summary.rows_left_out == 1_000
+    assert len(summary.left_out) == 21
+    assert summary.warnings(10)[-1] == (
+        "980 rows are left out: other reasons (lines 21, 22, 23, 24, 25, …)"
+    )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import AddedToken
 
 from tests.data.chats import (
     Tokenizers,
@@ -23,7 +24,7 @@ from tests.data.chats import (
     user,
 )
 from tests.data.families import FAMILIES
-from tests.data.small_tokenizer import Family, load_family
+from tests.data.small_tokenizer import Family, load_family, read_template
 from tui_ft.data import Conversation, mask_row
 from tui_ft.data.chat_tokenizer import LocalChatTokenizer
 
@@ -417,3 +418,34 @@ def test_content_in_parts(tokenizers: Tokenizers) -> None:
     parts = [{"type": "text", "text": "yes"}, {"type": "text", "text": "no"}]
     conversation = chat(user("Hi"), {"role": "assistant", "content": parts})
     assert spans(masked(conversation, tokenizers["gemma3"])) == ["yesno<end_of_turn>"]
+
+
+@pytest.mark.parametrize("calls", [5, True, 1.5])
+def test_tool_calls_that_are_no_list_do_no_harm(calls: Any, chatml: LocalChatTokenizer) -> None:
+    row = masked(chat(user("Hi"), assistant("yes", tool_calls=calls)), chatml)
+    assert spans(row) == ["yes<|im_end|>"]
+
+
+def test_an_answer_of_which_only_dropped_reasoning_is_left_is_refused(
+    chatml: LocalChatTokenizer, tokenizers: Tokenizers
+) -> None:
+    thought = chat(user("Hi"), assistant("", reasoning_content="hmm"))
+    said = refused(thought, chatml)
+    assert said == "the chat template leaves out the reasoning of message 2 (assistant)"
+    row = masked(thought, tokenizers["qwen3"])
+    assert spans(row) == ["<think>\nhmm\n</think>\n\n<|im_end|>"]
+
+
+def test_an_end_of_turn_that_is_declared_an_ordinary_token(tmp_path: Path) -> None:
+    """Fine-tuned models add theirs so; what stops their generations is named all the same."""
+    ordinary = AddedToken("<|im_end|>", special=False, normalized=False)
+    family = Family(
+        read_template("generation"), ("</s>", ordinary), eos="</s>", stop=("<|im_end|>",)
+    )
+    row = masked(
+        chat(user("Hi"), assistant("yes"), user("Hi"), assistant("no")),
+        load_family(tmp_path, family),
+    )
+    assert spans(row) == ["yes<|im_end|>", "no<|im_end|>"]
+    assert [turn.end_of_turn for turn in row.turns] == ["<|im_end|>", "<|im_end|>"]
+    assert row.ends_turn

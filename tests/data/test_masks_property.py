@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.data.chats import (
     Tokenizers,
+    WithoutOffsets,
     assistant,
     chat,
     learned_text,
@@ -55,6 +57,7 @@ EXPECTED: dict[str, Shown] = {
     "vicuna": lambda content, last: f"{content}</s>",
     "alpaca_plain": lambda content, last: content,
 }
+_AFTER_MARK = re.compile(r"(<\|(?:end|user|system|assistant)\|>)\s+")
 NO_SYSTEM = {"gemma", "mistral_v1"}
 
 _PIECES = st.sampled_from(
@@ -74,6 +77,17 @@ _PIECES = st.sampled_from(
             "model",
             "\u00a0",
             "ﬁ",
+            # The marks of turns themselves, where they mark none.
+            "<|im_end|>",
+            "<|im_start|>assistant\n",
+            "<|eot_id|>",
+            "</s>",
+            "[INST] ",
+            "[/INST]",
+            "<end_of_turn>\n",
+            "<|end|>",
+            "<|user|>",
+            "<|endoftext|>",
         ),
     ]
 )
@@ -102,11 +116,12 @@ def test_learned_is_what_the_assistant_says_and_its_end(
     last = len(turns) - 1
     expected = [shown(answer, n == last) for n, (_, answer) in enumerate(turns)]
     assert spans(row) == expected
+    assert masked(chat(*_conversation(turns, told)), WithoutOffsets(tokenizer)) == row
     learned = learned_text(row, tokenizer)
     if row.straddling or family == "alpaca_plain":  # tokens reach over the borders of plain text
         assert len(learned.encode()) >= len("".join(expected).encode())
-    elif family == "phi3":  # its header swallows the white space that an answer begins with
-        assert learned == "".join(text.lstrip() for text in expected)
+    elif family == "phi3":  # its marks swallow the white space after them, the header's too
+        assert learned == "".join(_AFTER_MARK.sub(r"\1", text.lstrip()) for text in expected)
     else:
         assert learned == "".join(expected)
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tui_ft.data import BadLine, DataError, Row, read_rows
 
@@ -134,6 +136,16 @@ def test_of_a_gzip_cut_off_the_beginning_is_read(tmp_path: Path) -> None:
     assert "damaged from here on" in _bad(found)[0][1]
 
 
+def test_of_a_packed_array_cut_off_the_beginning_is_read(tmp_path: Path) -> None:
+    rows = [{"a": n, "b": os.urandom(32).hex()} for n in range(9_000)]
+    packed = gzip.compress(json.dumps(rows).encode())
+    found = _read(tmp_path / "rows.json.gz", packed[: len(packed) // 2])
+    good = _values(found)
+    assert len(good) > 4_000
+    assert good == rows[: len(good)]
+    assert "damaged from here on" in _bad(found)[-1][1]
+
+
 def test_csv(tmp_path: Path) -> None:
     found = _read(
         tmp_path / "rows.csv",
@@ -235,3 +247,91 @@ def test_rows_are_read_as_they_are_asked_for(tmp_path: Path) -> None:
     assert next(rows) == Row(1, {"a": 1})
     path.write_text("")  # what is not read yet is gone, and nothing had been read ahead of need
     assert sum(1 for _ in rows) < 99_999
+
+
+_HALF_PAIR = '{"a": "\\ud83d", "score": NaN}'
+
+
+def test_half_of_a_character_is_no_text(tmp_path: Path) -> None:
+    """No tokenizer takes it; Python's JSON reader, which NaN needs, lets it through."""
+    found = _read(tmp_path / "rows.jsonl", f'{{"a": 1}}\n{_HALF_PAIR}\n')
+    assert _values(found) == [{"a": 1}]
+    assert _bad(found)[0][0] == 2
+    found = _read(tmp_path / "rows.json", f'[{{"a": 1}}, {_HALF_PAIR}, {{"a": "\\ud83d\\ude00"}}]')
+    assert _values(found) == [{"a": 1}, {"a": "😀"}]
+    assert _bad(found) == [(2, "element 2 holds text that is no UTF-8")]
+
+
+@pytest.mark.parametrize("value", ["1" * 5_000, "[" * 100_000], ids=["digits", "levels"])
+def test_what_python_cannot_read_costs_one_row(value: str, tmp_path: Path) -> None:
+    found = _read(tmp_path / "rows.json", f'[\n{{"a": {value}}},\n{{"a": 2}},\n{{"a": nul}}\n]')
+    assert _values(found) == [{"a": 2}]
+    assert [line for line, _ in _bad(found)] == [1, 3]
+    assert "nested too deeply, or holds too long a number" in _bad(found)[0][1]
+    found = _read(tmp_path / "rows.jsonl", f'{{"a": {value}, "b": NaN}}\n{{"a": 2}}\n')
+    assert _values(found) == [{"a": 2}]
+
+
+def test_what_is_lost_after_a_broken_element_is_said(tmp_path: Path) -> None:
+    found = _read(tmp_path / "rows.json", '[{"a": 1}, {"a": nul}, {"a": 3}]')
+    assert _values(found) == [{"a": 1}]
+    assert _bad(found)[0][1].endswith("is not valid JSON: Expecting value; reading stops there")
+
+
+def test_the_sign_for_a_lost_character_is_a_character(tmp_path: Path) -> None:
+    found = _read(tmp_path / "rows.json", '[\n{"a": "\ufffd"},\n{"a": nul}\n]')
+    assert _values(found) == [{"a": "\ufffd"}]
+    found = _read(tmp_path / "rows.json", b'[\n{"a": "caf\xe9"},\n{"a": 2}\n]')
+    assert _values(found) == [{"a": 2}]
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        (b"pr\xe9,b", "line 1, the header: not UTF-8"),
+        (b"a\x00,b", "line 1, the header: holds NUL"),
+        (b"\x1b[31ma,\x1b[31ma", "names the column `a` twice"),
+    ],
+)
+def test_a_csv_header_that_is_no_text(header: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_bytes(header + b"\n1,2\n")
+    with pytest.raises(DataError, match=said):
+        list(read_rows(tmp_path / "rows.csv"))
+
+
+def test_a_csv_file_of_a_header_alone_has_no_rows(tmp_path: Path) -> None:
+    assert _read(tmp_path / "rows.csv", "a,b\n") == []
+
+
+def test_gzip_in_several_members(tmp_path: Path) -> None:
+    packed = gzip.compress(b'{"a": 1}\n') + gzip.compress(b'{"a": 2}\n')
+    assert _values(_read(tmp_path / "rows.jsonl.gz", packed)) == [{"a": 1}, {"a": 2}]
+    found = _read(tmp_path / "rows.jsonl.gz", packed + b"rest")
+    assert _values(found) == [{"a": 1}, {"a": 2}]
+    assert [line for line, _ in _bad(found)] == [3]
+
+
+_BITS = st.sampled_from(
+    [b'{"a": 1}', b"[", b"{", b"}", b"]", b",", b'"', b"\n", b"nul", b"\xef\xbb\xbf", b"\xe9",
+     b"\\", b" ", b"NaN", b"\x00", b"\t", b";", b"a,b\n", b"1,2\n", b"\r", b"\x1f\x8b"]
+)  # fmt: skip
+
+
+@given(
+    st.lists(_BITS, max_size=10).map(b"".join),
+    st.sampled_from(["jsonl", "json", "csv", "tsv", "jsonl.gz"]),
+    st.none() | st.integers(0, 40),
+)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_file_whatever_it_holds_breaks_the_reader(
+    tmp_path: Path, content: bytes, suffix: str, packed: int | None
+) -> None:
+    content = content if packed is None else gzip.compress(content)[:packed]
+    try:
+        found = _read(tmp_path / f"rows.{suffix}", content)
+    except DataError as error:
+        assert str(tmp_path) in str(error) or "rows." in str(error)
+        return
+    lines = [row.line for row in found]
+    assert lines == sorted(lines)
+    assert all(line >= 1 for line in lines)

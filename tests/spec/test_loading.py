@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -157,3 +158,117 @@ def test_what_is_written_reads_back_the_same(
     spec = build_spec(values)
     read, _ = parse_yaml(dump_spec(spec), "run.yaml")
     assert build_spec(read) == spec
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("training.learning_rate=2E-5", 2e-5),
+        ("training.packing=true", True),
+        ("training.save_steps=", None),
+        ("training.seed = 7", 7),
+        ("training.optim=adamw_8bit", "adamw_8bit"),
+        ("training.extra.optim_args=a=1,b=2", {"optim_args": "a=1,b=2"}),
+        ("training.extra={a: [1, 2]}", {"a": [1, 2]}),
+    ],
+)
+def test_an_override_is_read_as_people_mean_it(override: str, expected: object) -> None:
+    key = override.partition("=")[0].strip().split(".")[1]
+    assert getattr(build_spec(LEAST, [override]).training, key) == expected
+
+
+def test_the_last_override_wins_and_the_values_stay_as_they_were() -> None:
+    values: dict[str, Any] = {**LEAST, "training": {"seed": 1}}
+    spec = build_spec(values, ["training.seed=2", "training.seed=3", "method.kind=qlora"])
+    assert (spec.training.seed, spec.method.kind) == (3, "qlora")
+    assert values == {**LEAST, "training": {"seed": 1}}
+
+
+def test_an_override_that_means_nothing_is_told_with_the_nearest_key() -> None:
+    with pytest.raises(SpecError) as caught:
+        build_spec(LEAST, ["training.learning_rat=1", "method.kind=lora", "method.loraalpha=3"])
+    assert {(p.file, p.key, p.nearest) for p in caught.value.problems} == {
+        ("--set", "training.learning_rat", "training.learning_rate"),
+        ("--set", "method.loraalpha", "method.lora_alpha"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("training:\n  seed: 1\n  seed: 2\n", "run.yaml:5: training.seed: is given twice"),
+        ("---\na: 1\n", "run.yaml:3: not valid YAML: but found another document"),
+        ("training:\n\tseed: 1\n", "run.yaml:4: not valid YAML: found character"),
+        ("name: 2024-99-99\n", "not valid YAML: month must be in 1..12"),
+        ("3: x\n", "3: is no name: a key is text"),
+        ("? [1, 2]\n: 3\n", "not valid YAML: found unhashable key"),
+        ("name: '\x00'\n", "not valid YAML"),
+        pytest.param("name: " + "[" * 20_000, "not valid YAML", id="deep"),
+        ("name: *nowhere\n", "not valid YAML: found undefined alias"),
+    ],
+)
+def test_broken_yaml_is_told_by_line(tmp_path: Path, text: str, said: str) -> None:
+    start = "model: {name_or_path: m}\ndata: {train: d}\n"
+    assert said in "\n".join(map(str, _faults(_write(tmp_path, start + text))))
+
+
+def test_a_merged_key_is_not_given_twice() -> None:
+    text = "model: {name_or_path: m}\ndata: {train: d}\ntraining:\n  <<: {seed: 1}\n  seed: 2\n"
+    values, lines = parse_yaml(text, "run.yaml")
+    assert build_spec(values).training.seed == 2
+    assert lines[("training", "seed")] == 5
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    assert "too large" in str(_faults(_write(tmp_path, "#" * 1_000_001))[0])
+
+
+def test_a_file_with_a_byte_order_mark(tmp_path: Path) -> None:
+    path = _write(tmp_path, "\ufeffmodel: {name_or_path: m}\ndata: {train: d}\n")
+    assert load_spec(path).model.name_or_path == "m"
+
+
+def test_every_problem_of_a_missing_group_says_what_belongs_there() -> None:
+    with pytest.raises(SpecError) as caught:
+        build_spec({})
+    found = {problem.key: problem for problem in caught.value.problems}
+    assert set(found) == {"model", "data"}
+    assert all(problem.message == "is missing" for problem in found.values())
+    assert "model.name_or_path: " in (found["model"].allowed or "")
+    assert "data.train: " in (found["data"].allowed or "")
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("name=123", "123"),
+        ("name=on", "on"),
+        ("name=1e5", "1e5"),
+        ("name=2024-11-24", "2024-11-24"),
+        ("model.revision=1234567", "1234567"),
+        ("data.train=#1: a.jsonl", "#1: a.jsonl"),
+        ("description=note: yes", "note: yes"),
+    ],
+)
+def test_where_a_text_belongs_an_override_is_taken_as_typed(override: str, expected: str) -> None:
+    found: Any = build_spec(LEAST, [override])
+    for part in override.partition("=")[0].split("."):
+        found = getattr(found, part)
+    assert found == expected
+
+
+def test_an_empty_override_is_no_text() -> None:
+    with pytest.raises(SpecError, match="name"):
+        build_spec(LEAST, ["name="])
+
+
+def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "run.yaml")
+    assert "is no file" in str(_faults(tmp_path / "run.yaml")[0])
+    assert "is no file" in str(_faults(tmp_path)[0])
+    assert "cannot be read" in str(_faults(tmp_path / "a\0b")[0])
+
+
+def test_a_key_that_is_a_number_is_told_by_its_line(tmp_path: Path) -> None:
+    path = _write(tmp_path, "model: {name_or_path: m}\ndata: {train: d}\n3: x\n")
+    assert [(problem.key, problem.line) for problem in _faults(path)] == [("3", 3)]

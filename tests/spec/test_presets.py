@@ -66,3 +66,27 @@ def test_a_name_cannot_lead_out_of_the_folders(tmp_path: Path, config: Path) -> 
     (tmp_path / "secret.yaml").write_text("description: x\n")
     with pytest.raises(SpecError, match="no such file"):
         resolve_spec("../secret")
+
+
+def test_a_user_preset_is_one_more(config: Path) -> None:
+    (config / "mine.yaml").write_text("description: mine\ntraining: {seed: 7}\n")
+    assert set(find_presets()) == {"demo", "mine", "sft-full", "sft-lora", "sft-qlora"}
+    assert resolve_spec("mine", FILLED).training.seed == 7
+
+
+def test_a_fault_in_a_preset_is_told_by_its_line(config: Path) -> None:
+    (config / "mine.yaml").write_text("description: mine\ntraining:\n  sed: 7\n")
+    with pytest.raises(SpecError) as caught:
+        resolve_spec("mine", FILLED)
+    (problem,) = caught.value.problems
+    assert (problem.file, problem.line) == (str(config / "mine.yaml"), 3)
+    assert problem.nearest == "training.seed"
+
+
+def test_an_override_wins_over_a_preset() -> None:
+    assert resolve_spec("sft-lora", (*FILLED, "method.r=3")).model_dump()["method"]["r"] == 3
+
+
+def test_a_name_too_long_to_be_one() -> None:
+    with pytest.raises(SpecError, match="no such file"):
+        resolve_spec("a" * 5_000)

@@ -19,8 +19,7 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 
-# The first is what templates read; the others are older names for the same thing.
-_REASONING_FIELDS = ("reasoning_content", "thinking", "reasoning")
+from tui_ft.data.items import REASONING
 
 
 def compile_template(source: str) -> Template:
@@ -74,7 +73,7 @@ def render_template(
 def _with_reasoning(message: Mapping[str, Any]) -> dict[str, Any]:
     """Return the message with its reasoning under the names that templates read."""
     known = {name: value for name, value in message.items() if value is not None}
-    for name in _REASONING_FIELDS:
+    for name in REASONING:
         if name in known:
             return {"thinking": known[name], **known, "reasoning_content": known[name]}
     return known

@@ -111,7 +111,7 @@ class LocalChatTokenizer:
                 special_tokens=self._named,
             )
         except Exception as error:  # a template is a program of somebody else: anything may come
-            raise TemplateError(text.plain(str(error)).strip() or type(error).__name__) from None
+            raise TemplateError(text.one_line(str(error), 300) or type(error).__name__) from None
 
     def encode(self, text: str) -> Encoded:
         """Return the tokens of ``text``, with no special token added."""

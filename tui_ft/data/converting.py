@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from tui_ft import text
 from tui_ft.data.formats import Detection, FormatName
-from tui_ft.data.items import ASSISTANT, Completion, Conversation, Document, Item, Message
-from tui_ft.data.messages import UnusableRowError, parsed, read_messages
+from tui_ft.data.items import (
+    ASSISTANT,
+    REASONING,
+    Completion,
+    Conversation,
+    Document,
+    Item,
+    Message,
+)
+from tui_ft.data.messages import UnusableRowError, are_messages, parsed, read_messages
 from tui_ft.data.problems import RowProblem
 from tui_ft.data.rows import Row, type_name
 
@@ -29,7 +38,7 @@ class _Parts:
 
     def name(self, part: str) -> str:
         """Return the column that plays ``part``, as it is shown."""
-        return f"`{self._columns[part]}`"
+        return f"`{text.one_line(self._columns[part], 40)}`"
 
     def value(self, part: str) -> object:
         """Return the value that plays ``part``; None if there is none."""
@@ -73,7 +82,7 @@ def _convert_alpaca(parts: _Parts) -> Item:
 
 
 def _convert_prompt_completion(parts: _Parts) -> Item:
-    prompt, completion = (parsed(parts.value(part)) for part in ("prompt", "completion"))
+    prompt, completion = (_messages_or_text(parts.value(p)) for p in ("prompt", "completion"))
     listed = isinstance(prompt, list | dict) or isinstance(completion, list | dict)
     if not listed and not parts.optional_text("system").strip():
         before, after = parts.text("prompt"), parts.text("completion")
@@ -85,6 +94,11 @@ def _convert_prompt_completion(parts: _Parts) -> Item:
     return _conversation(parts, [*before_it, *answer], prompt_messages=len(before_it))
 
 
+def _messages_or_text(value: object) -> object:
+    """Return the messages written as JSON in a text; any other JSON is a text like all others."""
+    return found if isinstance(value, str) and are_messages(found := parsed(value)) else value
+
+
 def _as_messages(parts: _Parts, part: str, value: object, role: str, first: int) -> list[Message]:
     """Return messages, or one message, or a text of the one whose part it is."""
     if isinstance(value, list | dict):
@@ -93,10 +107,10 @@ def _as_messages(parts: _Parts, part: str, value: object, role: str, first: int)
 
 
 def _convert_text(parts: _Parts) -> Item:
-    text = parts.text("text")
-    if not text.strip():
+    document = parts.text("text")
+    if not document.strip():
         raise UnusableRowError(f"{parts.name('text')} is empty")
-    return Document(text)
+    return Document(document)
 
 
 def _said(role: str, content: str) -> Message:
@@ -119,8 +133,8 @@ def _conversation(parts: _Parts, messages: list[Message], prompt_messages: int =
 
 
 def _is_empty(message: Message) -> bool:
-    said = (message["content"].strip(), message.get("tool_calls"), message.get("reasoning_content"))
-    return not any(said)
+    said = (message.get(name) for name in ("tool_calls", *REASONING))
+    return not (message["content"].strip() or any(said))
 
 
 _CONVERTERS: Final[Mapping[FormatName, Callable[[_Parts], Item]]] = {

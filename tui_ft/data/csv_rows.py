@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Final
 
+from tui_ft import text
 from tui_ft.data.problems import BadLine, DataError
 from tui_ft.data.rows import BOM, Row, excerpt, open_bytes
 
@@ -26,7 +27,7 @@ def read_csv(path: Path, delimiter: str) -> Iterator[Row | BadLine]:
             half of Europe write, those are taken.
 
     Raises:
-        DataError: the header names a column twice.
+        DataError: the header names a column twice, or is no text.
         OSError: the file cannot be read.
     """
     csv.field_size_limit(_BIGGEST_FIELD)
@@ -73,9 +74,13 @@ def _fault(message: str, begins: int, ends: int) -> str:
 
 
 def _check_header(path: Path, header: list[str]) -> list[str]:
+    fault = _not_text(header)
+    if fault:
+        raise DataError(f"{path}, line 1, the header: {fault}")
     twice = next((name for name in header if name and header.count(name) > 1), None)
     if twice is not None:
-        raise DataError(f"{path}, line 1: the header names the column `{twice}` twice; rename one")
+        shown = text.one_line(twice, 40)
+        raise DataError(f"{path}, line 1: the header names the column `{shown}` twice; rename one")
     return header
 
 
@@ -83,8 +88,16 @@ def _as_row(line: int, header: list[str], record: list[str]) -> Row | BadLine:
     shown = excerpt(",".join(record))
     if len(record) != len(header):
         return BadLine(line, f"has {len(record)} fields where the header has {len(header)}", shown)
+    fault = _not_text(record)
+    return (
+        BadLine(line, fault, shown) if fault else Row(line, dict(zip(header, record, strict=True)))
+    )
+
+
+def _not_text(record: Sequence[str]) -> str:
+    """Return why the fields are no text; nothing when they are."""
     if any(_NOT_UTF8.search(value) for value in record):
-        return BadLine(line, "not UTF-8: save the file in that encoding", shown)
+        return "not UTF-8: save the file in that encoding"
     if any("\0" in value for value in record):
-        return BadLine(line, "holds NUL bytes: the file was damaged", shown)
-    return Row(line, dict(zip(header, record, strict=True)))
+        return "holds NUL bytes: the file was damaged"
+    return ""

@@ -70,6 +70,7 @@ _FORMATS: Final = (
     ),
     _Format("text", {"text": ("text", "content", "document")}),
 )
+_NAMES_SHOWN: Final = 12
 _PROMPTS: Final = ("prompt", "conversations", "messages", "instruction", "question")
 
 
@@ -103,7 +104,7 @@ def detect(
     wanted = "" if format == "auto" else f" {format}"
     raise DataError(
         f"the rows are of no known{wanted} format: their columns are "
-        f"{', '.join(present) or 'none'}. {_known()}. "
+        f"{_listed(present)}. {_known()}. "
         "Name the columns with data.columns, such as {prompt: question, completion: answer}"
     )
 
@@ -124,7 +125,7 @@ def _check_mapping(mapping: Mapping[str, str], present: Sequence[str]) -> None:
         if column not in present:
             raise DataError(
                 f"data.columns.{part}: no row has a column `{column}`; they have: "
-                f"{', '.join(present)}"
+                f"{_listed(present)}"
             )
 
 
@@ -181,13 +182,20 @@ def _detected(
     parts = list(form.required)
     usable = sum(all(_may_be(p, row.values.get(found[p])) for p in parts) for row in rows)
     share = usable / len(rows) if rows else 0.0
-    names = ", ".join(f"`{found[part]}`" for part in parts)
+    names = ", ".join(f"`{text.one_line(found[part], 40)}`" for part in parts)
     reason = f"{text.percent(share)} of rows have {names}"
     if mapping:
         reason = f"as data.columns says; {reason}"
     if others:
         reason += f"; {', '.join(others)} would fit as well, but says less of a row"
     return Detection(form.name, reason, found, share)
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return column names in words: harmless to show, and not more than a person reads."""
+    shown = [text.one_line(name, 40) or "``" for name in names[:_NAMES_SHOWN]]
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more:,} more" if more else "") or "none"
 
 
 def _known() -> str:

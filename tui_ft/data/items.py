@@ -11,6 +11,9 @@ Message = Mapping[str, Any]
 
 ASSISTANT = "assistant"
 
+REASONING = ("reasoning_content", "thinking", "reasoning")
+"""The fields in which a message keeps its reasoning; templates read the first."""
+
 
 @dataclass(frozen=True, slots=True)
 class Conversation:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
+import zlib
 from collections.abc import Iterator
 from io import BytesIO
 from itertools import islice
@@ -18,9 +20,11 @@ from tui_ft.data.rows import BOM, Row, excerpt, open_bytes, type_name
 
 _BIGGEST_WHOLE: Final = 2 << 30
 _SMALL: Final = 64 << 20
+_PIECE: Final = 1 << 20
 _LINES_LOOKED_AT: Final = 16
 _BETWEEN: Final = re.compile(r"[\s,]*")
 _NOT_A_NUMBER: Final = (b"NaN", b"Infinity")
+_HALF_PAIR: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def read_json(path: Path, head: bytes) -> Iterator[Row | BadLine]:
@@ -90,11 +94,31 @@ def _loads(data: bytes) -> Any:  # noqa: ANN401 - whatever the file holds
         # to lose the row.
         if not any(word in data for word in _NOT_A_NUMBER):
             raise
-        try:
-            return json.loads(data)
-        except ValueError:
-            pass
-        raise
+        value = _loads_with_nan(data)
+        if value is None:
+            raise
+        return value
+
+
+def _loads_with_nan(data: bytes) -> Any:  # noqa: ANN401 - whatever the file holds
+    """Return what Python's own, more lenient reader makes of ``data``; None if nothing."""
+    try:
+        document = data.decode()
+        value = json.loads(document)
+    except (ValueError, RecursionError):
+        return None
+    return None if _has_half_pair(document, value) else value
+
+
+def _has_half_pair(document: str, value: object) -> bool:
+    """Return whether a text in ``value`` is none: half of a surrogate pair has no UTF-8."""
+    if not _HALF_PAIR.search(document):
+        return False
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except (UnicodeEncodeError, RecursionError):
+        return True
+    return False
 
 
 def _fault(data: bytes, error: orjson.JSONDecodeError) -> str:
@@ -116,18 +140,31 @@ def _read_whole(path: Path) -> Iterator[Row | BadLine]:
             f"{path} is a JSON array of {text.size(path.stat().st_size)}, which would have to be "
             f"read whole; write it as JSONL: jq -c '.[]' {path.name} > {path.stem}.jsonl"
         )
-    with open_bytes(path) as file:
-        data = file.read().removeprefix(BOM)
+    data, damage = _read_bytes(path)
     try:
         whole = _loads(data)
     except orjson.JSONDecodeError:
         yield from _read_lines(path) if _holds_lines(data) else _read_pieces(data)
-        return
-    for position, value in enumerate(_rows_of(whole), start=1):
-        if isinstance(value, dict):
-            yield Row(position, value)
-        else:
-            yield BadLine(position, f"element {position} is {type_name(value)}, not an object")
+    else:
+        for position, value in enumerate(_rows_of(whole), start=1):
+            if isinstance(value, dict):
+                yield Row(position, value)
+            else:
+                yield BadLine(position, f"element {position} is {type_name(value)}, not an object")
+    if damage is not None:
+        raise damage
+
+
+def _read_bytes(path: Path) -> tuple[bytes, Exception | None]:
+    """Return what is in the file, as far as it can be unpacked, and why no further."""
+    pieces: list[bytes] = []
+    with open_bytes(path) as file:
+        try:
+            while piece := file.read1(_PIECE):
+                pieces.append(piece)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            return b"".join(pieces).removeprefix(BOM), error
+    return b"".join(pieces).removeprefix(BOM), None
 
 
 def _rows_of(whole: Any) -> list[Any]:  # noqa: ANN401 - whatever the file holds
@@ -144,24 +181,39 @@ def _read_pieces(data: bytes) -> Iterator[Row | BadLine]:
 
     After an object that is broken, reading goes on at the next line that begins as its line did.
     """
-    document = data.decode(errors="replace")
+    document, is_text = data.decode(errors="replace"), _is_text(data)
     decoder = json.JSONDecoder()
     at, position = len(document) - len(document.lstrip()), 0
     at += document.startswith("[", at)
     while (at := _skip(document, at)) < len(document) and document[at] != "]":
-        position += 1
+        position, began = position + 1, at
         try:
             value, at = decoder.raw_decode(document, at)
         except json.JSONDecodeError as error:
-            yield _broken_piece(position, document, error)
             at = _next_piece(document, at, error.pos)
-            continue
-        if not isinstance(value, dict):
-            yield BadLine(position, f"element {position} is {type_name(value)}, not an object")
-        elif "\ufffd" in str(value):
-            yield BadLine(position, f"element {position} is not UTF-8", excerpt(str(value)))
+            yield _broken_piece(position, document, error, at)
+        except (ValueError, RecursionError):  # Python's limits: 4,300 digits, 1,000 levels
+            at = _next_piece(document, at, at)
+            fault = f"element {position} is nested too deeply, or holds too long a number"
+            yield BadLine(position, fault + _lost(document, at), excerpt(document, began))
         else:
-            yield Row(position, value)
+            yield _checked_piece(position, document[began:at], value, is_text)
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _checked_piece(position: int, piece: str, value: object, is_text: bool) -> Row | BadLine:
+    if not isinstance(value, dict):
+        return BadLine(position, f"element {position} is {type_name(value)}, not an object")
+    if ("\ufffd" in piece and not is_text) or _has_half_pair(piece, value):
+        return BadLine(position, f"element {position} holds text that is no UTF-8", excerpt(piece))
+    return Row(position, value)
 
 
 def _skip(document: str, at: int) -> int:
@@ -169,11 +221,16 @@ def _skip(document: str, at: int) -> int:
     return found.end() if found else at
 
 
-def _broken_piece(position: int, document: str, error: json.JSONDecodeError) -> BadLine:
+def _broken_piece(
+    position: int, document: str, error: json.JSONDecodeError, next_at: int
+) -> BadLine:
     place = f"element {position} (line {error.lineno} of the file, column {error.colno})"
-    return BadLine(
-        position, f"{place} is not valid JSON: {error.msg}", excerpt(document, error.pos)
-    )
+    fault = f"{place} is not valid JSON: {error.msg}" + _lost(document, next_at)
+    return BadLine(position, fault, excerpt(document, error.pos))
+
+
+def _lost(document: str, next_at: int) -> str:
+    return "" if next_at < len(document) else "; reading stops there"
 
 
 def _next_piece(document: str, start: int, fault: int) -> int:

@@ -11,6 +11,8 @@ from tui_ft import text
 from tui_ft.data.loss_mask import MaskedRow
 
 _EXAMPLES: Final = 5
+_MOST_REASONS: Final = 20
+_OTHER_REASONS: Final = "other reasons"
 _PERCENTILES: Final = (50, 90, 95, 99, 100)
 
 
@@ -44,7 +46,8 @@ class MaskSummary:
         supervised: those that carry loss.
         tokens_cut: tokens that `max_length` cuts off.
         supervised_cut: those of them that would have carried loss.
-        left_out: reason -> rows that could not be masked at all.
+        left_out: reason -> rows that could not be masked at all; beyond the first 20 reasons,
+            rows are counted under `other reasons`.
         cut: rows that `max_length` cuts.
         unsupervised: rows in which no token carries loss, after the cut.
         unended: rows in which no end of turn carries loss, after the cut.
@@ -72,7 +75,7 @@ class MaskSummary:
     def add(self, line: int, row: MaskedRow | str) -> None:
         """Take in what `mask_row` made of the row at ``line``: tokens, or why there are none."""
         if isinstance(row, str):
-            self.left_out.setdefault(row, Tally()).add(line)
+            self._leave_out(line, row)
             return
         self.rows += 1
         self.tokens += row.full_length
@@ -92,6 +95,12 @@ class MaskSummary:
         ):
             if applies:
                 tally.add(line)
+
+    def _leave_out(self, line: int, reason: str) -> None:
+        """Count the row under its reason; templates that quote a row give each its own."""
+        if reason not in self.left_out and len(self.left_out) >= _MOST_REASONS:
+            reason = _OTHER_REASONS
+        self.left_out.setdefault(reason, Tally()).add(line)
 
     @property
     def supervised_share(self) -> float:

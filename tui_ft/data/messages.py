@@ -60,18 +60,30 @@ def parsed(value: object) -> object:
         return value
 
 
+def are_messages(value: object) -> bool:
+    """Return whether ``value`` is a list of turns, and not a list of anything else."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(turn, dict) and {"role", "from"} & set(turn) for turn in value)
+    )
+
+
 def _read_message(number: int, turn: object) -> Message:
     if not isinstance(turn, dict):
         raise UnusableRowError(f"message {number} is {type_name(turn)}, not an object")
-    said = turn.get("role", turn.get("from"))
+    # Files put together from both shapes hold all four columns, some of them null.
+    said = turn.get("from") if turn.get("role") is None else turn["role"]
     role = _ROLES.get(str(said).lower())
     if role is None:
         raise UnusableRowError(
             f"message {number} has the unknown role `{text.one_line(str(said), 40)}`; "
             "known are system, user, assistant and tool"
         )
-    content = turn.get("content", turn.get("value"))
+    content = turn.get("value") if turn.get("content") is None else turn["content"]
     rest = {name: value for name, value in turn.items() if name not in _READ}
+    if rest.get("tool_calls") is not None:
+        rest["tool_calls"] = _checked_calls(number, rest["tool_calls"])
     if said == "function_call":
         return {"role": role, "content": "", "tool_calls": _read_calls(number, content), **rest}
     return {"role": role, "content": _read_content(number, role, content, rest), **rest}
@@ -94,6 +106,14 @@ def _join_parts(number: int, parts: list[Any]) -> str:
     if len(texts) != len(parts) or not all(isinstance(part, str) for part in texts):
         raise UnusableRowError(f"message {number} holds more than text, which is not supported")
     return "".join(map(str, texts))
+
+
+def _checked_calls(number: int, value: object) -> list[Any]:
+    """Return a message's tool calls, which CSV files hold as JSON text."""
+    calls = parsed(value) or []
+    if not isinstance(calls, list) or not all(isinstance(call, dict) for call in calls):
+        raise UnusableRowError(f"message {number} has tool_calls that are no list of calls")
+    return calls
 
 
 def _read_calls(number: int, value: object) -> list[dict[str, Any]]:

@@ -25,11 +25,10 @@ from functools import lru_cache
 from typing import Any, Final
 
 from tui_ft.data.chat_protocol import ChatTokenizer, TemplateError
-from tui_ft.data.items import ASSISTANT, Conversation, Message
+from tui_ft.data.items import ASSISTANT, REASONING, Conversation, Message
 
 # Private use: no template's logic asks for these, `trim` leaves them, and data hardly has them.
 _MARKS: Final = range(0xE0F0, 0xE1F0)
-_REASONING: Final = ("reasoning_content", "reasoning", "thinking")
 _THINK: Final = re.compile(r"\s*<think>\s*")
 
 
@@ -111,12 +110,16 @@ def prompt_before(item: Conversation, number: int, tokenizer: ChatTokenizer) -> 
 
 def _left_out(message: Message, words: str) -> str:
     """Return what of ``message`` is not in the ``words`` of its turn, as far as can be told."""
-    if not words.strip() and str(message.get("content") or "").strip():
+    is_empty = not words.strip()
+    if is_empty and str(message.get("content") or "").strip():
         return "the content"
-    calls = message.get("tool_calls") or ()
+    calls = message.get("tool_calls")
+    calls = calls if isinstance(calls, list | tuple) else ()
     functions = [call.get("function") or call for call in calls if isinstance(call, dict)]
     names = [str(function.get("name")) for function in functions if isinstance(function, dict)]
-    return "" if all(name in words for name in names) else "the tool calls"
+    if not all(name in words for name in names):
+        return "the tool calls"
+    return "the reasoning" if is_empty and any(message.get(name) for name in REASONING) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,12 +203,12 @@ def _marked(message: Message, left: str, right: str) -> Iterator[tuple[Message, 
     content = message.get("content")
     if not isinstance(content, str):
         return
-    for name in _REASONING:
+    for name in REASONING:
         if isinstance(thought := message.get(name), str):
             yield {**message, name: f"{left}{thought}", "content": f"{content}{right}"}, True
     inner = content.strip()
     before, after = content.split(inner, 1) if inner else (content, "")
-    complete = not any(message.get(name) for name in (*_REASONING, "tool_calls"))
+    complete = not any(message.get(name) for name in (*REASONING, "tool_calls"))
     yield {**message, "content": f"{left}{content}{right}"}, complete
     yield {**message, "content": f"{before}{left}{inner}{right}{after}"}, complete
     if opening := _THINK.match(content):
@@ -343,7 +346,9 @@ def _ending_in_whole(tail: str, ending: str, tokenizer: ChatTokenizer) -> str:
 
 def _special_at(text: str, at: int, tokenizer: ChatTokenizer) -> str:
     """Return the special token that stands at position ``at``, the longest if several do."""
-    found = _any_of(tokenizer.special_tokens).match(text, at)
+    # A token that stops generations need not be declared special: some fine-tuned models add
+    # theirs as an ordinary one.
+    found = _any_of(tokenizer.special_tokens | tokenizer.stop_tokens).match(text, at)
     return found[0] if found else ""
 
 
@@ -357,5 +362,6 @@ def _any_of(tokens: frozenset[str]) -> re.Pattern[str]:
 def _last_special(text: str, tokenizer: ChatTokenizer) -> str:
     """Return the special token with which ``text`` ends, white space aside."""
     text = text.rstrip()
-    found = (token for token in tokenizer.special_tokens if text.endswith(token))
+    ends = tokenizer.special_tokens | tokenizer.stop_tokens
+    found = (token for token in ends if text.endswith(token))
     return max(found, key=len, default="")

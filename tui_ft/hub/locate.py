@@ -5,12 +5,15 @@ The answer comes without loading anything: from the file system, or one request 
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
+from urllib.parse import quote
 
 import httpx
 
@@ -19,6 +22,9 @@ from tui_ft import paths
 Where = Literal["local", "cached", "hub", "missing", "gated", "unknown"]
 
 _TIMEOUT: Final = httpx.Timeout(5.0, connect=3.0)
+_SECONDS: Final = 5.0
+_BIGGEST_ANSWER: Final = 32 << 20
+_INDEX: Final = "model.safetensors.index.json"
 _WEIGHTS: Final = (".safetensors",)
 _HUB_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9._-]+)?")
 _TRUE: Final = frozenset(("1", "on", "yes", "true"))
@@ -54,22 +60,26 @@ def locate_model(
         transport: how the Hub is reached; httpx's own when None.
     """
     folder = paths.expand(name_or_path)
-    if folder.is_dir():
-        return _inspect_folder(folder)
-    if folder.is_file():
-        return ModelLocation("missing", reason=f"{folder} is a file; a model is a folder")
+    if found := _inspect_path(folder):
+        return found
     if not _is_hub_id(name_or_path):
         return ModelLocation("missing", reason=f"there is no folder {folder}")
     cached = _cached_snapshot(name_or_path, revision, environ)
     if cached is not None:
         return ModelLocation("cached", cached, _weights_in(cached))
-    if environ.get("HF_HUB_OFFLINE", "").lower() in _TRUE:
+    if _is_offline(environ):
         return ModelLocation(
             "missing",
             reason=f"{name_or_path} is not in the cache {hub_cache(environ)}, and HF_HUB_OFFLINE "
             "forbids to fetch it: unset it, or give the path of a local folder",
         )
     return _ask_hub(name_or_path, revision, environ, transport)
+
+
+def _is_offline(environ: Mapping[str, str]) -> bool:
+    """Return what huggingface_hub makes of the environment: the older name counts as well."""
+    value = environ.get("HF_HUB_OFFLINE") or environ.get("TRANSFORMERS_OFFLINE") or ""
+    return value.lower() in _TRUE
 
 
 def hub_cache(environ: Mapping[str, str] = os.environ) -> Path:
@@ -83,6 +93,18 @@ def hf_home(environ: Mapping[str, str] = os.environ) -> Path:
     """Return huggingface_hub's own folder."""
     default = Path(environ.get("XDG_CACHE_HOME", "~/.cache")) / "huggingface"
     return Path(environ.get("HF_HOME", default)).expanduser()
+
+
+def _inspect_path(path: Path) -> ModelLocation | None:
+    """Return what is at ``path``; None if nothing is."""
+    try:
+        if path.is_dir():
+            return _inspect_folder(path)
+        if path.is_file():
+            return ModelLocation("missing", reason=f"{path} is a file; a model is a folder")
+    except OSError as error:
+        return ModelLocation("missing", reason=f"{path} cannot be read: {error.strerror}")
+    return None
 
 
 def _inspect_folder(folder: Path) -> ModelLocation:
@@ -100,6 +122,14 @@ def _inspect_folder(folder: Path) -> ModelLocation:
             reason=f"{folder} holds no safetensors weights; convert the model with "
             "`save_pretrained`, which writes them",
         )
+    lacking = _missing_shards(folder)
+    if lacking:
+        return ModelLocation(
+            "missing",
+            folder,
+            reason=f"{folder} lacks {len(lacking)} of the weight files that its {_INDEX} names, "
+            f"{lacking[0]} among them: copy or fetch it again",
+        )
     return ModelLocation("local", folder, weights)
 
 
@@ -108,6 +138,16 @@ def _weights_in(folder: Path) -> int:
         return sum(p.stat().st_size for p in folder.iterdir() if p.suffix in _WEIGHTS)
     except OSError:
         return 0
+
+
+def _missing_shards(folder: Path) -> list[str]:
+    """Return the weight files that the folder's index names and that are not there."""
+    try:
+        index = json.loads((folder / _INDEX).read_bytes())
+        named = {str(name) for name in index["weight_map"].values()}
+        return sorted(name for name in named if not (folder / name).is_file())
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return []  # no index: all the weights are in one file
 
 
 def _is_hub_id(name: str) -> bool:
@@ -119,21 +159,21 @@ def _cached_snapshot(name: str, revision: str | None, environ: Mapping[str, str]
     reference = repository / "refs" / (revision or "main")
     try:
         commit = reference.read_text().strip() if reference.is_file() else (revision or "")
-    except OSError:
+    except (OSError, UnicodeDecodeError):
         return None
     snapshot = repository / "snapshots" / commit
     whole = commit and (snapshot / "config.json").is_file() and _weights_in(snapshot)
-    return snapshot if whole else None
+    return snapshot if whole and not _missing_shards(snapshot) else None
 
 
 def _token(environ: Mapping[str, str]) -> str | None:
     """Return the Hub token from the usual places. It is used for the request and nothing else."""
-    if environ.get("HF_TOKEN"):
-        return environ["HF_TOKEN"]
+    if token := environ.get("HF_TOKEN", "").strip():
+        return token
     file = Path(environ.get("HF_TOKEN_PATH", hf_home(environ) / "token"))
     try:
         return file.read_text().strip() or None
-    except OSError:
+    except (OSError, UnicodeDecodeError):
         return None
 
 
@@ -144,13 +184,16 @@ def _ask_hub(
     transport: httpx.BaseTransport | None,
 ) -> ModelLocation:
     endpoint = environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
-    url = f"{endpoint}/api/models/{name}" + (f"/revision/{revision}" if revision else "")
+    url = f"{endpoint}/api/models/{name}" + (
+        f"/revision/{quote(revision, safe='')}" if revision else ""
+    )
     token = _token(environ)
     headers = {"authorization": f"Bearer {token}"} if token else {}
     try:
         with httpx.Client(timeout=_TIMEOUT, follow_redirects=True, transport=transport) as client:
-            answer = client.get(url, params={"blobs": "true"}, headers=headers)
-            return _read_answer(name, answer)
+            asked = client.stream("GET", url, params={"blobs": "true"}, headers=headers)
+            with asked as answer:
+                return _read_answer(name, answer.status_code, _read_body(answer))
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         return ModelLocation(
             "unknown",
@@ -159,10 +202,26 @@ def _ask_hub(
         )
 
 
-def _read_answer(name: str, answer: httpx.Response) -> ModelLocation:
-    match answer.status_code:
+def _read_body(answer: httpx.Response) -> bytes:
+    """Return the body. httpx's own limit is for each piece: a slow Hub could hold us for ever.
+
+    Raises:
+        httpx.HTTPError: it is too slow or too long.
+    """
+    until, body = time.monotonic() + _SECONDS, b""
+    for piece in answer.iter_bytes():
+        body += piece
+        if time.monotonic() > until:
+            raise httpx.ReadTimeout("the answer takes too long")
+        if len(body) > _BIGGEST_ANSWER:
+            raise httpx.DecodingError("the answer is too long")
+    return body
+
+
+def _read_answer(name: str, status: int, body: bytes) -> ModelLocation:
+    match status:
         case 200:
-            return _found_on_hub(name, answer)
+            return _found_on_hub(name, json.loads(body))
         case 401 | 403:
             return ModelLocation(
                 "gated",
@@ -175,13 +234,12 @@ def _read_answer(name: str, answer: httpx.Response) -> ModelLocation:
             return ModelLocation("unknown", reason=f"the Hub answers {code} for {name}")
 
 
-def _found_on_hub(name: str, answer: httpx.Response) -> ModelLocation:
-    facts = answer.json()
+def _found_on_hub(name: str, facts: Any) -> ModelLocation:  # noqa: ANN401 - whatever came
     files = facts.get("siblings") if isinstance(facts, dict) else None
     if not isinstance(files, list):
         return ModelLocation("unknown", reason=f"the Hub's answer for {name} makes no sense")
     sizes = [
-        file.get("size") or 0
+        size if isinstance(size := file.get("size"), int) else 0
         for file in files
         if isinstance(file, dict) and str(file.get("rfilename", "")).endswith(_WEIGHTS)
     ]

@@ -51,12 +51,28 @@ def build_spec(
         SpecError: with one problem for each fault, in the order of the file.
     """
     merged = copy.deepcopy(dict(values))
-    overridden = {_apply_override(merged, text) for text in overrides}
+    overridden = dict(_apply_override(merged, text) for text in overrides)
     try:
-        return RunSpec.model_validate(merged)
+        return _validated(merged, overridden)
     except ValidationError as error:
         problems = _problems(error, lines or {}, file, overridden)
         raise SpecError(sorted(problems, key=lambda p: p.line or 0)) from None
+
+
+def _validated(merged: dict[str, Any], overridden: Mapping[str, str]) -> RunSpec:
+    """Return the run; where a text belongs, an override is taken as it was typed.
+
+    So `--set name=7b` and `--set name=7`, `on` or `2024-11-24` are the same kind of thing, as a
+    commit's hash is that happens to hold digits alone.
+    """
+    try:
+        return RunSpec.model_validate(merged)
+    except ValidationError as error:
+        texts = {_dotted(_walk(e["loc"])[0]) for e in error.errors() if e["type"] == "string_type"}
+    for key in texts & set(overridden):
+        if overridden[key].strip():
+            _put(merged, key, overridden[key].strip())
+    return RunSpec.model_validate(merged)
 
 
 def read_yaml(path: Path) -> tuple[dict[str, Any], Lines]:
@@ -66,14 +82,16 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], Lines]:
         SpecError: unreadable, no YAML, a key given twice, or not a mapping.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise SpecError([Problem("", "is no file", file=str(path))])
         if path.stat().st_size > _BIGGEST_SPEC_BYTES:
             raise SpecError([Problem("", "too large to be a run's YAML", file=str(path))])
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         fault = f"not UTF-8 text at byte {error.start:,}"
         raise SpecError([Problem("", fault, file=str(path))]) from None
-    except OSError as error:
-        fault = f"cannot be read: {error.strerror}"
+    except (OSError, ValueError) as error:  # ValueError: a path with NUL in it
+        fault = f"cannot be read: {getattr(error, 'strerror', None) or error}"
         raise SpecError([Problem("", fault, file=str(path))]) from None
     return parse_yaml(text, str(path))
 
@@ -114,7 +132,7 @@ def _note_lines(
         return
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            where = (*at, str(key.value))
+            where = (*at, _key(key))
             line = key.start_mark.line + 1
             if where in lines:
                 fault = f"is given twice, first on line {lines[where]}"
@@ -127,8 +145,14 @@ def _note_lines(
             _note_lines(value, (*at, index), lines, twice, file)
 
 
-def _apply_override(values: dict[str, Any], text: str) -> str:
-    """Put ``key=value`` into ``values``; return the dotted key."""
+def _key(node: yaml.Node) -> str | int:
+    """Return a key as pydantic's locations hold it: a number that is a key stays one."""
+    is_number = node.tag == "tag:yaml.org,2002:int" and str(node.value).isdecimal()
+    return int(node.value) if is_number else str(node.value)
+
+
+def _apply_override(values: dict[str, Any], text: str) -> tuple[str, str]:
+    """Put ``key=value`` into ``values``; return the dotted key, and the value as it was typed."""
     key, equals, raw = text.partition("=")
     key = key.strip()
     if not equals or not key:
@@ -140,6 +164,11 @@ def _apply_override(values: dict[str, Any], text: str) -> str:
         value = raw
     if isinstance(value, str):
         value = _number_or_text(value)
+    _put(values, key, value)
+    return key, raw
+
+
+def _put(values: dict[str, Any], key: str, value: object) -> None:
     inner = values
     *groups, last = key.split(".")
     for group in groups:
@@ -147,7 +176,6 @@ def _apply_override(values: dict[str, Any], text: str) -> str:
         inner[group] = child = dict(child) if isinstance(child, Mapping) else {}
         inner = child
     inner[last] = value
-    return key
 
 
 def _number_or_text(value: str) -> str | float:
@@ -159,7 +187,7 @@ def _number_or_text(value: str) -> str | float:
 
 
 def _problems(
-    error: ValidationError, lines: Lines, file: str | None, overridden: set[str]
+    error: ValidationError, lines: Lines, file: str | None, overridden: Mapping[str, str]
 ) -> list[Problem]:
     found: dict[str, Problem] = {}
     for fault in error.errors(include_url=False):

@@ -70,14 +70,21 @@ def resolve_spec(reference: str, overrides: Iterable[str] = ()) -> RunSpec:
         SpecError: neither exists, or what it says cannot be run.
     """
     path = paths.expand(reference)
-    if path.is_file():
+    if _is_file(path):
         return load_spec(path, overrides)
     user_file = paths.config_dir() / "presets" / f"{reference}.yaml"
     for candidate in (user_file, PACKAGED / f"{reference}.yaml"):
-        if "/" not in reference and candidate.is_file():
+        if "/" not in reference and _is_file(candidate):
             return read_preset(candidate).build(overrides)
     known = ", ".join(sorted(find_presets()))
     fault = "no such file, and no preset of that name"
     raise SpecError(
         [Problem("", fault, file=reference, allowed=f"a YAML file, or one of: {known}")]
     )
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name too long to be one
+        return False

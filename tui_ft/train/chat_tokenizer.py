@@ -79,7 +79,7 @@ class TransformersChatTokenizer:
                 tokenize=False,
             )
         except Exception as error:  # a template is a program of somebody else: anything may come
-            raise TemplateError(text.plain(str(error)).strip() or type(error).__name__) from None
+            raise TemplateError(text.one_line(str(error), 300) or type(error).__name__) from None
         return str(rendered)
 
     def encode(self, text: str) -> Encoded:

@@ -86,7 +86,20 @@ def load_model(spec: RunSpec, precision: Precision, on_gpu: bool) -> Any:  # noq
         arguments = _with_extra(spec, arguments)
     model = AutoModelForCausalLM.from_pretrained(spec.model.name_or_path, **arguments)
     model.config.use_cache = False  # a cache is of no use while training, and warns
+    _keep_as_quantised(model)
     return model
+
+
+def _keep_as_quantised(model: torch.nn.Module) -> None:
+    """Keep bitsandbytes from rewriting 4-bit weights for the CPU's bfloat16 kernels.
+
+    It does so at the first inference and rounds their scales: after an evaluation a run would train
+    on another base than the one it began with, and than one resumed from its checkpoint.
+    """
+    name = "support_avx512bf16_for_cpu"
+    for module in model.modules():
+        if hasattr(module, name):
+            setattr(module, name, False)
 
 
 def _with_extra(spec: RunSpec, arguments: dict[str, Any]) -> dict[str, Any]:
