@@ -6,11 +6,16 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.tiny_model import make_tiny_llama
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+# How long an example takes says something of the machine, nothing of the code.
+settings.register_profile("ftui", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ftui")
 
 
 @pytest.fixture(scope="session")

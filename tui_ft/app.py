@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -17,11 +19,11 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
-from tui_ft import paths
+from tui_ft import paths, text
 from tui_ft.hardware import Sampler
 from tui_ft.runs import folder as folders
 from tui_ft.runs.folder import RunError, RunFolder
-from tui_ft.runs.registry import RunSummary, list_runs
+from tui_ft.runs.registry import RunSummary
 from tui_ft.screens.home import HomeScreen
 from tui_ft.screens.shell import Hardware
 from tui_ft.widgets.help import HelpScreen
@@ -30,6 +32,23 @@ if TYPE_CHECKING:
     from tui_ft.screens.monitor import MonitorScreen
 
 _SAMPLE_SECONDS: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """A place one can go to from anywhere: its key, the app's action for it, how it is called."""
+
+    key: str
+    action: str
+    name: str
+    tooltip: str
+
+
+MODES: Final = (
+    Mode("1", "home", "Home", "All runs, and the hardware"),
+    Mode("5", "monitor", "Monitor", "The run seen last, else the live or the newest one"),
+)
+"""Work flows from low keys to high ones; keys and palette are made from this table."""
 
 
 class FtuiApp(App[None]):
@@ -47,8 +66,10 @@ class FtuiApp(App[None]):
     ]
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("1", "home", "Home", show=False, id="app.home", tooltip="All runs"),
-        Binding("5", "monitor", "Monitor", show=False, id="app.monitor", tooltip="The live run"),
+        *(
+            Binding(m.key, m.action, m.name, show=False, id=f"app.{m.action}", tooltip=m.tooltip)
+            for m in MODES
+        ),
         Binding("ctrl+z", "suspend_process", "Suspend", show=False, id="app.suspend"),
         Binding("ctrl+q", "quit", "Quit", show=False, id="app.quit", priority=True),
     ]
@@ -85,12 +106,11 @@ class FtuiApp(App[None]):
         """Offer in the palette what the keys do, and every run by name."""
         yield from super().get_system_commands(screen)
         yield SystemCommand("New run", "Start a run from a preset or a YAML file", self.new_run)
-        yield SystemCommand("Home", "All runs and the hardware", self.action_home)
-        for run in list_runs():
-            yield SystemCommand(f"Open {run.id}", f"{run.state}", self._opener(run.id))
-
-    def _opener(self, run_id: str) -> Callable[[], None]:
-        return lambda: self.open_run(run_id)
+        for mode in MODES:
+            yield SystemCommand(mode.name, mode.tooltip, partial(self.run_action, mode.action))
+        for run in self.live_runs():
+            shown = text.plain(run.id)
+            yield SystemCommand(f"Open {shown}", run.state, partial(self.open_run, run.id))
 
     def action_show_help_panel(self) -> None:
         """Show our own help, made from the keys that work here, for the palette's entry too."""

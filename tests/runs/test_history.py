@@ -111,3 +111,10 @@ def test_replacing_a_step_forgets_what_came_after() -> None:
         series.add(step, float(step), t=0.0, tokens=None)
     series.add(2, 9.0, t=0.0, tokens=None)
     assert (series.x, series.y) == ([1, 2], [1.0, 9.0])
+
+
+def test_the_log_has_the_details_of_an_end_line_by_line() -> None:
+    history = RunHistory()
+    history.add(ev.Ended(t=1.0, state="failed", reason="out of memory", detail="held 9 GB\nof 8"))
+    assert list(history.log) == [(1.0, "failed: out of memory"), (1.0, "held 9 GB"), (1.0, "of 8")]
+    assert history.log_lines == 3

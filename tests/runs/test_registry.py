@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import time
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from tui_ft import paths
 from tui_ft.runs import events as ev
-from tui_ft.runs.folder import RunError, RunFolder, create, find
+from tui_ft.runs.folder import RunError, RunFolder, create, exactly, find
 from tui_ft.runs.journal import Journal
 from tui_ft.runs.registry import list_runs, summarise, summary_of
 from tui_ft.spec import RunSpec
@@ -90,3 +91,21 @@ def test_a_foreign_folder_among_the_runs_is_passed_over(home: Path, spec: RunSpe
     (paths.runs_dir() / "lost+found").mkdir()
     (paths.runs_dir() / "notes.txt").write_text("hello")
     assert [run.id for run in list_runs()] == ["support"]
+
+
+def test_what_is_done_to_a_run_never_hits_one_whose_name_begins_alike(
+    home: Path, spec: RunSpec
+) -> None:
+    first, second = create(spec), create(spec)
+    assert second.id.startswith(first.id)
+    assert exactly(first.id) == first
+    shutil.rmtree(first.path)
+    assert find(first.id) == second
+    with pytest.raises(RunError, match="not there any more"):
+        exactly(first.id)
+
+
+def test_a_run_that_is_just_being_deleted_breaks_no_list(home: Path, spec: RunSpec) -> None:
+    folder = create(spec)
+    folder.spec_file.unlink()
+    assert summary_of(folder).state == "crashed"

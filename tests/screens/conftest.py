@@ -100,10 +100,11 @@ def make_run(home: Path) -> MakeRun:
         started: float = START,
         live: bool = False,
         gpus: tuple[int, ...] = (),
+        host: str = "gpu01",
     ) -> RunFolder:
         folder = create(_spec(name))
         journal = Journal(folder)
-        journal.write(ev.Attempt(t=started, number=1, host="gpu01", user="anna", pid=1))
+        journal.write(ev.Attempt(t=started, number=1, host=host, user="anna", pid=1))
         for event in (*training(steps, started), *events):
             journal.write(event)
         journal.close()

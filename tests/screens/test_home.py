@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,13 +11,16 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Input, Static
 
-from tests.screens.conftest import FAILED, FINISHED, START, MakeRun, make_app
+from tests.screens.conftest import FAILED, FINISHED, NOW, START, MakeRun, make_app
 from tui_ft.app import FtuiApp
 from tui_ft.runs import events as ev
+from tui_ft.runs.registry import RunSummary
 from tui_ft.screens.home import HomeScreen
 from tui_ft.screens.monitor import MonitorScreen
-from tui_ft.screens.new_run import NewRunScreen
+from tui_ft.screens.run_row import Columns, progress_text, run_cells, short_name
+from tui_ft.screens.runs_table import RunsTable
 from tui_ft.widgets.confirm import Confirm
+from tui_ft.widgets.gpu_panel import HardwarePanel
 from tui_ft.widgets.help import HelpScreen
 
 
@@ -128,7 +133,7 @@ async def test_a_run_that_goes_on_is_shown_without_losing_the_cursor(
         await settled(app, pilot)
         assert names(app)[:2] == ["newcomer", "gamma"]
         assert isinstance(app.screen, HomeScreen)
-        assert app.screen.selected_id() == "beta"
+        assert app.screen.query_one(RunsTable).selected_id == "beta"
 
 
 async def test_markup_and_escapes_in_what_a_run_says_are_harmless(make_run: MakeRun) -> None:
@@ -155,22 +160,130 @@ async def test_a_tiny_terminal_is_asked_to_grow(runs: None) -> None:
         assert not app.screen.query_one("#too-small").display
 
 
-async def test_a_new_run_that_cannot_be_says_so_in_place(runs: None) -> None:
-    async with running((100, 40)) as (app, pilot):
-        await pilot.press("n")
+async def test_a_run_deleted_elsewhere_is_not_mistaken_for_its_namesake(make_run: MakeRun) -> None:
+    make_run("demo-2", FINISHED, started=START - 300)
+    folder = make_run("demo", FINISHED)
+    async with running() as (app, pilot):
+        await pilot.press("x")
         await pilot.pause()
+        shutil.rmtree(folder.path)
+        await pilot.press("y")
+        await settled(app, pilot)
+        assert (folder.path.parent / "demo-2" / "run.yaml").is_file()
+        assert any("demo is not there any more" in note.message for note in app._notifications)
+
+
+async def test_what_the_filter_hides_is_not_acted_on(runs: None, make_run: MakeRun) -> None:
+    async with running() as (app, pilot):
+        await pilot.press("j", "space", "k", "j", "space")  # beta, alpha
+        await pilot.press("slash", *"alpha", "enter", "x")
+        await pilot.pause()
+        assert isinstance(app.screen, Confirm)
+        assert str(app.screen.query_one("#question", Static).render()) == "Delete alpha?"
+
+
+async def test_several_runs_are_named_before_they_go(runs: None) -> None:
+    async with running() as (app, pilot):
+        await pilot.press("j", "space", "space", "x")
+        await pilot.pause()
+        assert "beta, alpha." in str(app.screen.query_one("#consequence", Static).render())
+
+
+async def test_a_gpu_is_labelled_with_the_run_of_this_host_alone(make_run: MakeRun) -> None:
+    make_run("near", steps=2, live=True, gpus=(0,))
+    make_run("far", steps=2, live=True, gpus=(1,), host="gpu02")
+    async with running((120, 30)) as (app, _):
+        lines = str(app.screen.query_one("#hardware", HardwarePanel).render()).splitlines()
+        assert "near" in lines[0]
+        assert "far" not in lines[1]
+
+
+async def test_a_wide_window_has_room_for_reasons_and_more_figures(runs: None) -> None:
+    async with running((80, 24)) as (app, pilot):
+        table = app.screen.query_one(RunsTable)
+        assert "eval" not in [str(column.label).strip() for column in table.columns.values()]
+        assert "at batch 8" not in str(table.get_row("beta"))
+        await pilot.resize_terminal(200, 60)
+        await pilot.pause(0.2)
+        assert "eval" in [str(column.label).strip() for column in table.columns.values()]
+        assert "at batch 8 x 4096" in str(table.get_row("beta"))
+
+
+async def test_a_thousand_runs_are_listed_and_filtered(make_run: MakeRun) -> None:
+    folder = make_run("run-0", FINISHED)
+    for number in range(1, 1_000):
+        shutil.copytree(folder.path, folder.path.parent / f"run-{number}")
+        status = folder.path.parent / f"run-{number}" / "status.json"
+        status.write_text(status.read_text().replace('"run-0"', f'"run-{number}"'))
+    async with running() as (app, pilot):
+        await pilot.pause(0.5)
+        await settled(app, pilot)
+        assert len(names(app)) == 1_000
+        await pilot.press("slash", *"run-99")
+        await pilot.pause(0.2)
+        assert sorted(names(app)) == ["run-99", *(f"run-99{n}" for n in range(10))]
+
+
+async def test_a_read_that_takes_long_is_not_begun_twice(runs: None) -> None:
+    calls, go_on = [], threading.Event()
+
+    def slow() -> None:
+        calls.append(1)
+        go_on.wait(5)
+
+    async with running() as (app, pilot):
         screen = app.screen
-        assert isinstance(screen, NewRunScreen)
-        screen.query_one("#spec", Input).value = "/nowhere/run.yaml"
-        await pilot.press("ctrl+s")
-        await settled(app, pilot)
-        assert "no such file" in shown(app, "#problems")
-        screen.query_one("#spec", Input).value = "sft-lora"
-        screen.query_one("#model", Input).value = "/nowhere/model"
-        screen.query_one("#data", Input).value = "/nowhere/data.jsonl"
-        await pilot.press("ctrl+s")
-        await settled(app, pilot)
-        assert "there is no file /nowhere/data.jsonl" in shown(app, "#problems")
-        assert "there is no folder /nowhere/model" in shown(app, "#problems")
-        await pilot.press("escape")
-        assert isinstance(app.screen, HomeScreen)
+        assert isinstance(screen, HomeScreen)
+        screen.read_in_thread(slow)
+        screen.read_in_thread(slow)
+        await pilot.pause(0.1)
+        go_on.set()
+        assert len(calls) == 1
+
+
+async def test_a_read_that_fails_is_tried_again_and_harms_nothing(runs: None) -> None:
+    def fails() -> None:
+        raise FileNotFoundError
+
+    async with running() as (app, pilot):
+        screen = app.screen
+        assert isinstance(screen, HomeScreen)
+        screen.read_in_thread(fails)
+        await pilot.pause(0.2)
+        assert app.is_running
+        assert not screen.reading
+
+
+def test_columns_fill_the_room_and_every_cell_fits() -> None:
+    run = RunSummary(
+        id="a-name-that-is-much-too-long-for-any-column-of-a-list",
+        state="evaluating",
+        step=123_456,
+        total_steps=1_234_567,
+        loss=1234.5,
+        eval_loss=0.000123,
+        eta_s=10 * 86_400.0,
+        created=NOW - 500 * 86_400,
+        method="qlora",
+        user="somebody-with-a-long-name",
+    )
+    for width in (58, 72, 73, 78, 113, 114, 130, 198):
+        columns = Columns.within(width, 1)
+        assert sum(w + 2 for _, _, w in columns.table()) <= width
+        cells = run_cells(run, columns, NOW, marked=True)
+        for (key, _, room), cell in zip(columns.table(), cells, strict=True):
+            assert len(cell.plain) <= room, (width, key)
+
+
+def test_a_long_name_keeps_both_its_ends() -> None:
+    assert short_name("support-qlora-lr-2e-4", 12) == "suppo…r-2e-4"
+    assert short_name("short", 12) == "short"
+
+
+def test_progress_is_a_bar_with_steps_or_the_reason() -> None:
+    run = RunSummary(id="a", state="training", step=50, total_steps=100)
+    assert progress_text(run, 18) == "████▌     50/100"
+    assert progress_text(run, 8) == "50/100"
+    assert progress_text(run, 5) == "50 %"
+    waits = RunSummary(id="a", state="queued", reason="waits for GPU 0")
+    assert progress_text(waits, 10) == "waits for…"

@@ -1,19 +1,35 @@
 from __future__ import annotations
 
 import json
+import shutil
+import time
 
+import msgspec
+import pytest
 from textual.widgets import Static
 
-from tests.screens.conftest import FAILED, FINISHED, NOW, SCORES, START, MakeRun, make_app, training
+from tests.screens.conftest import (
+    FAILED,
+    FINISHED,
+    NOW,
+    OVERFITTING,
+    SCORES,
+    START,
+    MakeRun,
+    make_app,
+    training,
+)
 from tests.screens.test_home import settled, shown
 from tui_ft.app import FtuiApp
 from tui_ft.runs import events as ev
 from tui_ft.runs.history import RunHistory
+from tui_ft.runs.reader import RunReader
 from tui_ft.runs.registry import summarise
 from tui_ft.screens import run_text
 from tui_ft.screens.home import HomeScreen
 from tui_ft.screens.monitor import MonitorScreen
 from tui_ft.screens.run_charts import RunCharts
+from tui_ft.screens.top_line import TopLine
 from tui_ft.widgets.chart import LineChart
 from tui_ft.widgets.confirm import Confirm
 from tui_ft.widgets.log_view import LogView
@@ -94,21 +110,124 @@ async def test_an_ended_run_offers_resume_and_not_stop(make_run: MakeRun) -> Non
         assert isinstance(app.screen, HomeScreen)
 
 
-async def test_a_narrow_window_shows_one_pane_and_v_goes_on(make_run: MakeRun) -> None:
+PANES = ("#loss", "#small", "#side", "#samples", "#log-box")
+
+
+@pytest.mark.parametrize(
+    ("size", "always", "turns"),
+    [
+        ((80, 24), [], [["#loss"], ["#small"], ["#side"], ["#samples"], ["#log-box"]]),
+        ((90, 44), ["#loss", "#small"], [["#log-box"], ["#samples"], ["#side"]]),
+        ((120, 30), ["#side"], [["#loss"], ["#small"], ["#samples"], ["#log-box"]]),
+    ],
+)
+async def test_every_pane_has_its_turn_in_every_window(
+    make_run: MakeRun, size: tuple[int, int], always: list[str], turns: list[list[str]]
+) -> None:
+    make_run("support", FINISHED, steps=50)
+    app = make_app("support")
+    async with app.run_test(size=size) as pilot:
+        await settled(app, pilot)
+        visible = []
+        for _ in turns:
+            shown_now = [p for p in PANES if app.screen.query_one(p).display]
+            visible.append([p for p in shown_now if p not in always])
+            assert set(always) <= set(shown_now)
+            assert all(app.screen.query_one(p).region.area for p in shown_now)
+            await pilot.press("v")
+            await pilot.pause()
+            focused = app.screen.focused
+            assert focused is not None
+            assert focused.region.area
+        assert visible == turns
+
+
+async def test_a_large_window_shows_every_pane_and_needs_no_turns(make_run: MakeRun) -> None:
     make_run("support", FINISHED, steps=50)
     app = make_app("support")
     async with app.run_test(size=(80, 24)) as pilot:
         await settled(app, pilot)
-        panes = ("#loss", "#small", "#side", "#samples", "#log-box")
-        visible = []
-        for _ in panes:
-            visible.append([p for p in panes if app.screen.query_one(p).display])
-            await pilot.press("v")
-            await pilot.pause()
-        assert visible == [[pane] for pane in panes]
+        assert _monitor(app).check_action("pane", ()) is True
         await pilot.resize_terminal(200, 60)
         await pilot.pause(0.2)
-        assert all(app.screen.query_one(pane).display for pane in panes)
+        assert all(app.screen.query_one(pane).region.area for pane in PANES)
+        assert _monitor(app).check_action("pane", ()) is False
+
+
+async def test_the_keys_reach_the_pane_in_sight_after_a_window_shrank(make_run: MakeRun) -> None:
+    make_run("support", FINISHED, steps=50)
+    app = make_app("support")
+    async with app.run_test(size=(200, 60)) as pilot:
+        await settled(app, pilot)
+        app.screen.query_one("#log").focus()
+        await pilot.resize_terminal(80, 24)
+        await pilot.pause(0.3)
+        assert app.screen.focused is app.screen.query_one("#loss")
+
+
+async def test_follow_shows_everything_again(make_run: MakeRun) -> None:
+    make_run("support", FINISHED, steps=50)
+    app = make_app("support")
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settled(app, pilot)
+        chart = app.screen.query_one("#loss", LineChart)
+        await pilot.press("plus", "left")
+        assert chart.view.right is not None
+        await pilot.press("f")
+        assert chart.view.span is None
+        assert chart.view.right is None
+
+
+async def test_x_plots_over_tokens_and_time(make_run: MakeRun) -> None:
+    make_run("support", FINISHED, steps=50)
+    app = make_app("support")
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settled(app, pilot)
+        chart = app.screen.query_one("#loss", LineChart)
+        kinds = [chart.x_kind]
+        for _ in range(3):
+            await pilot.press("x")
+            await pilot.pause()
+            kinds.append(chart.x_kind)
+        assert kinds == ["step", "tokens", "time", "step"]
+
+
+async def test_a_run_deleted_while_one_watches_leads_back_home(make_run: MakeRun) -> None:
+    folder = make_run("support", FINISHED, steps=5)
+    app = make_app("support")
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settled(app, pilot)
+        shutil.rmtree(folder.path)
+        await pilot.pause(1.0)
+        await settled(app, pilot)
+        assert isinstance(app.screen, HomeScreen)
+        assert any("support was deleted" in note.message for note in app._notifications)
+
+
+async def test_the_first_line_counts_the_live_runs_while_one_watches(make_run: MakeRun) -> None:
+    make_run("support", steps=5, live=True)
+    app = make_app("support")
+    async with app.run_test(size=(100, 30)) as pilot:
+        await settled(app, pilot)
+        make_run("second", steps=2, live=True)
+        for _ in range(80):
+            await pilot.pause(0.1)
+            if "2 live" in str(app.screen.query_one(TopLine).render()):
+                break
+        assert isinstance(app.screen, MonitorScreen)
+        assert "2 live" in str(app.screen.query_one(TopLine).render())
+
+
+async def test_a_run_that_failed_before_its_first_step_says_so(make_run: MakeRun) -> None:
+    ended = msgspec.structs.replace(FAILED, detail="held 78.9 GB\n[b]in[/b] activations")
+    make_run("broken", ended)
+    app = make_app("broken")
+    async with app.run_test(size=(200, 60)) as pilot:
+        await settled(app, pilot)
+        assert app.screen.query_one("#loss", LineChart).empty == "no step was done"
+        log = list(app.screen.query_one("#log", LogView).lines)
+        assert any("held 78.9 GB" in line for line in log)
+        assert any("[b]in[/b] activations" in line for line in log)
 
 
 async def test_foreign_text_is_harmless(make_run: MakeRun) -> None:
@@ -131,7 +250,7 @@ async def test_an_unknown_run_is_said_and_home_shown(home: None) -> None:
 
 def test_the_headline_tells_state_step_loss_rate_and_time_left() -> None:
     history = _history(*training(320, START))
-    line = run_text.headline(summarise("support", history), history).plain
+    line = run_text.headline(summarise("support", history), history, NOW, 200).plain
     assert "▶ training" in line
     assert "step 320/400" in line
     assert "epoch 2.4/3" in line
@@ -160,3 +279,46 @@ def test_charts_plot_over_steps_tokens_and_time() -> None:
         charts.x_kind = kind  # type: ignore[assignment]
         assert charts._x(history.series("loss")) == xs
         charts.update_loss(chart)
+
+
+def test_an_alert_stays_in_sight_while_the_run_evaluates() -> None:
+    evaluating = ev.Phase(t=NOW, phase="evaluate", text="evaluates", done=16, total=64, unit="rows")
+    history = _history(*training(50, START), OVERFITTING, evaluating)
+    lines = run_text.notice(summarise("support", history), history, NOW).plain.splitlines()
+    assert lines[0].startswith("▲ evaluation loss rises")
+    assert lines[0].endswith("→ stop now and keep the best checkpoint, or train fewer epochs")
+    assert lines[1].startswith("◷ evaluates  16 of 64")
+
+
+def test_the_headline_breaks_between_figures_only() -> None:
+    history = _history(*training(320, START))
+    shown = run_text.headline(summarise("support", history), history, NOW, 60).plain
+    assert all(len(line) <= 60 for line in shown.splitlines())
+    assert [line.split("   ")[0] for line in shown.splitlines()] == [
+        "support",
+        "loss 0.776 ↑",
+        time.strftime("by anna since %H:%M", time.localtime(START)),
+    ]
+
+
+def test_the_headline_of_an_ended_run_tells_how_long_it_took_and_an_old_one_its_day() -> None:
+    history = _history(*training(5, START), FINISHED)
+    line = run_text.headline(summarise("support", history), history, START + 400_000, 200).plain
+    assert "took 55:00" in line
+    assert time.strftime("since %b %d %H:%M", time.localtime(START)) in line
+    assert (
+        time.strftime("since %H:%M", time.localtime(START))
+        in run_text.headline(summarise("support", history), history, NOW, 200).plain
+    )
+
+
+def test_reading_a_long_history_says_how_far_it_is(make_run: MakeRun) -> None:
+    folder = make_run("support", FINISHED, steps=50)
+    reader = RunReader(folder)
+    assert reader.share_read() == 0
+    size = folder.events_file.stat().st_size
+    reader.poll(size // 2)
+    assert 0.4 < reader.share_read() <= 0.5
+    reader.catch_up()
+    assert reader.share_read() == 1
+    assert run_text.loading(0.5).plain == "◷ reads the history  █████      50 %"

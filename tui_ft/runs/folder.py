@@ -163,6 +163,18 @@ def find(run_id: str) -> RunFolder:
     raise RunError(f"there is no run `{run_id}` under {paths.runs_dir()}; `ftui runs` lists them")
 
 
+def exactly(run_id: str) -> RunFolder:
+    """Return the folder of the run called just so: what is done to a run must not hit its like.
+
+    Raises:
+        RunError: it is not there (any more).
+    """
+    folder = RunFolder(paths.runs_dir() / run_id)
+    if not folder.spec_file.is_file():
+        raise RunError(f"{run_id} is not there any more")
+    return folder
+
+
 def all_folders() -> list[RunFolder]:
     """Return every run folder, in no order. A folder without a spec is none."""
     try:

@@ -98,8 +98,10 @@ class RunHistory:
         self.seq = max(self.seq, event.seq)
         self.clock.newest = max(self.clock.newest, event.t)
         self._fold(event)
-        line = describe(event)
-        if line:
+        lines = [describe(event) or ""]
+        if isinstance(event, ev.Ended) and event.detail:
+            lines += event.detail.splitlines()
+        for line in filter(None, lines):
             self.log.append((event.t, line))
             self.log_lines += 1
 

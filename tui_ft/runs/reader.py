@@ -72,6 +72,14 @@ class RunReader:
             new.append(event)
         return new
 
+    def share_read(self) -> float:
+        """Return how much of what has been written is taken in, 0 to 1."""
+        try:
+            size = self.folder.events_file.stat().st_size
+        except OSError:
+            return 1.0
+        return min(1.0, self._tail.offset / size) if size else 1.0
+
     def catch_up(self) -> RunHistory:
         """Take in everything there is; return the history."""
         while self.poll():

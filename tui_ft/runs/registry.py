@@ -134,8 +134,15 @@ def _supervisor_lives(folder: RunFolder, status: RunSummary, now: float) -> bool
         if folder.is_supervised():
             return True
         # Between the launch and the lock the supervisor is still starting up.
-        return not status.attempt and now - folder.spec_file.stat().st_mtime < STALE_SECONDS
+        return not status.attempt and _was_made_since(folder, now - STALE_SECONDS)
     return now - status.heartbeat < STALE_SECONDS
+
+
+def _was_made_since(folder: RunFolder, t: float) -> bool:
+    try:
+        return folder.spec_file.stat().st_mtime > t
+    except OSError:  # somebody deletes it just now
+        return False
 
 
 def _what_now(folder: RunFolder, status: RunSummary) -> dict[str, object]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.screen import Screen
 from textual.widgets import Footer, Static
+from textual.worker import Worker, WorkerState
 
 from tui_ft.screens.shell import Shell
 from tui_ft.screens.top_line import TopLine
@@ -28,6 +30,10 @@ class FtuiScreen(Screen[None]):
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (60, "-narrow"), (110, "-wide"), (160, "-vast")]  # noqa: RUF012 - Textual's own form
     VERTICAL_BREAKPOINTS = [(0, "-flat"), (16, "-low"), (34, "-tall")]  # noqa: RUF012
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.reading = False
+
     def compose(self) -> ComposeResult:
         """Lay the screen out; what is its own comes from `compose_content`."""
         yield TopLine()
@@ -43,6 +49,20 @@ class FtuiScreen(Screen[None]):
     def shell(self) -> Shell:
         """The app, as far as a screen needs it."""
         return cast(Shell, self.app)
+
+    def read_in_thread(self, read: Callable[[], None]) -> None:
+        """Call ``read`` in a thread, unless it is still at it; it ends by posting a message.
+
+        Who handles that message sets `reading` to False.
+        """
+        if not self.reading:
+            self.reading = True
+            self.run_worker(read, thread=True, group="read", exit_on_error=False)
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """Read again after a read that failed: a folder may have vanished under it."""
+        if event.worker.group == "read" and event.state is WorkerState.ERROR:
+            self.reading = False
 
     def action_keys(self) -> None:
         """Show the keys that work here."""

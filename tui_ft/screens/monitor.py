@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Literal
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -27,7 +27,15 @@ from tui_ft.widgets.log_view import LogView
 
 _POLL_SECONDS: Final = 0.5
 _CHARTS_EVERY: Final = 2
-_PANES: Final = ("loss", "small", "side", "samples", "log")
+_NEARLY_ALL: Final = 0.95
+Pane = Literal["loss", "small", "side", "samples", "log"]
+_FOCUS: Final[dict[Pane, str]] = {
+    "loss": "#loss",
+    "small": f"#{SMALL_CHARTS[0].id}",
+    "side": "#side",
+    "samples": "#samples",
+    "log": "#log",
+}
 
 
 class MonitorScreen(FtuiScreen):
@@ -42,6 +50,7 @@ class MonitorScreen(FtuiScreen):
         Binding("K", "kill", "Kill", show=False, id="monitor.kill", tooltip="End it at once"),
         Binding("r", "resume", "Resume", id="monitor.resume", tooltip="Go on from the checkpoint"),
         Binding("v", "pane", "View", id="monitor.view", tooltip="Next pane, where one fits"),
+        Binding("f", "follow", "Follow", id="monitor.follow", tooltip="Show all, up to the newest"),
         Binding("d,escape,q", "detach", "Detach", key_display="d", id="monitor.detach"),
         HELP,
     ]
@@ -49,9 +58,14 @@ class MonitorScreen(FtuiScreen):
     class Read(Message):
         """The run's events were read on."""
 
-        def __init__(self, summary: RunSummary, lines: list[str], behind: bool) -> None:
-            self.summary, self.lines, self.behind = summary, lines, behind
+        def __init__(
+            self, summary: RunSummary, lines: list[str], *, behind: bool, share: float
+        ) -> None:
+            self.summary, self.lines, self.behind, self.share = summary, lines, behind, share
             super().__init__()
+
+    class Gone(Message):
+        """Somebody deleted the run."""
 
     def __init__(self, folder: RunFolder) -> None:
         super().__init__()
@@ -61,8 +75,7 @@ class MonitorScreen(FtuiScreen):
         self._summary: RunSummary | None = None
         self._log_lines = 0
         self.looks = 0  # how often the run was read and shown
-        self._reading = False
-        self._pane = 0
+        self._pane: Pane = "loss"
         self._words: dict[str, Content] = {}
 
     def compose_content(self) -> ComposeResult:
@@ -98,13 +111,14 @@ class MonitorScreen(FtuiScreen):
         self._look()
 
     def _look(self) -> None:
-        if self._reading or not self.is_current:
-            return
-        self._reading = True
-        self.run_worker(self._read, thread=True, group="read", exit_on_error=False)
+        if self.is_current:
+            self.read_in_thread(self._read)
 
     def _read(self) -> None:
         """Read what is new; events are folded here, away from the screen's thread."""
+        if not self.folder.spec_file.exists():
+            self.post_message(self.Gone())
+            return
         new = self._reader.poll()
         history = self._reader.history
         fresh = history.log_lines - self._log_lines
@@ -113,14 +127,20 @@ class MonitorScreen(FtuiScreen):
         lines = [f"{run_text.clock_time(t)} {line}" for t, line in kept]
         if not get_current_worker().is_cancelled:
             summary = summary_of(self.folder)
-            self.post_message(self.Read(summary, lines, behind=bool(new)))
+            share = self._reader.share_read()
+            self.post_message(self.Read(summary, lines, behind=bool(new), share=share))
+
+    def on_monitor_screen_gone(self) -> None:
+        """Go back: there is nothing to see any more."""
+        self.notify(f"{self.folder.id} was deleted", severity="warning", markup=False)
+        self.shell.leave_run()
 
     def on_monitor_screen_read(self, message: Read) -> None:
         """Show what was read; charts at most once a second, hidden panes not at all."""
-        self._reading = False
+        self.reading = False
         before, self._summary = self._summary, message.summary
         self.looks += 1
-        self._show_words(message.summary)
+        self._show_words(message)
         self.query_one("#log", LogView).append_lines(message.lines)
         if self.looks % _CHARTS_EVERY == 1:
             self._show_charts()
@@ -130,20 +150,27 @@ class MonitorScreen(FtuiScreen):
         if message.behind:
             self._look()  # a long history comes in pieces, each of which is seen
 
-    def _show_words(self, summary: RunSummary) -> None:
-        history = self._reader.history
-        self._update("#headline", run_text.headline(summary, history))
-        notice = run_text.notice(summary, history, self.shell.clock())
+    def _show_words(self, message: Read) -> None:
+        summary, history, now = message.summary, self._reader.history, self.shell.clock()
+        width = max(1, self.size.width - 2)
+        self._update("#headline", run_text.headline(summary, history, now, width))
+        if message.behind and message.share < _NEARLY_ALL:
+            notice = run_text.loading(message.share)
+        else:
+            notice = run_text.notice(summary, history, now)
         self._update("#notice", notice)
         self.query_one("#notice").display = bool(notice.plain)
 
     def _show_charts(self) -> None:
+        live = self._summary is None or self._summary.is_live
+        for chart in self.query(LineChart):
+            chart.empty = "waits for the first step" if live else "no step was done"
         loss = self.query_one("#loss", LineChart)
         if loss.display:
             self._charts.update_loss(loss)
         if self.query_one("#small").display:
-            for chart in SMALL_CHARTS:
-                self._charts.update_small(self.query_one(f"#{chart.id}", LineChart), chart)
+            for what in SMALL_CHARTS:
+                self._charts.update_small(self.query_one(f"#{what.id}", LineChart), what)
 
     def _show_side(self) -> None:
         history = self._reader.history
@@ -170,16 +197,43 @@ class MonitorScreen(FtuiScreen):
         """Fold panes away, or bring them back."""
         self.call_after_refresh(self._show_pane)
 
+    def _choices(self) -> tuple[Pane, ...]:
+        """Return the panes that take turns where there is no room for all."""
+        wide = self.has_class("-wide") or self.has_class("-vast")
+        if self.has_class("-tall"):
+            return () if wide else ("log", "samples", "side")  # below the charts
+        return ("loss", "small", "samples", "log") if wide else tuple(_FOCUS)
+
     def action_pane(self) -> None:
-        """Show the next pane, where only one fits."""
-        self._pane = (self._pane + 1) % len(_PANES)
+        """Show the next of the panes that take turns."""
+        choices = self._choices()
+        if not choices:
+            return
+        now = choices.index(self._pane) if self._pane in choices else 0
+        self._pane = choices[(now + 1) % len(choices)]
         self._show_pane()
+        self.query_one(_FOCUS[self._pane]).focus()
         self._show_charts()
 
     def _show_pane(self) -> None:
-        """Set the class that tells the style sheet which pane a narrow window shows."""
-        for pane in _PANES:
-            self.set_class(pane == _PANES[self._pane], f"pane-{pane}")
+        """Set the class that tells the style sheet which pane's turn it is."""
+        choices = self._choices()
+        shown = self._pane if not choices or self._pane in choices else choices[0]
+        for pane in _FOCUS:
+            self.set_class(pane == shown, f"pane-{pane}")
+        self.refresh_bindings()
+        self.call_after_refresh(self._keep_focus, shown)
+
+    def _keep_focus(self, shown: Pane) -> None:
+        """Focus the pane in sight where the focused one was folded away."""
+        if self.focused is None:
+            self.query_one(_FOCUS[shown]).focus()
+
+    def action_follow(self) -> None:
+        """Show everything up to the newest point, in all charts and in the log."""
+        for chart in self.query(LineChart):
+            chart.action_reset()
+        self.query_one(LogView).action_follow()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer only what can be done in the run's state."""
@@ -188,7 +242,7 @@ class MonitorScreen(FtuiScreen):
             return live
         if action == "resume":
             return not live and self._summary is not None and self._summary.state != "finished"
-        return True
+        return bool(self._choices()) if action == "pane" else True
 
     def action_detach(self) -> None:
         """Leave; the run goes on."""
@@ -212,7 +266,7 @@ class MonitorScreen(FtuiScreen):
 
     def _ask(self, action: RunAction) -> None:
         done = f"{action.verb.lower()} asked for"
-        ask(self, action, self.folder.id, lambda: self._do(action.act, done))
+        ask(self, action, [self.folder.id], lambda: self._do(action.act, done))
 
     def _do(self, act: Act, done: str) -> None:
         perform(self, act, self.folder.id, done=done, then=self._look)

@@ -13,6 +13,7 @@ from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, OptionList, Static, TextArea
 from textual.widgets.option_list import Option
+from textual.worker import Worker, WorkerState
 
 from tui_ft import paths, text
 from tui_ft.runs import preflight
@@ -30,12 +31,18 @@ class NewRunScreen(ModalScreen[RunFolder | None]):
         Binding("escape", "cancel", "Cancel", id="new.cancel", tooltip="Start nothing"),
     ]
 
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (32, "-tall")]  # noqa: RUF012 - Textual's own form
+
     class Answered(Message):
         """The run was started, or this is why not."""
 
         def __init__(self, folder: RunFolder | None, problems: list[Content]) -> None:
             self.folder, self.problems = folder, problems
             super().__init__()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._starting = False
 
     def compose(self) -> ComposeResult:
         """Lay the form out."""
@@ -87,28 +94,42 @@ class NewRunScreen(ModalScreen[RunFolder | None]):
         self.action_start() if event.button.id == "start" else self.action_cancel()
 
     def action_cancel(self) -> None:
-        """Start nothing."""
-        self.dismiss(None)
+        """Start nothing; a run that is being started is waited for."""
+        if not self._starting:
+            self.dismiss(None)
 
     def action_start(self) -> None:
-        """Check and start, off the screen's thread."""
-        self.query_one("#problems", Static).update("checks …")
+        """Check and start, off the screen's thread, once however often the key is pressed."""
+        if self._starting:
+            return
+        self._starting = True
+        self.query_one("#start", Button).disabled = True
+        self._say([Content("checks it and starts it …")])
         spec = self.query_one("#spec", Input).value.strip()
         overrides = self._overrides()
         self.run_worker(
             lambda: self.post_message(self.Answered(*start(spec, overrides))),
             thread=True,
-            exclusive=True,
+            exit_on_error=False,
         )
 
     def on_new_run_screen_answered(self, message: Answered) -> None:
         """Leave with the run, or say in place what is wrong."""
+        self._starting = False
+        self.query_one("#start", Button).disabled = False
         if message.folder is not None:
             self.dismiss(message.folder)
         else:
-            problems = Content("\n").join(message.problems)
-            self.query_one("#problems", Static).update(problems)
-            self.query_one("#form").scroll_end(animate=False)
+            self._say(message.problems)
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """Say what nobody foresaw, too."""
+        if event.state is WorkerState.ERROR:
+            self.post_message(self.Answered(None, [_problem(repr(event.worker.error))]))
+
+    def _say(self, lines: list[Content]) -> None:
+        self.query_one("#problems", Static).update(Content("\n").join(lines))
+        self.query_one("#form").scroll_end(animate=False)
 
     def _overrides(self) -> list[str]:
         model, data = (

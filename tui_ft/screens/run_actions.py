@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,6 +15,8 @@ from tui_ft.runs.folder import RunError, RunFolder
 from tui_ft.widgets.confirm import Confirm
 
 Act = Callable[[RunFolder], None]
+
+_NAMED_RUNS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +40,23 @@ KILL: Final = RunAction(
 )
 DELETE: Final = RunAction(
     "Delete",
-    "Its folder goes with checkpoints, weights and history. This cannot be undone.",
+    "Folder, checkpoints, weights and history are removed. This cannot be undone.",
     folders.delete,
 )
 
 
-def ask(screen: Screen[Any], action: RunAction, what: str, then: Callable[[], None]) -> None:
-    """Ask whether ``action`` is meant for ``what`` (a run's name, or how many); if so, go on."""
+def ask(
+    screen: Screen[Any], action: RunAction, run_ids: Sequence[str], then: Callable[[], None]
+) -> None:
+    """Ask whether ``action`` is meant for these runs, naming them; if so, go on."""
+    one = len(run_ids) == 1
+    named = ", ".join(run_ids[:_NAMED_RUNS])
+    more = f" and {len(run_ids) - _NAMED_RUNS} more" if len(run_ids) > _NAMED_RUNS else ""
     dialog = Confirm(
-        f"{action.verb} {what}?", action.consequence, action.verb, destructive=action.destructive
+        f"{action.verb} {run_ids[0] if one else f'{len(run_ids)} runs'}?",
+        action.consequence if one else f"{named}{more}.\n{action.consequence}",
+        action.verb,
+        destructive=action.destructive,
     )
     screen.app.push_screen(dialog, lambda yes: then() if yes else None)
 
@@ -58,8 +68,8 @@ def perform(
 
     def work() -> None:
         try:
-            act(folders.find(run_id))
-        except RunError as error:
+            act(folders.exactly(run_id))
+        except (RunError, OSError) as error:
             _say(screen, str(error), failed=True)
         else:
             if done:

@@ -17,42 +17,16 @@ from tui_ft.widgets.bars import bar_string
 from tui_ft.widgets.signs import sign, state_content
 
 _BAR_WIDTH: Final = 10
-_LIST_BAR_WIDTH: Final = 8
-_LIST_WIDTH: Final = 20
 _TREND_POINTS: Final = 20
 _SHOWN_EXAMPLES: Final = 3
+_LATE_S: Final = 20 * 3_600
 
 
-def run_cells(run: RunSummary, now: float) -> tuple[Content, ...]:
-    """Return the cells of a run in a list: state, name, progress, loss, time left, age."""
-    since = run.ended or run.created
-    return (
-        state_content(run.state),
-        Content(text.plain(run.id)),
-        Content(progress_text(run)),
-        Content(f"{'' if run.loss is None else text.significant(run.loss):>7}"),
-        Content(f"{'' if run.eta_s is None else text.duration(run.eta_s):>7}"),
-        Content(f"{'' if since is None else text.age(now - since):>4}"),
-    )
+def headline(run: RunSummary, history: RunHistory, now: float, width: int) -> Content:
+    """Return the monitor's first line: where the run is, and its most important figures.
 
-
-def progress_text(run: RunSummary) -> str:
-    """Return bar and steps of a run, or in their place why it waits or what went wrong."""
-    fraction = run.fraction
-    if run.state in ("queued", "failed", "crashed") or fraction is None:
-        return text.one_line(run.reason, _LIST_WIDTH)
-    return f"{bar_string(fraction, _LIST_BAR_WIDTH)} {run.step}/{run.total_steps}"
-
-
-def detail_of(run: RunSummary) -> Content:
-    """Return what a person should know of the run selected: its reason, and what to do."""
-    lines = [text.plain(run.reason)] if run.reason else []
-    lines += [f"→ {text.plain(advice)}" for advice in run.advice]
-    return Content("\n".join(lines))
-
-
-def headline(run: RunSummary, history: RunHistory) -> Content:
-    """Return the monitor's first line: where the run is, and its most important figures."""
+    Takes more than one line of ``width`` cells where it must, and breaks between figures only.
+    """
     parts: list[Content | str] = [
         Content.styled(text.plain(run.id), "bold"),
         state_content(run.state),
@@ -68,10 +42,23 @@ def headline(run: RunSummary, history: RunHistory) -> Content:
         parts.append(f"{text.count(rate)} tok/s")
     if run.eta_s is not None:
         parts.append(f"left {text.duration(run.eta_s)}")
-    if run.user:
-        since = time.strftime("%H:%M", time.localtime(run.created or 0))
-        parts.append(f"by {text.plain(run.user)} since {since}")
-    return Content("   ").join(Content(p) if isinstance(p, str) else p for p in parts)
+    if run.ended and history.attempt is not None and history.attempt.number == 1:
+        parts.append(f"took {text.duration(run.ended - history.attempt.t)}")
+    if run.user and run.created is not None:
+        parts.append(f"by {text.plain(run.user)} since {clock_or_day(run.created, now)}")
+    return flow([Content(p) if isinstance(p, str) else p for p in parts], width)
+
+
+def flow(parts: Sequence[Content], width: int) -> Content:
+    """Return ``parts`` side by side, on as many lines of ``width`` cells as they take."""
+    lines: list[Content] = []
+    for part in parts:
+        joined = Content("   ").join([lines[-1], part]) if lines else part
+        if not lines or joined.cell_length > width:
+            lines.append(part)
+        else:
+            lines[-1] = joined
+    return Content("\n").join(lines)
 
 
 def trend(history: RunHistory) -> str:
@@ -94,17 +81,25 @@ def notice(run: RunSummary, history: RunHistory, now: float) -> Content:
         mark = sign("good" if name == "good" else "stopped" if name == "stopped" else "bad")
         advice = "".join(f"\n  → {text.plain(a)}" for a in run.advice)
         return Content.assemble(mark.content(text.plain(run.reason)), advice)
-    alerts = standing_alerts(history)
-    doing = phase_text(history, now)
-    if doing:
-        return Content(doing)
-    if alerts:
-        newest = alerts[-1]
-        mark = sign("bad" if newest.severity == "bad" else "warning")
-        advice = f" {text.plain(newest.advice)}." if newest.advice else ""
-        count = f"  ({len(alerts)} alerts)" if len(alerts) > 1 else ""
-        return mark.content(f"{text.plain(newest.text)}.{advice}{count}".replace("..", "."))
-    return Content("")
+    lines = [alert_content(standing_alerts(history)), Content(phase_text(history, now))]
+    return Content("\n").join(line for line in lines if line.plain)
+
+
+def alert_content(alerts: Sequence[ev.Alert]) -> Content:
+    """Return the newest of ``alerts`` with its advice, and how many there are."""
+    if not alerts:
+        return Content("")
+    newest = alerts[-1]
+    mark = sign("bad" if newest.severity == "bad" else "warning")
+    advice = f" → {text.plain(newest.advice)}" if newest.advice else ""
+    count = f"  ({len(alerts)} alerts)" if len(alerts) > 1 else ""
+    return mark.content(f"{text.plain(newest.text)}{advice}{count}")
+
+
+def loading(share: float) -> Content:
+    """Return how far a long history has been read."""
+    shown = f"reads the history  {bar_string(share, _BAR_WIDTH)} {text.percent(round(share, 2))}"
+    return sign("waiting").content(shown)
 
 
 def standing_alerts(history: RunHistory) -> list[ev.Alert]:
@@ -231,6 +226,12 @@ def facts_content(history: RunHistory) -> Content:
     if history.checkpoints:
         lines.append(f"last checkpoint: step {max(history.checkpoints)}")
     return Content("\n".join(lines))
+
+
+def clock_or_day(t: float, now: float) -> str:
+    """Return the wall time as `14:02`, with the day before it where it was not of late."""
+    form = "%H:%M" if now - t < _LATE_S else "%b %d %H:%M"
+    return time.strftime(form, time.localtime(t))
 
 
 def clock_time(t: float) -> str:

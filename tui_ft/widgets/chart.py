@@ -209,6 +209,17 @@ class LineChart(Widget, can_focus=True):
             self._redraw()
 
     @property
+    def empty(self) -> str:
+        """What stands where there is no point."""
+        return self._empty
+
+    @empty.setter
+    def empty(self, words: str) -> None:
+        if words != self._empty:
+            self._empty = words
+            self._redraw()
+
+    @property
     def x_kind(self) -> XKind:
         """What the x axis counts now."""
         return self._x_kind

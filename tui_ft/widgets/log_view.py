@@ -36,6 +36,7 @@ class LogView(Log):
             "end,G",
             "follow",
             "Follow",
+            show=False,
             id="log.follow",
             tooltip="Go to the newest line and stay there",
         ),

@@ -1,0 +1,121 @@
+"""A run as a row of a list, in columns that do not move, and in the lines below the list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from textual.content import Content
+
+from tui_ft import text
+from tui_ft.runs.registry import RunSummary
+from tui_ft.widgets.bars import bar_string
+from tui_ft.widgets.signs import sign, state_content
+
+_STATE_WIDTH: Final = 12
+_FIGURE_WIDTH: Final = 7
+_AGE_WIDTH: Final = 4
+_METHOD_WIDTH: Final = 6
+_USER_WIDTH: Final = 10
+_SHORTEST_NAME: Final = 7
+_LONGEST_NAME: Final = 40
+_SHORTEST_BAR: Final = 3
+_USUAL_NAME: Final = 24
+_LEAST_PROGRESS: Final = 12
+_PROGRESS: Final = 18
+_MORE_PROGRESS: Final = 40
+_WITH_AGE: Final = 73
+_WITH_MORE: Final = 114
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """How wide a list's columns are, in cells.
+
+    Attributes:
+        age: whether there is room for it.
+        more: whether there is room for evaluation loss, method and user.
+    """
+
+    name: int
+    progress: int
+    age: bool
+    more: bool
+
+    @classmethod
+    def within(cls, width: int, padding: int) -> Columns:
+        """Return columns for ``width`` cells, ``padding`` around each: the name gives way first."""
+        progress = _PROGRESS if width >= _WITH_AGE else _LEAST_PROGRESS
+        nameless = cls(0, progress, width >= _WITH_AGE, width >= _WITH_MORE)
+        left = width - sum(cells + 2 * padding for _, _, cells in nameless.table())
+        name = max(_SHORTEST_NAME, min(_USUAL_NAME, left))
+        more = max(0, min(_MORE_PROGRESS, left - name))
+        name = max(name, min(_LONGEST_NAME, left - more))
+        return replace(nameless, name=name, progress=progress + more)
+
+    def table(self) -> list[tuple[str, str, int]]:
+        """Return key, label and width of each column."""
+        figure = _FIGURE_WIDTH
+        age = [("age", "age".rjust(_AGE_WIDTH), _AGE_WIDTH)] if self.age else []
+        evaluation = [("eval", "eval".rjust(figure), figure)] if self.more else []
+        who = [("method", "method", _METHOD_WIDTH), ("user", "by", _USER_WIDTH)]
+        return [
+            ("mark", "", 1),
+            ("state", "state", _STATE_WIDTH),
+            ("run", "run", self.name),
+            ("progress", "progress", self.progress),
+            ("loss", "loss".rjust(figure), figure),
+            *evaluation,
+            ("left", "left".rjust(figure), figure),
+            *age,
+            *(who if self.more else []),
+        ]
+
+
+def run_cells(run: RunSummary, columns: Columns, now: float, *, marked: bool) -> list[Content]:
+    """Return the cells of ``run``, one for each of ``columns``."""
+    since = run.ended or run.created
+    cells = {
+        "mark": sign("marked").content() if marked else Content(" "),
+        "state": state_content(run.state),
+        "run": Content(short_name(run.id, columns.name)),
+        "progress": Content(progress_text(run, columns.progress)),
+        "loss": _figure(None if run.loss is None else text.significant(run.loss)),
+        "eval": _figure(None if run.eval_loss is None else text.significant(run.eval_loss)),
+        "left": _figure(None if run.eta_s is None else text.duration(run.eta_s)),
+        "age": Content(f"{'' if since is None else text.age(now - since):>{_AGE_WIDTH}}"),
+        "method": Content(text.one_line(run.method, _METHOD_WIDTH)),
+        "user": Content(text.one_line(run.user, _USER_WIDTH)),
+    }
+    return [cells[key] for key, _, _ in columns.table()]
+
+
+def progress_text(run: RunSummary, width: int) -> str:
+    """Return bar and steps of a run, or in their place why it waits or what went wrong."""
+    fraction = run.fraction
+    if run.state in ("queued", "failed", "crashed") or fraction is None:
+        return text.one_line(run.reason, width)
+    steps = f"{run.step}/{run.total_steps}"
+    if len(steps) > width:
+        return text.percent(fraction)
+    bar = min(width // 2, width - len(steps) - 1)
+    return steps if bar < _SHORTEST_BAR else f"{bar_string(fraction, bar)} {steps}"
+
+
+def short_name(name: str, width: int) -> str:
+    """Return ``name`` in ``width`` cells; its middle goes, as names often differ at the end."""
+    shown = text.plain(name)
+    if len(shown) <= width:
+        return shown
+    head = (width - 1) // 2
+    return f"{shown[:head]}…{shown[len(shown) - (width - 1 - head) :]}"
+
+
+def detail_of(run: RunSummary) -> Content:
+    """Return what a person should know of the run selected: its reason, and what to do."""
+    first = Content.assemble((text.plain(run.id), "bold"), f"  {text.plain(run.reason)}")
+    return Content("\n").join([first, *(Content(f"→ {text.plain(a)}") for a in run.advice)])
+
+
+def _figure(shown: str | None) -> Content:
+    return Content(f"{shown or '':>{_FIGURE_WIDTH}}")
