@@ -192,10 +192,10 @@ def test_a_missing_file_and_its_neighbour(tmp_path: Path) -> None:
     assert _error(tmp_path / "no" / "rows.jsonl").startswith("there is no file")
 
 
-def test_a_folder(tmp_path: Path) -> None:
-    (tmp_path / "train.jsonl").write_text("{}")
-    (tmp_path / "notes.md").write_text("")
-    assert _error(tmp_path) == f"{tmp_path} is a folder; give one file: it holds train.jsonl"
+def test_a_folder_of_nothing_that_is_read(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("About")
+    (tmp_path / "model.bin").write_text("")
+    assert _error(tmp_path).startswith(f"{tmp_path} is a folder without a file that is read. Read")
 
 
 @pytest.mark.parametrize(
@@ -205,13 +205,17 @@ def test_a_folder(tmp_path: Path) -> None:
         ("rows.jsonl", b"\xef\xbb\xbf \n\n ", "is empty: it holds only white space"),
         ("rows.csv", b"", "is empty"),
         ("rows.jsonl.gz", gzip.compress(b""), "is empty"),
-        ("rows.jsonl", '{"a": 1}'.encode("utf-16"), "is written in UTF-16LE; convert it: iconv -f"),
-        ("rows.parquet", b"PAR1", "is of a kind that is not read yet; convert it with: python -c"),
-        ("rows.jsonl", b"PAR1\x00\x01", "Dataset.from_parquet("),
-        ("rows.jsonl.zst", b"(\xb5/\xfd", "convert it with: zstd -d"),
-        ("rows.json", b"PK\x03\x04", "convert it with: unzip"),
-        ("rows.txt", b"Hello", "convert it with: jq -cR '{text: .}'"),
-        ("rows.xlsx", b"x", "is of a kind that is not read yet. Read are .jsonl, .json, .csv and"),
+        ("rows.parquet", b"PAR1", "is no Parquet file, or is damaged or cut off: "),
+        ("rows.jsonl", b"PAR1\x00\x01", "is no Parquet file, or is damaged or cut off: "),
+        ("rows.arrow", b"{}", "is no Arrow file, or is damaged or cut off: "),
+        ("rows.arrow", b"", "is no Arrow file, or is damaged or cut off: "),
+        ("rows.parquet.gz", gzip.compress(b"PAR1"), "convert it with: gunzip -k"),
+        ("rows.jsonl.zst", b"(\xb5/\xfd", "cannot be read: it ends within a frame"),
+        ("rows.json", b"PK\x03\x04", "is not read; convert it with: unzip"),
+        ("rows.jsonl.bz2", b"BZh9", "is not read; convert it with: bzip2 -dk"),
+        ("my rows.xz", b"", "my rows.xz'. Read are .jsonl"),
+        ("rows.xlsx", b"PK\x03\x04", "is not read; convert it with: soffice --headless"),
+        ("rows.bin", b"x", "is of a kind that is not read. Read are .jsonl, .json, .csv, "),
         ("rows.jsonl.gz", gzip.compress(b"{}")[:5], "cannot be read: Compressed file ended"),
     ],
 )

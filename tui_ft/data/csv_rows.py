@@ -22,7 +22,7 @@ def read_csv(path: Path, delimiter: str) -> Iterator[Row | BadLine]:
     """Return the rows of a CSV file, each with the line it begins on.
 
     Args:
-        path: the file, plain or gzipped.
+        path: the file, plain or compressed.
         delimiter: between fields; where a header holds no comma but semicolons, as spreadsheets in
             half of Europe write, those are taken.
 

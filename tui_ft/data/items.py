@@ -33,7 +33,7 @@ class Conversation:
     @property
     def answers(self) -> tuple[int, ...]:
         """The positions of the assistant's messages."""
-        return tuple(n for n, message in enumerate(self.messages) if message["role"] == ASSISTANT)
+        return tuple([n for n, message in enumerate(self.messages) if message["role"] == ASSISTANT])
 
     @property
     def learned_answers(self) -> tuple[int, ...]:
@@ -42,9 +42,13 @@ class Conversation:
         Not those of the prompt, and not those with `weight: 0` (OpenAI's fine-tuning format).
         """
         return tuple(
-            n
-            for n in self.answers
-            if n >= self.prompt_messages and self.messages[n].get("weight") != 0
+            [
+                n
+                for n, message in enumerate(self.messages)
+                if message["role"] == ASSISTANT
+                and n >= self.prompt_messages
+                and message.get("weight") != 0
+            ]
         )
 
 
@@ -64,3 +68,60 @@ class Document:
 
 
 Item = Conversation | Completion | Document
+"""What supervised fine-tuning learns from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A better and a worse answer to the same prompt (DPO, ORPO, CPO, reward models).
+
+    Both sides are conversations with `prompt_messages` set, or both are plain completions.
+    """
+
+    chosen: Conversation | Completion
+    rejected: Conversation | Completion
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """An answer with a thumb up or down (KTO)."""
+
+    answer: Conversation | Completion
+    good: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A question without an answer, for methods that generate their own (PPO, GRPO, RLOO).
+
+    `messages` is a dialogue that ends before the assistant's turn, or a plain text.
+    """
+
+    messages: tuple[Message, ...] | str
+    tools: tuple[Any, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """A text and its class, as the data name it."""
+
+    text: str
+    label: str
+
+
+AnyItem = Item | Pair | Judged | Prompt | Labelled
+
+
+def taught(item: AnyItem) -> tuple[Item, ...]:
+    """Return the texts in ``item`` that a loss mask can be made of; the better answer first."""
+    match item:
+        case Pair(chosen, rejected):
+            return chosen, rejected
+        case Judged(answer):
+            return (answer,)
+        case Labelled(text):
+            return (Document(text),)
+        case Prompt():
+            return ()
+        case _:
+            return (item,)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import re
-import zlib
+import shlex
 from collections.abc import Iterator
 from io import BytesIO
 from itertools import islice
@@ -15,8 +14,19 @@ from typing import Any, Final
 import orjson
 
 from tui_ft import text
+from tui_ft.data.json_array import ArrayFault, elements
+from tui_ft.data.kinds import JSON
 from tui_ft.data.problems import BadLine, DataError
-from tui_ft.data.rows import BOM, Row, excerpt, open_bytes, type_name
+from tui_ft.data.rows import (
+    BOM,
+    DAMAGED,
+    HEAD,
+    Row,
+    ends_lines_in_cr,
+    excerpt,
+    open_bytes,
+    type_name,
+)
 
 _BIGGEST_WHOLE: Final = 2 << 30
 _SMALL: Final = 64 << 20
@@ -31,17 +41,35 @@ def read_json(path: Path, head: bytes) -> Iterator[Row | BadLine]:
     """Return the rows of a JSON or JSONL file; which of the two its content says, not its name.
 
     Args:
-        path: the file, plain or gzipped.
-        head: its first bytes, decompressed.
+        path: the file, plain or compressed.
+        head: its first bytes, unpacked and in UTF-8.
 
     Raises:
-        DataError: an array too large to be read whole.
+        DataError: an object over several lines, too large to be read whole.
         OSError: the file cannot be read.
     """
     start = head.removeprefix(BOM).lstrip()
-    if start.startswith(b"[") or (start.startswith(b"{") and _is_one_object(path, start)):
+    if start.startswith(b"["):
+        return _read_array(path)
+    if start.startswith(b"{") and _is_one_object(path, start):
         return _read_whole(path)
     return _read_lines(path)
+
+
+def holds_lines_in_place(path: Path) -> bool:
+    """Return whether each line of the file, as it lies on disk, is a row: then it can be sought.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    if path.suffix.lower() not in JSON:
+        return False
+    with path.open("rb") as file:
+        head = file.read(_PIECE)
+    start = head.removeprefix(BOM).lstrip()
+    if not start.startswith(b"{") or ends_lines_in_cr(head[:HEAD]):
+        return False
+    return not _is_one_object(path, start)
 
 
 def _is_one_object(path: Path, start: bytes) -> bool:
@@ -55,8 +83,6 @@ def _is_one_object(path: Path, start: bytes) -> bool:
 
 def _holds_lines(data: bytes) -> bool:
     """Return whether one of the first lines is an object by itself: then each line is a row."""
-    if data.lstrip().startswith(b"["):
-        return False
     lines = (line for line in BytesIO(data) if line.strip())
     return any(_is_object(line) for line in islice(lines, _LINES_LOOKED_AT))
 
@@ -73,10 +99,11 @@ def _read_lines(path: Path) -> Iterator[Row | BadLine]:
         for number, raw in enumerate(file, start=1):
             line = (raw.removeprefix(BOM) if number == 1 else raw).strip()
             if line:
-                yield _parse_line(number, line)
+                yield parse_line(number, line)
 
 
-def _parse_line(number: int, line: bytes) -> Row | BadLine:
+def parse_line(number: int, line: bytes) -> Row | BadLine:
+    """Return the row that stands on a line, stripped of white space, or why it holds none."""
     try:
         value = _loads(line)
     except orjson.JSONDecodeError as error:
@@ -133,36 +160,87 @@ def _fault(data: bytes, error: orjson.JSONDecodeError) -> str:
     return f"not valid JSON: {error.msg} at column {error.colno}"
 
 
-def _read_whole(path: Path) -> Iterator[Row | BadLine]:
-    """Read an array of rows, an object that holds one, or an object that is the only row."""
-    if path.stat().st_size > _BIGGEST_WHOLE:
-        raise DataError(
-            f"{path} is a JSON array of {text.size(path.stat().st_size)}, which would have to be "
-            f"read whole; write it as JSONL: jq -c '.[]' {path.name} > {path.stem}.jsonl"
-        )
-    data, damage = _read_bytes(path)
+def _read_array(path: Path) -> Iterator[Row | BadLine]:
+    """Read an array element by element; where a small one is broken, as leniently as can be."""
+    position, may_be_small = 0, True
     try:
-        whole = _loads(data)
-    except orjson.JSONDecodeError:
-        yield from _read_lines(path) if _holds_lines(data) else _read_pieces(data)
-    else:
-        for position, value in enumerate(_rows_of(whole), start=1):
-            if isinstance(value, dict):
-                yield Row(position, value)
-            else:
-                yield BadLine(position, f"element {position} is {type_name(value)}, not an object")
+        with open_bytes(path) as file:
+            for start, element in elements(file):
+                position += 1
+                try:
+                    yield _element(position, _loads(element))
+                except orjson.JSONDecodeError as error:
+                    if may_be_small and (small := _read_small(path)):
+                        yield from _read_on(small, start, position - 1)
+                        return
+                    may_be_small = False
+                    fault = f"element {position} is {_fault(element, error)}"
+                    yield BadLine(position, fault, excerpt(element, error.pos))
+    except ArrayFault as fault:
+        if fault.start is not None and may_be_small and (small := _read_small(path)):
+            yield from _read_on(small, fault.start, position)
+        else:
+            yield BadLine(position + 1, f"{fault.reason}; reading stops there")
+
+
+def _element(position: int, value: object) -> Row | BadLine:
+    if isinstance(value, dict):
+        return Row(position, value)
+    return BadLine(position, f"element {position} is {type_name(value)}, not an object")
+
+
+_Content = tuple[bytes, Exception | None]
+"""What is in a file as far as it can be unpacked, without a byte order mark; why no further."""
+
+
+def _read_small(path: Path) -> _Content | None:
+    """Return what is in the file if it is small enough to be held in memory several times."""
+    if path.stat().st_size > _SMALL:
+        return None
+    content = _read_bytes(path, _SMALL)
+    return content if len(content[0]) <= _SMALL else None
+
+
+def _read_on(content: _Content, start: int, position: int) -> Iterator[Row | BadLine]:
+    """Read what can be read of a broken array from byte ``start`` on, after ``position`` rows."""
+    data, damage = content
+    yield from _read_pieces(data, len(data[:start].decode(errors="replace")), position)
     if damage is not None:
         raise damage
 
 
-def _read_bytes(path: Path) -> tuple[bytes, Exception | None]:
-    """Return what is in the file, as far as it can be unpacked, and why no further."""
+def _read_whole(path: Path) -> Iterator[Row | BadLine]:
+    """Read an object that holds an array of rows, or one that is the only row."""
+    if path.stat().st_size > _BIGGEST_WHOLE:
+        file = shlex.quote(str(path))
+        raise DataError(
+            f"{path} is one JSON object of {text.size(path.stat().st_size)}, which would have to "
+            f"be read whole; write its rows as JSONL: jq -c '.data[]' {file} > "
+            f"{shlex.quote(path.stem + '.jsonl')}"
+        )
+    data, damage = _read_bytes(path, _BIGGEST_WHOLE)
+    try:
+        whole = _loads(data)
+    except orjson.JSONDecodeError:
+        start = len(data) - len(data.lstrip())
+        yield from _read_lines(path) if _holds_lines(data) else _read_pieces(data, start, 0)
+    else:
+        for position, value in enumerate(_rows_of(whole), start=1):
+            yield _element(position, value)
+    if damage is not None:
+        raise damage
+
+
+def _read_bytes(path: Path, limit: int) -> _Content:
+    """Return what is in the file, or something more than ``limit`` bytes of it."""
     pieces: list[bytes] = []
+    size = 0
     with open_bytes(path) as file:
         try:
-            while piece := file.read1(_PIECE):
+            while size <= limit and (piece := file.read1(_PIECE)):
                 pieces.append(piece)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+                size += len(piece)
+        except DAMAGED as error:
             return b"".join(pieces).removeprefix(BOM), error
     return b"".join(pieces).removeprefix(BOM), None
 
@@ -176,15 +254,16 @@ def _rows_of(whole: Any) -> list[Any]:  # noqa: ANN401 - whatever the file holds
     return lists[0] if len(lists) == 1 and not is_turns else [whole]
 
 
-def _read_pieces(data: bytes) -> Iterator[Row | BadLine]:
+def _read_pieces(data: bytes, start: int, position: int) -> Iterator[Row | BadLine]:
     """Read what can be read of a broken array, or of objects one after the other.
+
+    It begins at the character ``start``, after element ``position``.
 
     After an object that is broken, reading goes on at the next line that begins as its line did.
     """
     document, is_text = data.decode(errors="replace"), _is_text(data)
     decoder = json.JSONDecoder()
-    at, position = len(document) - len(document.lstrip()), 0
-    at += document.startswith("[", at)
+    at = start
     while (at := _skip(document, at)) < len(document) and document[at] != "]":
         position, began = position + 1, at
         try:

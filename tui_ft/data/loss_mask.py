@@ -18,13 +18,19 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Literal
 
 from tui_ft.data.chat_protocol import ChatTokenizer, Encoded, Span, TemplateError
 from tui_ft.data.items import Completion, Conversation, Document, Item
+from tui_ft.data.turn_shapes import shapes_of
 from tui_ft.data.turns import Turn, TurnNotFoundError, find_turns, prompt_before
 
 LossOn = Literal["assistant", "last_assistant", "all"]
+
+
+class ShapeFailedError(Exception):
+    """A template makes of a row something else than of others of its shape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,8 @@ class MaskedRow:
         unended: how many of them do not end in what `max_length` left: the template writes no
             end-of-turn token, or it was cut off.
         straddling: tokens that hold the end of a prompt and the beginning of its answer.
+        first_end: tokens up to and with the first end of turn that carries loss, before anything
+            was cut; 0 for none.
     """
 
     text: str
@@ -58,6 +66,7 @@ class MaskedRow:
     turns: tuple[Turn, ...] = ()
     unended: int = 0
     straddling: int = 0
+    first_end: int = 0
 
     @property
     def supervised_count(self) -> int:
@@ -97,6 +106,27 @@ def mask_row(
             return _mask_text(prompt, completion, tokenizer, loss_on, max_length)
         case Conversation():
             return _mask_conversation(item, tokenizer, loss_on, max_length)
+
+
+def mask_like_shape(
+    item: Item, tokenizer: ChatTokenizer, *, loss_on: LossOn = "assistant", render: bool
+) -> MaskedRow | None:
+    """Return what `mask_row` should return, without rendering; None if that cannot be foretold.
+
+    For counting only: a template is a program and may look into what it is given, so ``render``
+    should be set for some rows.
+
+    Raises:
+        ShapeFailedError: the row was rendered, and that is not what was foretold.
+    """
+    if not isinstance(item, Conversation):
+        return None
+    found = shapes_of(tokenizer).predicted(item, tokenizer, _learned(item, loss_on))
+    if found is None:
+        return None
+    if render and tokenizer.render(item.messages) != found[0]:
+        raise ShapeFailedError
+    return _masked(*found, tokenizer, loss_on, None)
 
 
 def prompt_text(item: Item, tokenizer: ChatTokenizer) -> str | None:
@@ -142,12 +172,15 @@ def _mask_conversation(
         whole = tokenizer.render(item.messages, tools=item.tools)
     except TemplateError as error:
         return f"the chat template refuses it: {error}"
-    try:
-        turns = find_turns(whole, item, tokenizer, _learned(item, loss_on))
-    except TurnNotFoundError as fault:
-        if loss_on != "all":
-            return str(fault)
-        turns = ()
+    wanted = _learned(item, loss_on)
+    turns = shapes_of(tokenizer).turns(whole, item, tokenizer, wanted)
+    if turns is None:
+        try:
+            turns = find_turns(whole, item, tokenizer, wanted)
+        except TurnNotFoundError as fault:
+            if loss_on != "all":
+                return str(fault)
+            turns = ()
     return _masked(whole, turns, tokenizer, loss_on, max_length)
 
 
@@ -193,6 +226,10 @@ def _masked(
         turns=tuple(turns),
         unended=len(ended) - sum(ended),
         straddling=straddling,
+        first_end=next(
+            (last for turn, (_, last) in zip(turns, ranges, strict=True) if turn.end_of_turn),
+            length if ends_anyhow and _ends_with_special(whole, tokenizer) else 0,
+        ),
     )
 
 
@@ -206,32 +243,43 @@ def _token_ranges(
     """Return for each span its tokens `[first, last)`, and how many begin before their span."""
     if encoded.offsets is None:
         return _ranges_without_offsets(whole, spans, encoded.ids, tokenizer)
-    begins = _begins(encoded.offsets)
+    begins = _Begins(encoded.offsets)
     ranges, straddling = [], 0
     for start, end in spans:
-        first, last = bisect_left(begins, start), bisect_left(begins, end)
-        before = bisect_left(begins, begins[first - 1]) if first else 0
+        first, last = begins.index_of(start), begins.index_of(end)
         reaches_in = first > 0 and encoded.offsets[first - 1][1] > start and start < end
         if reaches_in and not _is_special(whole, encoded.offsets[first - 1], tokenizer):
             straddling += 1
-            first = before
+            first = begins.index_of(begins.of(first - 1))
         ranges.append((first, max(first, last)))
     return ranges, straddling
 
 
-def _begins(offsets: Sequence[Span]) -> list[int]:
-    """Return where each token begins, never going back.
+class _Begins:
+    """Where each token begins, never going back.
 
     A token of white space has no width left when a tokenizer trims offsets (GPT-2, SmolLM2): it
     begins where the one before it ended. The bytes of one character share its place.
     """
-    begins: list[int] = []
-    latest = reached = 0
-    for begin, end in offsets:
-        latest = max(latest, min(begin, reached) if begin == end else begin)
-        begins.append(latest)
-        reached = max(reached, end)
-    return begins
+
+    def __init__(self, offsets: Sequence[Span]) -> None:
+        self._offsets = offsets
+        self._starts: list[int] = list(accumulate([start for start, _ in offsets], max))
+        self._reached: list[int] = list(accumulate([end for _, end in offsets], max))
+
+    def of(self, token: int) -> int:
+        """Return where a token begins."""
+        start, end = self._offsets[token]
+        if start != end:
+            return self._starts[token]
+        return min(self._starts[token], self._reached[token - 1] if token else 0)
+
+    def index_of(self, position: int) -> int:
+        """Return the first token that begins at ``position`` or after it."""
+        token = bisect_left(self._starts, position)
+        while token < len(self._starts) and self.of(token) < position:
+            token += 1
+        return token
 
 
 def _is_special(whole: str, span: Span, tokenizer: ChatTokenizer) -> bool:

@@ -11,11 +11,19 @@ class DataError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """A line that holds no row. `line` counts from 1; `excerpt` is harmless to show."""
+    """A line that holds no row.
+
+    Attributes:
+        line: where it stands, as `Row.line`.
+        reason: why it holds none.
+        excerpt: some of it, harmless to show.
+        source: in a folder, the file's name relative to it; empty for a single file.
+    """
 
     line: int
     reason: str
     excerpt: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
