@@ -19,7 +19,9 @@ from tui_ft.data import (
     convert,
     detect,
     read_rows,
+    sft_refusal,
 )
+from tui_ft.data.items import Judged, Labelled, Pair, Prompt
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 
@@ -54,7 +56,7 @@ def _error(*values: Mapping[str, Any], **how: Any) -> str:
 # fmt: off
 _NAMES = st.sampled_from([
     "messages", "conversations", "prompt", "completion", "instruction", "input", "output", "text",
-    "system", "tools", "role", "content",
+    "system", "tools", "role", "content", "chosen", "rejected", "label",
 ])
 # fmt: on
 CHAT = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "yes"}]
@@ -161,7 +163,7 @@ def test_a_format_of_a_person_wins() -> None:
 @pytest.mark.parametrize(
     ("how", "said"),
     [
-        ({}, "of no known format: their columns are a, b. known are: messages (messages); alpaca"),
+        ({}, "of no known format: their columns are a, b. known are: preference (chosen, rejected"),
         ({"format": "alpaca"}, "of no known alpaca format"),
         (
             {"columns": {"prompt": "c"}},
@@ -178,13 +180,15 @@ def test_unknown_formats(how: dict[str, Any], said: str) -> None:
     assert said in _error({"a": "1", "b": "2"}, **how)
 
 
-def test_preferences_are_refused_with_a_way_out() -> None:
+def test_sft_refuses_preferences_with_a_way_out() -> None:
     pair = {"prompt": "p", "chosen": "c", "rejected": "r"}
-    said = _error(pair)
+    said = sft_refusal(detect(_rows(pair))) or ""
     assert "hold preferences" in said
     assert "{prompt: prompt, completion: chosen}" in said
     assert _item(pair, columns={"prompt": "prompt", "completion": "chosen"}) == Completion("p", "c")
-    assert "{messages: chosen}" in _error({"chosen": CHAT, "rejected": CHAT})
+    whole = detect(_rows({"chosen": CHAT, "rejected": CHAT}))
+    assert "{messages: chosen}" in (sft_refusal(whole) or "")
+    assert sft_refusal(detect(_rows({"messages": CHAT}))) is None
 
 
 def test_messages_are_kept_as_they_are() -> None:
@@ -357,10 +361,12 @@ def test_example_data(name: str, rows: int, format: str) -> None:
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the example data are not here")
 def test_example_preferences() -> None:
     rows = [row for row in read_rows(SHARED / "dpo_zh_demo.json") if isinstance(row, Row)]
-    with pytest.raises(DataError, match="prompt: conversations, completion: chosen"):
-        detect(rows)
+    detection = detect(rows)
+    assert (detection.format, detection.columns["prompt"]) == ("preference", "conversations")
+    assert all(isinstance(convert(row, detection), Pair) for row in rows)
     detection = detect(rows, columns={"prompt": "conversations", "completion": "chosen"})
     item = convert(rows[0], detection)
+    assert isinstance(item, Conversation)
     assert [role for role, _ in _turns(item)] == ["user", "assistant"]
 
 
@@ -445,7 +451,8 @@ def test_no_row_whatever_it_holds_is_more_than_a_problem(value: dict[str, Any]) 
     except DataError:
         return
     item = convert(rows[0], found)
-    assert isinstance(item, Conversation | Completion | Document | RowProblem)
+    kinds = (Conversation, Completion, Document, Pair, Judged, Prompt, Labelled, RowProblem)
+    assert isinstance(item, kinds)
     if isinstance(item, Conversation):
         assert item.learned_answers
         assert all(isinstance(message["content"], str) for message in item.messages)

@@ -3,7 +3,7 @@
 from tui_ft.data.chat_protocol import ChatTokenizer, Encoded, TemplateError
 from tui_ft.data.converting import convert
 from tui_ft.data.digest import file_digest
-from tui_ft.data.formats import Detection, detect
+from tui_ft.data.formats import Detection, detect, objectives_of, sft_refusal
 from tui_ft.data.items import Completion, Conversation, Document, Item, Message
 from tui_ft.data.loss_mask import LossOn, MaskedRow, mask_row, prompt_text
 from tui_ft.data.mask_summary import MaskSummary, refusal
@@ -36,7 +36,9 @@ __all__ = [
     "file_digest",
     "held_out",
     "mask_row",
+    "objectives_of",
     "prompt_text",
     "read_rows",
     "refusal",
+    "sft_refusal",
 ]

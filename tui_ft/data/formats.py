@@ -12,11 +12,36 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from tui_ft import text
-from tui_ft.data.messages import parsed
+from tui_ft.data.messages import HUMAN, parsed
 from tui_ft.data.problems import DataError
 from tui_ft.data.rows import Row
 
-FormatName = Literal["messages", "prompt_completion", "alpaca", "text"]
+FormatName = Literal[
+    "messages",
+    "prompt_completion",
+    "alpaca",
+    "text",
+    "preference",
+    "kto",
+    "prompt_only",
+    "text_label",
+]
+
+_OBJECTIVES: Final[Mapping[str, tuple[str, ...]]] = {
+    "messages": ("sft",),
+    "prompt_completion": ("sft",),
+    "alpaca": ("sft",),
+    "text": ("pretraining", "sft"),
+    "preference": ("dpo", "orpo", "cpo", "reward"),
+    "kto": ("kto",),
+    "prompt_only": ("grpo", "rloo", "ppo"),
+    "text_label": ("classification",),
+}
+
+
+def objectives_of(format: str) -> tuple[str, ...]:
+    """Return what rows of a format can be used for, the likeliest first."""
+    return _OBJECTIVES.get(format, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +54,16 @@ class Detection:
         columns: which column plays which part.
         confidence: the share of the rows looked at that have the format's columns, in a type that
             they can have.
+        style: what people call it: `ShareGPT`, `question and answer`, …
+        others: formats that would fit as well.
     """
 
     format: FormatName
     reason: str
     columns: Mapping[str, str] = field(default_factory=dict)
     confidence: float = 1.0
+    style: str = ""
+    others: tuple[FormatName, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +79,27 @@ class _Format:
 # kept beside the text rendered from it; `alpaca` tells instruction from input, where
 # `prompt_completion` is only two strings; `text` comes last, for nearly anything has such a column.
 _FORMATS: Final = (
+    _Format(
+        "preference",
+        {
+            "chosen": ("chosen", "accepted", "response_chosen", "chosen_response"),
+            "rejected": ("rejected", "response_rejected", "rejected_response"),
+        },
+        {
+            "prompt": ("prompt", "conversations", "messages", "instruction", "question", "input"),
+            "system": ("system",),
+            "tools": ("tools",),
+        },
+    ),
+    _Format(
+        "kto",
+        {
+            "prompt": ("prompt", "question", "instruction"),
+            "completion": ("completion", "response", "answer"),
+            "label": ("label", "kto_tag"),
+        },
+        {"system": ("system",), "tools": ("tools",)},
+    ),
     _Format(
         "messages",
         {"messages": ("messages", "conversations", "conversation", "dialogue", "chat")},
@@ -68,8 +118,23 @@ _FORMATS: Final = (
         {"prompt": ("prompt",), "completion": ("completion", "response", "answer", "output")},
         {"system": ("system",), "tools": ("tools",)},
     ),
+    _Format(
+        "text_label",
+        {
+            "text": ("text", "sentence", "review", "content", "document"),
+            "label": ("label", "labels", "class", "category", "sentiment"),
+        },
+    ),
+    _Format(
+        "prompt_only",
+        {"prompt": ("prompt", "question", "query", "instruction")},
+        {"system": ("system",), "tools": ("tools",)},
+    ),
     _Format("text", {"text": ("text", "content", "document")}),
 )
+_MOST_CLASSES: Final = 50
+_LONGEST_LABEL: Final = 60
+_YES_AND_NO: Final = frozenset(("true", "false", "0", "1", "yes", "no"))
 _NAMES_SHOWN: Final = 12
 _PROMPTS: Final = ("prompt", "conversations", "messages", "instruction", "question")
 
@@ -95,9 +160,9 @@ def detect(
     candidates = _candidates(format, mapping)
     present = sorted({name for row in rows for name in row.values})
     _check_mapping(mapping, present)
-    if not mapping and format == "auto":
-        _refuse_preferences(rows, present)
     fitting = [(form, found) for form in candidates if (found := _find(form, mapping, rows))]
+    # A question without its answer fits whatever has one: only where nothing else does.
+    fitting = [it for it in fitting if it[0].name != "prompt_only"] or fitting
     if fitting:
         (form, found), *others = fitting
         return _detected(form, found, rows, mapping, [other.name for other, _ in others])
@@ -129,17 +194,38 @@ def _check_mapping(mapping: Mapping[str, str], present: Sequence[str]) -> None:
             )
 
 
-def _refuse_preferences(rows: Sequence[Row], present: Sequence[str]) -> None:
-    """Refuse pairs of a better and a worse answer, and say how to learn from the better ones."""
-    pairs = sum({"chosen", "rejected"} <= set(row.values) for row in rows)
-    if pairs * 2 <= len(rows):
-        return
-    prompt = next((name for name in _PROMPTS if name in present), None)
-    way = f"prompt: {prompt}, completion: chosen" if prompt else "messages: chosen"
-    raise DataError(
-        "the rows hold preferences (`chosen` and `rejected`), and supervised fine-tuning learns "
-        f"from one answer. To learn from the chosen ones, set data.columns to {{{way}}}"
-    )
+def sft_refusal(detection: Detection) -> str | None:
+    """Return why supervised fine-tuning cannot learn from such rows, and what to do; else None."""
+    if "sft" in objectives_of(detection.format):
+        return None
+    columns = detection.columns
+    match detection.format:
+        case "preference":
+            prompt = columns.get("prompt")
+            chosen = columns["chosen"]
+            way = f"prompt: {prompt}, completion: {chosen}" if prompt else f"messages: {chosen}"
+            return (
+                "the rows hold preferences (`chosen` and `rejected`), and supervised fine-tuning "
+                "learns from one answer. To learn from the chosen ones, set data.columns to "
+                f"{{{way}}}"
+            )
+        case "kto":
+            return (
+                "the rows hold answers judged good or bad, and supervised fine-tuning would learn "
+                f"the bad ones too: keep the rows whose `{columns['label']}` is true"
+            )
+        case "text_label":
+            return (
+                "the rows hold texts with a class, which is for classification; to learn to answer "
+                f"with the class, set data.columns to {{prompt: {columns['text']}, completion: "
+                f"{columns['label']}}}"
+            )
+        case _:
+            return (
+                "the rows hold prompts without answers: nothing to learn from in supervised "
+                "fine-tuning. Map the answers' column with data.columns, such as "
+                "{completion: answer}"
+            )
 
 
 def _find(form: _Format, mapping: Mapping[str, str], rows: Sequence[Row]) -> dict[str, str] | None:
@@ -152,7 +238,7 @@ def _find(form: _Format, mapping: Mapping[str, str], rows: Sequence[Row]) -> dic
         least = len(rows) / 2 if part in form.required else 0
         chosen = mapping.get(part)
         for name in names if chosen is None else ():
-            usable = sum(_may_be(part, row.values.get(name)) for row in rows)
+            usable = _usable(form.name, part, name, rows)
             if usable > least and name not in found.values():
                 chosen = name
                 break
@@ -167,9 +253,24 @@ def _may_be(part: str, value: object) -> bool:
     """Return whether ``value`` has a type that ``part`` can have."""
     if part in ("messages", "tools"):
         return isinstance(parsed(value), list) and bool(value)
-    if part in ("prompt", "completion"):
+    if part in ("prompt", "completion", "chosen", "rejected"):
         return isinstance(value, str | list | dict)
+    if part == "label":
+        return isinstance(value, int) or (isinstance(value, str) and len(value) <= _LONGEST_LABEL)
     return isinstance(value, str)
+
+
+def _usable(format: FormatName, part: str, name: str, rows: Sequence[Row]) -> int:
+    """Return in how many rows a column can play a part."""
+    values = [value for row in rows if _may_be(part, value := row.values.get(name))]
+    if part != "label":
+        return len(values)
+    distinct = {str(value).lower() for value in values}
+    if format == "kto":
+        return len(values) if distinct <= _YES_AND_NO else 0
+    # More classes than that, or one for nearly each row, and it is no class.
+    few = len(distinct) <= min(_MOST_CLASSES, max(2, len(values) / 2))
+    return len(values) if few else 0
 
 
 def _detected(
@@ -188,7 +289,44 @@ def _detected(
         reason = f"as data.columns says; {reason}"
     if others:
         reason += f"; {', '.join(others)} would fit as well, but says less of a row"
-    return Detection(form.name, reason, found, share)
+    return Detection(form.name, reason, found, share, _style(form.name, found, rows), tuple(others))
+
+
+def _style(  # noqa: PLR0911 - one for each format
+    format: FormatName, found: Mapping[str, str], rows: Sequence[Row]
+) -> str:
+    """Return what people call rows laid out so, by the first of them."""
+    first = rows[0].values if rows else {}
+    match format:
+        case "messages":
+            turns = parsed(first.get(found["messages"]))
+            turn = turns[0] if isinstance(turns, list) and turns else None
+            share = isinstance(turn, dict) and "from" in turn
+            return ("ShareGPT" if share else "messages") + (
+                " with tools" if "tools" in found else ""
+            )
+        case "alpaca":
+            names = found["instruction"], found["output"]
+            return "Alpaca" if names == ("instruction", "output") else " and ".join(names)
+        case "preference":
+            chosen = first.get(found["chosen"])
+            if isinstance(chosen, str) and chosen.lstrip().startswith(HUMAN):
+                return "preference pairs, HH-RLHF dialogues"
+            prompt = "explicit" if "prompt" in found else "implicit"
+            listed = isinstance(chosen, list | dict)
+            return f"preference pairs, {prompt} prompt" + (", conversational" if listed else "")
+        case "kto":
+            return "answers judged good or bad (KTO)"
+        case "prompt_only":
+            return "prompts only"
+        case "text_label":
+            return "text and label"
+        case "prompt_completion":
+            return "prompt and completion"
+        case "text":
+            text_of_first = first.get(found["text"])
+            is_hh = isinstance(text_of_first, str) and text_of_first.lstrip().startswith(HUMAN)
+            return "HH-RLHF dialogues" if is_hh else "plain text"
 
 
 def _listed(names: Sequence[str]) -> str:

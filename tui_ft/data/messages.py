@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -9,6 +10,7 @@ import orjson
 
 from tui_ft import text
 from tui_ft.data.items import ASSISTANT, Message
+from tui_ft.data.problems import ProblemKind
 from tui_ft.data.rows import type_name
 
 _ROLES: Final = {
@@ -33,8 +35,30 @@ _ROLES: Final = {
 _READ: Final = frozenset(("role", "from", "content", "value"))
 
 
+HUMAN: Final = "Human:"
+"""How the dialogues of Anthropic's HH-RLHF begin, which are one text."""
+
+_HH_TURN: Final = re.compile(r"(?:^|\n\n)\s*(Human|Assistant):[ \t]*")
+
+
 class UnusableRowError(Exception):
-    """Why a row cannot be learned from."""
+    """Why a row cannot be learned from; `kind` as in `RowProblem`."""
+
+    def __init__(self, reason: str, kind: ProblemKind = "bad-shape") -> None:
+        super().__init__(reason)
+        self.kind: ProblemKind = kind
+
+
+def read_hh_dialogue(dialogue: str) -> list[Message] | None:
+    """Return the turns of a dialogue written as one text, None if it is none."""
+    if not dialogue.lstrip().startswith(HUMAN):
+        return None
+    _, *parts = _HH_TURN.split(dialogue)
+    speakers = {"Human": "user", "Assistant": ASSISTANT}
+    return [
+        {"role": speakers[who], "content": said.strip()}
+        for who, said in zip(parts[::2], parts[1::2], strict=True)
+    ]
 
 
 def read_messages(turns: Sequence[object], first: int = 1) -> list[Message]:
@@ -78,7 +102,8 @@ def _read_message(number: int, turn: object) -> Message:
     if role is None:
         raise UnusableRowError(
             f"message {number} has the unknown role `{text.one_line(str(said), 40)}`; "
-            "known are system, user, assistant and tool"
+            "known are system, user, assistant and tool",
+            "unknown-role",
         )
     content = turn.get("value") if turn.get("content") is None else turn["content"]
     rest = {name: value for name, value in turn.items() if name not in _READ}

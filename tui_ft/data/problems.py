@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+ProblemKind = Literal["empty-answer", "empty-prompt", "unknown-role", "no-answer", "bad-shape"]
+"""What is wrong with a row, so that such rows can be counted."""
 
 
 class DataError(Exception):
@@ -32,6 +36,7 @@ class RowProblem:
 
     line: int
     reason: str
+    kind: ProblemKind = "bad-shape"
 
     def __str__(self) -> str:
         """Return `line 12: the answer is empty`."""

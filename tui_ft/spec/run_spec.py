@@ -58,14 +58,24 @@ class DataSpec(_Group):
     """What the model learns from, and what it is examined on."""
 
     train: Annotated[str, Field(min_length=1, json_schema_extra=_about(basic=True))]
-    """The training file: JSONL, JSON or CSV, plain or gzipped."""
+    """The training data: JSONL, JSON, CSV, Parquet, Arrow or text, packed or not, or a folder."""
     eval: Annotated[str | None, Field(json_schema_extra=_about(basic=True))] = None
     """The evaluation file. Without one, `eval_fraction` of the training rows is held out."""
     eval_fraction: Annotated[Fraction, Field(json_schema_extra=_about("share of rows"))] = 0.05
     """Share of the training rows held out when there is no evaluation file; 0 for none."""
     max_eval_rows: PositiveInt | None = 512
     """At most this many held-out rows: evaluation takes time from training."""
-    format: Literal["auto", "messages", "prompt_completion", "alpaca", "text"] = "auto"
+    format: Literal[
+        "auto",
+        "messages",
+        "prompt_completion",
+        "alpaca",
+        "text",
+        "preference",
+        "kto",
+        "prompt_only",
+        "text_label",
+    ] = "auto"
     """How a row is read; `auto` finds it and says why."""
     columns: dict[str, str] = Field(default_factory=dict)
     """Which of the file's columns plays which part, such as `prompt: question`."""

@@ -21,6 +21,7 @@ from tui_ft.data import (
     Completion,
     Conversation,
     Detection,
+    Document,
     Item,
     LossOn,
     MaskedRow,
@@ -34,6 +35,7 @@ from tui_ft.data import (
     prompt_text,
     read_rows,
     refusal,
+    sft_refusal,
 )
 from tui_ft.data.mask_summary import Tally
 from tui_ft.spec import RunSpec
@@ -177,7 +179,11 @@ def _detect(spec: RunSpec, path: Path) -> Detection:
     first = [row for row in islice(read_rows(path), _ROWS_TO_DETECT) if isinstance(row, Row)]
     if not first:
         raise RunFailure(f"{path} holds no usable row", "check the file")
-    return detect(first, format=spec.data.format, columns=spec.data.columns)
+    detection = detect(first, format=spec.data.format, columns=spec.data.columns)
+    unfit = sft_refusal(detection)
+    if unfit is not None:
+        raise RunFailure(f"{path}: {unfit}")
+    return detection
 
 
 def _mask(
@@ -192,6 +198,8 @@ def _mask(
     item = convert(row, detection)
     if isinstance(item, RowProblem):
         return item.reason
+    if not isinstance(item, Conversation | Completion | Document):
+        return "it is no row to learn one answer from"
     return mask_row(item, tokenizer, loss_on=loss_on, max_length=max_length)
 
 
@@ -232,7 +240,7 @@ def _questions(
         if row.line not in wanted or isinstance(row, BadLine):
             continue
         item = convert(row, file.detection)
-        if not isinstance(item, RowProblem):
+        if isinstance(item, Conversation | Completion | Document):
             prompt = prompt_text(item, tokenizer)
             if prompt is not None:
                 found.append(Question(row.line, prompt, *_shown(item)))

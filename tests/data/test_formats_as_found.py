@@ -1,0 +1,126 @@
+"""The layouts in which people publish data sets, each recognised and converted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from tests.data.chats import assistant, user
+from tui_ft.data import Completion, Conversation, Row, RowProblem, convert, detect
+from tui_ft.data.items import Judged, Labelled, Pair, Prompt
+
+
+def _rows(*values: Mapping[str, Any]) -> list[Row]:
+    return [Row(line, dict(value)) for line, value in enumerate(values, start=1)]
+
+
+_ASKED = {"role": "user", "content": "Capital of France?"}
+_RIGHT, _WRONG = (
+    {"role": "assistant", "content": "Paris"},
+    {"role": "assistant", "content": "Lyon"},
+)
+_CHOSEN = Conversation((_ASKED, _RIGHT), prompt_messages=1)
+_REJECTED = Conversation((_ASKED, _WRONG), prompt_messages=1)
+_HH = "\n\nHuman: Capital of France?\n\nAssistant: {}"
+
+
+@pytest.mark.parametrize(
+    ("value", "style", "item"),
+    [
+        (
+            {"prompt": "2+2=", "chosen": "4", "rejected": "5"},
+            "preference pairs, explicit prompt",
+            Pair(Completion("2+2=", "4"), Completion("2+2=", "5")),
+        ),
+        (
+            {"chosen": "The sky is blue", "rejected": "The sky is bland"},
+            "preference pairs, implicit prompt",
+            Pair(Completion("The sky is ", "blue"), Completion("The sky is ", "bland")),
+        ),
+        (
+            {"chosen": [_ASKED, _RIGHT], "rejected": [_ASKED, _WRONG]},
+            "preference pairs, implicit prompt, conversational",
+            Pair(_CHOSEN, _REJECTED),
+        ),
+        (
+            {"prompt": [_ASKED], "chosen": [_RIGHT], "rejected": [_WRONG]},
+            "preference pairs, explicit prompt, conversational",
+            Pair(_CHOSEN, _REJECTED),
+        ),
+        (  # UltraFeedback: the prompt stands beside dialogues that begin with it
+            {
+                "prompt": "Capital of France?",
+                "chosen": [_ASKED, _RIGHT],
+                "rejected": [_ASKED, _WRONG],
+            },
+            "preference pairs, explicit prompt, conversational",
+            Pair(_CHOSEN, _REJECTED),
+        ),
+        (
+            {
+                "conversations": [{"from": "human", "value": "Capital of France?"}],
+                "chosen": {"from": "gpt", "value": "Paris"},
+                "rejected": {"from": "gpt", "value": "Lyon"},
+            },
+            "preference pairs, explicit prompt, conversational",
+            Pair(_CHOSEN, _REJECTED),
+        ),
+        (
+            {"chosen": _HH.format("Paris"), "rejected": _HH.format("Lyon")},
+            "preference pairs, HH-RLHF dialogues",
+            Pair(_CHOSEN, _REJECTED),
+        ),
+        ({"text": _HH.format("Paris")}, "HH-RLHF dialogues", Conversation((_ASKED, _RIGHT))),
+        (
+            {"prompt": "2+2=", "completion": "5", "label": False},
+            "answers judged good or bad (KTO)",
+            Judged(Completion("2+2=", "5"), good=False),
+        ),
+        ({"prompt": "2+2="}, "prompts only", Prompt("2+2=")),
+        ({"prompt": [_ASKED]}, "prompts only", Prompt((_ASKED,))),
+        ({"text": "Great film", "label": 1}, "text and label", Labelled("Great film", "1")),
+        ({"review": "Bad", "sentiment": "neg"}, "text and label", Labelled("Bad", "neg")),
+        (
+            {"instruction": "Add", "response": "4"},
+            "instruction and response",
+            Conversation((user("Add"), assistant("4"))),
+        ),
+        (
+            {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Yes"}]},
+            "ShareGPT",
+            Conversation((user("Hi"), assistant("Yes"))),
+        ),
+    ],
+)
+def test_rows_as_they_are_found(value: dict[str, Any], style: str, item: object) -> None:
+    rows = _rows(*[value] * 4)
+    detection = detect(rows)
+    assert detection.style == style
+    assert convert(rows[0], detection) == item
+
+
+@pytest.mark.parametrize(
+    ("value", "said", "kind"),
+    [
+        ({"prompt": "p", "chosen": " ", "rejected": "r"}, "answer is empty", "empty-answer"),
+        ({"prompt": "p", "completion": "c", "label": "maybe"}, "neither true nor", "bad-shape"),
+        ({"prompt": " "}, "`prompt` is empty", "empty-prompt"),
+        ({"text": "t", "label": None}, "`label` is missing", "bad-shape"),
+    ],
+)
+def test_what_is_wrong_with_a_row_has_a_kind(value: dict[str, Any], said: str, kind: str) -> None:
+    whole = {"prompt": "p", "completion": "c", "chosen": "a", "rejected": "b", "text": "t"}
+    good = {name: True if name == "label" else whole[name] for name in value}
+    problem = convert(Row(1, value), detect(_rows(*[good] * 4)))
+    assert isinstance(problem, RowProblem)
+    assert said in problem.reason
+    assert problem.kind == kind
+
+
+def test_a_column_of_many_numbers_is_no_class() -> None:
+    rows = _rows(*({"text": f"t{n}", "label": n} for n in range(20)))
+    assert detect(rows).format == "text"
+    classes = _rows(*({"text": f"t{n}", "label": n % 3} for n in range(20)))
+    assert detect(classes).format == "text_label"
