@@ -11,6 +11,7 @@ from tui_ft import __version__
 
 _COMMANDS: Final = {
     "demo": "tui_ft.commands.demo",
+    "inspect": "tui_ft.commands.inspect",
     "train": "tui_ft.commands.work",
     "check": "tui_ft.commands.work",
     "watch": "tui_ft.commands.look",

@@ -95,13 +95,13 @@ FAMILIES: dict[str, Family] = {
     "deepseek_r1": Family(
         read_template("deepseek_r1"),
         (
-            "<｜begin▁of▁sentence｜>",  # noqa: RUF001 - the model's own spelling
-            "<｜end▁of▁sentence｜>",  # noqa: RUF001
-            "<｜User｜>",  # noqa: RUF001
-            "<｜Assistant｜>",  # noqa: RUF001
+            "<｜begin▁of▁sentence｜>",
+            "<｜end▁of▁sentence｜>",
+            "<｜User｜>",
+            "<｜Assistant｜>",
         ),
-        eos="<｜end▁of▁sentence｜>",  # noqa: RUF001
-        bos="<｜begin▁of▁sentence｜>",  # noqa: RUF001
+        eos="<｜end▁of▁sentence｜>",
+        bos="<｜begin▁of▁sentence｜>",
         adds_bos=True,
     ),
     "glm4": Family(

@@ -24,7 +24,7 @@ TOLD = chat(
     system("Be brief"), user("Hi"), assistant("Hello"), user("More please"), assistant("Sure")
 )
 
-_DEEPSEEK = "<｜begin▁of▁sentence｜>", "<｜User｜>", "<｜Assistant｜>", "<｜end▁of▁sentence｜>"  # noqa: RUF001
+_DEEPSEEK = "<｜begin▁of▁sentence｜>", "<｜User｜>", "<｜Assistant｜>", "<｜end▁of▁sentence｜>"
 _BEGIN, _USER, _ASSISTANT, _END = _DEEPSEEK
 
 CASES: dict[str, tuple[str, Conversation, list[tuple[str, bool]]]] = {

@@ -25,7 +25,7 @@ from tui_ft.data import Message
 
 Shown = Callable[[str, bool], str]
 
-_END = "<｜end▁of▁sentence｜>"  # noqa: RUF001 - the model's own spelling
+_END = "<｜end▁of▁sentence｜>"
 
 
 def _qwen3(content: str, last: bool) -> str:

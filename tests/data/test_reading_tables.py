@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
@@ -115,6 +116,23 @@ def test_a_column_named_twice_is_refused(name: str, tmp_path: Path) -> None:
     WRITE_TABLE[name](tmp_path / name, pa.table([[1], [2]], names=["a", "a"]))
     with pytest.raises(DataError, match="names the column `a` twice; rename one"):
         read_rows(tmp_path / name)
+
+
+@tables
+def test_a_table_without_columns_is_refused(name: str, tmp_path: Path) -> None:
+    WRITE_TABLE[name](tmp_path / name, pa.table({"a": [1, 2]}).select([]))
+    with pytest.raises(DataError, match="has no columns, or is damaged"):
+        read_rows(tmp_path / name)
+
+
+@pytest.mark.parametrize("write", [write_arrow, write_stream])
+def test_rows_that_hold_nothing_are_not_counted_out(
+    write: Callable[[Path, pa.Table, int], None], tmp_path: Path
+) -> None:
+    write(tmp_path / "rows.arrow", pa.table({"a": pa.nulls(3_000_000_000)}), 3_000_000_000)
+    ((line, reason),) = bad(read(tmp_path / "rows.arrow"))
+    assert line == 1
+    assert reason.endswith("3,000,000,000 rows in which every column is null")
 
 
 def test_of_a_parquet_file_with_a_damaged_row_group_the_others_are_read(tmp_path: Path) -> None:

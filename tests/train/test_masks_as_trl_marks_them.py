@@ -47,7 +47,7 @@ CONVERSATIONS = {
     "equal": [user("Hello"), assistant("Hello"), user("Hello"), assistant("Hello")],
     "space": [user("Hi"), assistant("  Hello\n"), user("More"), assistant("\nSure ")],
 }
-_CONTROL = re.compile(r"<[|｜]?[^<>\s'\"{}]+?[|｜]>|<(?:start|end)_of_turn>")  # noqa: RUF001
+_CONTROL = re.compile(r"<[|｜]?[^<>\s'\"{}]+?[|｜]>|<(?:start|end)_of_turn>")
 
 
 def _read(name: str) -> str:

@@ -48,7 +48,8 @@ def read_table(path: Path, kind: str) -> Iterator[Row | BadLine]:
         kind: `.parquet`, or `.arrow` for both the file and the stream format.
 
     Raises:
-        DataError: it is no such file, is damaged as a whole, or names a column twice. At once.
+        DataError: it is no such file, is damaged as a whole, has no columns, or names one twice.
+            At once.
         OSError: it cannot be read.
     """
     try:
@@ -57,6 +58,8 @@ def read_table(path: Path, kind: str) -> Iterator[Row | BadLine]:
         raise DataError(
             f"{path} is no {_NAMES[kind]} file, or is damaged or cut off: {_said(error)}"
         ) from None
+    if not names:
+        raise DataError(f"{path} has no columns, or is damaged")
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         shown = text.one_line(twice, 40)
@@ -118,6 +121,9 @@ def _batches(found: Iterable[pa.RecordBatch]) -> Batches:
     try:
         for batch in found:
             _require_sound(batch)
+            if batch.num_rows and not batch.nbytes:
+                # A damaged count of rows that take no room would be believed, to billions.
+                raise ValueError(f"{batch.num_rows:,} rows in which every column is null")
             share = max(1, batch.nbytes // max(1, batch.num_rows))
             size = max(1, min(_MOST_ROWS, _BATCH_BYTES // share))
             for start in range(0, batch.num_rows, size):
@@ -169,8 +175,6 @@ def _rows(names: list[str], batches: Batches) -> Iterator[Row | BadLine]:
 
 
 def _rows_of(names: list[str], batch: pa.RecordBatch, passed: int) -> list[Row]:
-    if not names:
-        return [Row(line, {}) for line in range(passed + 1, passed + batch.num_rows + 1)]
     columns = [_values(column) for column in batch.columns]
     return [
         Row(line, dict(zip(names, values, strict=True)))

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from tui_ft.cli import main
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FTUI_HOME", str(tmp_path / "home"))
+
+
+def _rows(
+    path: Path, answer: str = "Paris is the capital of France, and has been for long."
+) -> str:
+    lines = [json.dumps({"question": f"Number {n}?", "answer": f"{n}: {answer}"}) for n in range(9)]
+    path.write_text("\n".join(lines))
+    return str(path)
+
+
+def test_inspect_says_what_is_in_a_file(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["inspect", _rows(tmp_path / "rows.jsonl")])
+    assert result.exit_code == 0, result.output
+    assert "9 rows (9 usable)" in result.output
+    assert "question and answer: 100 % of rows" in result.output
+
+
+def test_inspect_as_json_with_tokens(tmp_path: Path, tiny_llama: Path) -> None:
+    path = _rows(tmp_path / "rows.jsonl")
+    args = ["inspect", path, "--model", str(tiny_llama), "--max-length", "8", "--json"]
+    result = CliRunner().invoke(main, args)
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.output)
+    assert found["data"]["layout"]["format"] == "alpaca"
+    assert found["tokens"]["rows"] == 9
+    assert found["cut"]["rows_share"] == 1.0
+
+
+def test_terminal_escapes_in_a_row_arrive_harmless(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"\\u001b[2Jevil": 1}\n')
+    result = CliRunner().invoke(main, ["inspect", str(path)])
+    assert result.exit_code == 1
+    assert "\x1b" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [(["none.jsonl"], "cannot be read"), (["x", "--column", "prompt"], "is not PART=NAME")],
+)
+def test_bad_input_is_a_sentence(args: list[str], said: str) -> None:
+    result = CliRunner().invoke(main, ["inspect", *args])
+    assert result.exit_code != 0
+    assert said in result.output
+    assert "Traceback" not in result.output

@@ -1,0 +1,168 @@
+"""`ftui inspect`: what is in a data set, what is wrong with it, what it is as tokens."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from tui_ft import text
+from tui_ft.commands.output import fail, for_people, json_option, say, say_json, warn
+
+if TYPE_CHECKING:
+    from tui_ft.survey.summary import Finding, Summary
+    from tui_ft.survey.tokens import TokenSummary
+
+_SIGNS: Final = {"bad": "✖", "warning": "▲", "note": "·"}
+_EXAMPLES: Final = 5
+_BATCH: Final = 16
+
+
+@click.command()
+@click.argument("path")
+@click.option("--format", "format_", default="auto", help="How a row is read; found by itself.")
+@click.option("--column", "columns", multiple=True, metavar="PART=NAME", help="Map a column.")
+@click.option("--eval", "eval_", metavar="FILE", help="Look for overlap with evaluation data.")
+@click.option("--model", metavar="FOLDER", help="Count tokens with this model's tokenizer.")
+@click.option("--max-length", type=click.IntRange(min=8), help="Say what this length cuts.")
+@click.option("--no-near", is_flag=True, help="Do not look for near duplicates.")
+@json_option
+@for_people
+def inspect(
+    path: str,
+    format_: str,
+    columns: tuple[str, ...],
+    eval_: str | None,
+    model: str | None,
+    max_length: int | None,
+    no_near: bool,
+    as_json: bool,
+) -> None:
+    """Say what is in the data set PATH (a file or a folder), and what is wrong with it."""
+    from tui_ft.survey.asking import Asked
+    from tui_ft.survey.request import Request, TokenRequest
+
+    mapping = dict(_mapped(column) for column in columns)
+    tokens = None if model is None else TokenRequest(model)
+    asked = Asked(Request(path, format_, mapping, eval_, not no_near, tokens))
+    try:
+        for summary in asked.follow():
+            _show_progress(summary)
+    except KeyboardInterrupt:
+        asked.cancel()
+        raise
+    summary, counted = asked.summary(), asked.tokens()
+    if summary is None:
+        fail(f"nothing is known of {path}")
+        return
+    if as_json:
+        say_json({"data": summary, "tokens": counted, "cut": _cut(counted, max_length)})
+    elif summary.problem is None:
+        _show(summary)
+        _show_tokens(counted, max_length)
+    if summary.problem is not None:
+        fail(summary.problem)
+    if counted is not None and counted.problem is not None:
+        fail(counted.problem)
+
+
+def _mapped(column: str) -> tuple[str, str]:
+    part, found, name = column.partition("=")
+    if not found or not part or not name:
+        raise click.BadParameter(f"`{column}` is not PART=NAME, such as prompt=question")
+    return part, name
+
+
+def _show_progress(summary: Summary | None) -> None:
+    if summary is None or summary.is_over or not sys.stderr.isatty():
+        return
+    done = summary.bytes_done / max(1, summary.bytes_total)
+    line = f"\r{summary.stage} {text.percent(done)} {summary.rows:,} rows \x1b[K"
+    click.echo(line, nl=False, err=True)
+
+
+def _show(summary: Summary) -> None:
+    if sys.stderr.isatty():
+        click.echo("\r\x1b[K", nl=False, err=True)
+    layout = summary.layout
+    size = text.size(summary.bytes_total)
+    say(f"{summary.path}   {summary.rows:,} rows ({summary.usable:,} usable)   {size}")
+    if layout is not None:
+        say(f"{layout.style or layout.format}: {layout.reason}")
+        say(f"good for: {', '.join(layout.objectives)}")
+    numbers = summary.numbers
+    at = numbers.words_at
+    say(
+        f"words: {text.count(numbers.words)} in all; a row p50 {at.get(50, 0):,}, "
+        f"p95 {at.get(95, 0):,}, p99 {at.get(99, 0):,}, max {at.get(100, 0):,}"
+    )
+    if numbers.labels:
+        shown = list(numbers.labels.items())[:_EXAMPLES]
+        say("labels: " + ", ".join(f"{name} {rows:,}" for name, rows in shown))
+    if numbers.languages:
+        shares = list(numbers.languages.items())[:_EXAMPLES]
+        say("languages: " + ", ".join(f"{name} {text.percent(share)}" for name, share in shares))
+    say()
+    if not summary.findings:
+        say("✔ nothing found")
+    for finding in summary.findings:
+        _show_finding(finding)
+
+
+def _show_finding(finding: Finding) -> None:
+    groups = f" in {finding.groups:,} groups" if finding.groups else ""
+    detail = f" ({finding.detail})" if finding.detail else ""
+    sign, share = _SIGNS[finding.severity], text.percent(finding.share)
+    say(f"{sign} {finding.count:>9,}  {share:>6}  {finding.title}{groups}{detail}")
+    if finding.severity != "note":
+        say(f"  {'':>17}  {finding.why} {finding.advice}")
+
+
+def _cut(counted: TokenSummary | None, max_length: int | None) -> dict[str, object] | None:
+    if counted is None or not counted.lengths:
+        return None
+    from tui_ft.survey.tokens import packed_sequences
+
+    length = max_length or counted.recommended_max_length()
+    cut = counted.at(length)
+    return {
+        "max_length": length,
+        "rows_share": cut.rows_share,
+        "tokens_share": cut.tokens_share,
+        "unlearned": cut.unlearned,
+        "unended": cut.unended,
+        "packed_sequences": packed_sequences(counted.lengths, length),
+        "rows": counted.rows,
+    }
+
+
+def _show_tokens(counted: TokenSummary | None, max_length: int | None) -> None:
+    if counted is None or not counted.lengths:
+        return
+    from tui_ft.survey.tokens import packed_sequences, percentiles, steps_per_epoch
+
+    say()
+    say(f"tokens of {counted.model}: {text.count(counted.tokens)}")
+    for name, counts in (
+        ("rows", counted.lengths),
+        ("prompts", counted.prompts),
+        ("answers", counted.answers),
+    ):
+        values = zip(("p50", "p90", "p95", "p99", "max"), percentiles(counts), strict=True)
+        say(f"  {name:<8}" + "  ".join(f"{label} {value:>6,}" for label, value in values))
+    say(f"  {text.percent(counted.supervised_share)} of tokens carry loss")
+    length = max_length or counted.recommended_max_length()
+    cut = counted.at(length)
+    said = "recommended max_length" if max_length is None else "max_length"
+    say(
+        f"  {said} {length:,} cuts {text.percent(cut.rows_share)} of rows and "
+        f"{text.percent(cut.tokens_share)} of tokens; {cut.unlearned:,} rows teach nothing, "
+        f"{cut.unended:,} never end their turn"
+    )
+    packed = packed_sequences(counted.lengths, length)
+    steps, fewer = (steps_per_epoch(rows, _BATCH) for rows in (counted.rows, packed))
+    saved = text.percent(1 - fewer / max(1, steps))
+    say(f"  batch {_BATCH}: {steps:,} steps an epoch, {fewer:,} packed: {saved} fewer")
+    for refused in counted.refused:
+        warn(f"  ✖ {refused.count:,} rows: {refused.reason}")

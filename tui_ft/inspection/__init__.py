@@ -1,0 +1,1 @@
+"""Reading data sets whole, in processes of their own: surveys, duplicates, tokens, downloads."""

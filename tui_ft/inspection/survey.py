@@ -1,0 +1,307 @@
+"""One data set read whole: stage after stage, each leaving a summary that others can look at."""
+
+from __future__ import annotations
+
+import os
+import time
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from functools import partial
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from tui_ft import paths
+from tui_ft.data import DataError, Detection, Row, detect, read_rows
+from tui_ft.data.json_rows import holds_lines_in_place
+from tui_ft.data.reading import source_bytes
+from tui_ft.inspection import duplicates, near_duplicates
+from tui_ft.inspection.collecting import Collector
+from tui_ft.inspection.columns import ColumnWriter
+from tui_ft.inspection.languages import language_shares
+from tui_ft.inspection.overlap import Examined, examined, overlaps
+from tui_ft.inspection.reading_pieces import read_piece
+from tui_ft.inspection.rows_again import RowsAgain, column
+from tui_ft.inspection.source import pieces
+from tui_ft.survey.request import Request
+from tui_ft.survey.summary import Stage, Summary
+
+_ROWS_TO_DETECT: Final = 1_000
+_PUBLISH_SECONDS: Final = 0.5
+_LANGUAGE_SAMPLE: Final = 600
+_ROWS_AT_ONCE: Final = 10_000
+_GROUPS_KEPT: Final = 1_000
+_GROUP_MEMBERS_KEPT: Final = 100
+_MOST_PROCESSES: Final = 8
+_SMALL: Final = 4 << 20
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+
+class Survey:
+    """Reads one data set and writes down what is in it.
+
+    Args:
+        request: what is asked.
+        folder: takes columns, groups and `summary.json`.
+    """
+
+    def __init__(self, request: Request, folder: Path) -> None:
+        self._request = request
+        self._folder = folder
+        self._path = paths.expand(request.path)
+        self._began = time.monotonic()
+        self._published = 0.0
+        self._total = source_bytes(self._path)
+        self._data = Collector(self._path, folder, self._total)
+
+    def run(self) -> None:
+        """Do all stages. What a person can cause ends in the summary as `problem`."""
+        try:
+            self._read()
+            if self._data.detection is not None:
+                self._compare()
+            self._publish("done")
+        except DataError as error:
+            self._publish("failed", str(error))
+        except OSError as error:
+            self._publish("failed", f"{error.filename or self._path}: {error.strerror or error}")
+        finally:
+            self._data.close()
+
+    def _read(self) -> None:
+        detection = self._detect()
+        self._data.detection = detection
+        in_place = self._path.is_file() and holds_lines_in_place(self._path)
+        found = pieces(self._path, self._folder / "rows.jsonl")
+        with self._processes() as pool:
+            task = partial(read_piece, detection=detection)
+            for piece, read in in_order(pool, task, found):
+                self._data.add(piece, read, in_place)
+                self._publish_now_and_then("reading")
+
+    def _detect(self) -> Detection:
+        """Find the format by the first rows, at once."""
+        first = islice(read_rows(self._path), _ROWS_TO_DETECT)
+        rows = [row for row in first if isinstance(row, Row)]
+        if not rows:
+            bad = next(read_rows(self._path), None)
+            raise DataError(
+                f"{self._path} holds no row that can be read"
+                + (f": line {bad.line}: {getattr(bad, 'reason', '')}" if bad else "")
+            )
+        return detect(rows, self._request.format, self._request.columns)  # type: ignore[arg-type]
+
+    def _compare(self) -> None:
+        """Find what takes more than one row to see."""
+        self._publish("duplicates")
+        usable = column(self._folder, "unusable.u8", np.uint8) == 0
+        hashes = column(self._folder, "rows.u64", np.uint64)
+        exact = duplicates.same_hash(hashes, usable)
+        self._add_groups("exact-duplicate", exact)
+        self._find_conflicts(hashes, usable)
+        self._data.languages = self._languages(usable)
+        if self._request.eval:
+            self._publish("overlap")
+            self._find_overlap(examined(paths.expand(self._request.eval), self._detection), usable)
+        if self._request.near:
+            self._publish("near duplicates")
+            alone = usable.copy()
+            alone[exact.later()] = False
+            near = self._near(np.flatnonzero(alone).astype(np.int64))
+            self._add_groups("near-duplicate", near)
+            self._write_group_numbers(len(usable), exact, near)
+        self._data.flush()
+
+    @property
+    def _detection(self) -> Detection:
+        if self._data.detection is None:
+            raise AssertionError("the format is found before anything is compared")
+        return self._data.detection
+
+    def _find_conflicts(
+        self, hashes: npt.NDArray[np.uint64], usable: npt.NDArray[np.bool_]
+    ) -> None:
+        """Several pairs, judgements or labels for one prompt are how such data are made."""
+        if self._detection.format in ("preference", "kto", "prompt_only", "text_label"):
+            return
+        prompts = column(self._folder, "prompts.u64", np.uint64)
+        groups = duplicates.conflicting(prompts, hashes, usable)
+        if len(groups):
+            members = duplicates.as_positions(np.sort(groups.members))
+            self._data.add_found("conflicting-answers", members, len(groups))
+            self._write_groups("conflicting-answers", groups)
+
+    def _languages(self, usable: npt.NDArray[np.bool_]) -> dict[str, float]:
+        positions = np.flatnonzero(usable)
+        step = max(1, len(positions) // _LANGUAGE_SAMPLE)
+        sample = positions[::step][:_LANGUAGE_SAMPLE].tolist()
+        views = self._rows().views(sample)
+        return language_shares(view.answer or view.whole for view in views if view is not None)
+
+    def _find_overlap(self, examined_rows: Examined, usable: npt.NDArray[np.bool_]) -> None:
+        whole, partly = array("Q"), array("Q")
+        with self._processes(_look_for, self._rows(), examined_rows) as pool:
+            for span, found in in_order(pool, _overlaps, iter(_spans(len(usable)))):
+                for position, (is_whole, is_part) in enumerate(found, span[0]):
+                    if is_whole:
+                        whole.append(position)
+                    elif is_part:
+                        partly.append(position)
+        if whole:
+            self._data.add_found("eval-overlap", whole)
+        if partly:
+            self._data.add_found("eval-overlap-ngram", partly)
+
+    def _near(self, positions: npt.NDArray[np.int64]) -> duplicates.Groups:
+        bands = self._folder / "bands"
+        with (
+            ColumnWriter(bands) as writer,
+            self._processes(_look_at, self._rows(), positions) as pool,
+        ):
+            for span, found in in_order(pool, _bands, iter(_spans(len(positions)))):
+                for band in range(near_duplicates.BANDS):
+                    writer.append(f"{band}.u64", np.ascontiguousarray(found[:, band]).tobytes())
+                self._publish_now_and_then("near duplicates", span[1] / max(1, len(positions)))
+        hashes = (column(bands, f"{band}.u64", np.uint64) for band in range(near_duplicates.BANDS))
+        groups = near_duplicates.group(hashes, positions, self._rows())
+        for file in bands.iterdir():
+            file.unlink()
+        bands.rmdir()
+        return groups
+
+    def _add_groups(self, name: str, groups: duplicates.Groups) -> None:
+        if len(groups):
+            self._data.add_found(name, duplicates.as_positions(groups.later()), len(groups))
+            self._write_groups(name, groups)
+
+    def _write_groups(self, name: str, groups: duplicates.Groups) -> None:
+        lists = groups.lists(_GROUPS_KEPT, _GROUP_MEMBERS_KEPT)
+        paths.make_private_dir(self._folder / "groups")
+        paths.write_atomically(self._folder / "groups" / f"{name}.json", msgspec.json.encode(lists))
+
+    def _write_group_numbers(
+        self, rows: int, exact: duplicates.Groups, near: duplicates.Groups
+    ) -> None:
+        """Write for each row the position of the first row of its group, its own for none."""
+        first = np.arange(rows, dtype=np.uint64)
+        for groups in (near, exact):
+            sizes = groups.ends - groups.starts
+            leaders = np.repeat(first[groups.members[groups.starts]], sizes)
+            first[groups.members] = leaders
+        # An exact duplicate's leader may lie in a group of near ones.
+        with ColumnWriter(self._folder) as writer:
+            writer.append("group.u64", first[first.astype(np.int64)].tobytes())
+
+    def _rows(self) -> RowsAgain:
+        self._data.flush()
+        return RowsAgain(self._data.rows_file, self._folder, self._detection)
+
+    def _processes(
+        self, prepare: Callable[..., None] | None = None, *given: object
+    ) -> ProcessPoolExecutor | Here:
+        return processes(self._total < _SMALL, prepare, *given)
+
+    def _publish_now_and_then(self, stage: Stage, share: float | None = None) -> None:
+        if time.monotonic() - self._published >= _PUBLISH_SECONDS:
+            self._publish(stage, share=share)
+
+    def _publish(
+        self, stage: Stage, problem: str | None = None, share: float | None = None
+    ) -> None:
+        self._data.flush()
+        summary = self._data.summary(stage, time.monotonic() - self._began)
+        summary = msgspec.structs.replace(summary, problem=problem, stage_share=share)
+        write_summary(self._folder, summary)
+        self._published = time.monotonic()
+
+
+def write_summary(folder: Path, summary: Summary) -> None:
+    """Write ``summary`` where readers look for it, whole or not at all."""
+    paths.write_atomically(folder / "summary.json", msgspec.json.encode(summary))
+
+
+def processes(
+    is_small: bool, prepare: Callable[..., None] | None = None, *given: object
+) -> ProcessPoolExecutor | Here:
+    """Return processes to work in; for something small this one alone.
+
+    Args:
+        prepare: called in each with what is ``given``: large things, handed on by forking and not
+            with every task.
+    """
+    count = min(_MOST_PROCESSES, os.cpu_count() or 1)
+    if count == 1 or is_small:
+        if prepare is not None:
+            prepare(*given)
+        return Here()
+    start = None if prepare is None else partial(prepare, *given)
+    return ProcessPoolExecutor(count, mp_context=get_context("fork"), initializer=start)
+
+
+class Here(Executor):
+    """Does the work in this process: a small file is read before others would have started."""
+
+    def submit(self, fn: Callable[..., _R], /, *args: object, **kwargs: object) -> Future[_R]:
+        """Do it now."""
+        future: Future[_R] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:  # handed to whoever asks for the result
+            future.set_exception(error)
+        return future
+
+
+def in_order(
+    pool: Executor, task: Callable[[_T], _R], given: Iterator[_T]
+) -> Iterator[tuple[_T, _R]]:
+    """Return each thing given and what ``task`` makes of it, in order, some ahead at a time."""
+    waiting: deque[tuple[_T, Future[_R]]] = deque()
+    ahead = 1 if isinstance(pool, Here) else 2 * _MOST_PROCESSES
+    for thing in given:
+        waiting.append((thing, pool.submit(task, thing)))
+        if len(waiting) >= ahead:
+            first, future = waiting.popleft()
+            yield first, future.result()
+    for first, future in waiting:
+        yield first, future.result()
+
+
+def _spans(rows: int) -> list[tuple[int, int]]:
+    return [(n, min(rows, n + _ROWS_AT_ONCE)) for n in range(0, rows, _ROWS_AT_ONCE)]
+
+
+class _Work:
+    """What the tasks of a process look at."""
+
+    rows: RowsAgain
+    positions: npt.NDArray[np.int64]
+    examined: Examined
+
+
+def _look_at(rows: RowsAgain, positions: npt.NDArray[np.int64]) -> None:
+    _Work.rows, _Work.positions = rows, positions
+
+
+def _look_for(rows: RowsAgain, examined_rows: Examined) -> None:
+    _Work.rows, _Work.examined = rows, examined_rows
+
+
+def _bands(span: tuple[int, int]) -> npt.NDArray[np.uint64]:
+    views = _Work.rows.views(_Work.positions[slice(*span)].tolist())
+    return near_duplicates.band_hashes([view.whole if view else "" for view in views])
+
+
+def _overlaps(span: tuple[int, int]) -> list[tuple[bool, bool]]:
+    return [
+        (False, False) if view is None else overlaps(view, _Work.examined)
+        for view in _Work.rows.span(*span)
+    ]

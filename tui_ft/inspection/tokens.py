@@ -1,0 +1,258 @@
+"""A surveyed data set as tokens of one model, counted row by row through the trainer's own mask.
+
+Templates are rendered for one row in 16 of a known shape, to see that the shape still holds; the
+others are put together from it (`tui_ft.data.turn_shapes`), which is what makes this as fast as the
+tokenizer. A shape that fails once makes the whole piece be counted anew, every row rendered.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from array import array
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+import numpy as np
+
+from tui_ft import paths
+from tui_ft.data import DataError, MaskedRow, TemplateError, mask_row
+from tui_ft.data.chat_tokenizer import LocalChatTokenizer, load_chat_tokenizer
+from tui_ft.data.items import AnyItem, Prompt, taught
+from tui_ft.data.loss_mask import LossOn, ShapeFailedError, mask_like_shape
+from tui_ft.inspection.columns import ColumnWriter
+from tui_ft.inspection.rows_again import RowsAgain, column
+from tui_ft.inspection.survey import in_order, processes
+from tui_ft.survey.folder import detection_of, read_summary, read_token_summary
+from tui_ft.survey.request import Request, TokenRequest
+from tui_ft.survey.tokens import NEVER, Refused, TokenSummary
+
+_ROWS_AT_ONCE: Final = 2_000
+_FIRST_ROWS: Final = 200
+_RENDER_EVERY: Final = 16
+_PUBLISH_SECONDS: Final = 0.5
+_LONGEST: Final = 20
+_MOST_REASONS: Final = 20
+_EXAMPLES: Final = 20
+_FEW_ROWS: Final = 2_000
+
+Span = tuple[int, int]
+"""Positions of rows, the last left out."""
+
+
+@dataclass(slots=True)
+class _Piece:
+    """Tokens of some rows; a column has `NEVER` where a row has no such thing."""
+
+    lengths: array[int] = field(default_factory=lambda: array("I"))
+    prompts: array[int] = field(default_factory=lambda: array("I"))
+    answers: array[int] = field(default_factory=lambda: array("I"))
+    ends: array[int] = field(default_factory=lambda: array("I"))
+    double_bos: list[int] = field(default_factory=list)
+    unlike_inference: int = 0
+    straddling: int = 0
+    refused: dict[str, list[int]] = field(default_factory=dict)
+
+
+def count_tokens(request: Request, survey: Path, folder: Path) -> None:
+    """Count the tokens of a finished survey into ``folder``: columns and `summary.json`."""
+    before = read_token_summary(folder)
+    if before is not None and before.is_over:
+        return
+    paths.make_private_dir(folder)
+    tokens = request.tokens
+    summary = read_summary(survey)
+    if tokens is None or summary is None or summary.stage != "done":
+        return
+    try:
+        tokenizer = load_chat_tokenizer(
+            paths.expand(tokens.model),
+            paths.expand(tokens.chat_template) if tokens.chat_template else None,
+        )
+        detection = detection_of(summary)
+        if detection is None:
+            raise DataError(f"the format of {request.path} is not known")
+        rows = RowsAgain(Path(summary.rows_file), survey, detection)
+        _Counter(tokens, folder, len(rows)).run(rows, tokenizer)
+    except DataError as error:
+        _write(folder, TokenSummary(tokens.model, "failed", str(error)))
+    except OSError as error:
+        _write(folder, TokenSummary(tokens.model, "failed", str(error)))
+
+
+class _Counter:
+    """Adds pieces up and publishes where it stands."""
+
+    def __init__(self, asked: TokenRequest, folder: Path, rows: int) -> None:
+        self._asked = asked
+        self._folder = folder
+        self._total = rows
+        self._rows = 0
+        self._began = time.monotonic()
+        self._counts = {name: Counter[int]() for name in ("lengths", "prompts", "answers", "ends")}
+        self._double_bos: list[int] = []
+        self._double_bos_count = 0
+        self._unlike = 0
+        self._straddling = 0
+        self._refused: dict[str, tuple[int, list[int]]] = {}
+
+    def run(self, rows: RowsAgain, tokenizer: LocalChatTokenizer) -> None:
+        """Count all rows."""
+        spans = [(0, min(_FIRST_ROWS, self._total))] if self._total else []
+        spans += [
+            (n, min(self._total, n + _ROWS_AT_ONCE))
+            for n in range(_FIRST_ROWS, self._total, _ROWS_AT_ONCE)
+        ]
+        os.environ["TOKENIZERS_PARALLELISM"] = "false"  # processes take its place
+        published = 0.0
+        given = rows, tokenizer, self._asked.loss_on
+        with (
+            ColumnWriter(self._folder) as writer,
+            processes(self._total < _FEW_ROWS, _look_at, *given) as pool,
+        ):
+            for (start, _), piece in in_order(pool, _count_span, iter(spans)):
+                self._add(start, piece, writer)
+                if time.monotonic() - published > _PUBLISH_SECONDS:
+                    self._publish("counting")
+                    published = time.monotonic()
+        self._publish("done")
+
+    def _add(self, start: int, piece: _Piece, writer: ColumnWriter) -> None:
+        columns = {
+            "lengths": piece.lengths,
+            "prompts": piece.prompts,
+            "answers": piece.answers,
+            "ends": piece.ends,
+        }
+        for name, values in columns.items():
+            writer.append(f"{name}.u32", values)
+            counted = zip(values, piece.lengths, strict=True)
+            self._counts[name].update(value for value, length in counted if length)
+        self._rows += len(piece.lengths)
+        self._double_bos_count += len(piece.double_bos)
+        self._double_bos += [start + at for at in piece.double_bos][:_EXAMPLES]
+        self._unlike += piece.unlike_inference
+        self._straddling += piece.straddling
+        for reason, positions in piece.refused.items():
+            known = reason in self._refused or len(self._refused) < _MOST_REASONS
+            count, examples = self._refused.get(reason if known else "other reasons", (0, []))
+            examples += [start + at for at in positions][: _EXAMPLES - len(examples)]
+            self._refused[reason if known else "other reasons"] = (
+                count + len(positions),
+                examples,
+            )
+
+    def _publish(self, stage: Literal["counting", "done"]) -> None:
+        counts = self._counts
+        _write(
+            self._folder,
+            TokenSummary(
+                model=self._asked.model,
+                stage=stage,
+                rows=sum(counts["lengths"].values()),
+                rows_total=self._total,
+                lengths=dict(counts["lengths"]),
+                prompts={at: n for at, n in counts["prompts"].items() if at != NEVER},
+                answers=dict(counts["answers"]),
+                first_learned=dict(counts["prompts"]),
+                first_end=dict(counts["ends"]),
+                double_bos=self._double_bos_count,
+                double_bos_examples=tuple(self._double_bos[:_EXAMPLES]),
+                unlike_inference=self._unlike,
+                straddling=self._straddling,
+                refused=tuple(
+                    Refused(reason, count, tuple(examples))
+                    for reason, (count, examples) in self._refused.items()
+                ),
+                longest=self._longest() if stage == "done" else (),
+                seconds=time.monotonic() - self._began,
+            ),
+        )
+
+    def _longest(self) -> tuple[int, ...]:
+        lengths = column(self._folder, "lengths.u32", np.uint32)
+        return tuple(np.argsort(lengths, kind="stable")[::-1][:_LONGEST].tolist())
+
+
+def _write(folder: Path, summary: TokenSummary) -> None:
+    paths.make_private_dir(folder)
+    paths.write_atomically(folder / "summary.json", msgspec.json.encode(summary))
+
+
+class _Work:
+    """What the tasks of a process look at."""
+
+    rows: RowsAgain
+    tokenizer: LocalChatTokenizer
+    loss_on: LossOn
+
+
+def _look_at(rows: RowsAgain, tokenizer: LocalChatTokenizer, loss_on: LossOn) -> None:
+    _Work.rows, _Work.tokenizer, _Work.loss_on = rows, tokenizer, loss_on
+
+
+def _count_span(span: Span) -> _Piece:
+    try:
+        return _counted(span, trust=True)
+    except ShapeFailedError:
+        return _counted(span, trust=False)
+
+
+def _counted(span: Span, *, trust: bool) -> _Piece:
+    piece = _Piece()
+    for at, view in enumerate(_Work.rows.span(*span)):
+        render = at % _RENDER_EVERY == 0
+        masks = [] if view is None else _masks(view.item, trust, render)
+        _take(piece, at, masks)
+    return piece
+
+
+def _masks(item: AnyItem, trust: bool, render: bool) -> list[MaskedRow | str]:
+    tokenizer, loss_on = _Work.tokenizer, _Work.loss_on
+    if isinstance(item, Prompt):
+        return [_prompt_only(item, tokenizer)]
+    masks: list[MaskedRow | str] = []
+    for part in taught(item):
+        quick = mask_like_shape(part, tokenizer, loss_on=loss_on, render=render) if trust else None
+        masks.append(quick or mask_row(part, tokenizer, loss_on=loss_on))
+    return masks
+
+
+def _prompt_only(item: Prompt, tokenizer: LocalChatTokenizer) -> MaskedRow | str:
+    """Return the prompt of a row that has nothing else, as tokens of which none is learned."""
+    try:
+        text = (
+            item.messages
+            if isinstance(item.messages, str)
+            else tokenizer.render(item.messages, add_generation_prompt=True, tools=item.tools)
+        )
+    except TemplateError as error:
+        return f"the chat template refuses it: {error}"
+    ids = tokenizer.encode(text).ids
+    return MaskedRow(text, ids, [False] * len(ids), (), False, len(ids), 0)
+
+
+def _take(piece: _Piece, at: int, masks: list[MaskedRow | str]) -> None:
+    """Take in a row: of a pair the first mask's figures, and the longer one's length."""
+    fault = next((mask for mask in masks if isinstance(mask, str)), None)
+    rows = [mask for mask in masks if isinstance(mask, MaskedRow)]
+    if fault is not None or not rows:
+        for values in (piece.lengths, piece.answers):
+            values.append(0)
+        for values in (piece.prompts, piece.ends):
+            values.append(NEVER)
+        if fault is not None:
+            piece.refused.setdefault(fault, []).append(at)
+        return
+    first = rows[0]
+    piece.lengths.append(max(row.full_length for row in rows))
+    piece.prompts.append(first.supervised.index(True) if first.full_supervised else NEVER)
+    piece.answers.append(first.full_supervised)
+    piece.ends.append(first.first_end or NEVER)
+    if any(row.double_bos for row in rows):
+        piece.double_bos.append(at)
+    piece.unlike_inference += not all(row.as_generated for row in rows)
+    piece.straddling += any(row.straddling for row in rows)

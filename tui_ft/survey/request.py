@@ -1,0 +1,102 @@
+"""What is to be found out about which data set, and where the answer is kept.
+
+An answer is kept for as long as the files it was read from stay as they are, so that a data set is
+read once, however often it is looked at.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from tui_ft import paths
+from tui_ft.data.loss_mask import LossOn
+from tui_ft.data.problems import DataError
+
+FORMAT_OF_ANSWERS: Final = 1
+"""Raised when the files of an answer change: older ones are then made anew."""
+
+
+class TokenRequest(msgspec.Struct, frozen=True):
+    """Count tokens as a model sees them.
+
+    Attributes:
+        model: the folder with the model's tokenizer.
+        chat_template: a Jinja file in place of the tokenizer's own.
+        loss_on: which tokens carry loss.
+    """
+
+    model: str
+    chat_template: str | None = None
+    loss_on: LossOn = "assistant"
+
+
+class Request(msgspec.Struct, frozen=True):
+    """Survey a data set.
+
+    Attributes:
+        path: a file, or a folder of files.
+        format: how a row is read; `auto` finds it.
+        columns: which column plays which part.
+        eval: a file to compare with, for overlap.
+        near: look for near duplicates as well.
+        tokens: count tokens as well.
+    """
+
+    path: str
+    format: str = "auto"
+    columns: dict[str, str] = {}
+    eval: str | None = None
+    near: bool = True
+    tokens: TokenRequest | None = None
+
+    def folder(self) -> Path:
+        """Return the folder of the answer: the same for the same question about the same bytes.
+
+        Raises:
+            DataError: there is no such file.
+        """
+        asked = (FORMAT_OF_ANSWERS, self.format, sorted(self.columns.items()), self.near)
+        return _surveys() / _digest(asked, _stamps(self.path), self.eval and _stamps(self.eval))
+
+    def token_folder(self) -> Path | None:
+        """Return the folder of the tokens' answer, inside the other; None if not asked for.
+
+        Raises:
+            DataError: there is no such model, or no such file.
+        """
+        if self.tokens is None:
+            return None
+        tokens = self.tokens
+        model = paths.expand(tokens.model)
+        names = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+        stamps = [_stamp(model / name) for name in names if (model / name).exists()]
+        template = tokens.chat_template and _stamp(paths.expand(tokens.chat_template))
+        key = _digest(FORMAT_OF_ANSWERS, stamps, template, tokens.loss_on)
+        return self.folder() / f"tokens-{key}"
+
+
+def _surveys() -> Path:
+    return paths.home() / "surveys"
+
+
+def _stamps(path: str) -> list[tuple[str, int, int]]:
+    whole = paths.expand(path)
+    if whole.is_dir():
+        return [_stamp(file) for file in sorted(whole.rglob("*")) if file.is_file()]
+    return [_stamp(whole)]
+
+
+def _stamp(file: Path) -> tuple[str, int, int]:
+    try:
+        status = file.stat()
+    except OSError as error:
+        raise DataError(f"{file} cannot be read: {error.strerror}") from None
+    return str(file.resolve()), status.st_size, status.st_mtime_ns
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
