@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _BATCH_BYTES: Final = 4 << 20
 _MOST_ROWS: Final = 4096
+_MOST_NULLS: Final = 1 << 24  # they take no room in a file, so a damaged count is not noticed
 _BUFFER: Final = 1 << 20
 _FILE_MAGIC: Final = b"ARROW1"
 _END_OF_STREAM: Final = b"\xff\xff\xff\xff\0\0\0\0"
@@ -213,6 +214,8 @@ def _values(column: pa.Array) -> list[Any]:
         return [None if pairs is None else _mapping(pairs) for pairs in column.to_pylist()]
     if types.is_temporal(kind):
         column = _microseconds(column)
+    if types.is_null(kind) and len(column) > _MOST_NULLS:
+        raise ValueError(f"{len(column):,} nulls in {text.size(_BATCH_BYTES)} of rows")
     values: list[Any] = column.to_pylist()
     is_json = types.is_string(kind) or types.is_integer(kind) or types.is_floating(kind)
     return values if is_json else [_json_value(value) for value in values]
