@@ -38,6 +38,14 @@ async def settled(app: FtuiApp, pilot: Pilot[None]) -> None:
     await pilot.pause(0.1)
 
 
+async def until(condition: Callable[[], bool], app: FtuiApp, pilot: Pilot[None]) -> None:
+    """Wait for what comes with the next look at the runs; however busy the machine is."""
+    for _ in range(100):
+        await settled(app, pilot)
+        if condition():
+            return
+
+
 def names(app: FtuiApp) -> list[str]:
     table: DataTable[Any] = app.screen.query_one("#runs", DataTable)
     return [str(key.value) for key in table.rows]
@@ -109,8 +117,7 @@ async def test_delete_asks_and_removes_all_that_are_marked(runs: None, make_run:
         await pilot.pause()
         assert isinstance(app.screen, Confirm)
         await pilot.press("y")
-        await settled(app, pilot)
-        await settled(app, pilot)
+        await until(lambda: len(names(app)) == 2, app, pilot)
         assert not folder.path.exists()
         assert names(app) == ["gamma", "beta"]
 
