@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tui_ft.data import file_digest
+from tui_ft.data import data_digest, file_digest
 
 
 def test_digest_of_a_file(tmp_path: Path) -> None:
@@ -20,3 +20,14 @@ def test_digest_of_a_file(tmp_path: Path) -> None:
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         file_digest(tmp_path / "nothing")
+
+
+def test_a_folder_has_the_digest_of_its_files_and_their_names(tmp_path: Path) -> None:
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    (folder / "a.jsonl").write_text("{}\n")
+    first = data_digest(folder)
+    assert data_digest(folder) == first
+    (folder / "a.jsonl").rename(folder / "b.jsonl")
+    assert data_digest(folder) != first
+    assert data_digest(folder / "b.jsonl") == file_digest(folder / "b.jsonl")

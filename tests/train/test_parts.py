@@ -72,6 +72,27 @@ def test_the_split_holds_rows_out_and_asks_only_those(tmp_path: Path, tiny_llama
         assert question.shown_prompt == f"question {question.line - 1}"
 
 
+def test_of_a_folder_only_the_rows_held_out_are_asked(tmp_path: Path, tiny_llama: Path) -> None:
+    rows = chat_rows(100)
+    for number, row in enumerate(rows):
+        messages = row["messages"]
+        assert isinstance(messages, list)
+        messages[0]["content"] = f"question {number}"
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    write_rows(folder / "a.jsonl", rows[:50])
+    write_rows(folder / "b.jsonl", rows[50:])
+    tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
+    spec = make_spec(tmp_path, tiny_llama, data={"train": str(folder)})
+    data = prepare_data(
+        spec, TransformersChatTokenizer(tokenizer), tmp_path / "cache", 10, lambda _: None
+    )
+    trained = {tokenizer.decode(row["input_ids"]) for row in data.train}
+    assert (len(trained), len(data.questions)) == (90, 10)
+    for question in data.questions:
+        assert not any(text.startswith(question.prompt) for text in trained)
+
+
 def test_answers_do_not_depend_on_the_batch_and_leave_the_model_as_it_was(tiny_llama: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
     model = AutoModelForCausalLM.from_pretrained(tiny_llama, dtype=torch.float32)

@@ -2,7 +2,7 @@
 
 from tui_ft.data.chat_protocol import ChatTokenizer, Encoded, TemplateError
 from tui_ft.data.converting import convert
-from tui_ft.data.digest import file_digest
+from tui_ft.data.digest import data_digest, file_digest
 from tui_ft.data.formats import Detection, detect, objectives_of, sft_refusal
 from tui_ft.data.items import Completion, Conversation, Document, Item, Message
 from tui_ft.data.loss_mask import LossOn, MaskedRow, mask_row, prompt_text
@@ -32,6 +32,7 @@ __all__ = [
     "TemplateError",
     "Turn",
     "convert",
+    "data_digest",
     "detect",
     "file_digest",
     "held_out",

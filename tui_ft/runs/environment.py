@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from tui_ft import __version__, paths
-from tui_ft.data.digest import file_digest
+from tui_ft.data.digest import data_digest
+from tui_ft.data.reading import source_bytes
 from tui_ft.hardware import Snapshot
 from tui_ft.runs.folder import RunFolder
 from tui_ft.spec import RunSpec
@@ -72,7 +73,7 @@ def _facts(snapshot: Snapshot, spec: RunSpec) -> dict[str, Any]:
 def _data_facts(path: str) -> dict[str, Any]:
     file = paths.expand(path)
     with contextlib.suppress(OSError):
-        return {"path": str(file), "bytes": file.stat().st_size, "sha256": file_digest(file)}
+        return {"path": str(file), "bytes": source_bytes(file), "sha256": data_digest(file)}
     return {"path": str(file), "bytes": None, "sha256": None}
 
 

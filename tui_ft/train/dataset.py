@@ -63,14 +63,15 @@ class TokenizedFile:
     """A file as tokens.
 
     Attributes:
-        lines: for each row of `rows` the line it was read from.
+        places: for each row of `rows` its place (from 1) among all that was read: lines repeat
+            over the files of a folder.
         problems: rows that could not be used, by reason.
     """
 
     path: Path
     detection: Detection
     rows: Dataset
-    lines: array[int]
+    places: array[int]
     summary: MaskSummary
     problems: dict[str, Tally] = field(default_factory=dict)
 
@@ -109,19 +110,19 @@ def prepare_data(
     _refuse_useless(train)
     warnings = _warnings(train, spec.training.max_length)
     if spec.data.eval is None:
-        rows = len(train.lines)
+        rows = len(train.places)
         out = held_out(rows, spec.data.eval_fraction, spec.data.split_seed, spec.data.max_eval_rows)
         kept = [position for position in range(rows) if position not in out]
         evaluated = train.rows.select(sorted(out)) if out else None
-        asked = [train.lines[position] for position in sorted(out)]
+        asked = [train.places[position] for position in sorted(out)]
         rows_to_train = train.rows.select(kept)
         source = train
     else:
         source = _tokenize(spec, Path(spec.data.eval), tokenizer, cache / "eval", progress)
         _refuse_useless(source)
         warnings += _warnings(source, spec.training.max_length)
-        limit = min(len(source.lines), spec.data.max_eval_rows or len(source.lines))
-        evaluated, asked = source.rows.select(range(limit)), list(source.lines)
+        limit = min(len(source.places), spec.data.max_eval_rows or len(source.places))
+        evaluated, asked = source.rows.select(range(limit)), list(source.places)
         rows_to_train = train.rows
     return TrainingData(
         train=rows_to_train,
@@ -136,7 +137,7 @@ def _tokenize(
     spec: RunSpec, path: Path, tokenizer: ChatTokenizer, cache: Path, progress: Progress
 ) -> TokenizedFile:
     detection = _detect(spec, path)
-    lines: array[int] = array("Q")
+    places: array[int] = array("Q")
     summary = MaskSummary()
     problems: dict[str, Tally] = {}
     loss_on, max_length = spec.objective.loss_on, spec.training.max_length
@@ -151,11 +152,11 @@ def _tokenize(
                 continue
             summary.add(row.line, masked)
             if masked.supervised_count:
-                lines.append(row.line)
+                places.append(number)
                 yield _with_labels(masked)
 
     rows = _write_rows(generate, cache)
-    return TokenizedFile(path, detection, rows, lines, summary, problems)
+    return TokenizedFile(path, detection, rows, places, summary, problems)
 
 
 def _write_rows(generate: Callable[[], Iterator[dict[str, list[int]]]], cache: Path) -> Dataset:
@@ -229,23 +230,21 @@ def _warnings(file: TokenizedFile, max_length: int) -> list[str]:
 
 
 def _questions(
-    file: TokenizedFile, lines: list[int], tokenizer: ChatTokenizer
+    file: TokenizedFile, places: list[int], tokenizer: ChatTokenizer
 ) -> tuple[Question, ...]:
     """Read the held-out rows again, for the text that their tokens came from."""
-    wanted = set(lines)
+    wanted = set(places)
     found: list[Question] = []
     if not wanted:
         return ()
-    for row in read_rows(file.path):
-        if row.line not in wanted or isinstance(row, BadLine):
+    for place, row in enumerate(islice(read_rows(file.path), max(wanted)), start=1):
+        if place not in wanted or isinstance(row, BadLine):
             continue
         item = convert(row, file.detection)
         if isinstance(item, Conversation | Completion | Document):
             prompt = prompt_text(item, tokenizer)
             if prompt is not None:
                 found.append(Question(row.line, prompt, *_shown(item)))
-        if row.line == max(wanted):
-            break
     return tuple(found)
 
 
