@@ -12,6 +12,8 @@ from tui_ft import __version__
 _COMMANDS: Final = {
     "demo": "tui_ft.commands.demo",
     "inspect": "tui_ft.commands.inspect",
+    "clean": "tui_ft.commands.reshape",
+    "split": "tui_ft.commands.reshape",
     "train": "tui_ft.commands.work",
     "check": "tui_ft.commands.work",
     "watch": "tui_ft.commands.look",

@@ -1,0 +1,178 @@
+"""A data set without what was found in it: a new file beside the old one, and what was done."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import orjson
+
+from tui_ft import paths
+from tui_ft.data.checks import ROW_CHECKS
+from tui_ft.data.problems import DataError
+from tui_ft.survey.folder import found_positions
+from tui_ft.survey.lines import new_file, surveyed_lines
+from tui_ft.survey.set_checks import SET_REMEDIES
+from tui_ft.survey.summary import Summary
+
+_LINES_NAMED: Final = 100_000
+_REPAIRS: Final = {c.about.id: c.repaired for c in ROW_CHECKS if c.repaired is not None}
+_DROPPABLE: Final = frozenset(
+    (
+        *(name for name, remedy in SET_REMEDIES.items() if remedy == "drop"),
+        *(check.about.id for check in ROW_CHECKS),
+    )
+)
+
+
+class Done(msgspec.Struct, frozen=True):
+    """What was done for one finding: the lines (of the old file) that it was done to."""
+
+    check: str
+    done: str
+    count: int
+    lines: tuple[int, ...]
+
+
+class CleaningReport(msgspec.Struct, frozen=True):
+    """What cleaning did, or would do.
+
+    Attributes:
+        source: the data set that was read; it is as it was.
+        output: the new file; None when nothing was written.
+        rows: readable rows before.
+        kept: rows in the new file.
+        repaired: rows of those that were changed.
+        examples: a few rows before and after their repair, as JSON text.
+    """
+
+    source: str
+    output: str | None
+    rows: int
+    kept: int
+    repaired: int
+    done: tuple[Done, ...]
+    examples: tuple[tuple[str, str], ...] = ()
+
+
+class Plan:
+    """What is to be dropped and repaired.
+
+    Args:
+        summary: of the finished survey in ``folder``.
+        drop: findings whose rows go.
+        repair: findings whose rows are mended. A row that is dropped is not.
+
+    Raises:
+        DataError: there is no such finding, or it cannot be repaired.
+    """
+
+    def __init__(
+        self, folder: Path, summary: Summary, drop: Iterable[str], repair: Iterable[str]
+    ) -> None:
+        self._folder, self._summary = folder, summary
+        self._drop = {name: self._positions(name, _DROPPABLE) for name in drop}
+        self._repair = {name: self._positions(name, _REPAIRS) for name in repair}
+
+    def _positions(self, name: str, able: Iterable[str]) -> array[int]:
+        if name not in able:
+            known = ", ".join(sorted(able))
+            raise DataError(f"`{name}` is nothing that can be done something about; known: {known}")
+        return found_positions(self._folder, name, most=self._summary.rows)
+
+    def carry_out(self, output: Path | None, *, replace: bool = False) -> CleaningReport:
+        """Write the rows that stay to ``output``, in their order; with None only say what would be.
+
+        A row that is not repaired keeps its bytes. The same plan gives the same file.
+
+        Raises:
+            DataError: the file is there already.
+            OSError: it cannot be written.
+        """
+        if output is None:
+            return self._walk(lambda _: None, None)
+        with new_file(output, replace=replace) as file:
+            report = self._walk(lambda line: file.write(line + b"\n"), output)
+        paths.write_atomically(
+            output.with_name(f"{output.name}.report.json"), msgspec.json.encode(report)
+        )
+        return report
+
+    def _walk(self, write: Callable[[bytes], object], output: Path | None) -> CleaningReport:
+        dropped = {position for positions in self._drop.values() for position in positions}
+        mended: dict[int, list[str]] = {}
+        for name, positions in self._repair.items():
+            for position in positions:
+                mended.setdefault(position, []).append(name)
+        lines: dict[int, int] = {}
+        kept = repaired = 0
+        examples: list[tuple[str, str]] = []
+        for row in surveyed_lines(self._folder, self._summary):
+            if row.position in dropped or row.position in mended:
+                lines[row.position] = row.line
+            if row.position in dropped:
+                continue
+            data = row.data
+            if row.position in mended:
+                data = _repaired(row.data, mended[row.position])
+                repaired += data != row.data
+                if data != row.data and len(examples) < 3:  # noqa: PLR2004 - a few
+                    examples.append((row.data.decode(errors="replace"), data.decode()))
+            write(data)
+            kept += 1
+        return CleaningReport(
+            source=self._summary.path,
+            output=None if output is None else str(output),
+            rows=self._summary.rows,
+            kept=kept,
+            repaired=repaired,
+            done=(
+                *_done("dropped", self._drop, lines),
+                *_done("repaired", self._repair, lines),
+            ),
+            examples=tuple(examples),
+        )
+
+
+def usual_remedies(summary: Summary) -> tuple[list[str], list[str]]:
+    """Return what is dropped and repaired when nobody chooses: what is plainly wrong, no more.
+
+    Findings of the severity `bad`, exact duplicates, and whatever can be repaired.
+    """
+    drop = [
+        finding.id
+        for finding in summary.findings
+        if finding.remedy == "drop"
+        and (finding.severity == "bad" or finding.id == "exact-duplicate")
+        and finding.id in _DROPPABLE
+        and finding.id != "broken-line"
+    ]
+    return drop, [finding.id for finding in summary.findings if finding.id in _REPAIRS]
+
+
+def _done(what: str, chosen: dict[str, array[int]], lines: dict[int, int]) -> list[Done]:
+    return [
+        Done(name, what, len(positions), tuple(lines[p] for p in positions[:_LINES_NAMED]))
+        for name, positions in chosen.items()
+    ]
+
+
+def _repaired(data: bytes, checks: Sequence[str]) -> bytes:
+    value = orjson.loads(data)
+    for name in checks:
+        value = _mapped(value, _REPAIRS[name])
+    return orjson.dumps(value)
+
+
+def _mapped(value: Any, repair: Callable[[str], str]) -> Any:  # noqa: ANN401 - any JSON
+    """Return ``value`` with every text in it repaired; names of columns stay."""
+    if isinstance(value, str):
+        return repair(value)
+    if isinstance(value, list):
+        return [_mapped(part, repair) for part in value]
+    if isinstance(value, dict):
+        return {name: _mapped(part, repair) for name, part in value.items()}
+    return value
