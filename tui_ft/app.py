@@ -29,6 +29,7 @@ from tui_ft.screens.shell import Hardware
 from tui_ft.widgets.help import HelpScreen
 
 if TYPE_CHECKING:
+    from tui_ft.screens.data import DataScreen
     from tui_ft.screens.monitor import MonitorScreen
 
 _SAMPLE_SECONDS: Final = 2.0
@@ -46,6 +47,7 @@ class Mode:
 
 MODES: Final = (
     Mode("1", "home", "Home", "All runs, and the hardware"),
+    Mode("2", "data", "Data", "What is in a data set, and what is wrong with it"),
     Mode("5", "monitor", "Monitor", "The run seen last, else the live or the newest one"),
 )
 """Work flows from low keys to high ones; keys and palette are made from this table."""
@@ -62,7 +64,7 @@ class FtuiApp(App[None]):
 
     TITLE = "ftui"
     CSS_PATH: ClassVar[list[str | PurePath]] = [
-        f"styles/{name}.tcss" for name in ("app", "home", "monitor", "new_run")
+        f"styles/{name}.tcss" for name in ("app", "home", "data", "monitor", "new_run")
     ]
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -87,6 +89,7 @@ class FtuiApp(App[None]):
         self.clock = clock
         self._last_run: RunFolder | None = None
         self._home = HomeScreen()
+        self._data: DataScreen | None = None
 
     def get_default_screen(self) -> Screen[None]:
         """Home lies below everything."""
@@ -151,6 +154,18 @@ class FtuiApp(App[None]):
         """Go to Home."""
         while self.screen is not self._home and len(self.screen_stack) > 1:
             self.pop_screen()
+
+    def action_data(self) -> None:
+        """Show the data set seen last, or ask for one."""
+        from tui_ft.screens.data import DataScreen
+
+        if isinstance(self.screen, DataScreen):
+            return
+        self.action_home()
+        if self._data is None:
+            self._data = DataScreen()
+            self.install_screen(self._data, "data")  # kept when another is shown
+        self.push_screen("data")
 
     def action_monitor(self) -> None:
         """Show the run seen last, or the live one, or the newest."""
