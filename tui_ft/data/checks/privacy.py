@@ -32,6 +32,10 @@ _KEYS: Final = re.compile(
     r"|xox[abprs]-(?P<slack>[0-9A-Za-z-]{20,})|AIza(?P<google>[0-9A-Za-z_-]{35})"
     r"|eyJ(?P<jwt>[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{16,}))"
 )
+_SIGNS: Final = (
+    *("AKIA", "ASIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "sk-", "hf_"),
+    *("xox", "AIza", "eyJ"),
+)
 _PRIVATE_KEY: Final = re.compile(
     r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----(?:\s|\\n)*(?:[\w-]+:[^\n]*\s+)*(?P<key>[A-Za-z0-9+/=]{32,})"  # noqa: E501
 )
@@ -53,6 +57,11 @@ _PHONE: Final = re.compile(
     r"(?![\w/=*+-]|\.\d)"
     r"|(?:手机|电话|联系方式|微信)[号码]{0,2}[是为:： ]{0,2}1[3-9]\d{9}(?!\d)"
 )
+# In the residue, where the spaces of a number are gone.
+_DASHED: Final = re.compile(rb"\d{3}-\d{4}")
+_PLUS: Final = re.compile(rb"\+[1-9]\d")
+_AREA: Final = re.compile(r"\([2-9]\d\d\)")
+_LONG_NUMBER: Final = re.compile(rb"\d(?:-?\d){12}|[A-Z]{2}\d\d[A-Z0-9]{10}")
 _CARD_DIGITS: Final = 13
 _CARD: Final = re.compile(
     r"(?<![\w.,+-])(?:4\d{3}|5[1-5]\d{2}|2[2-7]\d{2}|6011|65\d{2}|3[47]\d{2})(?:([ -]?)\d{4}\1\d{4}\1\d{4}"  # noqa: E501
@@ -88,7 +97,7 @@ def _has_secret(view: RowView) -> bool:
 
 def _keys(text: str) -> Iterator[str]:
     """Yield what has the shape of a key or a password."""
-    if any(sign in text for sign in ("_", "KIA", "SIA", "Iza", "eyJ", "sk-", "xox")):
+    if any(sign in text for sign in _SIGNS):
         yield from (match[match.lastgroup or 0] for match in _KEYS.finditer(text))
     if "PRIVATE KEY-----" in text:
         yield from (match["key"] for match in _PRIVATE_KEY.finditer(text))
@@ -110,12 +119,18 @@ def _is_secret(key: str) -> bool:
 
 def _has_phone_number(view: RowView) -> bool:
     text = view.whole
-    return digit_count(text) >= _PHONE_DIGITS and _PHONE.search(text) is not None
+    if digit_count(text) < _PHONE_DIGITS:
+        return False
+    marks = residue(text)
+    could_be = (
+        _DASHED.search(marks) or _PLUS.search(marks) or _AREA.search(text) or not text.isascii()
+    )
+    return bool(could_be) and _PHONE.search(text) is not None
 
 
 def _has_account_number(view: RowView) -> bool:
     text = view.whole
-    if digit_count(text) < _CARD_DIGITS:
+    if digit_count(text) < _CARD_DIGITS or not _LONG_NUMBER.search(residue(text)):
         return False
     return any(_is_card(match[0]) for match in _CARD.finditer(text)) or any(
         _is_iban(match[0]) for match in _IBAN.finditer(text)

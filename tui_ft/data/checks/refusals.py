@@ -71,6 +71,14 @@ _SELF: Final = re.compile(
     r"(?:大?语言模型|助手|模型|程序|机器人|，)?|由OpenAI(?:训练|开发|创建)|我的知识截止"
 )
 
+_CLUES: Final = (
+    *("an AI", "a AI", "an artificial intelligence", "language model", "nowledge cut"),
+    *("my training data", "by OpenAI", "by Anthropic", "by Google", "by Meta", "by Mistral"),
+    *("by Alibaba", "ChatGPT", "ls KI", "eine KI", "ls eine k", "ls k", "Sprachmodell"),
+    *("n tant qu", "omo un", "omo modelo", "omo inteligencia", "omo IA"),
+    *("作为", "身为", "我是", "由OpenAI", "知识截止"),
+)
+
 
 def refuses(answer: str) -> bool:
     """Return whether ``answer`` begins with a refusal: English, Chinese, German, French, Spanish."""  # noqa: E501
@@ -100,7 +108,12 @@ def _speaks_of_itself(view: RowView) -> bool:
         or "modelo de len" in answer
     ):
         return False
-    return _SELF.search(answer) is not None and is_taught(view)
+    # The pattern takes a hundred times as long as all of this.
+    return (
+        any(clue in answer for clue in _CLUES)
+        and _SELF.search(answer) is not None
+        and is_taught(view)
+    )
 
 
 _POSSIBLE: Final = _FIRST | frozenset(" \n\t\r")

@@ -20,7 +20,7 @@ _NUMERAL_SHARE: Final = 0.5
 _TIMES: Final = 4
 _LOOP_LENGTH: Final = 400
 _LOOP_RATIO: Final = 0.1
-_PROBE: Final = 8
+_PROBE: Final = 24
 _URL: Final = re.compile(r"[<(\[\"']*(?:https?://|www\.)", re.IGNORECASE)
 _NUMERAL: Final = re.compile(r"[-+$€£¥(\[{\"']*\d[\d.,:/]*[%)\]}\"',;]*")
 _PIECE_END: Final = re.compile(r"(?<=[.!?。！？])\s*|\n")
@@ -73,7 +73,7 @@ def _is_repetitive(view: RowView) -> bool:
 def _repeats_a_piece(answer: str) -> bool:
     """Return whether a line or a sentence stands four times in a row."""
     for separator in ("\n", ". ") if answer.isascii() else ("\n", ". ", "。", "！"):
-        pieces = answer.split(separator)
+        pieces = list(filter(None, answer.split(separator)))  # blank lines repeat in any text
         # The last one ends otherwise, and so may the first.
         if len(pieces) >= _TIMES and len(pieces) - len(set(pieces)) >= _TIMES - 2:
             break
