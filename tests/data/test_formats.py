@@ -182,13 +182,11 @@ def test_unknown_formats(how: dict[str, Any], said: str) -> None:
 
 def test_sft_refuses_preferences_with_a_way_out() -> None:
     pair = {"prompt": "p", "chosen": "c", "rejected": "r"}
-    said = sft_refusal(detect(_rows(pair))) or ""
+    said = sft_refusal(detect(_rows(pair)), _rows(pair)) or ""
     assert "hold preferences" in said
     assert "{prompt: prompt, completion: chosen}" in said
     assert _item(pair, columns={"prompt": "prompt", "completion": "chosen"}) == Completion("p", "c")
-    whole = detect(_rows({"chosen": CHAT, "rejected": CHAT}))
-    assert "{messages: chosen}" in (sft_refusal(whole) or "")
-    assert sft_refusal(detect(_rows({"messages": CHAT}))) is None
+    assert sft_refusal(detect(_rows({"messages": CHAT})), _rows({"messages": CHAT})) is None
 
 
 def test_messages_are_kept_as_they_are() -> None:
@@ -292,7 +290,6 @@ def test_plain_strings_are_left_alone() -> None:
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        ({"messages": [CHAT[0]]}, "no message is the assistant's: there is nothing to learn"),
         ({"messages": [CHAT[0], {"role": "assistant", "content": " "}]}, "the answer is empty"),
         (
             {"messages": [*CHAT, CHAT[0], {"role": "assistant", "content": ""}]},

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.data.chats import assistant, user
+from tests.data.chats import assistant, chat, system, user
 from tui_ft.data import Completion, Conversation, Row, RowProblem, convert, detect
 from tui_ft.data.items import Judged, Labelled, Pair, Prompt
 
@@ -64,7 +64,74 @@ _HH = "\n\nHuman: Capital of France?\n\nAssistant: {}"
                 "chosen": {"from": "gpt", "value": "Paris"},
                 "rejected": {"from": "gpt", "value": "Lyon"},
             },
+            "preference pairs, explicit prompt, ShareGPT",
+            Pair(_CHOSEN, _REJECTED),
+        ),
+        (  # StackExchange pairs
+            {"question": "Capital of France?", "response_j": "Paris", "response_k": "Lyon"},
+            "preference pairs, explicit prompt",
+            Pair(_CHOSEN, _REJECTED),
+        ),
+        (  # LLaMA-Factory's Alpaca style: the input belongs to the question
+            {
+                "instruction": "Capital?",
+                "input": "France",
+                "chosen": "Paris",
+                "rejected": "Lyon",
+                "system": "Be brief",
+            },
+            "preference pairs, explicit prompt",
+            Pair(
+                chat(
+                    system("Be brief"),
+                    user("Capital?\n\nFrance"),
+                    assistant("Paris"),
+                    prompt_messages=2,
+                ),
+                chat(
+                    system("Be brief"),
+                    user("Capital?\n\nFrance"),
+                    assistant("Lyon"),
+                    prompt_messages=2,
+                ),
+            ),
+        ),
+        (
+            {"prompt": "2+2=", "accepted": "4", "rejected": "5"},
+            "preference pairs, explicit prompt",
+            Pair(Completion("2+2=", "4"), Completion("2+2=", "5")),
+        ),
+        (  # the prompt holds only the system message
+            {
+                "prompt": [system("Be brief")],
+                "chosen": [_ASKED, _RIGHT],
+                "rejected": [_ASKED, _WRONG],
+            },
             "preference pairs, explicit prompt, conversational",
+            Pair(
+                chat(system("Be brief"), _ASKED, _RIGHT, prompt_messages=2),
+                chat(system("Be brief"), _ASKED, _WRONG, prompt_messages=2),
+            ),
+        ),
+        (  # the answer is a call, its result and what is said of it: no dialogue of its own
+            {
+                "prompt": [_ASKED],
+                "chosen": [assistant("Let me see"), {"role": "user", "content": "Do"}, _RIGHT],
+                "rejected": [_WRONG],
+            },
+            "preference pairs, explicit prompt, conversational",
+            Pair(
+                chat(_ASKED, assistant("Let me see"), user("Do"), _RIGHT, prompt_messages=1),
+                _REJECTED,
+            ),
+        ),
+        (  # HH-RLHF with the prompt cut off, as Dahoas/full-hh-rlhf has it
+            {
+                "prompt": "\n\nHuman: Capital of France?\n\nAssistant:",
+                "chosen": "Paris",
+                "rejected": "Lyon",
+            },
+            "preference pairs, explicit prompt",
             Pair(_CHOSEN, _REJECTED),
         ),
         (
@@ -78,14 +145,82 @@ _HH = "\n\nHuman: Capital of France?\n\nAssistant: {}"
             "answers judged good or bad (KTO)",
             Judged(Completion("2+2=", "5"), good=False),
         ),
+        (  # trl-lib/kto-mix-14k
+            {"prompt": [_ASKED], "completion": [_RIGHT], "label": True},
+            "answers judged good or bad (KTO)",
+            Judged(_CHOSEN, good=True),
+        ),
+        (  # LLaMA-Factory: the verdict is on the last answer
+            {"messages": [_ASKED, _RIGHT, user("Sure?"), assistant("Yes")], "label": "false"},
+            "answers judged good or bad (KTO)",
+            Judged(
+                chat(_ASKED, _RIGHT, user("Sure?"), assistant("Yes"), prompt_messages=3), good=False
+            ),
+        ),
+        (
+            {"instruction": "Add", "input": "1, 2", "output": "3", "kto_tag": 1},
+            "answers judged good or bad (KTO)",
+            Judged(chat(user("Add\n\n1, 2"), assistant("3")), good=True),
+        ),
         ({"prompt": "2+2="}, "prompts only", Prompt("2+2=")),
         ({"prompt": [_ASKED]}, "prompts only", Prompt((_ASKED,))),
+        ({"question": "2+2?", "id": 7}, "prompts only", Prompt((user("2+2?"),))),
+        (
+            {"messages": [_ASKED, _RIGHT, user("Sure?")]},
+            "prompts only",
+            Prompt((_ASKED, _RIGHT, user("Sure?"))),
+        ),
+        (
+            {"conversations": [{"from": "human", "value": "Hi"}], "system": "Be brief"},
+            "prompts only",
+            Prompt((system("Be brief"), user("Hi"))),
+        ),
         ({"text": "Great film", "label": 1}, "text and label", Labelled("Great film", "1")),
+        ({"sentence": "Bad", "label": "0", "idx": "4"}, "text and label", Labelled("Bad", "0")),
+        ({"content": "Goal!", "category": "sport"}, "text and label", Labelled("Goal!", "sport")),
         ({"review": "Bad", "sentiment": "neg"}, "text and label", Labelled("Bad", "neg")),
         (
             {"instruction": "Add", "response": "4"},
             "instruction and response",
             Conversation((user("Add"), assistant("4"))),
+        ),
+        (
+            {"question": "2+2?", "answer": "4"},
+            "question and answer",
+            Conversation((user("2+2?"), assistant("4"))),
+        ),
+        (
+            {"messages": [user("Hi"), assistant("Yes")], "tools": [{"name": "f"}]},
+            "messages with tools",
+            Conversation((user("Hi"), assistant("Yes")), ({"name": "f"},)),
+        ),
+        (
+            {
+                "system": "Be brief",
+                "tools": '[{"name": "f"}]',
+                "conversations": [
+                    {"from": "human", "value": "Hi"},
+                    {"from": "function_call", "value": '{"name": "f", "arguments": {"a": 1}}'},
+                    {"from": "observation", "value": "2"},
+                    {"from": "gpt", "value": "Yes"},
+                ],
+            },
+            "ShareGPT with tools",
+            Conversation(
+                (
+                    system("Be brief"),
+                    user("Hi"),
+                    assistant(
+                        "",
+                        tool_calls=[
+                            {"type": "function", "function": {"name": "f", "arguments": {"a": 1}}}
+                        ],
+                    ),
+                    {"role": "tool", "content": "2"},
+                    assistant("Yes"),
+                ),
+                ({"name": "f"},),
+            ),
         ),
         (
             {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Yes"}]},

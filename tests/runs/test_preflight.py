@@ -82,6 +82,18 @@ def test_unknown_columns_are_refused_with_their_names(spec: RunSpec, tmp_path: P
     assert "bar, foo" in _bad(check(spec, tmp_path))[0]
 
 
+def test_rows_that_sft_cannot_learn_from_are_refused_with_the_way_out(
+    spec: RunSpec, tmp_path: Path
+) -> None:
+    row = {"prompt": "2+2=", "chosen": "4", "rejected": "5"}
+    Path(spec.data.train).write_text(f"{json.dumps(row)}\n" * 30)
+    (said,) = _bad(check(spec, tmp_path))
+    assert "hold preferences" in said
+    assert "data.columns to {prompt: prompt, completion: chosen}" in said
+    columns = {"prompt": "prompt", "completion": "chosen"}
+    assert not _bad(check(_with(spec, data={"columns": columns}), tmp_path))
+
+
 def test_an_evaluation_file_is_looked_at_too(spec: RunSpec, tmp_path: Path) -> None:
     evaluation = tmp_path / "eval.jsonl.gz"
     with gzip.open(evaluation, "wt") as file:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,25 @@ def test_templates_that_mark_generation_agree(name: str, pairs: dict[str, Pair])
     row = masked(item, whole)
     assert row.input_ids == marked["input_ids"]
     assert row.supervised == [bool(bit) for bit in marked["assistant_masks"]]
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["call.function.arguments | tojson", "'```' + call.function.arguments + '```'",
+     "call.function.arguments"],
+)  # fmt: skip
+def test_arguments_of_calls_are_written_the_same(body: str, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    calls = "{%- for call in message.tool_calls or [] %}{{ " + body + " }}{%- endfor %}"
+    template = "{%- for message in messages %}{{ message.content }}" + calls + "{%- endfor %}"
+    family = replace(FAMILIES["llama2"], template=template)
+    folder = write_model_folder(tmp_path, family)
+    whole = TransformersChatTokenizer(AutoTokenizer.from_pretrained(str(folder)))
+    item = chat(user("Hi"), assistant("", tool_calls=[CALL]))
+    text = whole.render(item.messages)
+    assert '{"a": 1}' in text
+    assert text == load_chat_tokenizer(folder).render(item.messages)
 
 
 def test_a_tokenizer_without_template(tmp_path: Path) -> None:

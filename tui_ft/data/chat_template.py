@@ -20,6 +20,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 
 from tui_ft.data.items import REASONING
+from tui_ft.data.tool_calls import render_calls
 
 
 def compile_template(source: str) -> Template:
@@ -53,7 +54,8 @@ def render_template(
 
     Args:
         template: from `compile_template`.
-        messages: the conversation; fields that are None are left out, as transformers does.
+        messages: the conversation; fields that are None are left out, as transformers does, and
+            arguments of tool calls become text for templates that need text.
         add_generation_prompt: end with what asks the model for its answer.
         tools: JSON schemas of the tools offered.
         special_tokens: `bos_token`, `eos_token`, … for the template to use.
@@ -61,13 +63,17 @@ def render_template(
     Raises:
         Exception: whatever the template does wrong; jinja2.TemplateError if it refuses.
     """
-    return template.render(
-        **special_tokens,
-        messages=[_with_reasoning(message) for message in messages],
-        tools=list(tools) if tools else None,
-        documents=None,
-        add_generation_prompt=add_generation_prompt,
-    )
+
+    def render(written: Sequence[Mapping[str, Any]]) -> str:
+        return template.render(
+            **special_tokens,
+            messages=[_with_reasoning(message) for message in written],
+            tools=list(tools) if tools else None,
+            documents=None,
+            add_generation_prompt=add_generation_prompt,
+        )
+
+    return render_calls(render, messages)
 
 
 def _with_reasoning(message: Mapping[str, Any]) -> dict[str, Any]:

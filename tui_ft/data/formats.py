@@ -1,8 +1,9 @@
-"""The formats people keep training rows in, and how one is told from the other.
+"""How one format is told from another: by the names of the columns and what stands in them.
 
 A row of `messages` or `alpaca` becomes a conversation, rendered by the model's chat template; one
 of `prompt_completion` a plain prompt and its continuation (or a conversation, if it holds
-messages); one of `text` a plain text.
+messages); one of `text` a plain text, or the dialogue written in it; one of `preference`, `kto`,
+`prompt_only` or `text_label` what their objectives need. See `items`.
 """
 
 from __future__ import annotations
@@ -12,36 +13,16 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from tui_ft import text
-from tui_ft.data.messages import HUMAN, parsed
+from tui_ft.data.format_table import FORMATS, Format, FormatName, known_formats
+from tui_ft.data.messages import is_hh_dialogue, parsed, speaker
 from tui_ft.data.problems import DataError
 from tui_ft.data.rows import Row
 
-FormatName = Literal[
-    "messages",
-    "prompt_completion",
-    "alpaca",
-    "text",
-    "preference",
-    "kto",
-    "prompt_only",
-    "text_label",
-]
-
-_OBJECTIVES: Final[Mapping[str, tuple[str, ...]]] = {
-    "messages": ("sft",),
-    "prompt_completion": ("sft",),
-    "alpaca": ("sft",),
-    "text": ("pretraining", "sft"),
-    "preference": ("dpo", "orpo", "cpo", "reward"),
-    "kto": ("kto",),
-    "prompt_only": ("grpo", "rloo", "ppo"),
-    "text_label": ("classification",),
-}
-
-
-def objectives_of(format: str) -> tuple[str, ...]:
-    """Return what rows of a format can be used for, the likeliest first."""
-    return _OBJECTIVES.get(format, ())
+_MOST_CLASSES: Final = 200
+_LONGEST_LABEL: Final = 60
+_VERDICTS: Final = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+_VERDICT_SHARE: Final = 0.95
+_NAMES_SHOWN: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,79 +47,6 @@ class Detection:
     others: tuple[FormatName, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Format:
-    """What a format needs: its parts, and the column names each is known by, commonest first."""
-
-    name: FormatName
-    required: Mapping[str, tuple[str, ...]]
-    optional: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-
-# In order: what says most about a row is asked for first. `messages` says who speaks, and is often
-# kept beside the text rendered from it; `alpaca` tells instruction from input, where
-# `prompt_completion` is only two strings; `text` comes last, for nearly anything has such a column.
-_FORMATS: Final = (
-    _Format(
-        "preference",
-        {
-            "chosen": ("chosen", "accepted", "response_chosen", "chosen_response"),
-            "rejected": ("rejected", "response_rejected", "rejected_response"),
-        },
-        {
-            "prompt": ("prompt", "conversations", "messages", "instruction", "question", "input"),
-            "system": ("system",),
-            "tools": ("tools",),
-        },
-    ),
-    _Format(
-        "kto",
-        {
-            "prompt": ("prompt", "question", "instruction"),
-            "completion": ("completion", "response", "answer"),
-            "label": ("label", "kto_tag"),
-        },
-        {"system": ("system",), "tools": ("tools",)},
-    ),
-    _Format(
-        "messages",
-        {"messages": ("messages", "conversations", "conversation", "dialogue", "chat")},
-        {"tools": ("tools", "functions"), "system": ("system",)},
-    ),
-    _Format(
-        "alpaca",
-        {
-            "instruction": ("instruction", "question", "query"),
-            "output": ("output", "response", "answer"),
-        },
-        {"input": ("input", "context"), "system": ("system",)},
-    ),
-    _Format(
-        "prompt_completion",
-        {"prompt": ("prompt",), "completion": ("completion", "response", "answer", "output")},
-        {"system": ("system",), "tools": ("tools",)},
-    ),
-    _Format(
-        "text_label",
-        {
-            "text": ("text", "sentence", "review", "content", "document"),
-            "label": ("label", "labels", "class", "category", "sentiment"),
-        },
-    ),
-    _Format(
-        "prompt_only",
-        {"prompt": ("prompt", "question", "query", "instruction")},
-        {"system": ("system",), "tools": ("tools",)},
-    ),
-    _Format("text", {"text": ("text", "content", "document")}),
-)
-_MOST_CLASSES: Final = 50
-_LONGEST_LABEL: Final = 60
-_YES_AND_NO: Final = frozenset(("true", "false", "0", "1", "yes", "no"))
-_NAMES_SHOWN: Final = 12
-_PROMPTS: Final = ("prompt", "conversations", "messages", "instruction", "question")
-
-
 def detect(
     rows: Sequence[Row],
     format: FormatName | Literal["auto"] = "auto",
@@ -161,74 +69,53 @@ def detect(
     present = sorted({name for row in rows for name in row.values})
     _check_mapping(mapping, present)
     fitting = [(form, found) for form in candidates if (found := _find(form, mapping, rows))]
-    # A question without its answer fits whatever has one: only where nothing else does.
-    fitting = [it for it in fitting if it[0].name != "prompt_only"] or fitting
     if fitting:
         (form, found), *others = fitting
-        return _detected(form, found, rows, mapping, [other.name for other, _ in others])
+        # A question without its answer fits whatever has one: that is no news.
+        quiet = ("prompt_only", form.name)
+        also = dict.fromkeys(other.name for other, _ in others if other.name not in quiet)
+        return _detected(form, found, rows, mapping, tuple(also))
     wanted = "" if format == "auto" else f" {format}"
     raise DataError(
         f"the rows are of no known{wanted} format: their columns are "
-        f"{_listed(present)}. {_known()}. "
+        f"{_listed(present)}. {known_formats()}. "
         "Name the columns with data.columns, such as {prompt: question, completion: answer}"
     )
 
 
-def _candidates(format: FormatName | Literal["auto"], mapping: Mapping[str, str]) -> list[_Format]:
-    """Return the formats that have all the parts a person named, of those asked for."""
-    asked = [form for form in _FORMATS if format in ("auto", form.name)]
+def verdict(value: object) -> bool | None:
+    """Return whether a label says good or bad; None if it says neither."""
+    if isinstance(value, bool):
+        return value
+    return _VERDICTS.get(str(value).strip().lower()) if isinstance(value, str | int) else None
+
+
+def _candidates(format: FormatName | Literal["auto"], mapping: Mapping[str, str]) -> list[Format]:
+    """Return the formats that have all the parts a person named, of those asked for.
+
+    Those whose parts were all named come first: who maps a prompt and a completion wants these
+    two, though a column `label` stands beside them.
+    """
+    asked = [form for form in FORMATS if format in ("auto", form.name)]
     able = [form for form in asked if set(mapping) <= {*form.required, *form.optional}]
     if not able:
         parts = ", ".join(sorted(mapping))
         which = "no format has" if format == "auto" else f"the format {format} does not have"
-        raise DataError(f"{which} the parts {parts} of data.columns; {_known()}")
-    return able
+        raise DataError(f"{which} the parts {parts} of data.columns; {known_formats()}")
+    guessed = {id(form): bool(set(form.required) - set(mapping)) for form in able}
+    return sorted(able, key=lambda form: guessed[id(form)] or form.name == "prompt_only")
 
 
 def _check_mapping(mapping: Mapping[str, str], present: Sequence[str]) -> None:
     for part, column in mapping.items():
         if column not in present:
             raise DataError(
-                f"data.columns.{part}: no row has a column `{column}`; they have: "
-                f"{_listed(present)}"
+                f"data.columns.{part}: no row has a column `{text.one_line(column, 40)}`; "
+                f"they have: {_listed(present)}"
             )
 
 
-def sft_refusal(detection: Detection) -> str | None:
-    """Return why supervised fine-tuning cannot learn from such rows, and what to do; else None."""
-    if "sft" in objectives_of(detection.format):
-        return None
-    columns = detection.columns
-    match detection.format:
-        case "preference":
-            prompt = columns.get("prompt")
-            chosen = columns["chosen"]
-            way = f"prompt: {prompt}, completion: {chosen}" if prompt else f"messages: {chosen}"
-            return (
-                "the rows hold preferences (`chosen` and `rejected`), and supervised fine-tuning "
-                "learns from one answer. To learn from the chosen ones, set data.columns to "
-                f"{{{way}}}"
-            )
-        case "kto":
-            return (
-                "the rows hold answers judged good or bad, and supervised fine-tuning would learn "
-                f"the bad ones too: keep the rows whose `{columns['label']}` is true"
-            )
-        case "text_label":
-            return (
-                "the rows hold texts with a class, which is for classification; to learn to answer "
-                f"with the class, set data.columns to {{prompt: {columns['text']}, completion: "
-                f"{columns['label']}}}"
-            )
-        case _:
-            return (
-                "the rows hold prompts without answers: nothing to learn from in supervised "
-                "fine-tuning. Map the answers' column with data.columns, such as "
-                "{completion: answer}"
-            )
-
-
-def _find(form: _Format, mapping: Mapping[str, str], rows: Sequence[Row]) -> dict[str, str] | None:
+def _find(form: Format, mapping: Mapping[str, str], rows: Sequence[Row]) -> dict[str, str] | None:
     """Return which column plays which part, None if a part is missing.
 
     A required part stands in most rows, in a type that it can have; an optional one in any.
@@ -238,8 +125,7 @@ def _find(form: _Format, mapping: Mapping[str, str], rows: Sequence[Row]) -> dic
         least = len(rows) / 2 if part in form.required else 0
         chosen = mapping.get(part)
         for name in names if chosen is None else ():
-            usable = _usable(form.name, part, name, rows)
-            if usable > least and name not in found.values():
+            if name not in found.values() and _usable(form, part, name, rows) > least:
                 chosen = name
                 break
         if chosen is not None:
@@ -249,84 +135,116 @@ def _find(form: _Format, mapping: Mapping[str, str], rows: Sequence[Row]) -> dic
     return found
 
 
-def _may_be(part: str, value: object) -> bool:
-    """Return whether ``value`` has a type that ``part`` can have."""
-    if part in ("messages", "tools"):
-        return isinstance(parsed(value), list) and bool(value)
-    if part in ("prompt", "completion", "chosen", "rejected"):
-        return isinstance(value, str | list | dict)
-    if part == "label":
-        return isinstance(value, int) or (isinstance(value, str) and len(value) <= _LONGEST_LABEL)
-    return isinstance(value, str)
-
-
-def _usable(format: FormatName, part: str, name: str, rows: Sequence[Row]) -> int:
+def _usable(form: Format, part: str, name: str, rows: Sequence[Row]) -> int:
     """Return in how many rows a column can play a part."""
-    values = [value for row in rows if _may_be(part, value := row.values.get(name))]
+    present = [value for row in rows if (value := row.values.get(name)) is not None]
+    values = [value for value in present if _may_be(form, part, value)]
     if part != "label":
         return len(values)
-    distinct = {str(value).lower() for value in values}
-    if format == "kto":
-        return len(values) if distinct <= _YES_AND_NO else 0
+    if form.name == "kto":
+        return len(values) if len(values) >= len(present) * _VERDICT_SHARE else 0
     # More classes than that, or one for nearly each row, and it is no class.
+    distinct = {str(value) for value in values}
     few = len(distinct) <= min(_MOST_CLASSES, max(2, len(values) / 2))
     return len(values) if few else 0
 
 
+def _may_be(form: Format, part: str, value: object) -> bool:
+    """Return whether ``value`` has a type that ``part`` can have."""
+    match part:
+        case "messages":
+            turns = parsed(value)
+            listed = isinstance(turns, list) and bool(turns)
+            return listed and (not form.asks_in_messages or _ends_with_user(turns))
+        case "tools":
+            return isinstance(parsed(value), list) and bool(value)
+        case "prompt" | "completion" | "chosen" | "rejected":
+            return isinstance(value, str | list | dict)
+        case "label":
+            return verdict(value) is not None if form.name == "kto" else _may_be_class(value)
+        case _:
+            return isinstance(value, str)
+
+
+def _ends_with_user(turns: object) -> bool:
+    return isinstance(turns, list) and speaker(turns[-1]) == "user"
+
+
+def _may_be_class(value: object) -> bool:
+    short = isinstance(value, str) and 0 < len(value) <= _LONGEST_LABEL
+    return short or isinstance(value, int)
+
+
 def _detected(
-    form: _Format,
+    form: Format,
     found: dict[str, str],
     rows: Sequence[Row],
     mapping: Mapping[str, str],
-    others: Sequence[FormatName],
+    others: tuple[FormatName, ...],
 ) -> Detection:
-    parts = list(form.required)
-    usable = sum(all(_may_be(p, row.values.get(found[p])) for p in parts) for row in rows)
-    share = usable / len(rows) if rows else 0.0
-    names = ", ".join(f"`{text.one_line(found[part], 40)}`" for part in parts)
+    usable = [row for row in rows if _is_usable(form, found, row)]
+    share = len(usable) / len(rows) if rows else 0.0
+    names = ", ".join(f"`{text.one_line(found[part], 40)}`" for part in form.required)
     reason = f"{text.percent(share)} of rows have {names}"
     if mapping:
         reason = f"as data.columns says; {reason}"
+    if form.asks_in_messages:
+        reason += ", ending with the user"
+    if form.name == "text_label":
+        classes = {str(row.values[found["label"]]) for row in usable}
+        reason += f", a label of {len(classes)} values"
     if others:
         reason += f"; {', '.join(others)} would fit as well, but says less of a row"
-    return Detection(form.name, reason, found, share, _style(form.name, found, rows), tuple(others))
+    first = usable[0].values if usable else rows[0].values if rows else {}
+    return Detection(form.name, reason, found, share, _style(form, found, first), others)
 
 
-def _style(  # noqa: PLR0911 - one for each format
-    format: FormatName, found: Mapping[str, str], rows: Sequence[Row]
-) -> str:
-    """Return what people call rows laid out so, by the first of them."""
-    first = rows[0].values if rows else {}
-    match format:
+def _is_usable(form: Format, found: Mapping[str, str], row: Row) -> bool:
+    return all(_may_be(form, part, row.values.get(found[part])) for part in form.required)
+
+
+def _style(form: Format, found: Mapping[str, str], row: Mapping[str, object]) -> str:
+    """Return what people call rows laid out as this one."""
+    match form.name:
         case "messages":
-            turns = parsed(first.get(found["messages"]))
-            turn = turns[0] if isinstance(turns, list) and turns else None
-            share = isinstance(turn, dict) and "from" in turn
-            return ("ShareGPT" if share else "messages") + (
-                " with tools" if "tools" in found else ""
-            )
+            called = "ShareGPT" if _is_sharegpt(row.get(found["messages"])) else "messages"
+            return f"{called} with tools" if "tools" in found else called
         case "alpaca":
             names = found["instruction"], found["output"]
-            return "Alpaca" if names == ("instruction", "output") else " and ".join(names)
+            called = "Alpaca" if names == ("instruction", "output") else " and ".join(names)
+            return text.one_line(called, 80)
         case "preference":
-            chosen = first.get(found["chosen"])
-            if isinstance(chosen, str) and chosen.lstrip().startswith(HUMAN):
-                return "preference pairs, HH-RLHF dialogues"
-            prompt = "explicit" if "prompt" in found else "implicit"
-            listed = isinstance(chosen, list | dict)
-            return f"preference pairs, {prompt} prompt" + (", conversational" if listed else "")
-        case "kto":
-            return "answers judged good or bad (KTO)"
-        case "prompt_only":
-            return "prompts only"
-        case "text_label":
-            return "text and label"
-        case "prompt_completion":
-            return "prompt and completion"
-        case "text":
-            text_of_first = first.get(found["text"])
-            is_hh = isinstance(text_of_first, str) and text_of_first.lstrip().startswith(HUMAN)
-            return "HH-RLHF dialogues" if is_hh else "plain text"
+            return _style_of_pairs(found, row.get(found["chosen"]))
+        case "text" if is_hh_dialogue(row.get(found["text"])):
+            return "HH-RLHF dialogues"
+        case _:
+            return _STYLES[form.name]
+
+
+_STYLES: Final[Mapping[FormatName, str]] = {
+    "kto": "answers judged good or bad (KTO)",
+    "prompt_only": "prompts only",
+    "text_label": "text and label",
+    "prompt_completion": "prompt and completion",
+    "text": "plain text",
+}
+
+
+def _style_of_pairs(found: Mapping[str, str], chosen: object) -> str:
+    if is_hh_dialogue(chosen):
+        return "preference pairs, HH-RLHF dialogues"
+    said = parsed(chosen)
+    explicit = "explicit" if "prompt" in found or "instruction" in found else "implicit"
+    turns = "ShareGPT" if _is_sharegpt(said) else "conversational"
+    listed = isinstance(said, list | dict) and not isinstance(chosen, str)
+    return f"preference pairs, {explicit} prompt" + (f", {turns}" if listed else "")
+
+
+def _is_sharegpt(value: object) -> bool:
+    """Return whether turns (or one of them) are laid out as `from` and `value`."""
+    turns = parsed(value)
+    first = turns[0] if isinstance(turns, list) and turns else turns
+    return isinstance(first, dict) and first.get("from") is not None
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -334,8 +252,3 @@ def _listed(names: Sequence[str]) -> str:
     shown = [text.one_line(name, 40) or "``" for name in names[:_NAMES_SHOWN]]
     more = len(names) - len(shown)
     return ", ".join(shown) + (f" and {more:,} more" if more else "") or "none"
-
-
-def _known() -> str:
-    forms = "; ".join(f"{f.name} ({', '.join(f.required)})" for f in _FORMATS)
-    return f"known are: {forms}"

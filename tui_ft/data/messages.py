@@ -12,6 +12,7 @@ from tui_ft import text
 from tui_ft.data.items import ASSISTANT, Message
 from tui_ft.data.problems import ProblemKind
 from tui_ft.data.rows import type_name
+from tui_ft.data.tool_calls import with_object
 
 _ROLES: Final = {
     "system": "system",
@@ -33,11 +34,11 @@ _ROLES: Final = {
     "ipython": "tool",
 }
 _READ: Final = frozenset(("role", "from", "content", "value"))
+_PLAIN_FIELDS: Final = 2
 
-
-HUMAN: Final = "Human:"
-"""How the dialogues of Anthropic's HH-RLHF begin, which are one text."""
-
+# How dialogues are written in Anthropic's HH-RLHF, each as one text.
+_HH_BEGIN: Final = "Human:"
+_HH_ANSWER: Final = "\n\nAssistant:"
 _HH_TURN: Final = re.compile(r"(?:^|\n\n)\s*(Human|Assistant):[ \t]*")
 
 
@@ -49,10 +50,13 @@ class UnusableRowError(Exception):
         self.kind: ProblemKind = kind
 
 
-def read_hh_dialogue(dialogue: str) -> list[Message] | None:
-    """Return the turns of a dialogue written as one text, None if it is none."""
-    if not dialogue.lstrip().startswith(HUMAN):
-        return None
+def is_hh_dialogue(value: object) -> bool:
+    """Return whether ``value`` is a dialogue written as one text, as in HH-RLHF."""
+    return isinstance(value, str) and value.lstrip().startswith(_HH_BEGIN) and _HH_ANSWER in value
+
+
+def read_hh_dialogue(dialogue: str) -> list[Message]:
+    """Return the turns of what `is_hh_dialogue`."""
     _, *parts = _HH_TURN.split(dialogue)
     speakers = {"Human": "user", "Assistant": ASSISTANT}
     return [
@@ -64,6 +68,8 @@ def read_hh_dialogue(dialogue: str) -> list[Message] | None:
 def read_messages(turns: Sequence[object], first: int = 1) -> list[Message]:
     """Return messages with `role` and `content`, and every other field as it was.
 
+    Arguments of tool calls become objects where they are the JSON text of one.
+
     Args:
         turns: OpenAI's `role`/`content` or ShareGPT's `from`/`value`.
         first: the number that the first is called by when something is wrong with it.
@@ -71,7 +77,21 @@ def read_messages(turns: Sequence[object], first: int = 1) -> list[Message]:
     Raises:
         UnusableRowError: a turn has no known role, or no text.
     """
-    return [_read_message(number, turn) for number, turn in enumerate(turns, start=first)]
+    return [_read_message(number, turn) for number, turn in enumerate(turns, first)]
+
+
+def speaker(turn: object) -> str | None:
+    """Return the role of a turn as it was read from a file; None if it has none that is known."""
+    if not isinstance(turn, dict):
+        return None
+    # Files put together from both shapes hold all four columns, some of them null.
+    said = turn.get("from") if turn.get("role") is None else turn["role"]
+    return _ROLES.get(str(said).lower())
+
+
+def is_whole_dialogue(value: object) -> bool:
+    """Return whether ``value`` is a list of turns with its questions, not only what answers one."""
+    return isinstance(value, list) and bool(value) and speaker(value[0]) in ("user", "system")
 
 
 def parsed(value: object) -> object:
@@ -89,16 +109,17 @@ def are_messages(value: object) -> bool:
     return (
         isinstance(value, list)
         and bool(value)
-        and all(isinstance(turn, dict) and {"role", "from"} & set(turn) for turn in value)
+        and all([isinstance(turn, dict) and ("role" in turn or "from" in turn) for turn in value])
     )
 
 
 def _read_message(number: int, turn: object) -> Message:
     if not isinstance(turn, dict):
         raise UnusableRowError(f"message {number} is {type_name(turn)}, not an object")
-    # Files put together from both shapes hold all four columns, some of them null.
+    if _is_plain(turn):
+        return turn
+    role = speaker(turn)
     said = turn.get("from") if turn.get("role") is None else turn["role"]
-    role = _ROLES.get(str(said).lower())
     if role is None:
         raise UnusableRowError(
             f"message {number} has the unknown role `{text.one_line(str(said), 40)}`; "
@@ -112,6 +133,15 @@ def _read_message(number: int, turn: object) -> Message:
     if said == "function_call":
         return {"role": role, "content": "", "tool_calls": _read_calls(number, content), **rest}
     return {"role": role, "content": _read_content(number, role, content, rest), **rest}
+
+
+def _is_plain(turn: dict[str, Any]) -> bool:
+    """Return whether a turn can be left as it is: nearly all can."""
+    return (
+        len(turn) == _PLAIN_FIELDS
+        and type(turn.get("content")) is str
+        and turn.get("role") in ("user", ASSISTANT, "system", "tool")
+    )
 
 
 def _read_content(number: int, role: str, content: object, rest: dict[str, Any]) -> str:
@@ -138,15 +168,15 @@ def _checked_calls(number: int, value: object) -> list[Any]:
     calls = parsed(value) or []
     if not isinstance(calls, list) or not all(isinstance(call, dict) for call in calls):
         raise UnusableRowError(f"message {number} has tool_calls that are no list of calls")
-    return calls
+    return [with_object(call) for call in calls]
 
 
 def _read_calls(number: int, value: object) -> list[dict[str, Any]]:
     """Return the tool calls that ShareGPT data hold as JSON text."""
-    calls = parsed(value)
-    calls = calls if isinstance(calls, list) else [calls]
+    found = parsed(value)
+    calls: list[Any] = found if isinstance(found, list) else [found]
     if not calls or not all(isinstance(call, dict) and call.get("name") for call in calls):
         raise UnusableRowError(
             f'message {number} (function_call) is not JSON like {{"name": …, "arguments": …}}'
         )
-    return [{"type": "function", "function": call} for call in calls]
+    return [{"type": "function", "function": with_object(call)} for call in calls]

@@ -92,7 +92,7 @@ def _check_file(spec: RunSpec, path: Path, use: str) -> list[Finding]:
         detection = detect(rows, format=spec.data.format, columns=spec.data.columns)
     except DataError as error:
         return [Finding("bad", str(error))]
-    unfit = sft_refusal(detection)
+    unfit = sft_refusal(detection, rows)
     if unfit is not None:
         return [Finding("bad", f"{path}: {unfit}")]
     findings = [

@@ -8,6 +8,7 @@ from typing import Any
 
 from tui_ft import text
 from tui_ft.data import Encoded, Message, TemplateError
+from tui_ft.data.tool_calls import render_calls
 
 
 class TransformersChatTokenizer:
@@ -71,16 +72,20 @@ class TransformersChatTokenizer:
                 "the tokenizer has none; use a model tuned for chat, or give one with "
                 "model.chat_template"
             )
-        try:
+
+        def render(written: Sequence[Message]) -> str:
             rendered = self._tokenizer.apply_chat_template(
-                [dict(message) for message in messages],
+                [dict(message) for message in written],
                 tools=list(tools) if tools else None,
                 add_generation_prompt=add_generation_prompt,
                 tokenize=False,
             )
+            return str(rendered)
+
+        try:
+            return render_calls(render, messages)
         except Exception as error:  # a template is a program of somebody else: anything may come
             raise TemplateError(text.one_line(str(error), 300) or type(error).__name__) from None
-        return str(rendered)
 
     def encode(self, text: str) -> Encoded:
         """Return the tokens of ``text``, with no special token added."""

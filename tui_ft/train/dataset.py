@@ -181,7 +181,7 @@ def _detect(spec: RunSpec, path: Path) -> Detection:
     if not first:
         raise RunFailure(f"{path} holds no usable row", "check the file")
     detection = detect(first, format=spec.data.format, columns=spec.data.columns)
-    unfit = sft_refusal(detection)
+    unfit = sft_refusal(detection, first)
     if unfit is not None:
         raise RunFailure(f"{path}: {unfit}")
     return detection
