@@ -11,6 +11,7 @@ from tui_ft import __version__
 
 _COMMANDS: Final = {
     "demo": "tui_ft.commands.demo",
+    "datasets": "tui_ft.commands.hub_data",
     "inspect": "tui_ft.commands.inspect",
     "clean": "tui_ft.commands.reshape",
     "split": "tui_ft.commands.reshape",

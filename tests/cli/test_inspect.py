@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from tests.inspection.data_hub import DataHub, Repository
 from tui_ft.cli import main
 
 
@@ -48,9 +49,33 @@ def test_terminal_escapes_in_a_row_arrive_harmless(tmp_path: Path) -> None:
     assert "\x1b" not in result.output
 
 
+def test_a_data_set_on_the_hub_is_fetched_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = DataHub()
+    file = tmp_path / "served.jsonl"
+    _rows(file)
+    hub.repositories["org/rows"] = Repository({"train.jsonl": file.read_bytes()})
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setenv("HF_ENDPOINT", hub.url)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    try:
+        result = CliRunner().invoke(main, ["inspect", "org/rows", "--json"])
+        missing = CliRunner().invoke(main, ["inspect", "org/none"])
+    finally:
+        hub.close()
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.output)["data"]["rows"] == 9
+    assert missing.exit_code == 1
+    assert "org/none" in missing.output
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
-    [(["none.jsonl"], "cannot be read"), (["x", "--column", "prompt"], "is not PART=NAME")],
+    [
+        (["none.jsonl"], "cannot be read"),
+        (["x.jsonl", "--column", "prompt"], "is not PART=NAME"),
+    ],
 )
 def test_bad_input_is_a_sentence(args: list[str], said: str) -> None:
     result = CliRunner().invoke(main, ["inspect", *args])

@@ -3,57 +3,14 @@
 from __future__ import annotations
 
 import json
-import socket
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import httpx
 import pytest
 
-from tui_ft.hub import locate, locate_model
+from tests.hub.conftest import TOKEN, Hub, Mute
+from tui_ft.hub import client, locate_model
 
-TOKEN = "hf_secret"
-
-
-class Hub:
-    """A local Hub: answers each path with a status and a body, and remembers what it was asked."""
-
-    def __init__(self) -> None:
-        self.answers: dict[str, tuple[int, bytes]] = {}
-        self.headers: dict[str, dict[str, str]] = {}
-        self.asked: list[tuple[str, str | None]] = []
-        hub = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                path = self.path.partition("?")[0]
-                hub.asked.append((path, self.headers.get("authorization")))
-                status, body = hub.answers.get(path, (404, b"{}"))
-                self.send_response(status)
-                for header in hub.headers.get(path, {}).items():
-                    self.send_header(*header)
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None: ...
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-
-
-@pytest.fixture
-def hub() -> Iterator[Hub]:
-    hub = Hub()
-    yield hub
-    hub.server.shutdown()
-    hub.server.server_close()
-
-
-def _environment(hub: Hub, tmp_path: Path, **more: str) -> dict[str, str]:
-    return {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), **more}
+_environment = Hub.environment
 
 
 def _weights(folder: Path, size: int = 1_000) -> Path:
@@ -142,25 +99,10 @@ def test_what_looks_like_a_path_is_never_asked_for(hub: Hub, tmp_path: Path, nam
     assert not hub.asked
 
 
-class Mute:
-    """A server that takes a connection and never says a word."""
-
-    def __init__(self) -> None:
-        self.socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
-
-
-@pytest.fixture
-def mute() -> Iterator[Mute]:
-    mute = Mute()
-    yield mute
-    mute.socket.close()
-
-
 def test_a_hub_that_never_answers_is_given_up(
     mute: Mute, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(locate, "_TIMEOUT", httpx.Timeout(0.2))
+    monkeypatch.setattr(client, "SECONDS", 0.2)
     found = locate_model("org/name", environ={"HF_ENDPOINT": mute.url, "HF_HOME": str(tmp_path)})
     assert found.where == "unknown"
     assert "does not answer (ReadTimeout)" in (found.reason or "")
@@ -250,8 +192,9 @@ def test_a_file_is_no_model(tmp_path: Path) -> None:
 def test_a_hub_that_dribbles_is_given_up(
     hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(locate, "_SECONDS", -1.0)
-    hub.answers["/api/models/org/name"] = (200, b'{"siblings": []}')
+    monkeypatch.setattr(client, "SECONDS", 0.2)
+    hub.answers["/api/models/org/name"] = (200, b'{"siblings": []}' + b" " * 1_000)
+    hub.dribbling.add("/api/models/org/name")
     found = locate_model("org/name", environ=_environment(hub, tmp_path))
     assert found.where == "unknown"
     assert "ReadTimeout" in (found.reason or "")
@@ -260,7 +203,7 @@ def test_a_hub_that_dribbles_is_given_up(
 def test_an_answer_without_end_is_not_read_to_it(
     hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(locate, "_BIGGEST_ANSWER", 10)
+    monkeypatch.setattr(client, "BIGGEST_ANSWER", 10)
     hub.answers["/api/models/org/name"] = (200, b" " * 1_000)
     assert locate_model("org/name", environ=_environment(hub, tmp_path)).where == "unknown"
 

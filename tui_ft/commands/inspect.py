@@ -26,23 +26,32 @@ _BATCH: Final = 16
 @click.option("--eval", "eval_", metavar="FILE", help="Look for overlap with evaluation data.")
 @click.option("--model", metavar="FOLDER", help="Count tokens with this model's tokenizer.")
 @click.option("--max-length", type=click.IntRange(min=8), help="Say what this length cuts.")
+@click.option("--split", help="Of a data set on the Hub; `train` by default.")
+@click.option("--config", help="Of a data set on the Hub that has several.")
 @click.option("--no-near", is_flag=True, help="Do not look for near duplicates.")
 @json_option
 @for_people
 def inspect(
+    *,
     path: str,
     format_: str,
     columns: tuple[str, ...],
     eval_: str | None,
     model: str | None,
     max_length: int | None,
+    split: str | None,
+    config: str | None,
     no_near: bool,
     as_json: bool,
 ) -> None:
-    """Say what is in the data set PATH (a file or a folder), and what is wrong with it."""
+    """Say what is in a data set, and what is wrong with it.
+
+    PATH is a file, a folder, or a data set's id on the Hub, which is fetched once.
+    """
     from tui_ft.survey.asking import Asked
     from tui_ft.survey.request import Request, TokenRequest
 
+    path = local_rows(path, split, config)
     mapping = dict(_mapped(column) for column in columns)
     tokens = None if model is None else TokenRequest(model)
     asked = Asked(Request(path, format_, mapping, eval_, not no_near, tokens))
@@ -65,6 +74,27 @@ def inspect(
         fail(summary.problem)
     if counted is not None and counted.problem is not None:
         fail(counted.problem)
+
+
+def local_rows(path: str, split: str | None = None, config: str | None = None) -> str:
+    """Return where a data set lies on this machine; one on the Hub is fetched first.
+
+    Raises:
+        DataError: it cannot be had, and what to do.
+    """
+    from tui_ft.hub.dataset_info import is_dataset_id
+
+    if not is_dataset_id(path):
+        return path
+    from tui_ft.data.hub_download import Progress, fetch_dataset
+
+    def show(progress: Progress) -> None:
+        if sys.stderr.isatty():
+            size = f"{text.size(progress.bytes)} of {text.size(progress.total)}"
+            what = text.one_line(progress.what, 60)
+            click.echo(f"\r{what} {size} \x1b[K", nl=False, err=True)
+
+    return str(fetch_dataset(path, split=split, config=config, progress=show))
 
 
 def _mapped(column: str) -> tuple[str, str]:

@@ -1,5 +1,6 @@
-"""Models on the Hugging Face Hub, in its cache and in local folders, over httpx alone."""
+"""Models and data sets on the Hugging Face Hub, in its caches and in local folders, over httpx."""
 
-from tui_ft.hub.locate import ModelLocation, hf_home, hub_cache, locate_model
+from tui_ft.hub.locate import ModelLocation, locate_model
+from tui_ft.hub.places import datasets_cache, hf_home, hub_cache
 
-__all__ = ["ModelLocation", "hf_home", "hub_cache", "locate_model"]
+__all__ = ["ModelLocation", "datasets_cache", "hf_home", "hub_cache", "locate_model"]

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,16 +16,13 @@ from urllib.parse import quote
 import httpx
 
 from tui_ft import paths
+from tui_ft.hub import client
+from tui_ft.hub.places import hub_cache
 
 Where = Literal["local", "cached", "hub", "missing", "gated", "unknown"]
 
-_TIMEOUT: Final = httpx.Timeout(5.0, connect=3.0)
-_SECONDS: Final = 5.0
-_BIGGEST_ANSWER: Final = 32 << 20
 _INDEX: Final = "model.safetensors.index.json"
 _WEIGHTS: Final = (".safetensors",)
-_HUB_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9._-]+)?")
-_TRUE: Final = frozenset(("1", "on", "yes", "true"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,37 +57,18 @@ def locate_model(
     folder = paths.expand(name_or_path)
     if found := _inspect_path(folder):
         return found
-    if not _is_hub_id(name_or_path):
+    if not client.ID.fullmatch(name_or_path):
         return ModelLocation("missing", reason=f"there is no folder {folder}")
     cached = _cached_snapshot(name_or_path, revision, environ)
     if cached is not None:
         return ModelLocation("cached", cached, _weights_in(cached))
-    if _is_offline(environ):
+    if client.is_offline(environ):
         return ModelLocation(
             "missing",
             reason=f"{name_or_path} is not in the cache {hub_cache(environ)}, and HF_HUB_OFFLINE "
             "forbids to fetch it: unset it, or give the path of a local folder",
         )
     return _ask_hub(name_or_path, revision, environ, transport)
-
-
-def _is_offline(environ: Mapping[str, str]) -> bool:
-    """Return what huggingface_hub makes of the environment: the older name counts as well."""
-    value = environ.get("HF_HUB_OFFLINE") or environ.get("TRANSFORMERS_OFFLINE") or ""
-    return value.lower() in _TRUE
-
-
-def hub_cache(environ: Mapping[str, str] = os.environ) -> Path:
-    """Return the folder in which huggingface_hub keeps what it fetched."""
-    if "HF_HUB_CACHE" in environ:
-        return Path(environ["HF_HUB_CACHE"]).expanduser()
-    return hf_home(environ) / "hub"
-
-
-def hf_home(environ: Mapping[str, str] = os.environ) -> Path:
-    """Return huggingface_hub's own folder."""
-    default = Path(environ.get("XDG_CACHE_HOME", "~/.cache")) / "huggingface"
-    return Path(environ.get("HF_HOME", default)).expanduser()
 
 
 def _inspect_path(path: Path) -> ModelLocation | None:
@@ -150,10 +126,6 @@ def _missing_shards(folder: Path) -> list[str]:
         return []  # no index: all the weights are in one file
 
 
-def _is_hub_id(name: str) -> bool:
-    return _HUB_ID.fullmatch(name) is not None
-
-
 def _cached_snapshot(name: str, revision: str | None, environ: Mapping[str, str]) -> Path | None:
     repository = hub_cache(environ) / f"models--{name.replace('/', '--')}"
     reference = repository / "refs" / (revision or "main")
@@ -166,62 +138,27 @@ def _cached_snapshot(name: str, revision: str | None, environ: Mapping[str, str]
     return snapshot if whole and not _missing_shards(snapshot) else None
 
 
-def _token(environ: Mapping[str, str]) -> str | None:
-    """Return the Hub token from the usual places. It is used for the request and nothing else."""
-    if token := environ.get("HF_TOKEN", "").strip():
-        return token
-    file = Path(environ.get("HF_TOKEN_PATH", hf_home(environ) / "token"))
-    try:
-        return file.read_text().strip() or None
-    except (OSError, UnicodeDecodeError):
-        return None
-
-
 def _ask_hub(
     name: str,
     revision: str | None,
     environ: Mapping[str, str],
     transport: httpx.BaseTransport | None,
 ) -> ModelLocation:
-    endpoint = environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
-    url = f"{endpoint}/api/models/{name}" + (
-        f"/revision/{quote(revision, safe='')}" if revision else ""
-    )
-    token = _token(environ)
-    headers = {"authorization": f"Bearer {token}"} if token else {}
-    try:
-        with httpx.Client(timeout=_TIMEOUT, follow_redirects=True, transport=transport) as client:
-            asked = client.stream("GET", url, params={"blobs": "true"}, headers=headers)
-            with asked as answer:
-                return _read_answer(name, answer.status_code, _read_body(answer))
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+    path = f"/api/models/{name}" + (f"/revision/{quote(revision, safe='')}" if revision else "")
+    answer = client.ask(path, {"blobs": "true"}, environ, transport)
+    if isinstance(answer, client.Silence):
         return ModelLocation(
             "unknown",
-            reason=f"the Hub ({endpoint}) does not answer ({type(error).__name__}), and {name} is "
+            reason=f"the Hub ({answer.endpoint}) does not answer ({answer.error}), and {name} is "
             "not in the cache: check the connection, or give the path of a local folder",
         )
+    return _read_answer(name, answer)
 
 
-def _read_body(answer: httpx.Response) -> bytes:
-    """Return the body. httpx's own limit is for each piece: a slow Hub could hold us for ever.
-
-    Raises:
-        httpx.HTTPError: it is too slow or too long.
-    """
-    until, body = time.monotonic() + _SECONDS, b""
-    for piece in answer.iter_bytes():
-        body += piece
-        if time.monotonic() > until:
-            raise httpx.ReadTimeout("the answer takes too long")
-        if len(body) > _BIGGEST_ANSWER:
-            raise httpx.DecodingError("the answer is too long")
-    return body
-
-
-def _read_answer(name: str, status: int, body: bytes) -> ModelLocation:
-    match status:
+def _read_answer(name: str, answer: client.Answer) -> ModelLocation:
+    match answer.status:
         case 200:
-            return _found_on_hub(name, json.loads(body))
+            return _found_on_hub(name, answer.body)
         case 401 | 403:
             return ModelLocation(
                 "gated",
@@ -234,7 +171,11 @@ def _read_answer(name: str, status: int, body: bytes) -> ModelLocation:
             return ModelLocation("unknown", reason=f"the Hub answers {code} for {name}")
 
 
-def _found_on_hub(name: str, facts: Any) -> ModelLocation:  # noqa: ANN401 - whatever came
+def _found_on_hub(name: str, body: bytes) -> ModelLocation:
+    try:
+        facts: Any = json.loads(body)
+    except (ValueError, RecursionError):
+        facts = None
     files = facts.get("siblings") if isinstance(facts, dict) else None
     if not isinstance(files, list):
         return ModelLocation("unknown", reason=f"the Hub's answer for {name} makes no sense")

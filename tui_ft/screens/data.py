@@ -6,6 +6,7 @@ from array import array
 from functools import lru_cache, partial
 from typing import ClassVar, Final, Literal
 
+import msgspec
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -13,12 +14,14 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
-from textual.worker import Worker, WorkerState
+from textual.worker import Worker, WorkerState, get_current_worker
 
 from tui_ft import paths, text
 from tui_ft.data import DataError, MaskedRow, Row, RowProblem, convert, mask_row
 from tui_ft.data.chat_tokenizer import LocalChatTokenizer, load_chat_tokenizer
+from tui_ft.data.hub_download import Progress, fetch_dataset
 from tui_ft.data.items import AnyItem, taught
+from tui_ft.hub.dataset_info import is_dataset_id
 from tui_ft.screens import data_text
 from tui_ft.screens.base import HELP, FtuiScreen
 from tui_ft.screens.top_line import TopLine
@@ -33,7 +36,7 @@ _POLL_SECONDS: Final = 0.5
 _PAGE: Final = 64
 View = Literal["conversation", "learned", "record"]
 _VIEWS: Final[tuple[View, ...]] = ("conversation", "learned", "record")
-_OPEN: Final = "the file or folder to look at; enter opens it"
+_OPEN: Final = "a file, a folder, or a data set's id on the Hub; enter opens it"
 _MODEL: Final = "the folder of a model, whose tokens are counted"
 
 
@@ -62,6 +65,13 @@ class DataScreen(FtuiScreen):
 
         def __init__(self, asked: Asked | None, problem: str = "") -> None:
             self.asked, self.problem = asked, problem
+            super().__init__()
+
+    class Fetching(Message):
+        """A data set comes from the Hub."""
+
+        def __init__(self, progress: Progress) -> None:
+            self.progress = progress
             super().__init__()
 
     class Seen(Message):
@@ -122,12 +132,31 @@ class DataScreen(FtuiScreen):
     def _begin(self, request: Request) -> None:
         try:
             tokenizer = self._tokenizer_of(request)
-            asked = Asked(request)
+            asked = Asked(self._fetched(request))
         except DataError as error:
             self.post_message(self.Opened(None, str(error)))
         else:
             self._tokenizer = tokenizer
             self.post_message(self.Opened(asked))
+
+    def _fetched(self, request: Request) -> Request:
+        """Return the request for a local file, a data set on the Hub having been fetched."""
+        if not is_dataset_id(request.path):
+            return request
+        worker = get_current_worker()
+
+        def tell(progress: Progress) -> None:
+            self.post_message(self.Fetching(progress))
+
+        rows = fetch_dataset(request.path, progress=tell, cancelled=lambda: worker.is_cancelled)
+        return msgspec.structs.replace(request, path=str(rows))
+
+    def on_data_screen_fetching(self, message: Fetching) -> None:
+        """Say how far the download is."""
+        progress = message.progress
+        size = f"{text.size(progress.bytes)} of {text.size(progress.total)}"
+        said = f"{text.one_line(self._path, 60)}: {text.one_line(progress.what, 60)} {size}"
+        self.query_one("#headline", Static).update(Content(said))
 
     @staticmethod
     def _tokenizer_of(request: Request) -> LocalChatTokenizer | None:

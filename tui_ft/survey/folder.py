@@ -122,6 +122,8 @@ def detection_of(summary: Summary) -> Detection | None:
         reason=layout.reason,
         columns=layout.columns,
         confidence=layout.confidence,
+        style=layout.style,
+        others=layout.others,  # type: ignore[arg-type]
     )
 
 
