@@ -159,3 +159,10 @@ def test_lines_are_kept_where_they_are_wanted() -> None:
 def test_what_people_write_stays() -> None:
     written = "Grüße 日本語 👩‍👩‍👧 e\u0301 ﬁ ½"
     assert text.plain(written) == written
+
+
+def test_wide_characters_are_counted_in_cells() -> None:
+    assert text.one_line("法国的首都是巴黎", 9) == "法国的首…"
+    assert text.fitted("法国", 6) == "法国  "
+    assert text.fitted("a long word", 6) == "a lon…"
+    assert text.fitted("🚀 go", 8) == "🚀 go   "

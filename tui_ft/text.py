@@ -104,9 +104,27 @@ def plain(text: str, *, keep_newlines: bool = False) -> str:
 
 
 def one_line(text: str, width: int) -> str:
-    """Return ``text`` made plain on one line of at most ``width`` characters, with an ellipsis."""
+    """Return ``text`` made plain on one line of at most ``width`` cells, with an ellipsis."""
     flat = " ".join(plain(text[: width * 4 + 64]).split())
-    return flat if len(flat) <= width else (flat[: width - 1] + "…")[:width]
+    if len(flat) <= width and (flat.isascii() or _cells(flat) <= width):
+        return flat
+    if flat.isascii():
+        return (flat[: width - 1] + "…")[:width]
+    from rich.cells import set_cell_size
+
+    return (set_cell_size(flat, max(0, width - 1)).rstrip() + "…")[: max(0, width)]
+
+
+def fitted(text: str, width: int) -> str:
+    """Return ``text`` made plain on one line of just ``width`` cells."""
+    shown = one_line(text, width)
+    return shown + " " * (width - (len(shown) if shown.isascii() else _cells(shown)))
+
+
+def _cells(text: str) -> int:
+    from rich.cells import cell_len
+
+    return cell_len(text)
 
 
 def _plain_character(character: str, keep_newlines: bool) -> str:

@@ -38,7 +38,8 @@ def test_inspect_as_json_with_tokens(tmp_path: Path, tiny_llama: Path) -> None:
     found = json.loads(result.output)
     assert found["data"]["layout"]["format"] == "alpaca"
     assert found["tokens"]["rows"] == 9
-    assert found["cut"]["rows_share"] == 1.0
+    assert found["tokens"]["at_max_length"]["rows_cut"] == 9
+    assert found["tokens"]["findings"][0]["id"] == "no-token-learned"
 
 
 def test_terminal_escapes_in_a_row_arrive_harmless(tmp_path: Path) -> None:

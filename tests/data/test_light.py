@@ -14,7 +14,7 @@ HEAVY = (
 def test_importing_the_room_imports_nothing_heavy() -> None:
     modules = (
         "chat_protocol chat_tokenizer converting digest formats items loss_mask mask_summary "
-        "messages problems reading rows split turns"
+        "messages problems reading row_view rows split turn_shapes turns"
     )
     program = (
         f"import sys; {'; '.join(f'import tui_ft.data.{name}' for name in modules.split())}; "

@@ -33,7 +33,7 @@ def test_lengths_by_nearest_rank(tokenizers: Tokenizers) -> None:
     for number in range(1, 101):
         summary.add(number, mask_row(Document("a" * number), tokenizers["alpaca_plain"]))
     assert summary.lengths_at() == (51, 91, 96, 100, 101)
-    assert summary.length_at(0) == 2
+    assert summary.lengths_at((0,)) == (2,)
 
 
 def test_refuses_rows_that_teach_nothing(tokenizers: Tokenizers) -> None:

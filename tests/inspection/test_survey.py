@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
+import os
 import stat
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import psutil
 import pytest
 
+from tui_ft import paths
 from tui_ft.data import DataError, Row
-from tui_ft.survey.asking import Asked
-from tui_ft.survey.folder import SurveyedRows, found_groups, found_positions
+from tui_ft.survey.asking import ERRNO_EXIT, Asked
+from tui_ft.survey.browsing import Browser
+from tui_ft.survey.folder import found_groups, found_positions, remove_old, rows_to_look_at
 from tui_ft.survey.request import Request, TokenRequest
 from tui_ft.survey.summary import Finding, Summary
+from tui_ft.survey.token_findings import token_findings, token_positions
 
 
 @pytest.fixture(autouse=True)
@@ -25,10 +35,13 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _survey(request: Request) -> tuple[Asked, Summary]:
     asked = Asked(request)
-    for summary in asked.follow():
-        last = summary
-    assert last is not None
-    return asked, last
+    *_, summary = asked.follow()
+    return asked, summary
+
+
+def _read(asked: Asked, summary: Summary, positions: list[int]) -> list[Row | None]:
+    browser = Browser(asked.folder, summary)
+    return [found.row if (found := browser.at(at)) else None for at in positions]
 
 
 def _write(path: Path, rows: Sequence[dict[str, Any]]) -> str:
@@ -69,8 +82,8 @@ def test_rows_duplicates_and_broken_lines_are_found(tmp_path: Path) -> None:
     assert list(found_positions(asked.folder, "conflicting-answers")) == [5, 9]
     assert found["unusable-empty-answer"].examples == (11,)
     assert found["broken-line"].count == 1
-    read = SurveyedRows(asked.folder, summary).rows([7, 19, 20])
-    assert read == [Row(8, rows[7]), Row(20, rows[19]), None]
+    assert list(rows_to_look_at(asked.folder, "exact-duplicate")) == [3, 7]
+    assert _read(asked, summary, [7, 19, 20]) == [Row(8, rows[7]), Row(20, rows[19]), None]
 
 
 def test_a_clean_data_set_has_no_findings_that_harm(tmp_path: Path) -> None:
@@ -85,9 +98,9 @@ def test_compressed_rows_are_laid_out_privately_and_found_again(tmp_path: Path) 
     path = tmp_path / "rows.jsonl.gz"
     path.write_bytes(gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode()))
     asked, summary = _survey(Request(str(path)))
-    assert SurveyedRows(asked.folder, summary).rows([8]) == [Row(9, rows[8])]
+    assert _read(asked, summary, [8]) == [Row(9, rows[8])]
     for file in asked.folder.rglob("*"):
-        assert stat.S_IMODE(file.stat().st_mode) & 0o077 == 0 or file.name == "log"
+        assert stat.S_IMODE(file.stat().st_mode) & 0o077 == 0
 
 
 def test_overlap_with_the_evaluation_data_is_found(tmp_path: Path) -> None:
@@ -105,6 +118,7 @@ def test_the_answer_is_kept_until_the_file_changes(tmp_path: Path) -> None:
     request = Request(_write(path, [_row(n) for n in range(5)]))
     asked, _ = _survey(request)
     assert Asked(request).is_over()
+    assert Asked(request)._process is None
     _write(path, [_row(n) for n in range(6)])
     again, summary = _survey(request)
     assert again.folder != asked.folder
@@ -140,3 +154,100 @@ def test_tokens_are_those_of_the_trainers_mask(tmp_path: Path, tiny_llama: Path)
     assert counted.tokens == sum(lengths)
     assert counted.supervised_share == sum(learned) / sum(lengths)
     assert sum(counted.first_end.values()) == 40
+
+
+def test_what_a_max_length_and_a_template_do_is_among_the_findings(
+    tmp_path: Path, tiny_llama: Path
+) -> None:
+    rows = [_row(n) for n in range(12)]
+    rows[5] = _row(5, "Short.")
+    path = _write(tmp_path / "rows.jsonl", rows)
+    asked, _ = _survey(Request(path, tokens=TokenRequest(str(tiny_llama))))
+    tokens, folder = asked.tokens(), asked.token_folder
+    assert tokens is not None
+    assert folder is not None
+    assert token_findings(tokens, max(tokens.lengths)) == ()
+    longest = max(tokens.lengths) - 1
+    found = {finding.id: finding.count for finding in token_findings(tokens, longest)}
+    assert found["cut-by-max-length"] == tokens.lengths[longest + 1]
+    cut = token_positions(folder, tokens, "cut-by-max-length", min(tokens.lengths))
+    assert list(cut) == [n for n in range(12) if n != 5]
+    ends = token_positions(folder, tokens, "turn-never-ends", min(tokens.lengths))
+    assert set(ends) <= set(cut)
+
+
+def test_a_survey_that_is_killed_says_so_leaves_nobody_behind_and_can_be_asked_again(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    with path.open("w") as file:
+        for number in range(120_000):
+            file.write(json.dumps(_row(number)) + "\n")
+    asked = Asked(Request(str(path), near=False))
+    process = asked._process
+    assert process is not None
+    children = _children_once_there(process.pid)
+    process.kill()
+    *_, summary = asked.follow()
+    assert summary.stage == "failed"
+    assert "it was killed" in (summary.problem or "")
+    _, left = psutil.wait_procs(children, timeout=20)
+    assert left == []
+    _, summary = _survey(Request(str(path), near=False))
+    assert (summary.stage, summary.rows) == ("done", 120_000)
+
+
+def _children_once_there(pid: int) -> list[psutil.Process]:
+    for _ in range(400):
+        children = psutil.Process(pid).children(recursive=True)
+        if children:
+            return children
+        time.sleep(0.02)
+    raise AssertionError("the survey started no processes")
+
+
+def test_one_who_asks_for_tokens_while_another_surveys_gets_both(
+    tmp_path: Path, tiny_llama: Path
+) -> None:
+    path = _write(tmp_path / "rows.jsonl", [_row(n) for n in range(3_000)])
+    first = Asked(Request(path))
+    second = Asked(Request(path, tokens=TokenRequest(str(tiny_llama))))
+    assert first.folder == second.folder
+    *_, summary = second.follow()
+    tokens = second.tokens()
+    assert tokens is not None
+    assert (summary.stage, tokens.stage, tokens.rows) == ("done", "done", 3_000)
+    *_, summary = first.follow()
+    assert summary.rows == 3_000
+
+
+def test_a_full_disk_is_said_though_nothing_can_be_written(tmp_path: Path) -> None:
+    path = _write(tmp_path / "rows.jsonl", [_row(n) for n in range(3_000)])
+    request = Request(path)
+    folder = paths.make_private_dir(request.folder())
+    limited = (
+        "import resource, signal, runpy, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)); "
+        f"sys.argv = ['x', {str(folder)!r}]; "
+        "runpy.run_module('tui_ft.inspection', run_name='__main__')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", limited], input=msgspec.json.encode(request), check=False
+    )
+    assert done.returncode == ERRNO_EXIT + errno.EFBIG
+
+
+def test_only_the_surveys_used_last_are_kept(tmp_path: Path) -> None:
+    asked = [_survey(Request(_write(tmp_path / f"{n}.jsonl", [_row(n)] * 3)))[0] for n in range(3)]
+    for age, one in enumerate(reversed(asked)):
+        os.utime(one.folder / "lock", (1e9 - age, 1e9 - age))
+    remove_old(kept=2)
+    assert [one.folder.exists() for one in asked] == [False, True, True]
+
+
+def test_a_model_that_is_not_there_is_named(tmp_path: Path) -> None:
+    path = _write(tmp_path / "rows.jsonl", [_row(1)])
+    (tmp_path / "bare").mkdir()
+    for model, said in (("no/such", "no/such"), (str(tmp_path / "bare"), "has no tokenizer.json")):
+        with pytest.raises(DataError, match=said):
+            Asked(Request(path, tokens=TokenRequest(model)))

@@ -57,7 +57,7 @@ async def showing(
         app.push_screen(screen)
         for _ in range(100):
             await pilot.pause(0.1)
-            if screen._summary is not None and screen._summary.is_over and screen._showed():
+            if screen._is_shown_whole():
                 break
         await pilot.pause(0.2)
         yield app, screen, pilot
@@ -88,11 +88,10 @@ async def test_a_finding_shows_its_rows_and_escape_shows_all(data: str, tiny_lla
         findings.highlighted = findings.get_option_index("exact-duplicate")
         await pilot.press("enter")
         await pilot.pause(0.3)
-        assert screen._line(0, 80).split()[0] == "8"
-        assert screen._positions is not None
-        assert len(screen._positions) == 1
+        # The group: the row that stays, and its twin.
+        assert [screen._line(index, 80).split()[0] for index in (0, 1)] == ["4", "8"]
         await pilot.press("escape")
-        assert screen._positions is None
+        assert screen._line(0, 80).split()[0] == "1"
 
 
 async def test_a_row_as_the_model_sees_it(data: str, tiny_llama: Path) -> None:
@@ -160,7 +159,7 @@ def test_data(data: str, tiny_llama: Path, snap_compare: Compare, size: tuple[in
         pilot.app.push_screen(screen)
         for _ in range(100):
             await pilot.pause(0.1)
-            if screen._summary is not None and screen._showed():
+            if screen._is_shown_whole():
                 break
         await pilot.pause(0.7)
         await pilot.app.workers.wait_for_complete()

@@ -5,21 +5,9 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui_ft.survey.tokens import (
-    NEVER,
-    TokenSummary,
-    histogram,
-    packed_sequences,
-    percentiles,
-    steps_per_epoch,
-)
+from tui_ft.survey.tokens import NEVER, TokenSummary, packed_sequences, steps_per_epoch
 
 _COUNTS = st.dictionaries(st.integers(1, 300), st.integers(1, 20), min_size=1, max_size=20)
-
-
-def test_percentiles_are_the_nearest_rank() -> None:
-    assert percentiles({10: 50, 20: 45, 99: 5}, (50, 90, 95, 99, 100)) == (10, 20, 20, 99, 99)
-    assert percentiles({}, (50, 99)) == (0, 0)
 
 
 def test_what_a_max_length_cuts() -> None:
@@ -56,11 +44,3 @@ def test_packing_needs_no_less_than_its_tokens_and_no_more_than_its_rows(
     assert math.ceil(tokens / max_length) <= packed <= sum(counts.values())
     # Decreasing fits of any kind need at most 11/9 of the fewest, and one more.
     assert packed <= 2 * tokens / max_length + 1
-
-
-@given(_COUNTS, st.integers(1, 60))
-def test_a_histogram_holds_every_row(counts: dict[int, int], bins: int) -> None:
-    filled, width = histogram(counts, bins)
-    assert len(filled) == bins
-    assert sum(filled) == sum(counts.values())
-    assert width >= 1

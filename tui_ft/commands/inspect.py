@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import click
+import msgspec
 
 from tui_ft import text
-from tui_ft.commands.output import fail, for_people, json_option, say, say_json, warn
+from tui_ft.commands.output import fail, for_people, json_option, say, say_json
+from tui_ft.data.counts import percentiles
+from tui_ft.survey.tokens import TokenSummary, packed_sequences, steps_per_epoch
+from tui_ft.vocabulary import FormatName
+from tui_ft.widgets.signs import sign
 
 if TYPE_CHECKING:
+    from tui_ft.survey.asking import Asked
     from tui_ft.survey.summary import Finding, Summary
-    from tui_ft.survey.tokens import TokenSummary
 
-_SIGNS: Final = {"bad": "✖", "warning": "▲", "note": "·"}
 _EXAMPLES: Final = 5
 _BATCH: Final = 16
 
 
 @click.command()
 @click.argument("path")
-@click.option("--format", "format_", default="auto", help="How a row is read; found by itself.")
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["auto", *get_args(FormatName)]),
+    default="auto",
+    help="How a row is read; found by itself.",
+)
 @click.option("--column", "columns", multiple=True, metavar="PART=NAME", help="Map a column.")
 @click.option("--eval", "eval_", metavar="FILE", help="Look for overlap with evaluation data.")
 @click.option("--model", metavar="FOLDER", help="Count tokens with this model's tokenizer.")
@@ -34,7 +44,7 @@ _BATCH: Final = 16
 def inspect(
     *,
     path: str,
-    format_: str,
+    format_: Literal["auto", FormatName],
     columns: tuple[str, ...],
     eval_: str | None,
     model: str | None,
@@ -55,18 +65,9 @@ def inspect(
     mapping = dict(_mapped(column) for column in columns)
     tokens = None if model is None else TokenRequest(model)
     asked = Asked(Request(path, format_, mapping, eval_, not no_near, tokens))
-    try:
-        for summary in asked.follow():
-            _show_progress(summary)
-    except KeyboardInterrupt:
-        asked.cancel()
-        raise
-    summary, counted = asked.summary(), asked.tokens()
-    if summary is None:
-        fail(f"nothing is known of {path}")
-        return
+    summary, counted = finished(asked), asked.tokens()
     if as_json:
-        say_json({"data": summary, "tokens": counted, "cut": _cut(counted, max_length)})
+        say_json({"data": summary, "tokens": _as_json(counted, max_length)})
     elif summary.problem is None:
         _show(summary)
         _show_tokens(counted, max_length)
@@ -74,6 +75,17 @@ def inspect(
         fail(summary.problem)
     if counted is not None and counted.problem is not None:
         fail(counted.problem)
+
+
+def finished(asked: Asked) -> Summary:
+    """Wait for a survey, showing how far it is; return its end."""
+    try:
+        for summary in asked.follow():
+            _show_progress(summary)
+    except KeyboardInterrupt:
+        asked.cancel()
+        raise
+    return summary
 
 
 def local_rows(path: str, split: str | None = None, config: str | None = None) -> str:
@@ -104,17 +116,15 @@ def _mapped(column: str) -> tuple[str, str]:
     return part, name
 
 
-def _show_progress(summary: Summary | None) -> None:
-    if summary is None or summary.is_over or not sys.stderr.isatty():
+def _show_progress(summary: Summary) -> None:
+    if not sys.stderr.isatty():
         return
-    done = summary.bytes_done / max(1, summary.bytes_total)
-    line = f"\r{summary.stage} {text.percent(done)} {summary.rows:,} rows \x1b[K"
-    click.echo(line, nl=False, err=True)
+    share = "" if summary.share is None else f" {text.percent(summary.share)}"
+    line = "" if summary.is_over else f"{summary.stage}{share} {summary.rows:,} rows"
+    click.echo(f"\r{line}\x1b[K", nl=False, err=True)
 
 
 def _show(summary: Summary) -> None:
-    if sys.stderr.isatty():
-        click.echo("\r\x1b[K", nl=False, err=True)
     layout = summary.layout
     size = text.size(summary.bytes_total)
     say(f"{summary.path}   {summary.rows:,} rows ({summary.usable:,} usable)   {size}")
@@ -135,7 +145,7 @@ def _show(summary: Summary) -> None:
         say("languages: " + ", ".join(f"{name} {text.percent(share)}" for name, share in shares))
     say()
     if not summary.findings:
-        say("✔ nothing found")
+        say(f"{sign('good').text()} nothing found")
     for finding in summary.findings:
         _show_finding(finding)
 
@@ -143,34 +153,31 @@ def _show(summary: Summary) -> None:
 def _show_finding(finding: Finding) -> None:
     groups = f" in {finding.groups:,} groups" if finding.groups else ""
     detail = f" ({finding.detail})" if finding.detail else ""
-    sign, share = _SIGNS[finding.severity], text.percent(finding.share)
-    say(f"{sign} {finding.count:>9,}  {share:>6}  {finding.title}{groups}{detail}")
+    mark, share = sign(finding.severity).text(), text.percent(finding.share)
+    say(f"{mark} {finding.count:>9,}  {share:>6}  {finding.title}{groups}{detail}")
     if finding.severity != "note":
         say(f"  {'':>17}  {finding.why} {finding.advice}")
 
 
-def _cut(counted: TokenSummary | None, max_length: int | None) -> dict[str, object] | None:
-    if counted is None or not counted.lengths:
+def _as_json(counted: TokenSummary | None, max_length: int | None) -> dict[str, Any] | None:
+    """Return the tokens' summary, and beside it what a max_length does."""
+    if counted is None:
         return None
-    from tui_ft.survey.tokens import packed_sequences
+    from tui_ft.survey.token_findings import token_findings
 
     length = max_length or counted.recommended_max_length()
-    cut = counted.at(length)
     return {
-        "max_length": length,
-        "rows_share": cut.rows_share,
-        "tokens_share": cut.tokens_share,
-        "unlearned": cut.unlearned,
-        "unended": cut.unended,
+        **msgspec.structs.asdict(counted),
+        "at_max_length": counted.at(length),
         "packed_sequences": packed_sequences(counted.lengths, length),
-        "rows": counted.rows,
+        "findings": token_findings(counted, length),
     }
 
 
 def _show_tokens(counted: TokenSummary | None, max_length: int | None) -> None:
     if counted is None or not counted.lengths:
         return
-    from tui_ft.survey.tokens import packed_sequences, percentiles, steps_per_epoch
+    from tui_ft.survey.token_findings import token_findings
 
     say()
     say(f"tokens of {counted.model}: {text.count(counted.tokens)}")
@@ -187,12 +194,11 @@ def _show_tokens(counted: TokenSummary | None, max_length: int | None) -> None:
     said = "recommended max_length" if max_length is None else "max_length"
     say(
         f"  {said} {length:,} cuts {text.percent(cut.rows_share)} of rows and "
-        f"{text.percent(cut.tokens_share)} of tokens; {cut.unlearned:,} rows teach nothing, "
-        f"{cut.unended:,} never end their turn"
+        f"{text.percent(cut.tokens_share)} of tokens"
     )
     packed = packed_sequences(counted.lengths, length)
     steps, fewer = (steps_per_epoch(rows, _BATCH) for rows in (counted.rows, packed))
     saved = text.percent(1 - fewer / max(1, steps))
     say(f"  batch {_BATCH}: {steps:,} steps an epoch, {fewer:,} packed: {saved} fewer")
-    for refused in counted.refused:
-        warn(f"  ✖ {refused.count:,} rows: {refused.reason}")
+    for finding in token_findings(counted, length):
+        _show_finding(finding)

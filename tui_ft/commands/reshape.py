@@ -41,7 +41,7 @@ def clean(
     be. The old file stays as it is; what was done to which lines is in the report beside the new.
     """
     from tui_ft.survey.cleaning import Plan, usual_remedies
-    from tui_ft.survey.lines import beside
+    from tui_ft.survey.new_files import beside
 
     folder, summary = _surveyed(path)
     chosen = (list(drop), list(repair)) if drop or repair else usual_remedies(summary)
@@ -89,7 +89,7 @@ def split(
     path: str, fraction: float, seed: int, by: str, out: str | None, force: bool, as_json: bool
 ) -> None:
     """Write the data set PATH to two new files: DATA-train.jsonl and DATA-eval.jsonl."""
-    from tui_ft.survey.lines import stem_of
+    from tui_ft.survey.new_files import stem_of
     from tui_ft.survey.splitting import split as write_split
 
     folder, summary = _surveyed(path)
@@ -116,16 +116,13 @@ def split(
 
 def _surveyed(path: str) -> tuple[Path, Summary]:
     """Return the finished survey of a data set, made now if it is not there."""
+    from tui_ft.commands.inspect import finished, local_rows
     from tui_ft.data import DataError
     from tui_ft.survey.asking import Asked
     from tui_ft.survey.request import Request
 
-    asked = Asked(Request(path))
-    try:
-        *_, summary = asked.follow()
-    except KeyboardInterrupt:
-        asked.cancel()
-        raise
-    if summary is None or summary.problem is not None:
-        raise DataError(summary.problem if summary and summary.problem else f"{path}: no answer")
+    asked = Asked(Request(local_rows(path)))
+    summary = finished(asked)
+    if summary.problem is not None:
+        raise DataError(summary.problem)
     return asked.folder, summary

@@ -3,10 +3,10 @@
 from tui_ft.data.chat_protocol import ChatTokenizer, Encoded, TemplateError
 from tui_ft.data.converting import convert
 from tui_ft.data.digest import data_digest, file_digest
-from tui_ft.data.format_table import FormatName, objectives_of
+from tui_ft.data.format_table import objectives_of
 from tui_ft.data.formats import Detection, detect
 from tui_ft.data.items import Completion, Conversation, Document, Item, Message
-from tui_ft.data.loss_mask import LossOn, MaskedRow, mask_row, prompt_text
+from tui_ft.data.loss_mask import MaskedRow, mask_row, prompt_text
 from tui_ft.data.mask_summary import MaskSummary, refusal
 from tui_ft.data.problems import BadLine, DataError, RowProblem
 from tui_ft.data.reading import read_rows
@@ -14,6 +14,7 @@ from tui_ft.data.rows import Row
 from tui_ft.data.sft_fit import sft_refusal
 from tui_ft.data.split import held_out
 from tui_ft.data.turns import Turn
+from tui_ft.vocabulary import FormatName, LossOn
 
 __all__ = [
     "BadLine",

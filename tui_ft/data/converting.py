@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from tui_ft.data.format_table import FormatName
 from tui_ft.data.formats import Detection, verdict
 from tui_ft.data.items import (
     ASSISTANT,
@@ -38,6 +37,7 @@ from tui_ft.data.parts import (
 from tui_ft.data.preferences import convert_preference
 from tui_ft.data.problems import ProblemKind, RowProblem
 from tui_ft.data.rows import Row, type_name
+from tui_ft.vocabulary import FormatName
 
 
 def convert(row: Row, detection: Detection) -> AnyItem | RowProblem:

@@ -4,18 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final
 
-FormatName = Literal[
-    "messages",
-    "prompt_completion",
-    "alpaca",
-    "text",
-    "preference",
-    "kto",
-    "prompt_only",
-    "text_label",
-]
+from tui_ft.vocabulary import FormatName
 
 _OBJECTIVES: Final[Mapping[str, tuple[str, ...]]] = {
     "messages": ("sft",),

@@ -19,14 +19,20 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Literal
 
 from tui_ft.data.chat_protocol import ChatTokenizer, Encoded, Span, TemplateError
-from tui_ft.data.items import Completion, Conversation, Document, Item
+from tui_ft.data.items import (
+    AnyItem,
+    Completion,
+    Conversation,
+    Document,
+    Item,
+    Prompt,
+    taught,
+)
 from tui_ft.data.turn_shapes import shapes_of
 from tui_ft.data.turns import Turn, TurnNotFoundError, find_turns, prompt_before
-
-LossOn = Literal["assistant", "last_assistant", "all"]
+from tui_ft.vocabulary import LossOn
 
 
 class ShapeFailedError(Exception):
@@ -106,6 +112,29 @@ def mask_row(
             return _mask_text(prompt, completion, tokenizer, loss_on, max_length)
         case Conversation():
             return _mask_conversation(item, tokenizer, loss_on, max_length)
+
+
+def mask_each(
+    item: AnyItem, tokenizer: ChatTokenizer, *, loss_on: LossOn = "assistant"
+) -> tuple[MaskedRow | str, ...]:
+    """Return the masks of all that ``item`` holds: of a pair both sides, the better one first.
+
+    A prompt without an answer becomes tokens of which none is learned.
+    """
+    if isinstance(item, Prompt):
+        return (_mask_prompt(item, tokenizer),)
+    return tuple([mask_row(part, tokenizer, loss_on=loss_on) for part in taught(item)])
+
+
+def _mask_prompt(item: Prompt, tokenizer: ChatTokenizer) -> MaskedRow | str:
+    whole = item.messages
+    if not isinstance(whole, str):
+        try:
+            whole = tokenizer.render(whole, add_generation_prompt=True, tools=item.tools)
+        except TemplateError as error:
+            return f"the chat template refuses it: {error}"
+    ids = tokenizer.encode(whole).ids
+    return MaskedRow(whole, ids, [False] * len(ids), (), False, len(ids), 0)
 
 
 def mask_like_shape(

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from tui_ft import text
+from tui_ft.data.counts import PERCENTILES, percentiles
 from tui_ft.data.loss_mask import MaskedRow
 
 _EXAMPLES: Final = 5
 _MOST_REASONS: Final = 20
 _OTHER_REASONS: Final = "other reasons"
-_PERCENTILES: Final = (50, 90, 95, 99, 100)
 
 
 @dataclass(slots=True)
@@ -70,7 +70,7 @@ class MaskSummary:
     unlike_inference: Tally = field(default_factory=Tally)
     straddling: Tally = field(default_factory=Tally)
     double_bos: Tally = field(default_factory=Tally)
-    _lengths: array[int] = field(default_factory=lambda: array("I"))
+    _lengths: Counter[int] = field(default_factory=Counter)
 
     def add(self, line: int, row: MaskedRow | str) -> None:
         """Take in what `mask_row` made of the row at ``line``: tokens, or why there are none."""
@@ -80,7 +80,7 @@ class MaskSummary:
         self.rows += 1
         self.tokens += row.full_length
         self.supervised += row.full_supervised
-        self._lengths.append(row.full_length)
+        self._lengths[row.full_length] += 1
         self.tokens_cut += row.cut_tokens
         self.supervised_cut += row.full_supervised - row.supervised_count
         ends_when_whole = any(turn.end_of_turn for turn in row.turns)
@@ -112,18 +112,9 @@ class MaskSummary:
         """Rows that could not be masked at all."""
         return sum(tally.count for tally in self.left_out.values())
 
-    def length_at(self, percentile: float) -> int:
-        """Return the row length in tokens at ``percentile`` (0 to 100), by the nearest rank."""
-        return self.lengths_at((percentile,))[0]
-
-    def lengths_at(self, percentiles: Iterable[float] = _PERCENTILES) -> tuple[int, ...]:
-        """Return the row lengths in tokens at each of ``percentiles``, by the nearest rank."""
-        ordered = sorted(self._lengths)
-        if not ordered:
-            return tuple(0 for _ in percentiles)
-        last = len(ordered) - 1
-        ranks = (max(0, -(-len(ordered) * percentile // 100) - 1) for percentile in percentiles)
-        return tuple(ordered[int(min(last, rank))] for rank in ranks)
+    def lengths_at(self, wanted: Sequence[float] = PERCENTILES) -> tuple[int, ...]:
+        """Return the row lengths in tokens at percentiles (0 to 100), by the nearest rank."""
+        return percentiles(self._lengths, wanted)
 
     def warnings(self, max_length: int) -> list[str]:
         """Return what a person should know before training on these rows, worst first."""
@@ -132,7 +123,7 @@ class MaskSummary:
             said.append(
                 f"max_length {max_length} cuts {text.percent(self.cut.count / self.rows)} of rows "
                 f"and {text.percent(self.tokens_cut / self.tokens)} of tokens "
-                f"({self.cut.where()}); the longest row has {self.length_at(100):,} tokens"
+                f"({self.cut.where()}); the longest row has {self.lengths_at((100,))[0]:,} tokens"
             )
         if self.unsupervised.count:
             said.append(

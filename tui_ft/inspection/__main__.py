@@ -1,44 +1,45 @@
-"""The process that surveys a data set: `python -m tui_ft.inspection FOLDER`.
+"""The process that surveys a data set: `python -m tui_ft.inspection FOLDER`, the request on stdin.
 
-The folder holds `request.json`. It is locked while the process lives, so that nobody surveys the
-same twice and everybody can see whether somebody still does.
+The folder is locked while the process lives, so that everybody can see whether somebody is at work.
+Who comes second waits, and then finds the answer there.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import sys
 from pathlib import Path
 
 import msgspec
 
 from tui_ft import paths
+from tui_ft.survey.asking import ERRNO_EXIT
+from tui_ft.survey.folder import LOCK_FILE, read_summary, remove_old
 from tui_ft.survey.request import Request
 
 
-def main(folder: Path) -> int:
-    """Survey what the folder's request asks for; return the exit code."""
-    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, paths.PRIVATE_FILE)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return 0  # somebody is at it already
-    request = msgspec.json.decode((folder / "request.json").read_bytes(), type=Request)
-    from tui_ft.survey.folder import read_summary
-
+def main(folder: Path, request: Request) -> None:
+    """Survey what is asked for, unless it has been done."""
+    lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, paths.PRIVATE_FILE)
+    fcntl.lockf(lock, fcntl.LOCK_EX)
+    os.utime(lock)
+    remove_old()
     summary = read_summary(folder)
-    if summary is None or not summary.is_over:
+    if summary is None or summary.stage != "done":
         from tui_ft.inspection.survey import Survey
 
         Survey(request, folder).run()
-    tokens = request.token_folder()
-    if tokens is not None:
+    if request.tokens is not None:
         from tui_ft.inspection.tokens import count_tokens
 
-        count_tokens(request, folder, tokens)
-    return 0
+        count_tokens(request, folder)
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # ctrl+c ends it, and its children, at once
+    try:
+        main(Path(sys.argv[1]), msgspec.json.decode(sys.stdin.buffer.read(), type=Request))
+    except OSError as fault:  # such as a full disk, on which nothing more can be said
+        sys.exit(ERRNO_EXIT + (fault.errno or 0))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, TypeVar
 
 from tui_ft import text
 from tui_ft.data import BadLine, Detection, objectives_of
 from tui_ft.data.checks import ROW_CHECKS
+from tui_ft.data.counts import PERCENTILES, percentiles, total_of
 from tui_ft.inspection.columns import ColumnWriter
 from tui_ft.inspection.languages import UNKNOWN
 from tui_ft.inspection.reading_pieces import MOST_LABELS, MOST_SCHEMAS, PieceFindings
@@ -23,8 +24,10 @@ _Name = TypeVar("_Name", str, tuple[str, ...])
 
 _EXAMPLES: Final = 20
 _BROKEN_SHOWN: Final = 100
-_PERCENTILES: Final = (50, 90, 95, 99, 100)
 _NAMES_SHOWN: Final = 8
+_VARIES_MUCH: Final = 2.0
+_SOME_LANGUAGE: Final = 0.02
+_UNBALANCED: Final = 10
 
 
 class Collector:
@@ -34,7 +37,6 @@ class Collector:
         path: the data set.
         folder: takes the columns: `offsets.u64`, `lines.u64`, `rows.u64`, `prompts.u64`,
             `words.u32`, `unusable.u8`, and `found/<check>.u64` with positions of rows.
-        in_place: the rows file is the data set itself, so that its lines are counted here.
     """
 
     def __init__(self, path: Path, folder: Path, total_bytes: int) -> None:
@@ -61,13 +63,12 @@ class Collector:
         self._broken_count = 0
         self._reasons: dict[str, str] = {}
 
-    @property
-    def rows(self) -> int:
-        """How many rows could be read so far."""
-        return self._rows
-
     def add(self, piece: Piece, found: PieceFindings, in_place: bool) -> None:
-        """Take in what a piece holds."""
+        """Take in what a piece holds.
+
+        Args:
+            in_place: the rows file is the data set itself, so that its lines are counted here.
+        """
         first_line = self._lines if in_place else 0
         self.rows_file = piece.file
         self._append_columns(found, first_line)
@@ -88,10 +89,6 @@ class Collector:
         self._rows += len(found.lines)
         self._lines += found.line_count
         self._done += piece.bytes_read
-
-    def read_so_far(self, done: int) -> None:
-        """Say how much of the data set has been read, where pieces cannot know."""
-        self._done = done
 
     def add_found(
         self, name: str, positions: array[int], groups: int | None = None, detail: str = ""
@@ -225,42 +222,14 @@ class Collector:
             for names, count in self._schemas.most_common(_NAMES_SHOWN)
         }
         return Numbers(
-            words=sum(words * rows for words, rows in self._words.items()),
-            words_at=dict(zip(_PERCENTILES, percentiles(self._words, _PERCENTILES), strict=True)),
+            words=total_of(self._words),
+            words_at=dict(zip(PERCENTILES, percentiles(self._words), strict=True)),
             answer_variation=self._variation(),
             turns=dict(sorted(self._turns.items())),
             labels=dict(self._labels.most_common()),
             languages=self.languages,
             columns=named,
         )
-
-
-_VARIES_MUCH: Final = 2.0
-_SOME_LANGUAGE: Final = 0.02
-_UNBALANCED: Final = 10
-
-
-def percentiles(counts: Mapping[int, int], wanted: Sequence[float]) -> tuple[int, ...]:
-    """Return values at percentiles (0 to 100) by the nearest rank.
-
-    Args:
-        counts: value -> how often it occurs.
-        wanted: percentiles, rising.
-    """
-    total = sum(counts.values())
-    found: list[int] = []
-    seen, ordered = 0, iter(sorted(counts.items()))
-    value = 0
-    for percentile in wanted:
-        rank = max(1, math.ceil(total * percentile / 100))
-        while seen < rank:
-            following = next(ordered, None)
-            if following is None:
-                break
-            value, count = following
-            seen += count
-        found.append(value)
-    return tuple(found)
 
 
 def _add_capped(counter: Counter[_Name], more: Mapping[_Name, int], most: int) -> None:

@@ -12,7 +12,6 @@ import fcntl
 import os
 import signal
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -36,6 +35,7 @@ from tui_ft.data.hub_download import (
 from tui_ft.data.problems import BadLine
 from tui_ft.hub.dataset_info import PARQUET_BRANCH, DatasetInfo, dataset_info
 from tui_ft.hub.places import hub_cache
+from tui_ft.hub.watching import bytes_in, watched
 from tui_ft.inspection.download_failures import Refused, explain, listed, script_found
 
 if TYPE_CHECKING:
@@ -173,32 +173,19 @@ def _size(facts: DatasetInfo, builder: DatasetBuilder) -> int | None:
     return sum(known) if known and len(known) == len(sizes) else facts.size_bytes
 
 
-@contextlib.contextmanager
-def _watched(wanted: Wanted, total: int | None, tell: Tell) -> Iterator[None]:
-    """Tell twice a second how much was fetched, by what is in the cache."""
+def _watched(
+    wanted: Wanted, total: int | None, tell: Tell
+) -> contextlib.AbstractContextManager[None]:
+    """Tell how much was fetched, by what is in the cache."""
     blobs = hub_cache() / f"datasets--{wanted.id.replace('/', '--')}" / "blobs"
-    before, over = _bytes_in(blobs), threading.Event()
+    before = bytes_in(blobs)
 
-    def watch() -> None:
-        while not over.wait(_LOOK_SECONDS):
-            done = _bytes_in(blobs) - before
-            what = "prepares" if total and done >= total else "fetches"
-            tell(Progress(what=f"{what} {wanted.id}", bytes=done, total=total))
+    def show(there: int) -> None:
+        done = there - before
+        what = "prepares" if total and done >= total else "fetches"
+        tell(Progress(what=f"{what} {wanted.id}", bytes=done, total=total))
 
-    watcher = threading.Thread(target=watch, daemon=True, name="ftui-download")
-    watcher.start()
-    try:
-        yield
-    finally:
-        over.set()
-        watcher.join()
-
-
-def _bytes_in(folder: Path) -> int:
-    try:
-        return sum(file.stat().st_size for file in folder.iterdir())
-    except OSError:
-        return 0
+    return watched(blobs, show)
 
 
 @contextlib.contextmanager

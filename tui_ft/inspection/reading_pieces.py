@@ -120,7 +120,7 @@ def row_hash(item: AnyItem, view: RowView) -> int:
 
 
 def text_hash(text: str) -> int:
-    """Return 64 bits that tell texts apart: two of 10 million are taken for one by 1 in 10⁵."""
+    """Return 64 bits that tell texts apart: that two of 10 million agree has a chance of 3e-6."""
     return xxhash.xxh3_64_intdigest(text.encode(errors="surrogatepass"))
 
 

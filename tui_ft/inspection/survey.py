@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import time
 from array import array
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Executor
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -27,11 +25,12 @@ from tui_ft.inspection.collecting import Collector
 from tui_ft.inspection.columns import ColumnWriter
 from tui_ft.inspection.languages import language_shares
 from tui_ft.inspection.overlap import Examined, examined, overlaps
+from tui_ft.inspection.pool import in_order, processes
 from tui_ft.inspection.reading_pieces import read_piece
 from tui_ft.inspection.rows_again import RowsAgain, column
 from tui_ft.inspection.source import pieces
 from tui_ft.survey.request import Request
-from tui_ft.survey.summary import Stage, Summary
+from tui_ft.survey.summary import Stage
 
 _ROWS_TO_DETECT: Final = 1_000
 _PUBLISH_SECONDS: Final = 0.5
@@ -39,11 +38,7 @@ _LANGUAGE_SAMPLE: Final = 600
 _ROWS_AT_ONCE: Final = 10_000
 _GROUPS_KEPT: Final = 1_000
 _GROUP_MEMBERS_KEPT: Final = 100
-_MOST_PROCESSES: Final = 8
 _SMALL: Final = 4 << 20
-
-_T = TypeVar("_T")
-_R = TypeVar("_R")
 
 
 class Survey:
@@ -67,13 +62,13 @@ class Survey:
         """Do all stages. What a person can cause ends in the summary as `problem`."""
         try:
             self._read()
-            if self._data.detection is not None:
-                self._compare()
+            self._compare()
             self._publish("done")
         except DataError as error:
             self._publish("failed", str(error))
-        except OSError as error:
-            self._publish("failed", f"{error.filename or self._path}: {error.strerror or error}")
+        except (OSError, BrokenProcessPool) as error:
+            reason = getattr(error, "strerror", None) or "a process was killed, for want of memory?"
+            self._publish("failed", f"{getattr(error, 'filename', None) or self._path}: {reason}")
         finally:
             self._data.close()
 
@@ -98,7 +93,7 @@ class Survey:
                 f"{self._path} holds no row that can be read"
                 + (f": line {bad.line}: {getattr(bad, 'reason', '')}" if bad else "")
             )
-        return detect(rows, self._request.format, self._request.columns)  # type: ignore[arg-type]
+        return detect(rows, self._request.format, self._request.columns)
 
     def _compare(self) -> None:
         """Find what takes more than one row to see."""
@@ -123,8 +118,7 @@ class Survey:
 
     @property
     def _detection(self) -> Detection:
-        if self._data.detection is None:
-            raise AssertionError("the format is found before anything is compared")
+        assert self._data.detection is not None, "the format is found before anything is compared"
         return self._data.detection
 
     def _find_conflicts(
@@ -205,9 +199,7 @@ class Survey:
         self._data.flush()
         return RowsAgain(self._data.rows_file, self._folder, self._detection)
 
-    def _processes(
-        self, prepare: Callable[..., None] | None = None, *given: object
-    ) -> ProcessPoolExecutor | Here:
+    def _processes(self, prepare: Callable[..., None] | None = None, *given: object) -> Executor:
         return processes(self._total < _SMALL, prepare, *given)
 
     def _publish_now_and_then(self, stage: Stage, share: float | None = None) -> None:
@@ -220,59 +212,8 @@ class Survey:
         self._data.flush()
         summary = self._data.summary(stage, time.monotonic() - self._began)
         summary = msgspec.structs.replace(summary, problem=problem, stage_share=share)
-        write_summary(self._folder, summary)
+        paths.write_atomically(self._folder / "summary.json", msgspec.json.encode(summary))
         self._published = time.monotonic()
-
-
-def write_summary(folder: Path, summary: Summary) -> None:
-    """Write ``summary`` where readers look for it, whole or not at all."""
-    paths.write_atomically(folder / "summary.json", msgspec.json.encode(summary))
-
-
-def processes(
-    is_small: bool, prepare: Callable[..., None] | None = None, *given: object
-) -> ProcessPoolExecutor | Here:
-    """Return processes to work in; for something small this one alone.
-
-    Args:
-        prepare: called in each with what is ``given``: large things, handed on by forking and not
-            with every task.
-    """
-    count = min(_MOST_PROCESSES, os.cpu_count() or 1)
-    if count == 1 or is_small:
-        if prepare is not None:
-            prepare(*given)
-        return Here()
-    start = None if prepare is None else partial(prepare, *given)
-    return ProcessPoolExecutor(count, mp_context=get_context("fork"), initializer=start)
-
-
-class Here(Executor):
-    """Does the work in this process: a small file is read before others would have started."""
-
-    def submit(self, fn: Callable[..., _R], /, *args: object, **kwargs: object) -> Future[_R]:
-        """Do it now."""
-        future: Future[_R] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:  # handed to whoever asks for the result
-            future.set_exception(error)
-        return future
-
-
-def in_order(
-    pool: Executor, task: Callable[[_T], _R], given: Iterator[_T]
-) -> Iterator[tuple[_T, _R]]:
-    """Return each thing given and what ``task`` makes of it, in order, some ahead at a time."""
-    waiting: deque[tuple[_T, Future[_R]]] = deque()
-    ahead = 1 if isinstance(pool, Here) else 2 * _MOST_PROCESSES
-    for thing in given:
-        waiting.append((thing, pool.submit(task, thing)))
-        if len(waiting) >= ahead:
-            first, future = waiting.popleft()
-            yield first, future.result()
-    for first, future in waiting:
-        yield first, future.result()
 
 
 def _spans(rows: int) -> list[tuple[int, int]]:
@@ -303,5 +244,5 @@ def _bands(span: tuple[int, int]) -> npt.NDArray[np.uint64]:
 def _overlaps(span: tuple[int, int]) -> list[tuple[bool, bool]]:
     return [
         (False, False) if view is None else overlaps(view, _Work.examined)
-        for view in _Work.rows.span(*span)
+        for view in _Work.rows.views(range(*span))
     ]

@@ -11,30 +11,30 @@ import os
 import time
 from array import array
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
-import numpy as np
 
 from tui_ft import paths
-from tui_ft.data import DataError, MaskedRow, TemplateError, mask_row
+from tui_ft.data import DataError, MaskedRow
 from tui_ft.data.chat_tokenizer import LocalChatTokenizer, load_chat_tokenizer
-from tui_ft.data.items import AnyItem, Prompt, taught
-from tui_ft.data.loss_mask import LossOn, ShapeFailedError, mask_like_shape
+from tui_ft.data.items import AnyItem, taught
+from tui_ft.data.loss_mask import ShapeFailedError, mask_each, mask_like_shape
 from tui_ft.inspection.columns import ColumnWriter
-from tui_ft.inspection.rows_again import RowsAgain, column
-from tui_ft.inspection.survey import in_order, processes
+from tui_ft.inspection.pool import in_order, processes
+from tui_ft.inspection.rows_again import RowsAgain
 from tui_ft.survey.folder import detection_of, read_summary, read_token_summary
 from tui_ft.survey.request import Request, TokenRequest
 from tui_ft.survey.tokens import NEVER, Refused, TokenSummary
+from tui_ft.vocabulary import LossOn
 
 _ROWS_AT_ONCE: Final = 2_000
 _FIRST_ROWS: Final = 200
 _RENDER_EVERY: Final = 16
 _PUBLISH_SECONDS: Final = 0.5
-_LONGEST: Final = 20
 _MOST_REASONS: Final = 20
 _EXAMPLES: Final = 20
 _FEW_ROWS: Final = 2_000
@@ -57,30 +57,25 @@ class _Piece:
     refused: dict[str, list[int]] = field(default_factory=dict)
 
 
-def count_tokens(request: Request, survey: Path, folder: Path) -> None:
-    """Count the tokens of a finished survey into ``folder``: columns and `summary.json`."""
+def count_tokens(request: Request, survey: Path) -> None:
+    """Count the tokens of a finished survey into a folder of their own, unless that is done."""
+    tokens, folder = request.tokens, request.token_folder()
+    summary = read_summary(survey)
+    detection = detection_of(summary) if summary is not None else None
+    if tokens is None or folder is None or summary is None or detection is None:
+        return
     before = read_token_summary(folder)
-    if before is not None and before.is_over:
+    if summary.stage != "done" or (before is not None and before.stage == "done"):
         return
     paths.make_private_dir(folder)
-    tokens = request.tokens
-    summary = read_summary(survey)
-    if tokens is None or summary is None or summary.stage != "done":
-        return
+    template = paths.expand(tokens.chat_template) if tokens.chat_template else None
     try:
-        tokenizer = load_chat_tokenizer(
-            paths.expand(tokens.model),
-            paths.expand(tokens.chat_template) if tokens.chat_template else None,
-        )
-        detection = detection_of(summary)
-        if detection is None:
-            raise DataError(f"the format of {request.path} is not known")
-        rows = RowsAgain(Path(summary.rows_file), survey, detection)
-        _Counter(tokens, folder, len(rows)).run(rows, tokenizer)
+        tokenizer = load_chat_tokenizer(tokens.folder(), template)
     except DataError as error:
         _write(folder, TokenSummary(tokens.model, "failed", str(error)))
-    except OSError as error:
-        _write(folder, TokenSummary(tokens.model, "failed", str(error)))
+        return
+    rows = RowsAgain(Path(summary.rows_file), survey, detection)
+    _Counter(tokens, folder, len(rows)).run(rows, tokenizer)
 
 
 class _Counter:
@@ -90,7 +85,6 @@ class _Counter:
         self._asked = asked
         self._folder = folder
         self._total = rows
-        self._rows = 0
         self._began = time.monotonic()
         self._counts = {name: Counter[int]() for name in ("lengths", "prompts", "answers", "ends")}
         self._double_bos: list[int] = []
@@ -131,7 +125,6 @@ class _Counter:
             writer.append(f"{name}.u32", values)
             counted = zip(values, piece.lengths, strict=True)
             self._counts[name].update(value for value, length in counted if length)
-        self._rows += len(piece.lengths)
         self._double_bos_count += len(piece.double_bos)
         self._double_bos += [start + at for at in piece.double_bos][:_EXAMPLES]
         self._unlike += piece.unlike_inference
@@ -167,14 +160,9 @@ class _Counter:
                     Refused(reason, count, tuple(examples))
                     for reason, (count, examples) in self._refused.items()
                 ),
-                longest=self._longest() if stage == "done" else (),
                 seconds=time.monotonic() - self._began,
             ),
         )
-
-    def _longest(self) -> tuple[int, ...]:
-        lengths = column(self._folder, "lengths.u32", np.uint32)
-        return tuple(np.argsort(lengths, kind="stable")[::-1][:_LONGEST].tolist())
 
 
 def _write(folder: Path, summary: TokenSummary) -> None:
@@ -203,39 +191,27 @@ def _count_span(span: Span) -> _Piece:
 
 def _counted(span: Span, *, trust: bool) -> _Piece:
     piece = _Piece()
-    for at, view in enumerate(_Work.rows.span(*span)):
+    for at, view in enumerate(_Work.rows.views(range(*span))):
         render = at % _RENDER_EVERY == 0
         masks = [] if view is None else _masks(view.item, trust, render)
         _take(piece, at, masks)
     return piece
 
 
-def _masks(item: AnyItem, trust: bool, render: bool) -> list[MaskedRow | str]:
+def _masks(item: AnyItem, trust: bool, render: bool) -> Sequence[MaskedRow | str]:
     tokenizer, loss_on = _Work.tokenizer, _Work.loss_on
-    if isinstance(item, Prompt):
-        return [_prompt_only(item, tokenizer)]
-    masks: list[MaskedRow | str] = []
-    for part in taught(item):
-        quick = mask_like_shape(part, tokenizer, loss_on=loss_on, render=render) if trust else None
-        masks.append(quick or mask_row(part, tokenizer, loss_on=loss_on))
-    return masks
+    if trust:
+        parts = [
+            mask_like_shape(part, tokenizer, loss_on=loss_on, render=render)
+            for part in taught(item)
+        ]
+        known = [part for part in parts if part is not None]
+        if known and len(known) == len(parts):
+            return known
+    return mask_each(item, tokenizer, loss_on=loss_on)
 
 
-def _prompt_only(item: Prompt, tokenizer: LocalChatTokenizer) -> MaskedRow | str:
-    """Return the prompt of a row that has nothing else, as tokens of which none is learned."""
-    try:
-        text = (
-            item.messages
-            if isinstance(item.messages, str)
-            else tokenizer.render(item.messages, add_generation_prompt=True, tools=item.tools)
-        )
-    except TemplateError as error:
-        return f"the chat template refuses it: {error}"
-    ids = tokenizer.encode(text).ids
-    return MaskedRow(text, ids, [False] * len(ids), (), False, len(ids), 0)
-
-
-def _take(piece: _Piece, at: int, masks: list[MaskedRow | str]) -> None:
+def _take(piece: _Piece, at: int, masks: Sequence[MaskedRow | str]) -> None:
     """Take in a row: of a pair the first mask's figures, and the longer one's length."""
     fault = next((mask for mask in masks if isinstance(mask, str)), None)
     rows = [mask for mask in masks if isinstance(mask, MaskedRow)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from functools import lru_cache, partial
+from functools import partial
 from typing import ClassVar, Final, Literal
 
 import msgspec
@@ -16,25 +16,26 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 from textual.worker import Worker, WorkerState, get_current_worker
 
-from tui_ft import paths, text
-from tui_ft.data import DataError, MaskedRow, Row, RowProblem, convert, mask_row
+from tui_ft import text
+from tui_ft.data import DataError
 from tui_ft.data.chat_tokenizer import LocalChatTokenizer, load_chat_tokenizer
 from tui_ft.data.hub_download import Progress, fetch_dataset
-from tui_ft.data.items import AnyItem, taught
 from tui_ft.hub.dataset_info import is_dataset_id
 from tui_ft.screens import data_text
 from tui_ft.screens.base import HELP, FtuiScreen
+from tui_ft.screens.data_text import View
 from tui_ft.screens.top_line import TopLine
 from tui_ft.survey.asking import Asked
-from tui_ft.survey.folder import SurveyedRows, detection_of, found_positions
+from tui_ft.survey.browsing import Browsed, Browser
+from tui_ft.survey.folder import rows_to_look_at
 from tui_ft.survey.request import Request, TokenRequest
 from tui_ft.survey.summary import Finding, Summary
+from tui_ft.survey.token_findings import TOKEN_CHECKS, token_findings, token_positions
 from tui_ft.survey.tokens import TokenSummary
 from tui_ft.widgets.row_table import RowTable
 
 _POLL_SECONDS: Final = 0.5
-_PAGE: Final = 64
-View = Literal["conversation", "learned", "record"]
+_MAX_LENGTH: Final = 1_024  # what trl cuts at, as long as no tokens are counted
 _VIEWS: Final[tuple[View, ...]] = ("conversation", "learned", "record")
 _OPEN: Final = "a file, a folder, or a data set's id on the Hub; enter opens it"
 _MODEL: Final = "the folder of a model, whose tokens are counted"
@@ -56,8 +57,10 @@ class DataScreen(FtuiScreen):
     class Looked(Message):
         """The survey was looked at."""
 
-        def __init__(self, summary: Summary | None, tokens: TokenSummary | None) -> None:
-            self.summary, self.tokens = summary, tokens
+        def __init__(
+            self, asked: Asked, summary: Summary | None, tokens: TokenSummary | None
+        ) -> None:
+            self.asked, self.summary, self.tokens = asked, summary, tokens
             super().__init__()
 
     class Opened(Message):
@@ -90,8 +93,8 @@ class DataScreen(FtuiScreen):
         self._tokens: TokenSummary | None = None
         self._tokenizer: LocalChatTokenizer | None = None
         self._view: View = "conversation"
-        self._positions: array[int] | None = None
-        self._page = lru_cache(maxsize=8)(self._read_page)
+        self._finding: Finding | None = None
+        self._browser: Browser | None = None
 
     def compose_content(self) -> ComposeResult:
         """Lay out rows, row, findings, lengths."""
@@ -162,16 +165,15 @@ class DataScreen(FtuiScreen):
     def _tokenizer_of(request: Request) -> LocalChatTokenizer | None:
         if request.tokens is None:
             return None
-        return load_chat_tokenizer(paths.expand(request.tokens.model))
+        return load_chat_tokenizer(request.tokens.folder())
 
     def on_data_screen_opened(self, message: Opened) -> None:
         """Show the survey, or why there is none."""
         if message.asked is None:
             self.notify(message.problem, severity="error", markup=False)
             return
-        self._asked, self._positions, self._summary = message.asked, None, None
-        self._page.cache_clear()
-        self.query_one(RowTable).show(0, anew=True)
+        self._asked, self._summary, self._tokens = message.asked, None, None
+        self._show_all()
         self._look()
 
     def _look(self) -> None:
@@ -179,37 +181,55 @@ class DataScreen(FtuiScreen):
             return
         hardware = self.shell.hardware
         self.query_one(TopLine).show(hardware.latest(), self.shell.live_runs())
-        over = self._summary is not None and self._asked is not None and self._asked.is_over()
-        if self._asked is not None and not (over and self._showed()):
+        if self._asked is not None and not self._is_shown_whole():
             self.read_in_thread(self._read)
 
-    def _showed(self) -> bool:
-        wanted = self._asked is not None and self._asked.request.tokens is not None
-        return not wanted or (self._tokens is not None and self._tokens.is_over)
+    def _is_shown_whole(self) -> bool:
+        if self._summary is None or not self._summary.is_over:
+            return False
+        waits = self._asked is not None and self._asked.token_folder is not None
+        is_counted = self._tokens is not None and self._tokens.is_over
+        return not waits or is_counted or self._summary.stage == "failed"
 
     def _read(self) -> None:
         if self._asked is not None:
-            self.post_message(self.Looked(self._asked.summary(), self._asked.tokens()))
+            self.post_message(self.Looked(self._asked, self._asked.summary(), self._asked.tokens()))
 
     def on_data_screen_looked(self, message: Looked) -> None:
         """Show what has been found out since."""
         self.reading = False
-        first = self._summary is None
-        if message.summary is None:
+        if message.summary is None or message.asked is not self._asked:
             return
         self._summary, self._tokens = message.summary, message.tokens
         self.query_one("#headline", Static).update(data_text.headline(self._summary, self._tokens))
-        if self._positions is None:
-            self.query_one(RowTable).show(self._summary.rows, anew=first)
+        if self._finding is None:
+            self._browse(None, anew=self._browser is None)
         lengths = self.query_one("#lengths", Static)
         lengths.update(data_text.lengths(self._tokens, self._summary, lengths.size.width))
-        self._show_findings(self._summary)
-        if first:
+        self._show_findings()
+
+    def _browse(self, positions: array[int] | None, *, anew: bool) -> None:
+        """Show all rows, or those at ``positions``."""
+        if self._asked is None or self._summary is None:
+            return
+        self._browser = Browser(self._asked.folder, self._summary, positions)
+        self.query_one(RowTable).show(len(self._browser), anew=anew)
+        if anew:
             self._show_row(0)
 
-    def _show_findings(self, summary: Summary) -> None:
+    def _findings(self) -> tuple[Finding, ...]:
+        found = self._summary.findings if self._summary else ()
+        if self._tokens is None:
+            return found
+        return (*token_findings(self._tokens, self._max_length), *found)
+
+    @property
+    def _max_length(self) -> int:
+        return self._tokens.recommended_max_length() if self._tokens else _MAX_LENGTH
+
+    def _show_findings(self) -> None:
         findings = self.query_one("#findings", OptionList)
-        options = [Option(data_text.finding_line(f), id=f.id) for f in summary.findings]
+        options = [Option(data_text.finding_line(f), id=f.id) for f in self._findings()]
         shown = [str(option.prompt) for option in findings.options]
         if shown == [str(option.prompt) for option in options]:
             return
@@ -218,67 +238,24 @@ class DataScreen(FtuiScreen):
         findings.add_options(options or [Option("nothing found", disabled=True)])
         findings.highlighted = kept
 
-    def _rows(self, index: int) -> int:
-        """Return the position of the row at ``index`` of the list."""
-        return index if self._positions is None else self._positions[index]
-
     def _line(self, index: int, width: int) -> str:
-        page = self._page(index // _PAGE)
-        at = index % _PAGE
-        row, item = page[at] if at < len(page) else (None, None)
-        return data_text.row_line(row, item, width)
-
-    def _read_page(self, page: int) -> list[tuple[Row | None, AnyItem | RowProblem | None]]:
-        if self._asked is None or self._summary is None:
-            return []
-        count = self._summary.rows if self._positions is None else len(self._positions)
-        indices = range(page * _PAGE, min(count, (page + 1) * _PAGE))
-        detection = detection_of(self._summary)
-        surveyed = SurveyedRows(self._asked.folder, self._summary)
-        try:
-            rows = surveyed.rows([self._rows(index) for index in indices])
-        except OSError:
-            return []
-        return [
-            (row, convert(row, detection)) if isinstance(row, Row) and detection else (None, None)
-            for row in rows
-        ]
+        return data_text.row_line(self._browser.at(index) if self._browser else None, width)
 
     def on_row_table_moved(self, message: RowTable.Moved) -> None:
         """Show the row under the cursor."""
         self._show_row(message.index)
 
     def _show_row(self, index: int) -> None:
-        page = self._page(index // _PAGE)
-        if index % _PAGE >= len(page):
-            return
-        row, item = page[index % _PAGE]
         self.query_one("#row-box").border_title = f"Row · {self._view}"
-        if row is None or item is None:
+        found = self._browser.at(index) if self._browser else None
+        if found is None:
             return
-        show = partial(self._render_row, index, row, item, self._view)
+        show = partial(self._render_row, index, found, self._view, self._max_length)
         self.run_worker(show, thread=True, group="row", exclusive=True, exit_on_error=False)
 
-    def _render_row(self, index: int, row: Row, item: AnyItem | RowProblem, view: View) -> None:
-        self.post_message(self.Seen(index, self._row_content(row, item, view)))
-
-    def _row_content(self, row: Row, item: AnyItem | RowProblem, view: View) -> Content:
-        if view == "record" or isinstance(item, RowProblem):
-            return data_text.raw(row)
-        if view == "conversation":
-            return data_text.conversation(item)
-        if self._tokenizer is None:
-            return Content("`m` names the model whose tokens are shown")
-        shown = []
-        for part in taught(item):
-            mask = mask_row(part, self._tokenizer)
-            length = self._tokens.recommended_max_length() if self._tokens else 1024
-            shown.append(
-                data_text.learned(mask, self._tokenizer, length)
-                if isinstance(mask, MaskedRow)
-                else Content(text.plain(mask))
-            )
-        return Content("\n\n").join(shown or [Content("nothing is learned from a prompt alone")])
+    def _render_row(self, index: int, found: Browsed, view: View, max_length: int) -> None:
+        content = data_text.row_content(found, view, self._tokenizer, max_length)
+        self.post_message(self.Seen(index, content))
 
     def on_data_screen_seen(self, message: Seen) -> None:
         """Put the row into its pane, unless the cursor has moved on."""
@@ -288,33 +265,38 @@ class DataScreen(FtuiScreen):
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         """Say why the finding matters."""
-        found = self._finding(event.option_id)
+        found = self._finding_called(event.option_id)
         about = data_text.about_finding(found) if found else Content("")
         self.query_one("#about", Static).update(about)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Show only the rows that have it."""
-        found = self._finding(event.option_id)
+        found = self._finding_called(event.option_id)
         if found is None or self._asked is None:
             return
-        positions = found_positions(self._asked.folder, found.id)
+        positions = self._positions_of(found)
         if not positions:
             self.notify("this concerns the data set as a whole", markup=False)
             return
-        self._positions = positions
+        self._finding = found
         self.query_one("#rows-box").border_title = f"Rows · {found.title} · esc for all"
-        self._show_anew(len(positions))
+        self._browse(positions, anew=True)
+        self.query_one(RowTable).focus()
 
-    def _finding(self, name: str | None) -> Finding | None:
-        findings = self._summary.findings if self._summary else ()
-        return next((finding for finding in findings if finding.id == name), None)
+    def _positions_of(self, found: Finding) -> array[int]:
+        assert self._asked is not None
+        folder, tokens = self._asked.token_folder, self._tokens
+        if found.id in TOKEN_CHECKS and folder is not None and tokens is not None:
+            return token_positions(folder, tokens, found.id, self._max_length)
+        return rows_to_look_at(self._asked.folder, found.id)
 
-    def _show_anew(self, rows: int) -> None:
-        self._page.cache_clear()
-        table = self.query_one(RowTable)
-        table.show(rows, anew=True)
-        table.focus()
-        self._show_row(0)
+    def _finding_called(self, name: str | None) -> Finding | None:
+        return next((finding for finding in self._findings() if finding.id == name), None)
+
+    def _show_all(self) -> None:
+        self._finding, self._browser = None, None
+        self.query_one("#rows-box").border_title = "Rows"
+        self._browse(None, anew=True)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Open the data set, or count the model's tokens."""
@@ -361,8 +343,6 @@ class DataScreen(FtuiScreen):
             field.display = False
         elif self.has_class("-reading") and self.has_class("-narrow"):
             self.remove_class("-reading")
-        elif self._positions is not None and self._summary is not None:
-            self._positions = None
-            self.query_one("#rows-box").border_title = "Rows"
-            self._show_anew(self._summary.rows)
+        elif self._finding is not None:
+            self._show_all()
         self.query_one(RowTable).focus()

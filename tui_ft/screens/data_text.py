@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from textual.content import Content
 
 from tui_ft import text
 from tui_ft.data import ChatTokenizer, Conversation, MaskedRow, Row, RowProblem
+from tui_ft.data.counts import histogram, percentiles
 from tui_ft.data.items import AnyItem, Judged, Labelled, Pair, Prompt
+from tui_ft.data.loss_mask import mask_each
 from tui_ft.data.row_view import view_of
+from tui_ft.survey.browsing import Browsed
 from tui_ft.survey.summary import Finding, Summary
-from tui_ft.survey.tokens import TokenSummary, histogram, packed_sequences, percentiles
-from tui_ft.widgets.signs import sign
+from tui_ft.survey.tokens import TokenSummary, packed_sequences
+from tui_ft.widgets.signs import ascii_only, sign
+
+View = Literal["conversation", "learned", "record"]
+"""How a row is shown: as a dialogue, as the model's tokens, as it stands in the file."""
 
 _BLOCKS: Final = " ▁▂▃▄▅▆▇█"
+_ASCII_BLOCKS: Final = " .:-=+*#"
 _LONGEST: Final = 20_000
 
 
@@ -33,27 +40,24 @@ def headline(summary: Summary, tokens: TokenSummary | None) -> Content:
     if summary.problem is not None:
         parts.append(sign("bad").content(text.plain(summary.problem)))
     elif not summary.is_over:
-        done = summary.bytes_done / max(1, summary.bytes_total)
-        share = done if summary.stage == "reading" else summary.stage_share or 0.0
-        parts.append(Content(f"{summary.stage} {text.percent(share)}"))
+        share = "" if summary.share is None else f" {text.percent(summary.share)}"
+        parts.append(Content(f"{summary.stage}{share}"))
     if tokens is not None and tokens.problem is not None:
         parts.append(sign("bad").content(text.plain(tokens.problem)))
     elif tokens is not None:
         model = text.one_line(tokens.model.rstrip("/").rpartition("/")[2], 30)
-        counted = "" if tokens.is_over else f" {text.percent(tokens.rows / tokens.rows_total)}"
+        done = tokens.rows / max(1, tokens.rows_total)
+        counted = "" if tokens.is_over else f" {text.percent(done)}"
         parts.append(Content(f"tokens: {model}{counted}"))
     return Content("   ").join(parts)
 
 
 def finding_line(finding: Finding) -> Content:
     """Return a finding in a line: sign, rows, share, what."""
-    name = {"bad": "bad", "warning": "warning", "note": "unknown"}[finding.severity]
     many = "group" if finding.groups == 1 else "groups"
     groups = f" ({finding.groups:,} {many})" if finding.groups else ""
     line = f"{finding.count:>9,} {text.percent(finding.share):>6}  {finding.title}{groups}"
-    if finding.severity == "note":
-        return Content(f"· {line}")
-    return sign(name).content(line)  # type: ignore[arg-type]
+    return sign(finding.severity).content(line)
 
 
 def about_finding(finding: Finding) -> Content:
@@ -73,7 +77,8 @@ def lengths(tokens: TokenSummary | None, summary: Summary, width: int) -> Conten
         )
     bins, step = histogram(tokens.lengths, max(10, min(60, width - 4)))
     top = max(bins)
-    bars = "".join(_BLOCKS[-(-rows * (len(_BLOCKS) - 1) // top)] for rows in bins)
+    blocks = _ASCII_BLOCKS if ascii_only() else _BLOCKS
+    bars = "".join(blocks[-(-rows * (len(blocks) - 1) // top)] for rows in bins)
     p50, _, p95, p99, longest = percentiles(tokens.lengths)
     cut = tokens.at(tokens.recommended_max_length())
     packed = packed_sequences(tokens.lengths, cut.max_length)
@@ -88,21 +93,21 @@ def lengths(tokens: TokenSummary | None, summary: Summary, width: int) -> Conten
     )
 
 
-def row_line(row: Row | None, item: AnyItem | RowProblem | None, width: int) -> str:
+def row_line(found: Browsed | None, width: int) -> str:
     """Return a row in a line: its number, what is asked, what is answered."""
-    if row is None:
+    if found is None:
         return " …"
-    number = f"{row.line:>9,} "
-    if item is None or isinstance(item, RowProblem):
-        reason = item.reason if isinstance(item, RowProblem) else "cannot be read"
-        return f"{number}✖ {text.one_line(reason, max(10, width - len(number) - 2))}"
-    view = view_of(item)
+    number = f"{found.row.line:>9,} "
+    if isinstance(found.item, RowProblem):
+        reason = text.one_line(found.item.reason, max(10, width - len(number) - 2))
+        return f"{number}{sign('bad').text()} {reason}"
+    view = view_of(found.item)
     room = max(10, width - len(number) - 2)
     asked = room // 2 if view.answer and view.prompt else room
-    left = text.one_line(view.prompt or view.answer, asked)
+    left = text.fitted(view.prompt or view.answer, asked)
     if not (view.prompt and view.answer):
         return number + left
-    return f"{number}{left:<{asked}}  {text.one_line(view.answer, room - asked)}"
+    return f"{number}{left}  {text.one_line(view.answer, room - asked)}"
 
 
 def conversation(item: AnyItem) -> Content:
@@ -154,12 +159,31 @@ def raw(row: Row) -> Content:
     return _said(json.dumps(row.values, ensure_ascii=False, indent=2, default=str))
 
 
+def row_content(
+    found: Browsed, view: View, tokenizer: ChatTokenizer | None, max_length: int
+) -> Content:
+    """Return a row in the view wanted; a row that teaches nothing as it stands in the file."""
+    if view == "record" or isinstance(found.item, RowProblem):
+        return raw(found.row)
+    if view == "conversation":
+        return conversation(found.item)
+    if tokenizer is None:
+        return Content("`m` names the model whose tokens are shown")
+    return Content("\n\n").join(
+        learned(mask, tokenizer, max_length)
+        if isinstance(mask, MaskedRow)
+        else Content(text.plain(mask))
+        for mask in mask_each(found.item, tokenizer)
+    )
+
+
 def learned(mask: MaskedRow, tokenizer: ChatTokenizer, max_length: int) -> Content:
     """Return a row as the model sees it, with what it learns from marked.
 
     Learned tokens are underlined, and lines with any begin with `▌`; special tokens are bold; what
     `max_length` cuts is struck out and named.
     """
+    bar = "|" if ascii_only() else "▌"
     encoded = tokenizer.encode(mask.text[:_LONGEST])
     offsets = encoded.offsets or []
     lines: list[list[tuple[str, str]]] = [[]]
@@ -177,7 +201,7 @@ def learned(mask: MaskedRow, tokenizer: ChatTokenizer, max_length: int) -> Conte
                 lines[-1].append((text.plain(part), style))
             marked[-1] |= is_learned and bool(part)
     head = Content(
-        f"learned: {mask.full_supervised:,} of {mask.full_length:,} tokens (underlined, ▌)"
+        f"learned: {mask.full_supervised:,} of {mask.full_length:,} tokens (underlined, {bar})"
         + (
             f"; max_length {max_length:,} cuts {mask.full_length - max_length:,}"
             if mask.full_length > max_length
@@ -186,7 +210,7 @@ def learned(mask: MaskedRow, tokenizer: ChatTokenizer, max_length: int) -> Conte
         + ("" if mask.ends_turn else "; no end of turn is learned")
     )
     body = [
-        Content.assemble("▌ " if flag else "  ", *pieces)
+        Content.assemble(f"{bar} " if flag else "  ", *pieces)
         for pieces, flag in zip(lines, marked, strict=True)
     ]
     return Content("\n").join([head, Content(""), *body])

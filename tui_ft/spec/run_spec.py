@@ -21,6 +21,8 @@ from pydantic import (
     model_validator,
 )
 
+from tui_ft.vocabulary import FormatName, LossOn
+
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Extra = dict[str, Any]
 ScoreMetric = Literal["exact_match", "valid_json"]
@@ -65,17 +67,7 @@ class DataSpec(_Group):
     """Share of the training rows held out when there is no evaluation file; 0 for none."""
     max_eval_rows: PositiveInt | None = 512
     """At most this many held-out rows: evaluation takes time from training."""
-    format: Literal[
-        "auto",
-        "messages",
-        "prompt_completion",
-        "alpaca",
-        "text",
-        "preference",
-        "kto",
-        "prompt_only",
-        "text_label",
-    ] = "auto"
+    format: Literal["auto", FormatName] = "auto"
     """How a row is read; `auto` finds it and says why."""
     columns: dict[str, str] = Field(default_factory=dict)
     """Which of the file's columns plays which part, such as `prompt: question`."""
@@ -90,7 +82,7 @@ class SftObjective(_Group):
 
     kind: Literal["sft"] = "sft"
     """Supervised fine-tuning."""
-    loss_on: Literal["assistant", "last_assistant", "all"] = "assistant"
+    loss_on: LossOn = "assistant"
     """Which tokens carry loss: every answer, only the last one, or everything."""
 
 

@@ -1,13 +1,13 @@
-"""A survey asked for: started in a process of its own, looked at while it goes on."""
+"""A survey asked for: made in a process of its own, looked at while it goes on."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import msgspec
 
@@ -18,54 +18,77 @@ from tui_ft.survey.request import Request
 from tui_ft.survey.summary import Summary
 from tui_ft.survey.tokens import TokenSummary
 
+ERRNO_EXIT: Final = 100
+"""The process that met a fault of the system ends with this and the fault's number."""
+
 _LOOK_SECONDS: Final = 0.1
 
 
 class Asked:
-    """A survey that has been asked for. Nobody has to look; the answer is kept."""
+    """A survey that has been asked for. Nobody has to look: the answer is kept.
+
+    What went wrong last time is tried again.
+
+    Raises:
+        DataError: there is no such file or model, or nowhere to write the answer.
+    """
 
     def __init__(self, request: Request) -> None:
-        """Find the answer of the same question, or have it found.
-
-        Raises:
-            DataError: there is no such file, or nowhere to write the answer.
-        """
         self.request = request
         self.folder = request.folder()
-        self._tokens = request.token_folder()
+        self.token_folder = request.token_folder()
         self._process: subprocess.Popen[bytes] | None = None
-        if not self.is_over():
+        if not self._is_answered():
             self._start()
 
     def summary(self) -> Summary | None:
-        """Return what is known so far; None when nothing is yet."""
-        return read_summary(self.folder)
+        """Return what is known so far; None when nothing is yet.
+
+        If the process ended before its time, the stage is `failed` and the problem says why.
+        """
+        summary = read_summary(self.folder)
+        if (summary is None or not summary.is_over) and self._is_dead():
+            summary = read_summary(self.folder) or Summary(self.request.path, "reading")
+            if not summary.is_over:
+                return msgspec.structs.replace(
+                    summary, stage="failed", problem=self._why_it_ended()
+                )
+        return summary
 
     def tokens(self) -> TokenSummary | None:
         """Return what is known of tokens so far; None when nothing is, or none are asked for."""
-        return None if self._tokens is None else read_token_summary(self._tokens)
+        if self.token_folder is None or self.request.tokens is None:
+            return None
+        tokens = read_token_summary(self.token_folder)
+        if (tokens is None or not tokens.is_over) and self._is_dead():
+            tokens = read_token_summary(self.token_folder)
+            if tokens is None or not tokens.is_over:
+                model = self.request.tokens.model
+                return TokenSummary(model, "failed", problem=self._why_it_ended())
+        return tokens
 
     def is_over(self) -> bool:
         """Return whether nothing more will come."""
         summary = self.summary()
         if summary is None or not summary.is_over:
             return False
+        if self.token_folder is None or summary.stage == "failed":
+            return True
         tokens = self.tokens()
-        wanted = self._tokens is not None and summary.stage == "done"
-        return not wanted or (tokens is not None and tokens.is_over)
+        return tokens is not None and tokens.is_over
 
-    def follow(self) -> Iterator[Summary | None]:
-        """Return what is known, again and again until all is.
-
-        Raises:
-            DataError: the process ended without an answer.
-        """
-        while not self.is_over():
-            if not self._is_alive() and not self.is_over():
-                raise DataError(f"the survey ended before its time: {self._last_words()}")
-            yield self.summary()
+    def follow(self) -> Iterator[Summary]:
+        """Return what is known, again and again until all is; the last one is over."""
+        while True:
+            over = self.is_over()
+            summary = self.summary()
+            if summary is not None:
+                yield summary
+            if over:
+                break
             time.sleep(_LOOK_SECONDS)
-        yield self.summary()
+        if self._process is not None:
+            self._process.wait()  # it has said its last word
 
     def cancel(self) -> None:
         """End it; what was found so far stays to be looked at."""
@@ -73,30 +96,57 @@ class Asked:
             self._process.terminate()
             self._process.wait()
 
+    def _is_answered(self) -> bool:
+        summary = read_summary(self.folder)
+        if summary is None or summary.stage != "done":
+            return False
+        if self.token_folder is None:
+            return True
+        tokens = read_token_summary(self.token_folder)
+        return tokens is not None and tokens.stage == "done"
+
     def _start(self) -> None:
         try:
             paths.make_private_dir(self.folder)
-            request = msgspec.json.encode(self.request)
-            paths.write_atomically(self.folder / "request.json", request)
-            with (self.folder / "log").open("wb") as log:
+            self._forget_failures()
+            with self._log() as log:
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", "tui_ft.inspection", str(self.folder)],
-                    stdin=subprocess.DEVNULL,
+                    stdin=subprocess.PIPE,
                     stdout=log,
                     stderr=log,
                 )
+            if self._process.stdin is not None:
+                self._process.stdin.write(msgspec.json.encode(self.request))
+                self._process.stdin.close()
         except OSError as error:
             raise DataError(f"{self.folder} cannot be written: {error.strerror}") from None
 
-    def _is_alive(self) -> bool:
-        if self._process is not None and self._process.poll() is None:
-            return True
-        return is_being_made(self.folder)
+    def _forget_failures(self) -> None:
+        """Remove what an attempt that did not come to its end left to be read."""
+        if is_being_made(self.folder):
+            return
+        summary = read_summary(self.folder)
+        if summary is None or summary.stage != "done":
+            (self.folder / "summary.json").unlink(missing_ok=True)
+        if self.token_folder is not None:
+            (self.token_folder / "summary.json").unlink(missing_ok=True)
 
-    def _last_words(self) -> str:
-        log: Path = self.folder / "log"
+    def _log(self) -> IO[bytes]:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        return os.fdopen(os.open(self.folder / "log", flags, paths.PRIVATE_FILE), "ab")
+
+    def _is_dead(self) -> bool:
+        mine = self._process is not None and self._process.poll() is None
+        return not mine and not is_being_made(self.folder)
+
+    def _why_it_ended(self) -> str:
+        code = self._process.returncode if self._process is not None else None
+        if code is not None and code > ERRNO_EXIT:
+            return f"the survey ended: {self.folder}: {os.strerror(code - ERRNO_EXIT)}"
         try:
-            lines = log.read_text(errors="replace").strip().splitlines()
+            lines = (self.folder / "log").read_text(errors="replace").strip().splitlines()
         except OSError:
-            return "it left no log"
-        return lines[-1] if lines else f"it was killed; see {log}"
+            lines = []
+        why = lines[-1] if lines else "it was killed: by a person, or for want of memory"
+        return f"the survey ended before its time: {why}"

@@ -14,7 +14,8 @@ from tui_ft import paths
 from tui_ft.data.checks import ROW_CHECKS
 from tui_ft.data.problems import DataError
 from tui_ft.survey.folder import found_positions
-from tui_ft.survey.lines import new_file, surveyed_lines
+from tui_ft.survey.new_files import new_file
+from tui_ft.survey.rows import SurveyedRows
 from tui_ft.survey.set_checks import SET_REMEDIES
 from tui_ft.survey.summary import Summary
 
@@ -110,19 +111,20 @@ class Plan:
         lines: dict[int, int] = {}
         kept = repaired = 0
         examples: list[tuple[str, str]] = []
-        for row in surveyed_lines(self._folder, self._summary):
-            if row.position in dropped or row.position in mended:
-                lines[row.position] = row.line
-            if row.position in dropped:
-                continue
-            data = row.data
-            if row.position in mended:
-                data = _repaired(row.data, mended[row.position])
-                repaired += data != row.data
-                if data != row.data and len(examples) < 3:  # noqa: PLR2004 - a few
-                    examples.append((row.data.decode(errors="replace"), data.decode()))
-            write(data)
-            kept += 1
+        with SurveyedRows(Path(self._summary.rows_file), self._folder) as surveyed:
+            for row in surveyed:
+                if row.position in dropped or row.position in mended:
+                    lines[row.position] = row.line
+                if row.position in dropped:
+                    continue
+                data = row.data
+                if row.position in mended:
+                    data = _repaired(row.data, mended[row.position])
+                    repaired += data != row.data
+                    if data != row.data and len(examples) < 3:  # noqa: PLR2004 - a few
+                        examples.append((row.data.decode(errors="replace"), data.decode()))
+                write(data)
+                kept += 1
         return CleaningReport(
             source=self._summary.path,
             output=None if output is None else str(output),

@@ -1,25 +1,32 @@
-"""A survey as it lies on disk: its summary, its rows by position, which rows a finding names."""
+"""A survey as it lies on disk: its summary, which rows a finding names, who is at work on it."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from array import array
-from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Final, TypeVar
+from typing import Final, TypeVar, cast
 
 import msgspec
 
-from tui_ft.data import BadLine, Detection, Row
-from tui_ft.data.json_rows import parse_line
-from tui_ft.data.rows import BOM
+from tui_ft import paths
+from tui_ft.data import Detection
 from tui_ft.survey.summary import Summary
 from tui_ft.survey.tokens import TokenSummary
+from tui_ft.vocabulary import FormatName
 
+LOCK_FILE: Final = "lock"
 _WORD: Final = 8
 _MOST_POSITIONS: Final = 1_000_000
+_KEPT: Final = 40
 _Answer = TypeVar("_Answer", Summary, TokenSummary)
+
+
+def surveys_dir() -> Path:
+    """Return the folder that holds one folder for each survey."""
+    return paths.home() / "surveys"
 
 
 def read_summary(folder: Path) -> Summary | None:
@@ -42,53 +49,35 @@ def _read(file: Path, kind: type[_Answer]) -> _Answer | None:
 def is_being_made(folder: Path) -> bool:
     """Return whether a process is at work on the survey."""
     try:
-        handle = os.open(folder / "lock", os.O_RDWR)
+        handle = os.open(folder / LOCK_FILE, os.O_RDWR)
     except OSError:
         return False
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        # A record lock: children of the process that holds it do not inherit it.
+        fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
         return True
     finally:
         os.close(handle)
     return False
 
 
-class SurveyedRows:
-    """The rows of a data set by position, as far as they have been found.
+def remove_old(kept: int = _KEPT) -> None:
+    """Remove all but the ``kept`` surveys that were used last; those being made stay."""
+    try:
+        folders = sorted(surveys_dir().iterdir(), key=_used, reverse=True)
+    except OSError:
+        return
+    for folder in folders[kept:]:
+        if not is_being_made(folder):
+            shutil.rmtree(folder, ignore_errors=True)
 
-    Reads a few bytes for each row asked for, so that the size of the data set does not matter.
-    """
 
-    def __init__(self, folder: Path, summary: Summary) -> None:
-        self._folder = folder
-        self._file = Path(summary.rows_file)
-
-    def rows(self, positions: Sequence[int]) -> list[Row | BadLine | None]:
-        """Return rows; None for a position that has not been reached yet.
-
-        Raises:
-            OSError: the data set has gone.
-        """
-        found: list[Row | BadLine | None] = []
-        with (
-            self._file.open("rb") as rows,
-            (self._folder / "offsets.u64").open("rb") as offsets,
-            (self._folder / "lines.u64").open("rb") as lines,
-        ):
-            for position in positions:
-                offset, line = _word(offsets, position), _word(lines, position)
-                if offset is None or line is None:
-                    found.append(None)
-                    continue
-                rows.seek(offset)
-                found.append(parse_line(line, rows.readline().removeprefix(BOM).strip()))
-        return found
-
-    def line(self, position: int) -> int | None:
-        """Return the line at which a row stands."""
-        with (self._folder / "lines.u64").open("rb") as lines:
-            return _word(lines, position)
+def _used(folder: Path) -> float:
+    try:
+        return (folder / LOCK_FILE).stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def found_positions(folder: Path, check: str, most: int = _MOST_POSITIONS) -> array[int]:
@@ -104,12 +93,20 @@ def found_positions(folder: Path, check: str, most: int = _MOST_POSITIONS) -> ar
 
 
 def found_groups(folder: Path, check: str) -> list[list[int]]:
-    """Return the largest groups of duplicates, as positions; see `Finding.groups`."""
+    """Return the largest groups of duplicates, as positions; none for what has no groups."""
     try:
         data = (folder / "groups" / f"{check}.json").read_bytes()
         return msgspec.json.decode(data, type=list[list[int]])
     except (OSError, msgspec.MsgspecError):
         return []
+
+
+def rows_to_look_at(folder: Path, check: str) -> array[int]:
+    """Return the rows that show what was found: of duplicates group after group, the first too."""
+    groups = found_groups(folder, check)
+    if groups:
+        return array("Q", (position for group in groups for position in group))
+    return found_positions(folder, check)
 
 
 def detection_of(summary: Summary) -> Detection | None:
@@ -118,16 +115,10 @@ def detection_of(summary: Summary) -> Detection | None:
     if layout is None:
         return None
     return Detection(
-        format=layout.format,  # type: ignore[arg-type]
+        format=cast(FormatName, layout.format),
         reason=layout.reason,
         columns=layout.columns,
         confidence=layout.confidence,
         style=layout.style,
-        others=layout.others,  # type: ignore[arg-type]
+        others=cast(tuple[FormatName, ...], layout.others),
     )
-
-
-def _word(file: IO[bytes], position: int) -> int | None:
-    file.seek(position * _WORD)
-    data = file.read(_WORD)
-    return int.from_bytes(data, "little") if len(data) == _WORD else None

@@ -8,23 +8,27 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
 from tui_ft import paths
-from tui_ft.data.loss_mask import LossOn
 from tui_ft.data.problems import DataError
+from tui_ft.hub import locate_model
+from tui_ft.survey.folder import surveys_dir
+from tui_ft.vocabulary import FormatName, LossOn
 
-FORMAT_OF_ANSWERS: Final = 1
+FORMAT_OF_ANSWERS: Final = 2
 """Raised when the files of an answer change: older ones are then made anew."""
+
+_TOKENIZER_FILES: Final = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
 
 class TokenRequest(msgspec.Struct, frozen=True):
     """Count tokens as a model sees them.
 
     Attributes:
-        model: the folder with the model's tokenizer.
+        model: a local folder, or the id of a model that is in the Hub's cache.
         chat_template: a Jinja file in place of the tokenizer's own.
         loss_on: which tokens carry loss.
     """
@@ -32,6 +36,21 @@ class TokenRequest(msgspec.Struct, frozen=True):
     model: str
     chat_template: str | None = None
     loss_on: LossOn = "assistant"
+
+    def folder(self) -> Path:
+        """Return the folder with the model's tokenizer.
+
+        Raises:
+            DataError: there is none on this machine.
+        """
+        found = locate_model(self.model)
+        if found.path is None or not (found.path / _TOKENIZER_FILES[0]).is_file():
+            # The tokenizer alone will do: weights need not be there.
+            local = paths.expand(self.model)
+            if (local / _TOKENIZER_FILES[0]).is_file():
+                return local
+            raise DataError(_no_tokenizer(self.model, local))
+        return found.path
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -47,7 +66,7 @@ class Request(msgspec.Struct, frozen=True):
     """
 
     path: str
-    format: str = "auto"
+    format: Literal["auto", FormatName] = "auto"
     columns: dict[str, str] = {}
     eval: str | None = None
     near: bool = True
@@ -60,7 +79,7 @@ class Request(msgspec.Struct, frozen=True):
             DataError: there is no such file.
         """
         asked = (FORMAT_OF_ANSWERS, self.format, sorted(self.columns.items()), self.near)
-        return _surveys() / _digest(asked, _stamps(self.path), self.eval and _stamps(self.eval))
+        return surveys_dir() / _digest(asked, _stamps(self.path), self.eval and _stamps(self.eval))
 
     def token_folder(self) -> Path | None:
         """Return the folder of the tokens' answer, inside the other; None if not asked for.
@@ -70,17 +89,23 @@ class Request(msgspec.Struct, frozen=True):
         """
         if self.tokens is None:
             return None
-        tokens = self.tokens
-        model = paths.expand(tokens.model)
-        names = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
-        stamps = [_stamp(model / name) for name in names if (model / name).exists()]
-        template = tokens.chat_template and _stamp(paths.expand(tokens.chat_template))
-        key = _digest(FORMAT_OF_ANSWERS, stamps, template, tokens.loss_on)
+        model = self.tokens.folder()
+        stamps = [_stamp(model / name) for name in _TOKENIZER_FILES if (model / name).exists()]
+        template = self.tokens.chat_template and _stamp(paths.expand(self.tokens.chat_template))
+        key = _digest(FORMAT_OF_ANSWERS, stamps, template, self.tokens.loss_on)
         return self.folder() / f"tokens-{key}"
 
 
-def _surveys() -> Path:
-    return paths.home() / "surveys"
+def _no_tokenizer(model: str, local: Path) -> str:
+    if not local.is_dir():
+        return (
+            f"there is no folder {model}, and no model of that name in the Hub's cache; "
+            "training fetches models, or give the folder of one"
+        )
+    return (
+        f"{model} has no tokenizer.json, so its tokens cannot be shown. transformers writes one: "
+        "AutoTokenizer.from_pretrained(folder).save_pretrained(folder)"
+    )
 
 
 def _stamps(path: str) -> list[tuple[str, int, int]]:

@@ -66,14 +66,6 @@ _ABOUT: Final = (
         "arXiv:2107.06499",
     ),
     CheckAbout(
-        "semantic-duplicate",
-        "same meaning",
-        "note",
-        "Embeddings of cosine above 0.95: the same in other words, hardly more to learn.",
-        "Look at the groups; keep the best answer of each.",
-        "arXiv:2303.09540",
-    ),
-    CheckAbout(
         "conflicting-answers",
         "same prompt, different answers",
         "note",

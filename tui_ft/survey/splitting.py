@@ -11,11 +11,11 @@ from typing import Final, Literal
 import msgspec
 
 from tui_ft.data import DataError, Row, RowProblem, convert
-from tui_ft.data.json_rows import parse_line
 from tui_ft.data.row_view import view_of
 from tui_ft.data.split import held_out
 from tui_ft.survey.folder import detection_of
-from tui_ft.survey.lines import new_file, surveyed_lines
+from tui_ft.survey.new_files import new_file
+from tui_ft.survey.rows import SurveyedRows
 from tui_ft.survey.summary import Summary
 
 By = Literal["row", "group", "label"]
@@ -64,8 +64,9 @@ def split(
     with (
         new_file(train_path, replace=replace) as train,
         new_file(eval_path, replace=replace) as evaluation,
+        SurveyedRows(Path(summary.rows_file), folder) as surveyed,
     ):
-        for row in surveyed_lines(folder, summary):
+        for row in surveyed:
             side = row.position in out
             (evaluation if side else train).write(row.data + b"\n")
             held += side
@@ -91,12 +92,14 @@ def _parts(folder: Path, summary: Summary, by: By) -> list[int] | list[str]:
 def _labels(folder: Path, summary: Summary) -> list[str]:
     detection = detection_of(summary)
     labels: list[str] = []
-    for row in surveyed_lines(folder, summary):
-        read = parse_line(row.line, row.data)
-        item = convert(read, detection) if isinstance(read, Row) and detection else None
-        known = item is not None and not isinstance(item, RowProblem)
-        label = view_of(item).label if known else None  # type: ignore[arg-type]
-        labels.append(_UNLABELLED if label is None else label)
+    with SurveyedRows(Path(summary.rows_file), folder) as surveyed:
+        for found in surveyed:
+            row = found.row()
+            item = convert(row, detection) if isinstance(row, Row) and detection else None
+            label = None
+            if item is not None and not isinstance(item, RowProblem):
+                label = view_of(item).label
+            labels.append(_UNLABELLED if label is None else label)
     if all(label == _UNLABELLED for label in labels):
         raise DataError(f"{summary.path} has no labels to split by; use --by group or --by row")
     return labels

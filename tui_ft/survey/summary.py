@@ -118,6 +118,13 @@ class Summary(msgspec.Struct, frozen=True):
     stage_share: float | None = None
 
     @property
+    def share(self) -> float | None:
+        """How much of the stage is done; None where that cannot be told."""
+        if self.stage == "reading" and self.bytes_done:
+            return self.bytes_done / max(1, self.bytes_total)
+        return self.stage_share
+
+    @property
     def is_over(self) -> bool:
         """Whether nothing more will come."""
         return self.stage in ("done", "failed")

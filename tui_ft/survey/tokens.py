@@ -8,23 +8,19 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, insort
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Final, Literal
 
 import msgspec
 
+from tui_ft.data.counts import Counts, total_of
+
 NEVER: Final = 0xFFFFFFFF
 """Where a row has no learned token, or never ends a turn."""
 
-PERCENTILES: Final = (50, 90, 95, 99, 100)
 _COVERED: Final = 0.99
 _SHORTEST: Final = 128
 _CHOICES: Final = (256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
-
-Counts = Mapping[int, int]
-"""A number of tokens -> rows that have so many."""
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -48,7 +44,6 @@ class TokenSummary(msgspec.Struct, frozen=True):
         first_end: tokens up to and with the first end of turn that is learned; `NEVER` for none.
         double_bos: rows that begin with two begin-of-text tokens, and the first few.
         unlike_inference: rows whose answers stand otherwise than at inference.
-        longest: positions of the longest rows, the longest first.
     """
 
     model: str
@@ -66,7 +61,6 @@ class TokenSummary(msgspec.Struct, frozen=True):
     unlike_inference: int = 0
     straddling: int = 0
     refused: tuple[Refused, ...] = ()
-    longest: tuple[int, ...] = ()
     seconds: float = 0.0
 
     @property
@@ -150,40 +144,6 @@ class Cut:
     def tokens_share(self) -> float:
         """The share of tokens lost."""
         return self.tokens_lost / self.tokens if self.tokens else 0.0
-
-
-def total_of(counts: Counts) -> int:
-    """Return the tokens of all rows."""
-    return sum(length * rows for length, rows in counts.items())
-
-
-def percentiles(counts: Counts, wanted: Sequence[float] = PERCENTILES) -> tuple[int, ...]:
-    """Return values at percentiles (0 to 100), by the nearest rank; zeros for no rows."""
-    ordered = sorted(counts)
-    if not ordered:
-        return tuple(0 for _ in wanted)
-    ranks = list(accumulate(counts[value] for value in ordered))
-    return tuple(
-        ordered[bisect_left(ranks, max(1, math.ceil(ranks[-1] * percentile / 100)))]
-        for percentile in wanted
-    )
-
-
-def histogram(counts: Counts, bins: int) -> tuple[list[int], int]:
-    """Return rows in ``bins`` bins of one width from 0, and the width; the last takes the longest.
-
-    The width is round (1, 2, 5 times a power of ten), and the bins end near the 99.5th percentile.
-    """
-    if not counts:
-        return [0] * bins, 1
-    top = max(1, percentiles(counts, (99.5,))[0])
-    raw = max(1.0, top / bins)
-    power = 10 ** math.floor(math.log10(raw))
-    width = next(int(power * n) for n in (1, 2, 5, 10) if power * n >= raw)
-    filled = [0] * bins
-    for value, rows in counts.items():
-        filled[min(value // width, bins - 1)] += rows
-    return filled, width
 
 
 def packed_sequences(lengths: Counts, max_length: int) -> int:

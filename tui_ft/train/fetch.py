@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from pathlib import Path
 
 from huggingface_hub import snapshot_download
 
 from tui_ft.hub import hub_cache, locate_model
+from tui_ft.hub.watching import watched
 
 _PATTERNS = ("*.json", "*.safetensors", "*.model", "*.jinja", "*.txt", "*.py")
-_LOOK_SECONDS = 1.0
 
 
 def fetch_model(
@@ -31,23 +29,5 @@ def fetch_model(
     if location.where in ("local", "cached", "missing"):
         return
     repository = hub_cache() / f"models--{name.replace('/', '--')}" / "blobs"
-    done = threading.Event()
-
-    def watch() -> None:
-        while not done.wait(_LOOK_SECONDS):
-            progress(_bytes_in(repository), location.weights_bytes)
-
-    watcher = threading.Thread(target=watch, daemon=True, name="ftui-download")
-    watcher.start()
-    try:
+    with watched(repository, lambda done: progress(done, location.weights_bytes)):
         snapshot_download(name, revision=revision, allow_patterns=list(_PATTERNS))
-    finally:
-        done.set()
-        watcher.join()
-
-
-def _bytes_in(folder: Path) -> int:
-    try:
-        return sum(file.stat().st_size for file in folder.iterdir())
-    except OSError:
-        return 0

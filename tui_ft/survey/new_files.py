@@ -1,48 +1,15 @@
-"""The rows of a surveyed data set one after the other, and new files written beside it."""
+"""New files beside a data set: there once they are whole, and never in the place of another."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import IO
 
 from tui_ft import paths
 from tui_ft.data.problems import DataError
-from tui_ft.data.rows import BOM
-from tui_ft.survey.summary import Summary
-
-_WORD: Final = 8
-
-
-@dataclass(frozen=True, slots=True)
-class SurveyedLine:
-    """A row as it lies in the rows file: its position, its line in the data set, its bytes."""
-
-    position: int
-    line: int
-    data: bytes
-
-
-def surveyed_lines(folder: Path, summary: Summary) -> Iterator[SurveyedLine]:
-    """Return every readable row, in order. Memory does not grow with them.
-
-    Raises:
-        OSError: the data set or the survey has gone.
-    """
-    with (
-        Path(summary.rows_file).open("rb") as rows,
-        (folder / "offsets.u64").open("rb") as offsets,
-        (folder / "lines.u64").open("rb") as lines,
-    ):
-        position = 0
-        while (offset := offsets.read(_WORD)) and (line := lines.read(_WORD)):
-            rows.seek(int.from_bytes(offset, "little"))
-            data = rows.readline().removeprefix(BOM).strip()
-            yield SurveyedLine(position, int.from_bytes(line, "little"), data)
-            position += 1
 
 
 @contextmanager
@@ -55,6 +22,8 @@ def new_file(path: Path, *, replace: bool) -> Iterator[IO[bytes]]:
     """
     if path.exists() and not replace:
         raise DataError(f"{path} is there already; name another with --out, or use --force")
+    if not path.parent.is_dir():
+        raise DataError(f"there is no folder {path.parent}")
     partial = path.with_name(f".{path.name}.partial")
     handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, paths.PRIVATE_FILE)
     try:
