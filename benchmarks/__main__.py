@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import bench_app, bench_chart, bench_runs, bench_worker
+from benchmarks import bench_app, bench_chart, bench_data, bench_runs, bench_worker
 
 
 def main() -> int:
@@ -13,6 +13,13 @@ def main() -> int:
         "the app": [bench_app.first_frame, bench_app.memory],
         "events": [bench_runs.whole_path, bench_runs.open_long_run],
         "the worker": [bench_worker.overhead],
+        "data": [
+            bench_data.survey_beside_others,
+            bench_data.memory_by_size,
+            bench_data.app_on_a_large_file,
+            bench_data.tokens_beside_the_tokenizer,
+            bench_data.near_duplicates,
+        ],
     }
     for title, measures in parts.items():
         print(f"\n{title}")

@@ -84,6 +84,8 @@ def finished(asked: Asked) -> Summary:
             _show_progress(summary)
     except KeyboardInterrupt:
         asked.cancel()
+        if sys.stderr.isatty():
+            click.echo(err=True)  # the prompt shall not stand behind the progress
         raise
     return summary
 

@@ -54,6 +54,15 @@ def source_bytes(path: Path | str) -> int:
         return 0
 
 
+def is_table(path: Path) -> bool:
+    """Return whether a file is Parquet or Arrow, which takes a heavy library to read."""
+    try:
+        with open_unpacked(path) as file:
+            return bool(kinds.table_kind(path, file.read1(HEAD)))
+    except (OSError, *DAMAGED):
+        return False
+
+
 def _read_file(path: Path) -> Iterator[Row | BadLine]:
     try:
         _require_file(path)

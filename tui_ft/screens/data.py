@@ -26,7 +26,7 @@ from tui_ft.screens.base import HELP, FtuiScreen
 from tui_ft.screens.data_text import View
 from tui_ft.screens.top_line import TopLine
 from tui_ft.survey.asking import Asked
-from tui_ft.survey.browsing import Browsed, Browser
+from tui_ft.survey.browsing import Browsed, Browser, Preview
 from tui_ft.survey.folder import rows_to_look_at
 from tui_ft.survey.request import Request, TokenRequest
 from tui_ft.survey.summary import Finding, Summary
@@ -70,6 +70,13 @@ class DataScreen(FtuiScreen):
             self.asked, self.problem = asked, problem
             super().__init__()
 
+    class Previewed(Message):
+        """The first rows are there, before anything is known of the others."""
+
+        def __init__(self, preview: Preview) -> None:
+            self.preview = preview
+            super().__init__()
+
     class Fetching(Message):
         """A data set comes from the Hub."""
 
@@ -94,7 +101,7 @@ class DataScreen(FtuiScreen):
         self._tokenizer: LocalChatTokenizer | None = None
         self._view: View = "conversation"
         self._finding: Finding | None = None
-        self._browser: Browser | None = None
+        self._browser: Browser | Preview | None = None
 
     def compose_content(self) -> ComposeResult:
         """Lay out rows, row, findings, lengths."""
@@ -135,7 +142,9 @@ class DataScreen(FtuiScreen):
     def _begin(self, request: Request) -> None:
         try:
             tokenizer = self._tokenizer_of(request)
-            asked = Asked(self._fetched(request))
+            request = self._fetched(request)
+            self.post_message(self.Previewed(Preview(request)))
+            asked = Asked(request)
         except DataError as error:
             self.post_message(self.Opened(None, str(error)))
         else:
@@ -167,13 +176,20 @@ class DataScreen(FtuiScreen):
             return None
         return load_chat_tokenizer(request.tokens.folder())
 
+    def on_data_screen_previewed(self, message: Previewed) -> None:
+        """Show the first rows."""
+        self._asked = self._summary = self._tokens = self._finding = None
+        self.query_one("#rows-box").border_title = "Rows"
+        self._browser = message.preview
+        self.query_one(RowTable).show(len(message.preview), anew=True)
+        self._show_row(0)
+
     def on_data_screen_opened(self, message: Opened) -> None:
         """Show the survey, or why there is none."""
         if message.asked is None:
             self.notify(message.problem, severity="error", markup=False)
             return
         self._asked, self._summary, self._tokens = message.asked, None, None
-        self._show_all()
         self._look()
 
     def _look(self) -> None:
@@ -202,20 +218,22 @@ class DataScreen(FtuiScreen):
             return
         self._summary, self._tokens = message.summary, message.tokens
         self.query_one("#headline", Static).update(data_text.headline(self._summary, self._tokens))
-        if self._finding is None:
-            self._browse(None, anew=self._browser is None)
+        if self._finding is None and (self._summary.rows or self._summary.is_over):
+            self._browse(None)
         lengths = self.query_one("#lengths", Static)
         lengths.update(data_text.lengths(self._tokens, self._summary, lengths.size.width))
         self._show_findings()
 
-    def _browse(self, positions: array[int] | None, *, anew: bool) -> None:
-        """Show all rows, or those at ``positions``."""
+    def _browse(self, positions: array[int] | None, *, anew: bool = False) -> None:
+        """Show all rows, or those at ``positions``; ``anew`` from the first on."""
         if self._asked is None or self._summary is None:
             return
+        table = self.query_one(RowTable)
+        had_rows = self._browser is not None and len(self._browser) > 0
         self._browser = Browser(self._asked.folder, self._summary, positions)
-        self.query_one(RowTable).show(len(self._browser), anew=anew)
-        if anew:
-            self._show_row(0)
+        table.show(len(self._browser), anew=anew)
+        if anew or not had_rows:
+            self._show_row(table.cursor)
 
     def _findings(self) -> tuple[Finding, ...]:
         found = self._summary.findings if self._summary else ()
@@ -294,7 +312,7 @@ class DataScreen(FtuiScreen):
         return next((finding for finding in self._findings() if finding.id == name), None)
 
     def _show_all(self) -> None:
-        self._finding, self._browser = None, None
+        self._finding = None
         self.query_one("#rows-box").border_title = "Rows"
         self._browse(None, anew=True)
 

@@ -5,17 +5,22 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from tui_ft.data import Row, RowProblem, convert
+from tui_ft import paths
+from tui_ft.data import DataError, Row, RowProblem, convert, detect, read_rows
 from tui_ft.data.items import AnyItem
+from tui_ft.data.reading import is_table
 from tui_ft.survey.folder import detection_of
+from tui_ft.survey.request import Request
 from tui_ft.survey.rows import SurveyedRows
 from tui_ft.survey.summary import Summary
 
 _PAGE: Final = 64
 _PAGES_KEPT: Final = 8
+_PREVIEWED: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +70,34 @@ class Browser:
             Browsed(row, convert(row, detection)) if isinstance(row, Row) and detection else None
             for row in rows
         ]
+
+
+class Preview:
+    """The first rows of a data set, read at once, to be looked at until a survey has begun.
+
+    Args:
+        request: whose first rows; of a table or a folder none, for what reads those is heavy.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self._rows = _first_rows(request)
+
+    def __len__(self) -> int:
+        """Return how many rows there are."""
+        return len(self._rows)
+
+    def at(self, index: int) -> Browsed | None:
+        """Return the row at ``index``; None beyond the last."""
+        return self._rows[index] if 0 <= index < len(self._rows) else None
+
+
+def _first_rows(request: Request) -> list[Browsed]:
+    path = paths.expand(request.path)
+    if not path.is_file() or path.stat().st_size == 0 or is_table(path):
+        return []
+    try:
+        rows = [row for row in islice(read_rows(path), _PREVIEWED) if isinstance(row, Row)]
+        detection = detect(rows, request.format, request.columns) if rows else None
+    except DataError:  # the survey says it, with all that is to be said
+        return []
+    return [] if detection is None else [Browsed(row, convert(row, detection)) for row in rows]

@@ -32,10 +32,7 @@ _KEYS: Final = re.compile(
     r"|xox[abprs]-(?P<slack>[0-9A-Za-z-]{20,})|AIza(?P<google>[0-9A-Za-z_-]{35})"
     r"|eyJ(?P<jwt>[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{16,}))"
 )
-_SIGNS: Final = (
-    *("AKIA", "ASIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "sk-", "hf_"),
-    *("xox", "AIza", "eyJ"),
-)
+_UNDERSCORED: Final = ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "hf_")
 _PRIVATE_KEY: Final = re.compile(
     r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----(?:\s|\\n)*(?:[\w-]+:[^\n]*\s+)*(?P<key>[A-Za-z0-9+/=]{32,})"  # noqa: E501
 )
@@ -82,23 +79,22 @@ def _has_email(view: RowView) -> bool:
 
 def _has_secret(view: RowView) -> bool:
     text, marks = view.whole, residue(view.whole)
-    if not (
-        b"_" in marks
-        or b"J" in marks
-        or b"@" in marks
-        or b"IA" in marks
-        or b"AI" in marks
-        or b"PRIVATE" in marks
-        or (b"-" in marks and digit_count(text) >= _MANY)
-    ):
-        return False
-    return any(_is_secret(key) for key in _keys(text))
+    # Of a key's beginning its capitals and signs stand in the residue, which is soon searched.
+    could_be = (
+        (b"_" in marks and any(sign in text for sign in _UNDERSCORED))
+        or (b"-" in marks and ("sk-" in text or "xox" in text or "PRIVATE KEY" in text))
+        or (b"J" in marks and "eyJ" in text)
+        or (b"AI" in marks and "AIza" in text)
+        or (b"@" in marks and "://" in text)
+        or b"AKIA" in marks
+        or b"ASIA" in marks
+    )
+    return could_be and any(_is_secret(key) for key in _keys(text))
 
 
 def _keys(text: str) -> Iterator[str]:
     """Yield what has the shape of a key or a password."""
-    if any(sign in text for sign in _SIGNS):
-        yield from (match[match.lastgroup or 0] for match in _KEYS.finditer(text))
+    yield from (match[match.lastgroup or 0] for match in _KEYS.finditer(text))
     if "PRIVATE KEY-----" in text:
         yield from (match["key"] for match in _PRIVATE_KEY.finditer(text))
     if "://" in text and "@" in text:

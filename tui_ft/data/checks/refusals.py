@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Final
 
 from tui_ft.data.checks.check import CheckAbout, RowCheck
@@ -79,6 +80,8 @@ _CLUES: Final = (
     *("作为", "身为", "我是", "由OpenAI", "知识截止"),
 )
 
+_REACH: Final = 80  # characters on either side of a clue: no phrase is longer
+
 
 def refuses(answer: str) -> bool:
     """Return whether ``answer`` begins with a refusal: English, Chinese, German, French, Spanish."""  # noqa: E501
@@ -108,12 +111,17 @@ def _speaks_of_itself(view: RowView) -> bool:
         or "modelo de len" in answer
     ):
         return False
-    # The pattern takes a hundred times as long as all of this.
-    return (
-        any(clue in answer for clue in _CLUES)
-        and _SELF.search(answer) is not None
-        and is_taught(view)
-    )
+    return any(map(partial(_says_so_near, answer), _CLUES)) and is_taught(view)
+
+
+def _says_so_near(answer: str, clue: str) -> bool:
+    """Return whether the pattern is found around ``clue``: all of an answer takes it far longer."""
+    at = answer.find(clue)
+    while at >= 0:
+        if _SELF.search(answer, max(0, at - _REACH), at + _REACH):
+            return True
+        at = answer.find(clue, at + 1)
+    return False
 
 
 _POSSIBLE: Final = _FIRST | frozenset(" \n\t\r")
