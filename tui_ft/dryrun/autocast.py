@@ -1,0 +1,157 @@
+"""CUDA's autocast for tensors on `meta`, which torch has none for.
+
+The lists are those of torch's "CUDA Op-Specific Behavior"; weights cast in a forward pass are cast
+once and kept until its end, as torch's own cache does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any, Final
+
+import torch
+import torch.nn.functional as F
+from torch.overrides import TorchFunctionMode
+
+from tui_ft.dryrun.kernels import attention_as_on_cuda
+
+Function = Callable[..., Any]
+
+_TO_LOW: Final[frozenset[Function]] = frozenset(
+    {
+        F.linear,
+        F.conv1d,
+        F.conv2d,
+        F.scaled_dot_product_attention,
+        attention_as_on_cuda,
+        torch.matmul,
+        torch.Tensor.matmul,
+        torch.Tensor.__matmul__,
+        torch.bmm,
+        torch.Tensor.bmm,
+        torch.mm,
+        torch.Tensor.mm,
+        torch.addmm,
+        torch.Tensor.addmm,
+        torch.baddbmm,
+        torch.Tensor.baddbmm,
+        torch.einsum,
+    }
+)
+_TO_FLOAT32: Final[frozenset[Function]] = frozenset(
+    {
+        F.softmax,
+        torch.softmax,
+        torch.Tensor.softmax,
+        F.log_softmax,
+        torch.log_softmax,
+        torch.Tensor.log_softmax,
+        F.layer_norm,
+        F.group_norm,
+        F.rms_norm,
+        F.cross_entropy,
+        F.nll_loss,
+        F.mse_loss,
+        F.binary_cross_entropy_with_logits,
+        F.softplus,
+        torch.pow,
+        torch.Tensor.pow,
+        torch.Tensor.__pow__,
+        torch.rsqrt,
+        torch.Tensor.rsqrt,
+        torch.exp,
+        torch.Tensor.exp,
+        torch.log,
+        torch.Tensor.log,
+        torch.sum,
+        torch.Tensor.sum,
+        torch.cumsum,
+        torch.Tensor.cumsum,
+        torch.norm,
+        torch.Tensor.norm,
+    }
+)
+
+
+class Autocast(TorchFunctionMode):
+    """Casts the arguments of the listed functions, while entered."""
+
+    def __init__(self, dtype: torch.dtype, *, keeps_weights: bool = True) -> None:
+        """Cast to ``dtype``.
+
+        Args:
+            dtype: bfloat16 or float16.
+            keeps_weights: hold a weight's copy until the end; not so while recomputing.
+        """
+        super().__init__()
+        self._dtype = dtype
+        self._keeps = keeps_weights
+        self._weights: dict[int, torch.Tensor] = {}
+
+    def __exit__(self, *args: object) -> None:
+        """Leave, and let go of the weights' copies."""
+        self._weights.clear()
+        super().__exit__(*args)  # type: ignore[no-untyped-call]
+
+    def __torch_function__(
+        self,
+        function: Function,
+        types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401 - as torch
+        """Run a function on arguments of the type that autocast gives them."""
+        kwargs = kwargs or {}
+        if function in _TO_LOW:
+            args = tuple(self._low(value) for value in args)
+            kwargs = {name: self._low(value) for name, value in kwargs.items()}
+        elif function in _TO_FLOAT32:
+            args = tuple(_float32(value) for value in args)
+            kwargs = {name: _float32(value) for name, value in kwargs.items()}
+        return function(*args, **kwargs)
+
+    def _low(self, value: Any) -> Any:  # noqa: ANN401
+        if isinstance(value, (tuple, list)):
+            return type(value)(self._low(one) for one in value)
+        if not isinstance(value, torch.Tensor) or value.dtype != torch.float32:
+            return value
+        if not (self._keeps and value.requires_grad and value.is_leaf):
+            return value.to(self._dtype)
+        if id(value) not in self._weights:
+            self._weights[id(value)] = value.to(self._dtype)
+        return self._weights[id(value)]
+
+
+def _float32(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, torch.Tensor) and value.dtype in (torch.bfloat16, torch.float16):
+        return value.float()
+    return value
+
+
+def recomputation(dtype: torch.dtype) -> tuple[Any, Any]:
+    """Return the contexts of a checkpoint's forward pass and of its recomputation.
+
+    torch restores its own autocast in a recomputation; it knows nothing of this one.
+    """
+    return nullcontext(), Autocast(dtype, keeps_weights=False)
+
+
+@contextmanager
+def announced(dtype: torch.dtype | None) -> Iterator[None]:
+    """Let torch say that autocast is on for meta, to code that asks (trl's fused head does)."""
+    is_enabled, get_dtype = torch.is_autocast_enabled, torch.get_autocast_dtype
+
+    def enabled(device: str | None = None) -> bool:
+        if device == "meta":
+            return dtype is not None
+        return is_enabled(device) if device else is_enabled()
+
+    def dtype_of(device: str) -> torch.dtype:
+        return dtype if device == "meta" and dtype is not None else get_dtype(device)
+
+    torch.is_autocast_enabled, torch.get_autocast_dtype = enabled, dtype_of  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        torch.is_autocast_enabled, torch.get_autocast_dtype = is_enabled, get_dtype

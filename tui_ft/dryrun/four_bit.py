@@ -1,0 +1,124 @@
+"""Put bitsandbytes' own quantised layers, without data, in the place of a model's linear ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import bitsandbytes as bnb
+import torch
+from bitsandbytes.functional import QuantState
+from torch import nn
+
+from tui_ft.memory.step import Quantization
+
+_BLOCK = 64  # weights a quantisation constant of 4 bits
+_CONSTANTS = 256  # constants a constant of the second quantisation
+
+
+def quantize(model: nn.Module, how: Quantization, compute: torch.dtype) -> None:
+    """Hold every linear layer but the output head in 8 or 4 bits, as transformers does.
+
+    Args:
+        model: on meta.
+        how: bits and type.
+        compute: type of the arithmetic, and of the dequantised weights.
+    """
+    kept = _kept_whole(model)
+    four = how.bits == 4  # noqa: PLR2004 - bits
+    for name, layer in list(model.named_modules()):
+        if type(layer) is not nn.Linear or any(part in name for part in kept):
+            continue
+        quantized = _in_4_bits(layer, how, compute) if four else _in_8_bits(layer)
+        parent, _, last = name.rpartition(".")
+        setattr(model.get_submodule(parent), last, quantized)
+    model.is_quantized = True  # type: ignore[assignment]
+    model.quantization_method = "bitsandbytes"  # type: ignore[assignment]
+    setattr(model, f"is_loaded_in_{how.bits}bit", True)
+
+
+def hidden_tensors(model: nn.Module) -> Iterator[torch.Tensor]:
+    """Yield what quantised layers hold beside parameters and buffers."""
+    for layer in model.modules():
+        if isinstance(layer, bnb.nn.Linear4bit):
+            state = layer.weight.quant_state
+            yield from (state.absmax, state.code)
+            if state.state2 is not None:
+                yield from (state.state2.absmax, state.state2.code, state.offset)
+        elif isinstance(layer, bnb.nn.Linear8bitLt):
+            yield layer.state.SCB
+
+
+def _kept_whole(model: nn.Module) -> tuple[str, ...]:
+    """Return the names that transformers leaves out: the output head, whatever it is called."""
+    head = getattr(model, "get_output_embeddings", lambda: None)()
+    names = [name for name, layer in model.named_modules() if layer is head and head is not None]
+    return tuple(dict.fromkeys([*names, "lm_head", "score", "classifier"]))
+
+
+def _empty(*shape: int, dtype: torch.dtype) -> torch.Tensor:
+    return torch.empty(shape, dtype=dtype, device="meta")
+
+
+def _in_4_bits(layer: nn.Linear, how: Quantization, compute: torch.dtype) -> bnb.nn.Linear4bit:
+    """Return a 4-bit layer: half a byte a weight, and a constant for each 64 of them."""
+    weights = layer.weight.numel()
+    constants = -(-weights // _BLOCK)
+    second = None
+    if how.double:
+        second = QuantState(
+            absmax=_empty(-(-constants // _CONSTANTS), dtype=torch.float32),
+            code=_empty(256, dtype=torch.float32),
+            blocksize=_CONSTANTS,
+            dtype=torch.float32,
+        )
+    state = QuantState(
+        absmax=_empty(constants, dtype=torch.uint8 if how.double else torch.float32),
+        shape=layer.weight.shape,
+        code=_empty(16, dtype=torch.float32),
+        blocksize=_BLOCK,
+        quant_type=how.quant_type,
+        dtype=compute,
+        offset=_empty(dtype=torch.float32) if how.double else None,
+        state2=second,
+    )
+    quantized = bnb.nn.Linear4bit(
+        layer.in_features,
+        layer.out_features,
+        bias=layer.bias is not None,
+        compute_dtype=compute,
+        quant_type=how.quant_type,
+        device="meta",
+    )
+    quantized.weight = bnb.nn.Params4bit(
+        _empty((weights + 1) // 2, 1, dtype=torch.uint8),
+        requires_grad=False,
+        quant_state=state,
+        bnb_quantized=True,
+        quant_type=how.quant_type,
+        module=quantized,
+    )
+    quantized.quant_state = state
+    quantized.compute_type_is_set = True
+    if layer.bias is not None:
+        quantized.bias = layer.bias
+    return quantized
+
+
+def _in_8_bits(layer: nn.Linear) -> bnb.nn.Linear8bitLt:
+    """Return an 8-bit layer: a byte a weight, and a float32 scale a row (arXiv:2208.07339)."""
+    quantized = bnb.nn.Linear8bitLt(
+        layer.in_features,
+        layer.out_features,
+        bias=layer.bias is not None,
+        has_fp16_weights=False,
+        device="meta",
+    )
+    data = _empty(layer.out_features, layer.in_features, dtype=torch.int8)
+    scales = _empty(layer.out_features, dtype=torch.float32)
+    weight = bnb.nn.Int8Params(data, has_fp16_weights=False, requires_grad=False)
+    weight.CB, weight.SCB = data, scales
+    quantized.weight = weight
+    quantized.state.CB, quantized.state.SCB = weight.data, scales
+    if layer.bias is not None:
+        quantized.bias = layer.bias
+    return quantized

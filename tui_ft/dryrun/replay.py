@@ -1,0 +1,173 @@
+"""Replay a training step on `meta` and say what it would have taken on a GPU."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any, Final
+
+import torch
+from torch import nn
+
+from tui_ft.dryrun import fused_head
+from tui_ft.dryrun.autocast import Autocast, announced
+from tui_ft.dryrun.four_bit import hidden_tensors
+from tui_ft.dryrun.kernels import cuda_attention
+from tui_ft.dryrun.losses import loss_of, make_batch
+from tui_ft.dryrun.model import build, build_reference, dtype
+from tui_ft.dryrun.optimizers import Device, Optimizer, make_optimizer, tensors_of
+from tui_ft.dryrun.tracker import StorageTracker
+from tui_ft.memory.allocator import MIB, CachingAllocator
+from tui_ft.memory.replayed import Moment, Replayed
+from tui_ft.memory.step import Step
+
+_TIMELINE_POINTS: Final = 400
+
+
+def replay(
+    step: Step,
+    lengths: Sequence[int] = (),
+    *,
+    device: Device = "cuda",
+    expandable_segments: bool = False,
+) -> Replayed:
+    """Return what a step takes: the largest of all that are replayed.
+
+    The first step makes the optimizer's states, so at least two are run.
+
+    Args:
+        step: the step.
+        lengths: of successive steps, in tokens; twice the step's own when not given.
+        device: whose kernels and optimizers are meant. On the CPU only what is requested means
+            anything, for it has no such allocator.
+        expandable_segments: the allocator's setting of that name.
+
+    Raises:
+        UnbuildableError: the model cannot be made.
+        Exception: whatever the model's code raises on meta, where it needs data.
+    """
+    began = time.monotonic()
+    low = dtype(step.arithmetic) if step.arithmetic else None
+    with announced(low), _as_on(device):
+        model = build(step)
+        reference = build_reference(step) if step.reference_model else None
+        allocator = CachingAllocator(expandable_segments=expandable_segments)
+        tracker = StorageTracker(allocator, yes=not step.padded, share_selected=step.supervised)
+        workspace = _hold_weights(tracker, (model, reference), step)
+        loop = _Loop(step, model, reference, tracker, device)
+        loop.run(tuple(lengths) or (step.length, step.length))
+        del workspace
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return Replayed(
+        requested=allocator.peak_requested,
+        allocated=tracker.peak.size,
+        reserved=allocator.peak_reserved,
+        held_between_steps=loop.held_between_steps,
+        by_kind={str(kind): size for kind, size in tracker.peak.by_kind.items()},
+        stage=tracker.peak.stage,
+        operation=tracker.peak.operation,
+        stage_peaks={str(stage): size for stage, size in tracker.stage_peaks.items()},
+        timeline=_thinned(tracker.timeline),
+        trainable_parameters=trainable,
+        parameters=_count(model),
+        seconds=time.monotonic() - began,
+    )
+
+
+class _Loop:
+    """The training loop, as far as it decides what is held when."""
+
+    def __init__(
+        self,
+        step: Step,
+        model: Any,  # noqa: ANN401 - transformers is untyped here
+        reference: Any,  # noqa: ANN401
+        tracker: StorageTracker,
+        device: Device,
+    ) -> None:
+        self._step = step
+        self._model = model
+        self._reference = reference
+        self._tracker = tracker
+        self._device = device
+        self._trained = [p for p in model.parameters() if p.requires_grad]
+        self._held: Any = None
+        self.held_between_steps = 0
+        for parameter in self._trained:
+            parameter.register_post_accumulate_grad_hook(self._count_gradient)
+
+    def run(self, lengths: Sequence[int]) -> None:
+        """Train for as many steps as there are lengths."""
+        optimizer = make_optimizer(self._step.optim, self._trained, self._device)
+        with self._tracker:
+            for number, length in enumerate(lengths):
+                if number <= 1:  # the first step only prepares: no states were held in it
+                    self._tracker.allocator.empty_cache()
+                    self._tracker.start_measuring()
+                for _ in range(2 if self._step.accumulation else 1):
+                    self._forward_and_backward(length)
+                self._update(optimizer)
+                self.held_between_steps = self._tracker.allocator.allocated
+
+    def _forward_and_backward(self, length: int) -> None:
+        with self._tracker.doing("forward", "inputs"):
+            batch = make_batch(self._step, length)
+        low = self._step.arithmetic
+        casting = Autocast(dtype(low)) if low else nullcontext()
+        with casting, self._tracker.doing("forward", "activations"):
+            loss, outputs = loss_of(self._step, self._model, self._reference, batch)
+        self._held = outputs if self._step.holds_outputs else None
+        del outputs
+        with self._tracker.doing("backward", "temporaries"):
+            torch.autograd.backward(loss)
+
+    def _update(self, optimizer: Optimizer) -> None:
+        with self._tracker.doing("optimizer", "temporaries"):
+            if self._step.clip:
+                nn.utils.clip_grad_norm_(self._trained, 1.0)
+            optimizer.step()
+            for state in tensors_of(optimizer):
+                self._tracker.hold(state, "optimizer")
+            optimizer.zero_grad()
+
+    def _count_gradient(self, parameter: torch.Tensor) -> None:
+        if parameter.grad is not None:
+            self._tracker.hold(parameter.grad, "gradients")
+
+
+@contextmanager
+def _as_on(device: Device) -> Iterator[None]:
+    if device == "cpu":
+        yield
+        return
+    with cuda_attention(), fused_head.as_on_cuda():
+        yield
+
+
+def _hold_weights(tracker: StorageTracker, models: Sequence[Any], step: Step) -> torch.Tensor:
+    """Count weights, buffers, what quantised layers hold; return cuBLAS's workspace, counted."""
+    for model in models:
+        if model is None:
+            continue
+        for tensor in (*model.parameters(), *model.buffers(), *hidden_tensors(model)):
+            tracker.hold(tensor, "weights")
+    workspace = torch.empty(int(step.workspace_mib * MIB), dtype=torch.uint8, device="meta")
+    tracker.hold(workspace, "temporaries")
+    return workspace
+
+
+def _count(model: nn.Module) -> int:
+    total = 0
+    for parameter in model.parameters():
+        state = getattr(parameter, "quant_state", None)
+        total += int(torch.Size(state.shape).numel()) if state is not None else parameter.numel()
+    return total
+
+
+def _thinned(timeline: list[tuple[Any, int]]) -> tuple[Moment, ...]:
+    """Return a timeline of few points: of each stretch the moment with most held."""
+    stride = max(1, -(-len(timeline) // _TIMELINE_POINTS))
+    stretches = (timeline[start : start + stride] for start in range(0, len(timeline), stride))
+    moments = (max(stretch, key=lambda moment: moment[1]) for stretch in stretches)
+    return tuple(Moment(stage=stage, allocated=size) for stage, size in moments)

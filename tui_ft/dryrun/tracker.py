@@ -1,0 +1,252 @@
+"""Follow every tensor of a step that runs on the `meta` device into a model of CUDA's allocator.
+
+Tensors on `meta` have shapes and no data. Every operation of the step, forward, backward and
+optimizer, passes through a `TorchDispatchMode`; the storages it makes are requested from the
+allocator, and given back when torch frees them. So the step's own code decides what lives how long.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from tui_ft.dryrun.kernels import scratch_of
+from tui_ft.memory.allocator import Block, CachingAllocator
+
+Kind = Literal["weights", "gradients", "optimizer", "inputs", "activations", "temporaries"]
+Stage = Literal["before", "forward", "backward", "optimizer"]
+KINDS: Final[tuple[Kind, ...]] = (
+    "weights",
+    "gradients",
+    "optimizer",
+    "inputs",
+    "activations",
+    "temporaries",
+)
+_aten = torch.ops.aten
+
+# References to a tensor, and to its storage, that this call itself makes.
+_USES_HERE: Final = 4
+_STORAGE_USES_HERE: Final = 2
+
+
+@dataclass(slots=True, eq=False)
+class _Held:
+    """A storage that is alive."""
+
+    size: int
+    kind: Kind
+    block: Block
+    watch: Any  # the weak reference whose callback frees the block
+
+
+@dataclass(slots=True)
+class Peak:
+    """The moment when most was allocated.
+
+    Attributes:
+        size: bytes.
+        stage: of the step.
+        operation: torch's name of what was being done.
+        by_kind: the bytes of each kind.
+    """
+
+    size: int = 0
+    stage: Stage = "before"
+    operation: str = ""
+    by_kind: dict[Kind, int] = field(default_factory=dict)
+
+
+class StorageTracker(TorchDispatchMode):
+    """Counts what torch holds, by kind and stage, while it is entered.
+
+    Attributes:
+        allocator: where the storages are requested.
+        kind: of storages made from now on.
+        stage: of the step, now.
+        peak: since `start_measuring`.
+        stage_peaks: the most allocated in each stage since then.
+        timeline: (stage, bytes allocated) after every operation since then.
+    """
+
+    def __init__(
+        self, allocator: CachingAllocator, *, yes: bool = True, share_selected: float = 1.0
+    ) -> None:
+        """Begin with nothing tracked.
+
+        Args:
+            allocator: where the storages are requested.
+            yes: the answer to every question whose answer stands in data, such as "is this mask
+                all ones?".
+            share_selected: how much a selection by a boolean mask keeps of what it selects from.
+        """
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.allocator = allocator
+        self.kind: Kind = "activations"
+        self.stage: Stage = "before"
+        self._yes = yes
+        self._share = share_selected
+        self._held: dict[int, _Held] = {}
+        self._by_kind: dict[Kind, int] = dict.fromkeys(KINDS, 0)
+        self.start_measuring()
+
+    def start_measuring(self) -> None:
+        """Forget peaks and timeline so far."""
+        self.allocator.start_measuring()
+        self.peak = Peak(self.allocator.allocated, self.stage, "", dict(self._by_kind))
+        self.stage_peaks: dict[Stage, int] = {}
+        self.timeline: list[tuple[Stage, int]] = []
+
+    @property
+    def by_kind(self) -> dict[Kind, int]:
+        """The bytes held now, by kind."""
+        return dict(self._by_kind)
+
+    @contextmanager
+    def doing(self, stage: Stage, kind: Kind) -> Iterator[None]:
+        """Count what is made inside as of this stage and kind."""
+        before = self.stage, self.kind
+        self.stage, self.kind = stage, kind
+        try:
+            yield
+        finally:
+            self.stage, self.kind = before
+
+    def hold(self, tensor: torch.Tensor, kind: Kind, operation: str = "") -> None:
+        """Count a tensor's storage, or put one that is counted already under another kind."""
+        if tensor.device.type != "meta":
+            return
+        storage = tensor.untyped_storage()
+        size = storage.nbytes()
+        key = storage._cdata
+        held = self._held.get(key)
+        if held is not None and held.size == size:
+            self._recount(held, kind)
+            return
+        if held is not None:
+            self._forget(key, held)
+        if size == 0:
+            return
+        self._held[key] = held = _Held(size, kind, self.allocator.request(size), None)
+        held.watch = weakref.ref(storage, self._forgetter(key, held))
+        self._by_kind[kind] += held.block.size
+        self._look_for_peak(operation)
+
+    def take_for_a_moment(self, sizes: list[int], operation: str) -> None:
+        """Count memory that a kernel takes and gives back without torch seeing a tensor."""
+        blocks = [self.allocator.request(size) for size in sizes if size > 0]
+        taken = sum(block.size for block in blocks)
+        self._by_kind["temporaries"] += taken
+        self._look_for_peak(operation)
+        self._by_kind["temporaries"] -= taken
+        for block in blocks:
+            self.allocator.release(block)
+
+    def __torch_dispatch__(
+        self,
+        operation: Any,  # noqa: ANN401 - torch's OpOverload
+        types: Any,  # noqa: ANN401
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401
+        """Run one operation and count what it makes."""
+        answer = self._answer(operation, args)
+        if answer is not None:
+            return answer
+        if _sums_gradients(operation, args):
+            return args[0].add_(args[1])
+        out = self._select(operation, args)
+        if out is None:
+            out = operation(*args, **(kwargs or {}))
+        name = operation._schema.name
+        for tensor in _tensors(out):
+            if tensor.device.type == "meta" and self._is_new(tensor):
+                self.hold(tensor, self.kind, name)
+        scratch = scratch_of(name, args)
+        if scratch:
+            self.take_for_a_moment(scratch, name)
+        self.timeline.append((self.stage, self.allocator.allocated))
+        return out
+
+    def _is_new(self, tensor: torch.Tensor) -> bool:
+        storage = tensor.untyped_storage()
+        held = self._held.get(storage._cdata)
+        return held is None or held.size != storage.nbytes()
+
+    def _answer(self, operation: Any, args: tuple[Any, ...]) -> Any:  # noqa: ANN401
+        """Return the answer to a question about data, which a tensor on meta cannot give."""
+        if not args or not isinstance(args[0], torch.Tensor) or args[0].device.type != "meta":
+            return None
+        if operation is _aten._local_scalar_dense.default:
+            dtype = args[0].dtype
+            if dtype == torch.bool:
+                return self._yes
+            return 1.0 if dtype.is_floating_point else 1
+        return True if operation is _aten.equal.default else None
+
+    def _select(self, operation: Any, args: tuple[Any, ...]) -> torch.Tensor | None:  # noqa: ANN401
+        """Return what a selection by one boolean mask gives, its length being data."""
+        if operation is not _aten.index.Tensor or len(args[1]) != 1 or args[1][0] is None:
+            return None
+        source, (mask,) = args
+        if mask.dtype != torch.bool or mask.device.type != "meta":
+            return None
+        rows = max(1, round(mask.numel() * self._share))
+        return torch.empty((rows, *source.shape[mask.dim() :]), dtype=source.dtype, device="meta")
+
+    def _forgetter(self, key: int, held: _Held) -> Callable[[object], None]:
+        def forget(_: object) -> None:
+            if self._held.get(key) is held:
+                self._forget(key, held)
+
+        return forget
+
+    def _forget(self, key: int, held: _Held) -> None:
+        del self._held[key]
+        self._by_kind[held.kind] -= held.block.size
+        self.allocator.release(held.block)
+
+    def _recount(self, held: _Held, kind: Kind) -> None:
+        self._by_kind[held.kind] -= held.block.size
+        self._by_kind[kind] += held.block.size
+        held.kind = kind
+
+    def _look_for_peak(self, operation: str) -> None:
+        now = self.allocator.allocated
+        if now > self.peak.size:
+            self.peak = Peak(now, self.stage, operation, dict(self._by_kind))
+        if now > self.stage_peaks.get(self.stage, 0):
+            self.stage_peaks[self.stage] = now
+
+
+def _sums_gradients(operation: Any, args: tuple[Any, ...]) -> bool:  # noqa: ANN401
+    """Tell whether autograd would add the second gradient of a tensor to the first in place.
+
+    It does so where nothing else holds the first (torch/csrc/autograd/input_buffer.cpp), but never
+    under a dispatch mode: without this, every sum would take memory that it does not take.
+    """
+    if operation is not _aten.add.Tensor or torch.is_grad_enabled():
+        return False
+    first, second = args
+    if not isinstance(second, torch.Tensor) or first.shape != second.shape:
+        return False
+    return (
+        first.dtype == second.dtype
+        and torch.ops.aten.is_non_overlapping_and_dense.default(first)
+        and first._use_count() == _USES_HERE
+        and torch._C._storage_Use_Count(first.untyped_storage()._cdata) == _STORAGE_USES_HERE
+    )
+
+
+def _tensors(out: object) -> Iterator[torch.Tensor]:
+    if isinstance(out, torch.Tensor):
+        yield out
+    elif isinstance(out, (tuple, list)):
+        for one in out:
+            yield from _tensors(one)

@@ -1,0 +1,111 @@
+"""What optimizers hold for each parameter, by transformers' name of the optimizer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Final, Literal
+
+_EIGHT_BIT_FROM: Final = 4096  # bitsandbytes' min_8bit_size: smaller tensors stay float32
+_EIGHT_BIT_BLOCK: Final = 256  # values a float32 constant
+_PAGED_FROM: Final = 100_000  # smaller tensors are not paged (bitsandbytes, get_state_buffer)
+
+StateDtype = Literal["float32", "bfloat16", "float16", "uint8"]
+
+
+@dataclass(frozen=True, slots=True)
+class StateTensor:
+    """One tensor of an optimizer's state."""
+
+    shape: tuple[int, ...]
+    dtype: StateDtype
+
+    @property
+    def size(self) -> int:
+        """Bytes, before any rounding."""
+        return prod(self.shape) * {"float32": 4, "uint8": 1}.get(self.dtype, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """How an optimizer keeps its moments.
+
+    Attributes:
+        moments: tensors of the parameter's shape.
+        quantized: large ones are held in 8 bits, by blocks.
+        follows: they are of the parameter's own type, not of float32.
+        paged: large ones live in managed memory, which is not the allocator's.
+        counts: a float32 number of steps on the GPU for each parameter.
+    """
+
+    moments: int
+    quantized: bool = False
+    follows: bool = False
+    paged: bool = False
+    counts: bool = False
+
+
+_KINDS: Final[dict[str, _Kind]] = {
+    "adamw_torch_fused": _Kind(2, follows=True, counts=True),
+    "adamw_torch": _Kind(2, follows=True),
+    "adamw_8bit": _Kind(2, quantized=True),
+    "adamw_bnb_8bit": _Kind(2, quantized=True),
+    "paged_adamw_8bit": _Kind(2, quantized=True, paged=True),
+    "paged_adamw_32bit": _Kind(2, paged=True),
+    "paged_adamw": _Kind(2, paged=True),
+    "lion_8bit": _Kind(1, quantized=True),
+    "lion_32bit": _Kind(1),
+    "paged_lion_8bit": _Kind(1, quantized=True, paged=True),
+    "paged_lion_32bit": _Kind(1, paged=True),
+    "rmsprop_bnb": _Kind(1),
+    "rmsprop": _Kind(1, follows=True),
+    "adagrad": _Kind(1, follows=True),
+    "sgd": _Kind(0, follows=True),
+}
+KNOWN_OPTIMIZERS: Final = (*_KINDS, "adafactor")
+
+
+def optimizer_states(name: str, shape: tuple[int, ...], dtype: str) -> tuple[StateTensor, ...]:
+    """Return the tensors that an optimizer holds on the GPU for one parameter.
+
+    Paged states are left out: they are managed memory, moved to the GPU as there is room, and never
+    counted by the allocator (arXiv:2305.14314, section 3).
+
+    Args:
+        name: as in `training.optim`.
+        shape: of the parameter.
+        dtype: of the parameter.
+
+    Raises:
+        ValueError: the optimizer is not known.
+    """
+    if name == "adafactor":
+        return _adafactor(shape)
+    kind = _KINDS.get(name)
+    if kind is None:
+        known = ", ".join(sorted(KNOWN_OPTIMIZERS))
+        raise ValueError(f"the memory of the optimizer {name} is not known; known are {known}")
+    numel = prod(shape)
+    if kind.paged and numel >= _PAGED_FROM:
+        return ()
+    if kind.quantized and numel >= _EIGHT_BIT_FROM:
+        constants = StateTensor((-(-numel // _EIGHT_BIT_BLOCK),), "float32")
+        return (StateTensor(shape, "uint8"), constants) * kind.moments
+    own: StateDtype = dtype if kind.follows else "float32"  # type: ignore[assignment]
+    count = (StateTensor((), "float32"),) if kind.counts else ()
+    return (StateTensor(shape, own),) * kind.moments + count
+
+
+def _adafactor(shape: tuple[int, ...]) -> tuple[StateTensor, ...]:
+    """Return means of a matrix's rows and columns, all of a vector, and a scale.
+
+    Adafactor, arXiv:1804.04235, section 3; without momentum, as transformers' Trainer has it.
+    """
+    root_mean_square = StateTensor((), "float32")
+    if len(shape) < 2:  # noqa: PLR2004 - a matrix
+        return (StateTensor(shape, "float32"), root_mean_square)
+    return (
+        root_mean_square,
+        StateTensor(shape[:-1], "float32"),
+        StateTensor((*shape[:-2], shape[-1]), "float32"),
+    )

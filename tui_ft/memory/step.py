@@ -1,0 +1,88 @@
+"""What one training step is made of, as far as its memory goes: the question that is asked."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+Dtype = Literal["float32", "bfloat16", "float16"]
+StepObjective = Literal[
+    "sft", "causal_lm", "dpo", "kto", "orpo", "reward", "classification", "grpo"
+]
+"""`causal_lm` is transformers' own loss over full logits; `sft` is trl's, over a fused head."""
+AttentionKernel = Literal["eager", "sdpa", "flash_attention_2"]
+
+BYTES: dict[str, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
+
+
+class Quantization(msgspec.Struct, frozen=True, kw_only=True):
+    """How the frozen base is held by bitsandbytes.
+
+    Attributes:
+        bits: 4 or 8.
+        quant_type: of 4 bits: nf4 or fp4; both take the same memory.
+        double: quantise the constants of 4 bits as well.
+    """
+
+    bits: Literal[4, 8] = 4
+    quant_type: Literal["nf4", "fp4"] = "nf4"
+    double: bool = True
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """One training step on one GPU.
+
+    Attributes:
+        config: the model's config.json.
+        batch: rows in one forward pass, B; of DPO, pairs.
+        length: tokens of the longest row, S: rows are padded to it.
+        padded: whether a row of the batch is shorter, so that the attention needs a mask.
+        supervised: share of tokens that carry loss, above 0 and up to 1.
+        objective: the loss.
+        num_labels: classes of a classification.
+        adapter: arguments of the peft configuration with its `peft_type`; None trains all weights.
+        quantization: of the frozen base; None holds it in `weights`.
+        weights: type in which the base is loaded.
+        adapter_dtype: type in which the adapter is held.
+        arithmetic: type of the arithmetic by autocast; None computes in the types of the tensors.
+        checkpointing: recompute each layer's activations in the backward pass.
+        attention: the kernel.
+        optim: transformers' name of the optimizer.
+        clip: whether gradients are clipped by their norm.
+        accumulation: whether gradients of an earlier pass are there already (more than one pass
+            before an optimizer step).
+        reference_model: a frozen second copy of the model, as DPO without an adapter has it.
+        beta: of a preference loss; 0 asks for no reference at all where the loss allows it.
+        holds_outputs: the training loop keeps the model's outputs, logits and all, until the next
+            forward pass is done. Trainers of transformers and trl do not.
+        workspace_mib: cuBLAS's workspace, taken from the allocator: 8.125 MiB, and 32 MiB on
+            compute capability 9.0 (torch/csrc, `parseChosenWorkspaceSize`).
+    """
+
+    config: dict[str, Any]
+    batch: int
+    length: int
+    padded: bool = False
+    supervised: float = 1.0
+    objective: StepObjective = "sft"
+    num_labels: int = 2
+    adapter: dict[str, Any] | None = None
+    quantization: Quantization | None = None
+    weights: Dtype = "bfloat16"
+    adapter_dtype: Dtype = "float32"
+    arithmetic: Dtype | None = None
+    checkpointing: bool = False
+    attention: AttentionKernel = "sdpa"
+    optim: str = "adamw_torch"
+    clip: bool = True
+    accumulation: bool = False
+    reference_model: bool = False
+    beta: float = 0.1
+    holds_outputs: bool = False
+    workspace_mib: float = 8.125
+
+    @property
+    def trains_everything(self) -> bool:
+        """Whether every weight gets a gradient."""
+        return self.adapter is None
