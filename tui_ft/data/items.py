@@ -1,10 +1,15 @@
-"""What a row has to teach, once its format is known."""
+"""What a row has to teach, once its format is known.
+
+Made for every row of the largest files, so these are structs, which are made in a third of the time
+of frozen dataclasses. They hold no cycles: the garbage collector need not know of them (`gc`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 Message = Mapping[str, Any]
 """One turn: `role`, `content`, and whatever else a template may use (tool_calls, reasoning)."""
@@ -15,8 +20,7 @@ REASONING = ("reasoning_content", "thinking", "reasoning")
 """The fields in which a message keeps its reasoning; templates read the first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Conversation:
+class Conversation(msgspec.Struct, frozen=True, gc=False):
     """Turns for the chat template, and the tools offered.
 
     Attributes:
@@ -52,16 +56,14 @@ class Conversation:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Completion:
+class Completion(msgspec.Struct, frozen=True, gc=False):
     """A plain prompt and what follows it; no template."""
 
     prompt: str
     completion: str
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(msgspec.Struct, frozen=True, gc=False):
     """Plain text, learned whole; no template."""
 
     text: str
@@ -71,8 +73,7 @@ Item = Conversation | Completion | Document
 """What supervised fine-tuning learns from."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(msgspec.Struct, frozen=True, gc=False):
     """A better and a worse answer to the same prompt (DPO, ORPO, CPO, reward models).
 
     Both sides are conversations with `prompt_messages` set, or both are plain completions.
@@ -82,16 +83,14 @@ class Pair:
     rejected: Conversation | Completion
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(msgspec.Struct, frozen=True, gc=False):
     """An answer with a thumb up or down (KTO)."""
 
     answer: Conversation | Completion
     good: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Prompt:
+class Prompt(msgspec.Struct, frozen=True, gc=False):
     """A question without an answer, for methods that generate their own (PPO, GRPO, RLOO).
 
     `messages` is a dialogue that ends before the assistant's turn, or a plain text.
@@ -101,8 +100,7 @@ class Prompt:
     tools: tuple[Any, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Labelled:
+class Labelled(msgspec.Struct, frozen=True, gc=False):
     """A text and its class, as the data name it."""
 
     text: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from tui_ft.data.items import (
     ASSISTANT,
@@ -19,9 +20,8 @@ from tui_ft.data.items import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RowView:
-    """What a row says, whatever its format.
+class RowView(msgspec.Struct, frozen=True, gc=False):
+    """What a row says, whatever its format. Holds no cycles, so none are looked for (`gc`).
 
     Attributes:
         item: what the row was converted to.

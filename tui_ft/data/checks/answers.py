@@ -7,6 +7,7 @@ from typing import Final
 
 from tui_ft.data.checks.check import CheckAbout, RowCheck
 from tui_ft.data.checks.clues import is_taught, residue
+from tui_ft.data.checks.glance import Glance
 from tui_ft.data.items import Document, Labelled
 from tui_ft.data.row_view import RowView
 
@@ -21,11 +22,14 @@ _TO_FILL_IN: Final = re.compile(
     r"\[insert\b[^\]\n]{1,60}\]|<(?:your|insert)[ _-][^>\n]{1,40}[ _-]here>|<insert [^>\n]{1,40}>",
     re.IGNORECASE,
 )
+_UNFINISHED: Final = re.compile(rb"TODO|FIXME|XXX|[\[<]")
 _LOREM: Final = re.compile(r"lorem ipsum", re.IGNORECASE)
 _ASKS_FOR_FILLER: Final = re.compile(
     r"lorem|ipsum|placeholder|dummy|filler|template|mock-?up|fill[- ]in|boilerplate", re.IGNORECASE
 )
+_FENCE: Final = re.compile(rb"```")
 _COPIED: Final = 20
+_ALIKE: Final = 8  # characters by which an answer that begins as its question is suspected
 _SENTENCE_END: Final = frozenset(".!?\"')]}*`。！？”’」）…:;|>_~")
 _OPEN: Final = frozenset("([{（「《")
 _COMMAS: Final = frozenset(",，、")
@@ -42,6 +46,10 @@ def _has_no_prompt(view: RowView) -> bool:
     return not view.prompt.strip() and not isinstance(view.item, Document | Labelled)
 
 
+def _may_have_no_prompt(glance: Glance) -> list[int]:
+    return [row for row, view in enumerate(glance.views) if not view.prompt.strip()]
+
+
 def _is_placeholder(view: RowView) -> bool:
     answer, marks = view.answer, residue(view.whole)
     if len(answer) <= _LONGEST_NOTHING and answer.strip().lower() in _NOTHING:
@@ -53,6 +61,11 @@ def _is_placeholder(view: RowView) -> bool:
     if "ipsum" in answer and _LOREM.search(answer):
         return is_taught(view) and not _ASKS_FOR_FILLER.search(view.context)
     return False
+
+
+def _may_be_placeholder(glance: Glance) -> set[int]:
+    short = [row for row, said in enumerate(glance.answers) if len(said) <= _LONGEST_NOTHING]
+    return {*short, *glance.matching(_UNFINISHED), *glance.with_one_of((b"ipsum",))}
 
 
 def _has_gap(answer: str) -> bool:
@@ -68,6 +81,14 @@ def _repeats_prompt(view: RowView) -> bool:
     return len(prompt) >= _COPIED and view.answer.lstrip().startswith(prompt) and is_taught(view)
 
 
+def _may_repeat_prompt(glance: Glance) -> list[int]:
+    return [
+        row
+        for row, view in enumerate(glance.views)
+        if view.answer.lstrip()[:_ALIKE] == view.prompt.lstrip()[:_ALIKE]
+    ]
+
+
 def _is_cut(view: RowView) -> bool:
     answer = view.answer
     # Documents come in pieces, which end anywhere; there is no harm in that.
@@ -81,6 +102,11 @@ def _is_cut(view: RowView) -> bool:
     if last in _SENTENCE_END or not _ends_open(answer, last):
         return False
     return is_taught(view) and not isinstance(view.item, Document)
+
+
+def _may_be_cut(glance: Glance) -> set[int]:
+    ends = [row for row, said in enumerate(glance.answers) if said[-1:] not in _SENTENCE_END]
+    return {*ends, *glance.matching(_FENCE)}
 
 
 def _has_open_fence(answer: str) -> bool:
@@ -129,6 +155,7 @@ EMPTY_PROMPT: Final = RowCheck(
         source=_GUIDES,
     ),
     _has_no_prompt,
+    _may_have_no_prompt,
 )
 PLACEHOLDER: Final = RowCheck(
     CheckAbout(
@@ -141,6 +168,7 @@ PLACEHOLDER: Final = RowCheck(
         source=_GUIDES,
     ),
     _is_placeholder,
+    _may_be_placeholder,
 )
 CUT_MID_SENTENCE: Final = RowCheck(
     CheckAbout(
@@ -151,6 +179,7 @@ CUT_MID_SENTENCE: Final = RowCheck(
         advice="Drop these rows, or generate them again with a higher limit.",
     ),
     _is_cut,
+    _may_be_cut,
 )
 ANSWER_REPEATS_PROMPT: Final = RowCheck(
     CheckAbout(
@@ -162,5 +191,6 @@ ANSWER_REPEATS_PROMPT: Final = RowCheck(
         advice="Take the question out of the answer, or drop these rows.",
     ),
     _repeats_prompt,
+    _may_repeat_prompt,
 )
 CHECKS: Final = (EMPTY_PROMPT, PLACEHOLDER, CUT_MID_SENTENCE, ANSWER_REPEATS_PROMPT)

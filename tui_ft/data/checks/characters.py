@@ -10,12 +10,21 @@ from typing import Final
 
 from tui_ft.data.checks.check import CheckAbout, RowCheck
 from tui_ft.data.checks.clues import has_unprintable, residue
+from tui_ft.data.checks.glance import Glance
 from tui_ft.data.row_view import RowView
 
 _C1_START: Final = 0x80
 _C1_END: Final = 0xA0
 _NO_CONTROLS: Final = bytes(set(range(0x20, 0x7F)) | {0x1B})
 _C1: Final = re.compile("[\x80-\x9f]")
+_CONTROL_MARKS: Final = re.compile(rb"[\x00-\x1a\x1c-\x1f\x7f]")
+_ESCAPE_MARK: Final = re.compile(rb"\x1b")
+# How the characters below begin in UTF-8: soft hyphen, Arabic mark, Mongolian separator, U+2000 to
+# U+207F, byte order mark, tags.
+_INVISIBLE_BYTES: Final = (
+    *(b"\xc2\xad", b"\xd8\x9c", b"\xe1\xa0\x8e", b"\xe2\x80", b"\xe2\x81"),
+    *(b"\xef\xbb\xbf", b"\xf3\xa0"),
+)
 
 
 def _control_repairs() -> dict[int, str | None]:
@@ -91,6 +100,11 @@ def _has_controls(view: RowView) -> bool:
     return not text.isascii() and has_unprintable(text) and _C1.search(text) is not None
 
 
+def _may_have_controls(glance: Glance) -> set[int]:
+    latin = [row for row in glance.foreign if b"\xc2" in glance.encoded[row]]
+    return {*latin, *glance.matching(_CONTROL_MARKS)}
+
+
 def _has_invisible(view: RowView) -> bool:
     text = view.whole
     if text.isascii() or not has_unprintable(text):
@@ -98,8 +112,20 @@ def _has_invisible(view: RowView) -> bool:
     return any(match["flag"] is None for match in _invisible_of(text).finditer(text))
 
 
+def _may_have_invisible(glance: Glance) -> list[int]:
+    return [
+        row
+        for row in glance.foreign
+        if any([begin in glance.encoded[row] for begin in _INVISIBLE_BYTES])
+    ]
+
+
 def _has_escapes(view: RowView) -> bool:
     return b"\x1b" in residue(view.whole)
+
+
+def _may_have_escapes(glance: Glance) -> list[int]:
+    return glance.matching(_ESCAPE_MARK)
 
 
 CONTROL_CHARACTERS: Final = RowCheck(
@@ -113,6 +139,7 @@ CONTROL_CHARACTERS: Final = RowCheck(
         "meant, page breaks become newlines.",
     ),
     _has_controls,
+    _may_have_controls,
     remedy="repair",
     repaired=repair_controls,
 )
@@ -128,6 +155,7 @@ INVISIBLE_CHARACTERS: Final = RowCheck(
         source="Boucher et al. 2021, Trojan Source (CVE-2021-42574)",
     ),
     _has_invisible,
+    _may_have_invisible,
     remedy="repair",
     repaired=repair_invisible,
 )
@@ -141,6 +169,7 @@ ESCAPE_SEQUENCES: Final = RowCheck(
         advice="Repair: the sequences are removed.",
     ),
     _has_escapes,
+    _may_have_escapes,
     remedy="repair",
     repaired=repair_escapes,
 )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from tui_ft.data.checks.glance import Glance
 from tui_ft.data.row_view import RowView
 
 Severity = Literal["bad", "warning", "note"]
@@ -39,7 +40,11 @@ class RowCheck:
 
     about: CheckAbout
     found_in: Callable[[RowView], bool]
-    """Whether the row has it. Called for every row of the largest files: a few microseconds."""
+    """Whether the row has it."""
+
+    suspects: Callable[[Glance], Iterable[int]]
+    """The rows that may have it, of many looked at together: every one that has it, and for the
+    sake of speed few others. Where a file is read whole, only these are asked."""
 
     remedy: Remedy = "drop"
     """What `ftui clean` does by default when this check is chosen."""

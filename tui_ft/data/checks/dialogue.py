@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from tui_ft.data.checks.check import CheckAbout, RowCheck
 from tui_ft.data.checks.clues import messages_of
+from tui_ft.data.checks.glance import Glance
 from tui_ft.data.items import ASSISTANT, Message, Prompt
 from tui_ft.data.row_view import RowView
 
@@ -20,30 +21,57 @@ _LONG_TURN: Final = 200
 _CALL_MARKS: Final = ("<tool_call", "<function", "[TOOL_CALLS]", '"name"', "Action:")
 
 
-def _has_same_role_twice(view: RowView) -> bool:
+Roles = tuple[str, ...]
+
+
+def _with_roles(are_suspect: Callable[[Roles], bool]) -> Callable[[Glance], list[int]]:
+    """Return how to find the rows of certain roles: most files have few successions of them."""
+
+    def suspects(glance: Glance) -> list[int]:
+        suspect = [rows for roles, rows in glance.by_roles.items() if are_suspect(roles)]
+        return [row for rows in suspect for row in rows]
+
+    return suspects
+
+
+def _have_one_twice(roles: Roles) -> bool:
     before = ""
-    for role in view.roles:
+    for role in roles:
         if role == before and role != _TOOL:
             return True
         before = role
     return False
 
 
-def _starts_with_assistant(view: RowView) -> bool:
-    for role in view.roles:
+def _has_same_role_twice(view: RowView) -> bool:
+    return _have_one_twice(view.roles)
+
+
+def _start_with_assistant(roles: Roles) -> bool:
+    for role in roles:
         if role != _SYSTEM:
             return role == ASSISTANT
     return False
 
 
+def _starts_with_assistant(view: RowView) -> bool:
+    return _start_with_assistant(view.roles)
+
+
+def _end_with_another(roles: Roles) -> bool:
+    return bool(roles) and roles[-1] != ASSISTANT
+
+
 def _ends_with_another(view: RowView) -> bool:
-    roles = view.roles
-    return bool(roles) and roles[-1] != ASSISTANT and not isinstance(view.item, Prompt)
+    return _end_with_another(view.roles) and not isinstance(view.item, Prompt)
+
+
+def _have_late_system(roles: Roles) -> bool:
+    return len(roles) > 1 and _SYSTEM in roles[1:]
 
 
 def _has_late_system(view: RowView) -> bool:
-    roles = view.roles
-    return len(roles) > 1 and _SYSTEM in roles[1:]
+    return _have_late_system(view.roles)
 
 
 def _has_swapped_roles(view: RowView) -> bool:
@@ -57,6 +85,17 @@ def _has_swapped_roles(view: RowView) -> bool:
         return False
     mean_told, mean_asked = (sum(map(len, texts)) / len(texts) for texts in (told, asked))
     return mean_told >= _LONG_TURN and mean_told >= _TIMES_LONGER * mean_asked
+
+
+def _may_have_swapped_roles(glance: Glance) -> list[int]:
+    rows = [row for roles, rows in glance.by_roles.items() if _are_several(roles) for row in rows]
+    # The last answer is a question too, where there is one.
+    said = ((row, glance.answers[row].strip()) for row in rows)
+    return [row for row, answer in said if not answer or _is_question(answer)]
+
+
+def _are_several(roles: Roles) -> bool:
+    return len(roles) >= _LEAST_TURNS
 
 
 def _said_by(role: str, view: RowView) -> list[str]:
@@ -81,6 +120,10 @@ def _has_result_without_call(view: RowView) -> bool:
     return False
 
 
+def _have_tool(roles: Roles) -> bool:
+    return _TOOL in roles
+
+
 def _calls(message: Message) -> bool:
     """Return whether a message calls a tool, if only in words."""
     if message.get("tool_calls") or isinstance(message.get("function_call"), Mapping):
@@ -89,8 +132,12 @@ def _calls(message: Message) -> bool:
     return isinstance(content, str) and any(mark in content for mark in _CALL_MARKS)
 
 
+def _are_many(roles: Roles) -> bool:
+    return len(roles) > _MANY_TURNS
+
+
 def _has_many_turns(view: RowView) -> bool:
-    return len(view.roles) > _MANY_TURNS
+    return _are_many(view.roles)
 
 
 SAME_ROLE_TWICE: Final = RowCheck(
@@ -102,6 +149,7 @@ SAME_ROLE_TWICE: Final = RowCheck(
         advice="Join the two turns, or drop these rows.",
     ),
     _has_same_role_twice,
+    _with_roles(_have_one_twice),
 )
 STARTS_WITH_ASSISTANT: Final = RowCheck(
     CheckAbout(
@@ -113,6 +161,7 @@ STARTS_WITH_ASSISTANT: Final = RowCheck(
         advice="Drop the first turn where it is a greeting, or else these rows.",
     ),
     _starts_with_assistant,
+    _with_roles(_start_with_assistant),
 )
 ENDS_WITH_USER: Final = RowCheck(
     CheckAbout(
@@ -123,6 +172,7 @@ ENDS_WITH_USER: Final = RowCheck(
         advice="Drop the last turn, or these rows if their answer was lost.",
     ),
     _ends_with_another,
+    _with_roles(_end_with_another),
 )
 SYSTEM_NOT_FIRST: Final = RowCheck(
     CheckAbout(
@@ -133,6 +183,7 @@ SYSTEM_NOT_FIRST: Final = RowCheck(
         advice="Put it first, or make it a user's turn. A row without one is no fault.",
     ),
     _has_late_system,
+    _with_roles(_have_late_system),
 )
 SWAPPED_ROLES: Final = RowCheck(
     CheckAbout(
@@ -144,6 +195,7 @@ SWAPPED_ROLES: Final = RowCheck(
         advice="Swap the roles; keep interviews in which the assistant is meant to ask.",
     ),
     _has_swapped_roles,
+    _may_have_swapped_roles,
 )
 TOOL_RESULT_WITHOUT_CALL: Final = RowCheck(
     CheckAbout(
@@ -154,6 +206,7 @@ TOOL_RESULT_WITHOUT_CALL: Final = RowCheck(
         advice="Add the assistant's tool_calls, or drop these rows.",
     ),
     _has_result_without_call,
+    _with_roles(_have_tool),
 )
 TOO_MANY_TURNS: Final = RowCheck(
     CheckAbout(
@@ -164,6 +217,7 @@ TOO_MANY_TURNS: Final = RowCheck(
         advice="Compare with max_length in tokens; split them where the subject changes.",
     ),
     _has_many_turns,
+    _with_roles(_are_many),
     remedy="none",
 )
 CHECKS: Final = (

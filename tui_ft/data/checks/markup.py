@@ -8,6 +8,7 @@ from typing import Final
 
 from tui_ft.data.checks.check import CheckAbout, RowCheck
 from tui_ft.data.checks.clues import residue
+from tui_ft.data.checks.glance import Glance
 from tui_ft.data.row_view import RowView
 
 _ENTITY: Final = (
@@ -24,6 +25,10 @@ _ABOUT_MARKUP: Final = re.compile(
     r"|```|`[^`\n]*[<&]|<!--|</?(?!br\b)[a-z][a-z0-9]*(?:\s[^<>\n]*)?/?>|&lt;/?[a-z]|\|[^\n]*<br",
     re.IGNORECASE,
 )
+
+# What the marks of a row have at the least where it holds markup, its small letters gone.
+_HTML_MARKS: Final = re.compile(rb"&|<B?R?/?>")
+_TOKEN_MARKS: Final = re.compile(rb"<\||INST|SYS|<[UA]?>|<__>|</>")
 
 _BRACKETED: Final = (
     "<|im_start|>",
@@ -88,6 +93,10 @@ def _has_html(view: RowView) -> bool:
     return _LEFTOVER.search(text) is not None and not _ABOUT_MARKUP.search(text)
 
 
+def _may_have_html(glance: Glance) -> list[int]:
+    return glance.matching(_HTML_MARKS)
+
+
 def _has_special_tokens(view: RowView) -> bool:
     text, marks = view.whole, residue(view.whole)
     # A plain text or prompt goes to the model as it stands, and has its tokens in it on purpose.
@@ -96,6 +105,10 @@ def _has_special_tokens(view: RowView) -> bool:
     if "<|" in text and any(token in text for token in _BRACKETED):
         return True
     return any(token in text for token in _OTHER) or ("</s>" in text and "<s>" not in text)
+
+
+def _may_have_special_tokens(glance: Glance) -> list[int]:
+    return glance.matching(_TOKEN_MARKS)
 
 
 HTML_LEFTOVERS: Final = RowCheck(
@@ -108,6 +121,7 @@ HTML_LEFTOVERS: Final = RowCheck(
         "mention code or HTML are passed over.",
     ),
     _has_html,
+    _may_have_html,
     remedy="repair",
     repaired=repair_html,
 )
@@ -121,5 +135,6 @@ SPECIAL_TOKENS: Final = RowCheck(
         advice="Take the template's tokens out of the messages, or train on the whole as text.",
     ),
     _has_special_tokens,
+    _may_have_special_tokens,
 )
 CHECKS: Final = (HTML_LEFTOVERS, SPECIAL_TOKENS)

@@ -10,6 +10,7 @@ import re
 from typing import Final
 
 from tui_ft.data.checks.check import CheckAbout, RowCheck
+from tui_ft.data.checks.glance import Glance
 from tui_ft.data.row_view import RowView
 
 
@@ -74,8 +75,17 @@ def _is_mojibake(view: RowView) -> bool:
     return any(_mended(match) != match[0] for match in _MOJIBAKE.finditer(text))
 
 
+def _may_be_mojibake(glance: Glance) -> list[int]:
+    # All that a sequence begins with, from U+00C2 to U+00F0, begins with this byte itself.
+    return [row for row in glance.foreign if b"\xc3" in glance.encoded[row]]
+
+
 def _has_lost_characters(view: RowView) -> bool:
     return not view.whole.isascii() and "\ufffd" in view.whole
+
+
+def _may_have_lost_characters(glance: Glance) -> list[int]:
+    return glance.foreign_with_one_of(("\ufffd".encode(),))
 
 
 MOJIBAKE: Final = RowCheck(
@@ -87,6 +97,7 @@ MOJIBAKE: Final = RowCheck(
         advice="Repair: the sequences that are certain are decoded again.",
     ),
     _is_mojibake,
+    _may_be_mojibake,
     remedy="repair",
     repaired=repair_mojibake,
 )
@@ -99,5 +110,6 @@ LOST_CHARACTERS: Final = RowCheck(
         advice="Decode the source with the right encoding; what is lost here cannot be repaired.",
     ),
     _has_lost_characters,
+    _may_have_lost_characters,
 )
 CHECKS: Final = (MOJIBAKE, LOST_CHARACTERS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tui_ft.data.checks.check import CheckAbout, RowCheck
+from tui_ft.data.checks.glance import Glance
 from tui_ft.data.checks.refusals import refuses
 from tui_ft.data.items import Completion, Conversation, Pair
 from tui_ft.data.row_view import RowView
@@ -12,6 +13,10 @@ from tui_ft.data.row_view import RowView
 _TIMES_LONGER: Final = 3
 _LEAST_LENGTH: Final = 200
 """Characters: `Yes, of course.` is three times as long as `No.` and biased to nothing."""
+
+
+def _pairs(glance: Glance) -> list[int]:
+    return glance.pairs
 
 
 def _is_equal(view: RowView) -> bool:
@@ -66,6 +71,7 @@ CHOSEN_EQUALS_REJECTED: Final = RowCheck(
         advice="Drop these rows.",
     ),
     _is_equal,
+    _pairs,
 )
 PAIR_DIFFERS_LITTLE: Final = RowCheck(
     CheckAbout(
@@ -76,6 +82,7 @@ PAIR_DIFFERS_LITTLE: Final = RowCheck(
         advice="Drop these rows, unless spaces or case are what you teach.",
     ),
     _differs_little,
+    _pairs,
 )
 CHOSEN_IS_REFUSAL: Final = RowCheck(
     CheckAbout(
@@ -86,6 +93,7 @@ CHOSEN_IS_REFUSAL: Final = RowCheck(
         advice="Right in safety data; else the two may be swapped: look at some, drop the wrong.",
     ),
     _chooses_refusal,
+    _pairs,
 )
 CHOSEN_MUCH_LONGER: Final = RowCheck(
     CheckAbout(
@@ -97,6 +105,7 @@ CHOSEN_MUCH_LONGER: Final = RowCheck(
         source="Park et al. 2024, Disentangling Length from Quality in DPO",
     ),
     _chooses_much_longer,
+    _pairs,
     remedy="none",
 )
 CHECKS: Final = (

@@ -12,6 +12,7 @@ from typing import Final
 
 from tui_ft.data.checks.check import CheckAbout, RowCheck
 from tui_ft.data.checks.clues import digit_count, residue
+from tui_ft.data.checks.glance import Glance
 from tui_ft.data.row_view import RowView
 
 _EMAIL: Final = re.compile(
@@ -32,6 +33,7 @@ _KEYS: Final = re.compile(
     r"|xox[abprs]-(?P<slack>[0-9A-Za-z-]{20,})|AIza(?P<google>[0-9A-Za-z_-]{35})"
     r"|eyJ(?P<jwt>[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{16,}))"
 )
+_KEY_MARKS: Final = re.compile(rb"[_@J-]|AI|A[KS]IA")
 _UNDERSCORED: Final = ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "hf_")
 _PRIVATE_KEY: Final = re.compile(
     r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----(?:\s|\\n)*(?:[\w-]+:[^\n]*\s+)*(?P<key>[A-Za-z0-9+/=]{32,})"  # noqa: E501
@@ -57,6 +59,9 @@ _PHONE: Final = re.compile(
 # In the residue, where the spaces of a number are gone.
 _DASHED: Final = re.compile(rb"\d{3}-\d{4}")
 _PLUS: Final = re.compile(rb"\+[1-9]\d")
+_PLUS_OR_SO: Final = re.compile(rb"\+[1-9]-?\d")
+_PHONE_WORDS: Final = ("手机", "电话", "联系方式", "微信")
+_OTHER_DIGIT: Final = re.compile(r"[^\D0-9]")  # of other scripts, and full width
 _AREA: Final = re.compile(r"\([2-9]\d\d\)")
 _LONG_NUMBER: Final = re.compile(rb"\d(?:-?\d){12}|[A-Z]{2}\d\d[A-Z0-9]{10}")
 _CARD_DIGITS: Final = 13
@@ -77,10 +82,23 @@ def _has_email(view: RowView) -> bool:
     return any(not _NOBODYS.search(match[1]) for match in _EMAIL.finditer(view.whole))
 
 
+def _may_have_email(glance: Glance) -> list[int]:
+    return glance.marked(b"@")
+
+
 def _has_secret(view: RowView) -> bool:
-    text, marks = view.whole, residue(view.whole)
+    text = view.whole
+    return _may_hold_key(text, residue(text)) and any(_is_secret(key) for key in _keys(text))
+
+
+def _may_have_secret(glance: Glance) -> list[int]:
+    suspects = glance.matching(_KEY_MARKS)
+    return [row for row in suspects if _may_hold_key(glance.views[row].whole, glance.marks[row])]
+
+
+def _may_hold_key(text: str, marks: bytes) -> bool:
     # Of a key's beginning its capitals and signs stand in the residue, which is soon searched.
-    could_be = (
+    return (
         (b"_" in marks and any(sign in text for sign in _UNDERSCORED))
         or (b"-" in marks and ("sk-" in text or "xox" in text or "PRIVATE KEY" in text))
         or (b"J" in marks and "eyJ" in text)
@@ -89,7 +107,6 @@ def _has_secret(view: RowView) -> bool:
         or b"AKIA" in marks
         or b"ASIA" in marks
     )
-    return could_be and any(_is_secret(key) for key in _keys(text))
 
 
 def _keys(text: str) -> Iterator[str]:
@@ -115,13 +132,29 @@ def _is_secret(key: str) -> bool:
 
 def _has_phone_number(view: RowView) -> bool:
     text = view.whole
-    if digit_count(text) < _PHONE_DIGITS:
+    if digit_count(text) < _PHONE_DIGITS or not _may_hold_phone(text, residue(text)):
         return False
-    marks = residue(text)
-    could_be = (
-        _DASHED.search(marks) or _PLUS.search(marks) or _AREA.search(text) or not text.isascii()
+    return _PHONE.search(text) is not None
+
+
+def _may_have_phone_number(glance: Glance) -> list[int]:
+    return [
+        row
+        for row, digits in enumerate(glance.digits)
+        if digits >= _PHONE_DIGITS and _may_hold_phone(glance.views[row].whole, glance.marks[row])
+    ]
+
+
+def _may_hold_phone(text: str, marks: bytes) -> bool:
+    if _DASHED.search(marks) or _AREA.search(text):
+        return True
+    if text.isascii():
+        return _PLUS.search(marks) is not None
+    return (
+        _PLUS_OR_SO.search(marks) is not None
+        or any([word in text for word in _PHONE_WORDS])
+        or _OTHER_DIGIT.search(text) is not None
     )
-    return bool(could_be) and _PHONE.search(text) is not None
 
 
 def _has_account_number(view: RowView) -> bool:
@@ -131,6 +164,14 @@ def _has_account_number(view: RowView) -> bool:
     return any(_is_card(match[0]) for match in _CARD.finditer(text)) or any(
         _is_iban(match[0]) for match in _IBAN.finditer(text)
     )
+
+
+def _may_have_account_number(glance: Glance) -> list[int]:
+    return [
+        row
+        for row, digits in enumerate(glance.digits)
+        if digits >= _CARD_DIGITS and _LONG_NUMBER.search(glance.marks[row])
+    ]
 
 
 def _is_card(number: str) -> bool:
@@ -158,6 +199,7 @@ EMAIL_ADDRESS: Final = RowCheck(
         source="Carlini et al. 2021, Extracting Training Data from Large Language Models",
     ),
     _has_email,
+    _may_have_email,
 )
 SECRET: Final = RowCheck(
     CheckAbout(
@@ -170,6 +212,7 @@ SECRET: Final = RowCheck(
         source="Carlini et al. 2021, Extracting Training Data from Large Language Models",
     ),
     _has_secret,
+    _may_have_secret,
 )
 PHONE_NUMBER: Final = RowCheck(
     CheckAbout(
@@ -180,6 +223,7 @@ PHONE_NUMBER: Final = RowCheck(
         advice="Look at some of them: drop the rows that hold private numbers.",
     ),
     _has_phone_number,
+    _may_have_phone_number,
     remedy="none",
 )
 ACCOUNT_NUMBER: Final = RowCheck(
@@ -191,6 +235,7 @@ ACCOUNT_NUMBER: Final = RowCheck(
         advice="Look at some of them: drop the rows that hold real ones.",
     ),
     _has_account_number,
+    _may_have_account_number,
     remedy="none",
 )
 CHECKS: Final = (SECRET, EMAIL_ADDRESS, PHONE_NUMBER, ACCOUNT_NUMBER)

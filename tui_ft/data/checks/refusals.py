@@ -8,6 +8,7 @@ from typing import Final
 
 from tui_ft.data.checks.check import CheckAbout, RowCheck
 from tui_ft.data.checks.clues import is_taught, residue
+from tui_ft.data.checks.glance import Glance
 from tui_ft.data.row_view import RowView
 
 # Letters and invitations decline too: what counts is what the assistant says it cannot do.
@@ -80,6 +81,17 @@ _CLUES: Final = (
     *("作为", "身为", "我是", "由OpenAI", "知识截止"),
 )
 
+# What a text that speaks of itself has at the least: capitals, or one of these in UTF-8.
+_CLUE_MARKS: Final = re.compile(rb"AI|GPT|KI|IA")
+_CLUES_IN_ASCII: Final = (b"language model", b"knowledge cut", b"training data", b"modelo de len")
+_OTHER_CLUES: Final = tuple(
+    clue.encode()
+    for clue in (
+        *("ficial intelligence", "nowledge cut", "ed by ", "de by ", "nstliche Intelligenz"),
+        *("Sprachmodell", "n tant qu", "ligencia artificial", "人工智能", "语言模型", "知识截止"),
+    )
+)
+
 _REACH: Final = 80  # characters on either side of a clue: no phrase is longer
 
 
@@ -95,6 +107,14 @@ def refuses(answer: str) -> bool:
 
 def _is_refusal(view: RowView) -> bool:
     return view.answer[:1] in _POSSIBLE and refuses(view.answer) and is_taught(view)
+
+
+def _may_be_refusal(glance: Glance) -> list[int]:
+    return [
+        row
+        for row, said in enumerate(glance.answers)
+        if said[:2] in _BEGINNINGS or said[:1] in _BEFORE_IT or not said[:2].isascii()
+    ]
 
 
 def _speaks_of_itself(view: RowView) -> bool:
@@ -114,6 +134,14 @@ def _speaks_of_itself(view: RowView) -> bool:
     return any(map(partial(_says_so_near, answer), _CLUES)) and is_taught(view)
 
 
+def _may_speak_of_itself(glance: Glance) -> set[int]:
+    return {
+        *glance.matching(_CLUE_MARKS),
+        *glance.with_one_of(_CLUES_IN_ASCII),
+        *glance.foreign_with_one_of(_OTHER_CLUES),
+    }
+
+
 def _says_so_near(answer: str, clue: str) -> bool:
     """Return whether the pattern is found around ``clue``: all of an answer takes it far longer."""
     at = answer.find(clue)
@@ -126,6 +154,22 @@ def _says_so_near(answer: str, clue: str) -> bool:
 
 _POSSIBLE: Final = _FIRST | frozenset(" \n\t\r")
 
+_BEFORE_IT: Final = frozenset(' \n\t\r"')
+
+
+def _in_any_case(pairs: str) -> frozenset[str]:
+    """Return pairs of letters as they may be written, for patterns that ignore case."""
+    return frozenset(
+        one + two
+        for pair in pairs.split("|")
+        for one in (pair[0], pair[0].upper())
+        for two in (pair[1], pair[1].upper())
+    )
+
+
+# Of the three patterns above; what is not ASCII is looked at anyhow.
+_BEGINNINGS: Final = _in_any_case("i |ic|iw|ia|i'|id|so|my|un|as|es|tu|le|en|al|je|lo|no")
+
 REFUSAL: Final = RowCheck(
     CheckAbout(
         id="refusal",
@@ -135,6 +179,7 @@ REFUSAL: Final = RowCheck(
         advice="Drop those a generator produced by mistake; keep refusals you want to teach.",
     ),
     _is_refusal,
+    _may_be_refusal,
 )
 AI_BOILERPLATE: Final = RowCheck(
     CheckAbout(
@@ -146,5 +191,6 @@ AI_BOILERPLATE: Final = RowCheck(
         advice="Drop these rows or rewrite them; keep answers about who the assistant is.",
     ),
     _speaks_of_itself,
+    _may_speak_of_itself,
 )
 CHECKS: Final = (REFUSAL, AI_BOILERPLATE)

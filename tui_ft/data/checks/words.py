@@ -9,6 +9,7 @@ from typing import Final
 
 from tui_ft.data.checks.check import CheckAbout, RowCheck
 from tui_ft.data.checks.clues import digit_count, is_taught, residue, word_count
+from tui_ft.data.checks.glance import Glance
 from tui_ft.data.items import Labelled
 from tui_ft.data.row_view import RowView
 
@@ -35,10 +36,19 @@ def _is_short(view: RowView) -> bool:
     return word_count(answer) < _FEW_WORDS and not isinstance(view.item, Labelled)
 
 
+def _may_be_short(glance: Glance) -> list[int]:
+    answers = enumerate(glance.answers)
+    return [row for row, said in answers if len(said.split(None, _FEW_WORDS)) < _FEW_WORDS]
+
+
 def _is_long(view: RowView) -> bool:
     # A word is one character at the least, and needs a space where the text is ASCII.
     least = _MANY_WORDS * 2 if view.whole.isascii() else _MANY_WORDS
     return len(view.whole) >= least and word_count(view.whole) > _MANY_WORDS
+
+
+def _may_be_long(glance: Glance) -> list[int]:
+    return [row for row, view in enumerate(glance.views) if len(view.whole) >= _MANY_WORDS]
 
 
 def _is_url_heavy(view: RowView) -> bool:
@@ -48,6 +58,10 @@ def _is_url_heavy(view: RowView) -> bool:
     urls = sum(_URL.match(word) is not None for word in words)
     # A single URL is the answer to a question that asks for one.
     return urls > 1 and urls > _URL_SHARE * len(words)
+
+
+def _may_be_url_heavy(glance: Glance) -> list[int]:
+    return [row for row in glance.marked(b"/") if "http" in glance.answers[row]]
 
 
 def _is_number_heavy(view: RowView) -> bool:
@@ -63,11 +77,26 @@ def _is_number_heavy(view: RowView) -> bool:
     return numerals > _NUMERAL_SHARE * len(words)
 
 
+def _may_be_number_heavy(glance: Glance) -> list[int]:
+    return [row for row, digits in enumerate(glance.digits) if digits > _FEW_WORDS // 2]
+
+
 def _is_repetitive(view: RowView) -> bool:
     answer = view.answer
     return _repeats_a_piece(answer) or (
         len(answer) > _LOOP_LENGTH and _is_loop(answer) and is_taught(view)
     )
+
+
+def _may_be_repetitive(glance: Glance) -> list[int]:
+    return [
+        row
+        for row, (said, stops) in enumerate(zip(glance.answers, glance.stops, strict=True))
+        # Four pieces have three borders, all of them ASCII where the text is.
+        if stops >= _TIMES - 1
+        or not said.isascii()
+        or (len(said) > _LOOP_LENGTH and _comes_round(said))
+    ]
 
 
 def _repeats_a_piece(answer: str) -> bool:
@@ -96,12 +125,17 @@ def _says_something(piece: str) -> bool:
 
 def _is_loop(answer: str) -> bool:
     """Return whether a text compresses as only loops do."""
-    middle = len(answer) // 2
-    probe = answer[middle : middle + _PROBE]
-    if answer.count(probe) < _TIMES or not any(map(str.isalpha, probe)):
+    if not _comes_round(answer):
         return False
     data = answer.encode("utf-8", "surrogatepass")
     return len(zlib.compress(data)) < _LOOP_RATIO * len(data)
+
+
+def _comes_round(answer: str) -> bool:
+    """Return whether words from the middle stand in ``answer`` several times, as in all loops."""
+    middle = len(answer) // 2
+    probe = answer[middle : middle + _PROBE]
+    return answer.count(probe) >= _TIMES and any(map(str.isalpha, probe))
 
 
 SHORT_ANSWER: Final = RowCheck(
@@ -115,6 +149,7 @@ SHORT_ANSWER: Final = RowCheck(
         source=_GUIDES,
     ),
     _is_short,
+    _may_be_short,
     remedy="none",
 )
 LONG_ROW: Final = RowCheck(
@@ -127,6 +162,7 @@ LONG_ROW: Final = RowCheck(
         source=_GUIDES,
     ),
     _is_long,
+    _may_be_long,
     remedy="none",
 )
 URL_HEAVY: Final = RowCheck(
@@ -139,6 +175,7 @@ URL_HEAVY: Final = RowCheck(
         source=_GUIDES,
     ),
     _is_url_heavy,
+    _may_be_url_heavy,
 )
 NUMBER_HEAVY: Final = RowCheck(
     CheckAbout(
@@ -150,6 +187,7 @@ NUMBER_HEAVY: Final = RowCheck(
         source=_GUIDES,
     ),
     _is_number_heavy,
+    _may_be_number_heavy,
     remedy="none",
 )
 REPETITION: Final = RowCheck(
@@ -162,5 +200,6 @@ REPETITION: Final = RowCheck(
         advice="Drop what a model generated; keep songs and answers that are asked to repeat.",
     ),
     _is_repetitive,
+    _may_be_repetitive,
 )
 CHECKS: Final = (SHORT_ANSWER, LONG_ROW, URL_HEAVY, NUMBER_HEAVY, REPETITION)
