@@ -15,6 +15,7 @@ _COMMANDS: Final = {
     "inspect": "tui_ft.commands.inspect",
     "clean": "tui_ft.commands.reshape",
     "split": "tui_ft.commands.reshape",
+    "estimate": "tui_ft.commands.estimate",
     "train": "tui_ft.commands.work",
     "check": "tui_ft.commands.work",
     "watch": "tui_ft.commands.look",

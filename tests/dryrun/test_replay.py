@@ -78,7 +78,7 @@ def test_only_supervised_tokens_are_scored() -> None:
     tenth = replay(Step(**step, supervised=0.1))
     tile = 2 * 512 * 32_768  # bytes of a tile of logits in bfloat16
     # Below nine tenths, for with a small tile something else is the most.
-    assert 0.7 * tile < everything.allocated - tenth.allocated < 0.92 * tile
+    assert 0.6 * tile < everything.allocated - tenth.allocated < 0.92 * tile
 
 
 def test_padding_brings_a_mask_and_keys_of_every_head() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from peft import LoraConfig
 
+from tui_ft.spec.peft_arguments import peft_arguments
 from tui_ft.spec.run_spec import FullMethod, Method
 from tui_ft.train.signature import checked_extra
 
@@ -16,18 +17,10 @@ def adapter_config(method: Method) -> LoraConfig | None:
     Raises:
         RunFailure: `method.extra` has an argument that `LoraConfig` does not take.
     """
-    if isinstance(method, FullMethod):
+    own_arguments = peft_arguments(method)
+    if own_arguments is None or isinstance(method, FullMethod):
         return None
-    arguments: dict[str, Any] = {
-        "task_type": "CAUSAL_LM",
-        "r": method.r,
-        "lora_alpha": method.lora_alpha,
-        "lora_dropout": method.lora_dropout,
-        "target_modules": method.target_modules,
-        "bias": method.bias,
-        "use_rslora": method.use_rslora,
-        "use_dora": method.use_dora,
-        "modules_to_save": method.modules_to_save or None,
-    }
+    named = {name: value for name, value in own_arguments.items() if name != "peft_type"}
+    arguments: dict[str, Any] = {"task_type": "CAUSAL_LM", **named}
     own = type(method).model_fields
     return LoraConfig(**checked_extra("method", method.extra, LoraConfig, arguments, own))

@@ -1,0 +1,81 @@
+"""The step that a RunSpec means is the one that the trainer makes."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.memory.models import TINY
+from tui_ft.memory.from_spec import step_of
+from tui_ft.memory.step import Quantization, Step
+from tui_ft.spec import build_spec
+
+
+def _step(*settings: str, kind: str = "lora", **known: object) -> Step:
+    values = {
+        "model": {"name_or_path": "m"},
+        "data": {"train": "d"},
+        "method": {"kind": kind},
+    }
+    return step_of(build_spec(values, settings), TINY, **known)  # type: ignore[arg-type]
+
+
+def test_lora_holds_a_frozen_base_in_the_type_of_the_arithmetic() -> None:
+    step = _step()
+    assert (step.weights, step.arithmetic, step.adapter_dtype) == (
+        "bfloat16",
+        "bfloat16",
+        "float32",
+    )
+    assert step.adapter is not None
+    assert step.adapter["r"] == 16
+    assert step.quantization is None
+
+
+def test_full_fine_tuning_holds_float32_under_autocast() -> None:
+    step = _step(kind="full")
+    assert (step.weights, step.arithmetic, step.adapter) == ("float32", "bfloat16", None)
+    assert _step("model.dtype=bfloat16", kind="full").weights == "bfloat16"
+
+
+def test_cards_without_bfloat16_compute_in_float16() -> None:
+    step = _step(capability=(7, 5))
+    assert (step.weights, step.arithmetic) == ("float16", "float16")
+
+
+def test_float32_needs_no_autocast() -> None:
+    step = _step("training.precision=fp32")
+    assert (step.weights, step.arithmetic) == ("float32", None)
+
+
+def test_qlora_is_quantised_as_asked() -> None:
+    step = _step("method.bnb_4bit_use_double_quant=false", kind="qlora")
+    assert step.quantization == Quantization(bits=4, double=False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "padded"),
+    [
+        ((), True),
+        (("training.per_device_train_batch_size=1",), False),
+        (("training.packing=true",), False),
+    ],
+)
+def test_rows_of_a_batch_are_padded_unless_packed(settings: tuple[str, ...], padded: bool) -> None:
+    assert _step(*settings).padded is padded
+
+
+def test_rows_are_as_long_as_the_data_and_no_longer_than_allowed() -> None:
+    assert _step("training.max_length=512").length == 512
+    assert _step("training.max_length=512", longest=200).length == 200
+    assert _step("training.max_length=512", longest=900).length == 512
+    assert _step("training.max_length=512", "training.packing=true", longest=200).length == 512
+
+
+def test_gradients_wait_where_they_are_accumulated() -> None:
+    assert not _step().accumulation
+    assert _step("training.gradient_accumulation_steps=4").accumulation
+
+
+def test_hopper_takes_a_larger_workspace() -> None:
+    assert _step(capability=(9, 0)).workspace_mib == 32
+    assert _step(capability=(8, 9)).workspace_mib == 8.125

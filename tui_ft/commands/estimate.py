@@ -1,0 +1,192 @@
+"""`ftui estimate`: what a run will take of a GPU, before it starts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+import msgspec
+
+from tui_ft import text
+from tui_ft.commands.output import fail, for_people, json_option, say, say_json, warn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tui_ft.memory.cards import Card
+    from tui_ft.memory.estimating import Unknown
+    from tui_ft.memory.figure import Figure
+    from tui_ft.spec import RunSpec
+
+_METHODS: Final = ("full", "lora", "qlora")
+_GIB: Final = 1 << 30
+_MARKS: Final = {"fits": "fits", "tight": "tight", "no": "no"}
+
+
+@click.command()
+@click.argument("model")
+@click.option(
+    "--method",
+    "methods",
+    type=click.Choice(_METHODS),
+    multiple=True,
+    help="full, lora or qlora; all three when not given. May be given again.",
+)
+@click.option("--seq", type=click.IntRange(8), help="Tokens of the longest row.")
+@click.option("--batch", type=click.IntRange(1), help="Rows in one forward pass.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any field of a run.")
+@click.option("--gpu", metavar="GB", help="Memory of one GPU, such as 24; this machine's if any.")
+@click.option("--largest-batch", is_flag=True, help="Also find the most rows that fit --gpu.")
+@json_option
+@for_people
+def estimate(
+    model: str,
+    methods: tuple[str, ...],
+    seq: int | None,
+    batch: int | None,
+    settings: tuple[str, ...],
+    gpu: str | None,
+    largest_batch: bool,
+    as_json: bool,
+) -> None:
+    """Say what fine-tuning MODEL takes of a GPU's memory, by replaying one step of it.
+
+    MODEL is a folder with a config.json, or a model's id on the Hub. Nothing is downloaded but its
+    configuration, and no GPU is needed: the step runs on tensors without data.
+    """
+    from tui_ft.hub.model_config import model_config
+    from tui_ft.memory.dry_run import DryRunError
+    from tui_ft.memory.estimating import figures
+    from tui_ft.memory.from_spec import step_of
+
+    found = model_config(model)
+    if found.values is None:
+        fail(found.problem or f"{model} has no configuration")
+    cards = _cards(gpu)
+    chosen = methods or _METHODS
+    runs = [_spec(model, method, seq, batch, settings) for method in chosen]
+    capability = cards[0].capability if len(cards) == 1 else None
+    steps = [step_of(run, found.values or {}, capability=capability) for run in runs]
+    warn("one step of each method is replayed; a large model takes some seconds …")
+    try:
+        answers = figures(steps)
+        batches = _largest(steps, cards) if largest_batch else {}
+    except DryRunError as error:
+        fail(str(error))
+        return
+    if as_json:
+        say_json(_as_json(chosen, runs, answers, cards, batches))
+        return
+    _say_table(chosen, runs[0], answers, cards)
+    for number, most in batches.items():
+        say(f"{chosen[number]}: at most {most} rows of {steps[number].length} tokens at once")
+
+
+def _spec(
+    model: str, method: str, seq: int | None, batch: int | None, settings: Sequence[str]
+) -> RunSpec:
+    """Return the run that is meant: the defaults of every field, and what was asked for."""
+    from tui_ft.spec import build_spec
+
+    training = {"max_length": seq, "per_device_train_batch_size": batch}
+    values: dict[str, Any] = {
+        "model": {"name_or_path": model},
+        "data": {"train": "-"},
+        "method": {"kind": method},
+        "training": {name: value for name, value in training.items() if value is not None},
+    }
+    return build_spec(values, settings)
+
+
+def _cards(gpu: str | None) -> tuple[Card, ...]:
+    """Return the card asked for, this machine's, or all of the table."""
+    from tui_ft import paths
+    from tui_ft.hardware import take_snapshot
+    from tui_ft.memory.cards import CARDS, Card
+
+    if gpu is not None:
+        number = gpu.lower().removesuffix("gib").removesuffix("gb").strip()
+        try:
+            size = float(number)
+        except ValueError:
+            fail(f"--gpu {gpu}: write its memory in GB, such as 24 or 80")
+            return ()
+        known = [card for card in CARDS if card.name == f"{size:g} GB"]
+        return tuple(known) or (Card(f"{size:g} GB", int(size * _GIB), (8, 0)),)
+    here = [
+        Card(f"GPU {one.index} {one.name}", one.memory_free_bytes, one.compute_capability or (8, 0))
+        for one in take_snapshot(paths.home()).gpus
+        if one.memory_free_bytes is not None
+    ]
+    return tuple(here) or CARDS
+
+
+def _largest(steps: Sequence[Any], cards: Sequence[Card]) -> dict[int, int]:
+    from tui_ft.memory.estimating import largest_batch
+
+    if len(cards) != 1:
+        fail("--largest-batch needs to know the card: give --gpu, such as --gpu 24")
+    free = cards[0].memory_bytes
+    return {number: largest_batch(step, free) for number, step in enumerate(steps)}
+
+
+def _say_table(
+    methods: Sequence[str],
+    run: RunSpec,
+    answers: Sequence[Figure | Unknown],
+    cards: Sequence[Card],
+) -> None:
+    from tui_ft.memory.cards import fit
+    from tui_ft.memory.figure import Figure
+
+    training = run.training
+    say(
+        f"{run.model.name_or_path}: {training.per_device_train_batch_size} rows of "
+        f"{training.max_length} tokens, checkpointing "
+        f"{'on' if training.gradient_checkpointing else 'off'}, {training.optim}"
+    )
+    say("peak memory of one GPU in GiB, as nvidia-smi shows it: low, expected, high")
+    rows = [("method", "trained", "low", "expected", "high", *(card.name for card in cards))]
+    for method, answer in zip(methods, answers, strict=True):
+        if not isinstance(answer, Figure):
+            warn(f"{method}: no figure: {answer.reason}")
+            continue
+        sizes = (answer.low, answer.expected, answer.high)
+        fits = (_MARKS[fit(answer, card.memory_bytes)] for card in cards)
+        trained = text.count(answer.trainable_parameters)
+        rows.append((method, trained, *(f"{size / _GIB:.1f}" for size in sizes), *fits))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    for method, answer in zip(methods, answers, strict=True):
+        if isinstance(answer, Figure):
+            parts = ", ".join(f"{term.name} {term.size / _GIB:.2f}" for term in answer.terms)
+            say(f"{method}: peak in the {answer.stage} pass: {parts}")
+
+
+def _as_json(
+    methods: Sequence[str],
+    runs: Sequence[RunSpec],
+    answers: Sequence[Figure | Unknown],
+    cards: Sequence[Card],
+    batches: dict[int, int],
+) -> list[dict[str, Any]]:
+    from tui_ft.memory.cards import fit
+    from tui_ft.memory.figure import Figure
+
+    said = []
+    for number, (method, run, answer) in enumerate(zip(methods, runs, answers, strict=True)):
+        one: dict[str, Any] = {
+            "method": method,
+            "batch": run.training.per_device_train_batch_size,
+            "length": run.training.max_length,
+        }
+        if isinstance(answer, Figure):
+            one |= msgspec.to_builtins(answer)
+            one["fits"] = {card.name: fit(answer, card.memory_bytes) for card in cards}
+        else:
+            one["problem"] = answer.reason
+        if number in batches:
+            one["largest_batch"] = batches[number]
+        said.append(one)
+    return said

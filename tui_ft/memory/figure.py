@@ -1,0 +1,79 @@
+"""What a run takes of a GPU: a figure with a band, what it is made of, and when it is reached."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Literal
+
+import msgspec
+
+from tui_ft.memory.allocator import MIB
+from tui_ft.memory.replayed import Moment, Replayed
+
+CONTEXT_LOW: Final = 300 * MIB
+CONTEXT: Final = 450 * MIB
+CONTEXT_HIGH: Final = 600 * MIB
+"""What CUDA takes for itself in each process, outside torch's allocator: code of the kernels,
+cuBLAS handles. It is seen between 0.3 and 0.6 GiB, by card and driver."""
+
+_UNSEEN: Final = 0.03
+"""Fragmentation beyond the lengths that were replayed: 53 of the 55 runs of peft's benchmark that
+can be replayed stayed below 3 % over the figure (benchmarks/results/memory.md)."""
+_NEARBY: Final = (0, 8, 24)
+
+
+class Term(msgspec.Struct, frozen=True):
+    """A part of a figure, in bytes."""
+
+    name: str
+    size: int
+
+
+class Figure(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run takes of one GPU, in bytes, as `nvidia-smi` would show it.
+
+    Attributes:
+        low: tensors alone, were nothing lost between them.
+        expected: what the allocator reserves, and CUDA's context.
+        high: at a less fortunate order of lengths.
+        terms: what `expected` is made of; they sum up to it.
+        stage: of the step, in which most is taken.
+        source: how it was found.
+        timeline: of a step, when it was replayed.
+        trainable_parameters: how many values are trained.
+        parameters: how many values the model has.
+    """
+
+    low: int
+    expected: int
+    high: int
+    terms: tuple[Term, ...]
+    stage: str
+    source: Literal["dry run", "estimate", "probe"]
+    timeline: tuple[Moment, ...] = ()
+    trainable_parameters: int = 0
+    parameters: int = 0
+
+
+def nearby_lengths(length: int) -> tuple[int, ...]:
+    """Return the lengths whose replays make a band: how memory is cut up differs between them."""
+    return tuple(dict.fromkeys(max(8, length - less) for less in _NEARBY))
+
+
+def figure_of(replays: Sequence[Replayed]) -> Figure:
+    """Return the figure of a step from its replays, that of its own length first."""
+    own = replays[0]
+    reserved = max(one.reserved for one in replays)
+    lost = own.reserved - own.allocated
+    terms = [Term(name, size) for name, size in own.by_kind.items() if size > 0]
+    return Figure(
+        low=min(one.allocated for one in replays) + CONTEXT_LOW,
+        expected=own.reserved + CONTEXT,
+        high=int(reserved * (1 + _UNSEEN)) + CONTEXT_HIGH,
+        terms=(*terms, Term("fragmentation", lost), Term("CUDA context", CONTEXT)),
+        stage=own.stage,
+        source="dry run",
+        timeline=own.timeline,
+        trainable_parameters=own.trainable_parameters,
+        parameters=own.parameters,
+    )
