@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check bench format clean
+.PHONY: help demo run test check bench bench-memory format clean
 
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -50,6 +50,9 @@ check: $(VENV)/dev.stamp  ## style, types, floors
 
 bench: $(VENV)/dev.stamp $(VENV)/demo.stamp  ## measure, and print what was measured
 	$(BIN)/python -m benchmarks
+
+bench-memory: $(VENV)/dev.stamp  ## compare the dry run with what others measured (DATA=folder)
+	$(BIN)/python -m benchmarks.bench_memory $(DATA)
 
 format: $(VENV)/dev.stamp  ## put the code into shape
 	$(BIN)/ruff check --fix .
