@@ -24,7 +24,7 @@ _MARKS: Final = {"fits": "fits", "tight": "tight", "no": "no"}
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", required=False)
 @click.option(
     "--method",
     "methods",
@@ -37,16 +37,19 @@ _MARKS: Final = {"fits": "fits", "tight": "tight", "no": "no"}
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any field of a run.")
 @click.option("--gpu", metavar="GB", help="Memory of one GPU, such as 24; this machine's if any.")
 @click.option("--largest-batch", is_flag=True, help="Also find the most rows that fit --gpu.")
+@click.option("--accuracy", is_flag=True, help="Compare with this machine's finished runs.")
 @json_option
 @for_people
 def estimate(
-    model: str,
+    model: str | None,
+    *,
     methods: tuple[str, ...],
     seq: int | None,
     batch: int | None,
     settings: tuple[str, ...],
     gpu: str | None,
     largest_batch: bool,
+    accuracy: bool,
     as_json: bool,
 ) -> None:
     """Say what fine-tuning MODEL takes of a GPU's memory, by replaying one step of it.
@@ -54,6 +57,12 @@ def estimate(
     MODEL is a folder with a config.json, or a model's id on the Hub. Nothing is downloaded but its
     configuration, and no GPU is needed: the step runs on tensors without data.
     """
+    if accuracy:
+        _say_accuracy(as_json=as_json)
+        return
+    if model is None:
+        fail("which MODEL? A folder with a config.json, or a model's id on the Hub")
+        return
     from tui_ft.hub.model_config import model_config
     from tui_ft.memory.dry_run import DryRunError
     from tui_ft.memory.estimating import figures
@@ -80,6 +89,36 @@ def estimate(
     _say_table(chosen, runs[0], answers, cards)
     for number, most in batches.items():
         say(f"{chosen[number]}: at most {most} rows of {steps[number].length} tokens at once")
+
+
+def _say_accuracy(*, as_json: bool) -> None:
+    """Print what was predicted and measured of every finished run on a GPU."""
+    from tui_ft.memory.calibration import correction
+    from tui_ft.memory.dry_run import DryRunError
+    from tui_ft.runs.measured_memory import compare_runs
+
+    try:
+        compared = compare_runs()
+    except DryRunError as error:
+        fail(str(error))
+        return
+    found = correction(compared)
+    if as_json:
+        said = [msgspec.to_builtins(one) | {"error": one.error} for one in compared]
+        say_json({"runs": said, "correction": found})
+        return
+    if not compared:
+        say("no run on a GPU of this machine has come to its end yet: nothing to compare with")
+        return
+    say("peak reserved, GiB: predicted, measured, error")
+    for one in compared:
+        predicted = text.NOT_AVAILABLE if one.predicted is None else f"{one.predicted / _GIB:.2f}"
+        off = text.NOT_AVAILABLE if one.error is None else f"{100 * one.error:+.1f} %"
+        say(f"{text.fitted(one.run, 40)}  {predicted:>7}  {one.measured / _GIB:7.2f}  {off:>8}")
+    say(
+        f"{found.runs} compared; measured is {found.factor:.3f} of predicted in the median, "
+        f"{100 * found.worst_under:.1f} % above it at worst"
+    )
 
 
 def _spec(

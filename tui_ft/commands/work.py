@@ -89,9 +89,14 @@ def follow_and_leave(folder: RunFolder, *, as_json: bool = False) -> None:
 @click.command()
 @click.argument("spec", shell_complete=complete_spec)
 @set_option
+@click.option(
+    "--memory/--no-memory",
+    default=True,
+    help="Also replay a step and compare with the GPU's free memory; takes some seconds.",
+)
 @json_option
 @for_people
-def check(spec: str, overrides: tuple[str, ...], as_json: bool) -> None:
+def check(spec: str, overrides: tuple[str, ...], memory: bool, as_json: bool) -> None:
     """Look for what would stop the run in SPEC, without starting it."""
     from tui_ft.runs.launch import with_absolute_paths
     from tui_ft.spec import resolve_spec
@@ -100,10 +105,10 @@ def check(spec: str, overrides: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         from tui_ft.runs import preflight
 
-        findings = _findings(chosen)
+        findings = _findings(chosen, memory=memory)
         say_json(findings)
         sys.exit(1 if preflight.refusal(findings) else 0)
-    if not _preflight(chosen, quiet=False):
+    if not _preflight(chosen, quiet=False, memory=memory):
         sys.exit(1)
     say("nothing stands against it")
 
@@ -209,10 +214,10 @@ def the_run(name: str | None, *, live: bool = False) -> RunFolder:
     return folders.find(chosen[0].id)
 
 
-def _preflight(spec: RunSpec, *, quiet: bool) -> bool:
+def _preflight(spec: RunSpec, *, quiet: bool, memory: bool = False) -> bool:
     from tui_ft.runs import preflight
 
-    findings = _findings(spec)
+    findings = _findings(spec, memory=memory)
     for finding in findings:
         if finding.severity != "note":
             advice = f" ({finding.advice})" if finding.advice else ""
@@ -222,7 +227,7 @@ def _preflight(spec: RunSpec, *, quiet: bool) -> bool:
     return preflight.refusal(findings) is None
 
 
-def _findings(spec: RunSpec) -> tuple[Finding, ...]:
+def _findings(spec: RunSpec, *, memory: bool) -> tuple[Finding, ...]:
     """Return the preflight's findings for the GPUs that the run would get now."""
     from tui_ft import paths
     from tui_ft.hardware import take_snapshot
@@ -230,4 +235,9 @@ def _findings(spec: RunSpec) -> tuple[Finding, ...]:
 
     choice = gpu_choice.choose(spec.hardware.gpus, take_snapshot(paths.home()))
     gpus = choice.gpus(choice.wanted or choice.usable[:1])
-    return preflight.check(spec, paths.runs_dir(), gpus)
+    findings = preflight.check(spec, paths.runs_dir(), gpus)
+    if not memory or not gpus or preflight.refusal(findings):
+        return findings
+    from tui_ft.runs.memory_check import memory_findings
+
+    return (*findings, *memory_findings(spec, gpus))

@@ -96,6 +96,11 @@ class MaskSummary:
             if applies:
                 tally.add(line)
 
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest row, before the cut; 0 without rows."""
+        return max(self._lengths, default=0)
+
     def _leave_out(self, line: int, reason: str) -> None:
         """Count the row under its reason; templates that quote a row give each its own."""
         if reason not in self.left_out and len(self.left_out) >= _MOST_REASONS:

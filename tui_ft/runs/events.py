@@ -92,7 +92,11 @@ class Phase(_Event, frozen=True, tag="phase"):
 
 
 class Plan(_Event, frozen=True, tag="plan"):
-    """What is fixed once model and data are loaded."""
+    """What is fixed once model and data are loaded.
+
+    Attributes:
+        longest_row: tokens of the longest row that is trained on, after the cut.
+    """
 
     total_steps: int
     num_train_epochs: float
@@ -106,6 +110,7 @@ class Plan(_Event, frozen=True, tag="plan"):
     device: str
     precision: str
     method: str
+    longest_row: int | None = None
 
 
 class Progress(_Event, frozen=True, tag="progress"):

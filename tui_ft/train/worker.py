@@ -268,6 +268,7 @@ class _Work:
             device=_device_name(self._on_gpu),
             precision=precision.arithmetic,
             method=self._spec.method.kind,
+            longest_row=min(data.summary.longest, training.max_length),
         )
 
     def _take_up(self) -> float:

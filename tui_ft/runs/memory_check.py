@@ -1,0 +1,70 @@
+"""Whether a run will fit the GPUs that it gets: asked of the dry run, before anything is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tui_ft import text
+from tui_ft.hardware import Gpu
+from tui_ft.hub.model_config import model_config
+from tui_ft.memory.cards import fit
+from tui_ft.memory.dry_run import DryRunError
+from tui_ft.memory.estimating import Unknown, figures
+from tui_ft.memory.figure import Figure
+from tui_ft.memory.from_spec import step_of
+from tui_ft.runs.preflight import Finding
+from tui_ft.spec import RunSpec
+
+
+def memory_findings(spec: RunSpec, gpus: Sequence[Gpu]) -> tuple[Finding, ...]:
+    """Return what the run takes of each GPU's free memory. Takes seconds; never raises.
+
+    Nothing is said of runs on the CPU, nor of models whose configuration cannot be had: that the
+    model is missing is said elsewhere.
+    """
+    readable = [gpu for gpu in gpus if gpu.memory_free_bytes is not None]
+    if not readable:
+        return ()
+    config = model_config(spec.model.name_or_path, spec.model.revision)
+    if config.values is None:
+        return ()
+    try:
+        steps = [step_of(spec, config.values, capability=g.compute_capability) for g in readable]
+        answers = figures(steps)
+    except DryRunError as error:
+        return (Finding("note", f"how much memory it takes is not known: {error}"),)
+    pairs = zip(readable, answers, strict=True)
+    return tuple(_finding(spec, gpu, answer) for gpu, answer in pairs)
+
+
+def _finding(spec: RunSpec, gpu: Gpu, answer: Figure | Unknown) -> Finding:
+    if isinstance(answer, Unknown):
+        return Finding("note", f"how much memory it takes is not known: {answer.reason}")
+    free = gpu.memory_free_bytes or 0
+    said = (
+        f"memory: {text.size(answer.expected)} expected ({text.size(answer.low)} to "
+        f"{text.size(answer.high)}) of {text.size(free)} free on GPU {gpu.index}"
+    )
+    match fit(answer, free):
+        case "fits":
+            return Finding("note", said)
+        case "tight":
+            return Finding("warning", f"{said}: it may run out", _way_out(spec))
+        case _:
+            return Finding("bad", f"{said}: it will run out of memory", _way_out(spec))
+
+
+def _way_out(spec: RunSpec) -> str:
+    """Return the changes that free most and cost least, in that order."""
+    training = spec.training
+    ways = []
+    if not training.gradient_checkpointing:
+        ways.append("turn training.gradient_checkpointing on")
+    if training.per_device_train_batch_size > 1:
+        ways.append(
+            "lower training.per_device_train_batch_size and raise gradient_accumulation_steps"
+        )
+    if spec.method.kind != "qlora":
+        ways.append("take qlora" if spec.method.kind == "lora" else "take lora or qlora")
+    ways.append("lower training.max_length")
+    return "; or ".join(ways)
