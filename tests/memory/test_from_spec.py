@@ -29,6 +29,7 @@ def test_lora_holds_a_frozen_base_in_the_type_of_the_arithmetic() -> None:
     assert step.adapter is not None
     assert step.adapter["r"] == 16
     assert step.quantization is None
+    assert step.attention == "auto"
 
 
 def test_full_fine_tuning_holds_float32_under_autocast() -> None:

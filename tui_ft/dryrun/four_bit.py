@@ -8,6 +8,7 @@ import bitsandbytes as bnb
 import torch
 from bitsandbytes.functional import QuantState
 from torch import nn
+from transformers.pytorch_utils import Conv1D
 
 from tui_ft.memory.step import Quantization
 
@@ -26,7 +27,9 @@ def quantize(model: nn.Module, how: Quantization, compute: torch.dtype) -> None:
     kept = _kept_whole(model)
     four = how.bits == 4  # noqa: PLR2004 - bits
     for name, layer in list(model.named_modules()):
-        if type(layer) is not nn.Linear or any(part in name for part in kept):
+        # As transformers: a class of its own, such as Falcon's linear layer, stays as it is.
+        convertible = type(layer) is nn.Linear or isinstance(layer, Conv1D)
+        if not convertible or any(part in name for part in kept):
             continue
         quantized = _in_4_bits(layer, how, compute) if four else _in_8_bits(layer)
         parent, _, last = name.rpartition(".")
@@ -59,9 +62,19 @@ def _empty(*shape: int, dtype: torch.dtype) -> torch.Tensor:
     return torch.empty(shape, dtype=dtype, device="meta")
 
 
-def _in_4_bits(layer: nn.Linear, how: Quantization, compute: torch.dtype) -> bnb.nn.Linear4bit:
+def _features(layer: nn.Linear | Conv1D) -> tuple[int, int]:
+    """Return (in, out); GPT-2's Conv1D holds its weight the other way round."""
+    if isinstance(layer, nn.Linear):
+        return layer.in_features, layer.out_features
+    return layer.weight.shape[0], layer.weight.shape[1]
+
+
+def _in_4_bits(
+    layer: nn.Linear | Conv1D, how: Quantization, compute: torch.dtype
+) -> bnb.nn.Linear4bit:
     """Return a 4-bit layer: half a byte a weight, and a constant for each 64 of them."""
-    weights = layer.weight.numel()
+    features, outputs = _features(layer)
+    weights = features * outputs
     constants = -(-weights // _BLOCK)
     second = None
     if how.double:
@@ -73,7 +86,7 @@ def _in_4_bits(layer: nn.Linear, how: Quantization, compute: torch.dtype) -> bnb
         )
     state = QuantState(
         absmax=_empty(constants, dtype=torch.uint8 if how.double else torch.float32),
-        shape=layer.weight.shape,
+        shape=torch.Size((outputs, features)),
         code=_empty(16, dtype=torch.float32),
         blocksize=_BLOCK,
         quant_type=how.quant_type,
@@ -82,8 +95,8 @@ def _in_4_bits(layer: nn.Linear, how: Quantization, compute: torch.dtype) -> bnb
         state2=second,
     )
     quantized = bnb.nn.Linear4bit(
-        layer.in_features,
-        layer.out_features,
+        features,
+        outputs,
         bias=layer.bias is not None,
         compute_dtype=compute,
         quant_type=how.quant_type,
@@ -104,17 +117,18 @@ def _in_4_bits(layer: nn.Linear, how: Quantization, compute: torch.dtype) -> bnb
     return quantized
 
 
-def _in_8_bits(layer: nn.Linear) -> bnb.nn.Linear8bitLt:
+def _in_8_bits(layer: nn.Linear | Conv1D) -> bnb.nn.Linear8bitLt:
     """Return an 8-bit layer: a byte a weight, and a float32 scale a row (arXiv:2208.07339)."""
+    features, outputs = _features(layer)
     quantized = bnb.nn.Linear8bitLt(
-        layer.in_features,
-        layer.out_features,
+        features,
+        outputs,
         bias=layer.bias is not None,
         has_fp16_weights=False,
         device="meta",
     )
-    data = _empty(layer.out_features, layer.in_features, dtype=torch.int8)
-    scales = _empty(layer.out_features, dtype=torch.float32)
+    data = _empty(outputs, features, dtype=torch.int8)
+    scales = _empty(outputs, dtype=torch.float32)
     weight = bnb.nn.Int8Params(data, has_fp16_weights=False, requires_grad=False)
     weight.CB, weight.SCB = data, scales
     quantized.weight = weight

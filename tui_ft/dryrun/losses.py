@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from trl import DPOTrainer, RewardTrainer, SFTTrainer
 
+from tui_ft.dryrun.model import checkpointing_arguments
 from tui_ft.memory.step import Step
 
 Batch = dict[str, torch.Tensor]
@@ -59,7 +60,7 @@ def _same(value: Any) -> Any:  # noqa: ANN401
     return value
 
 
-def _trainer(model: Any, reference: Any = None, **more: Any) -> Any:  # noqa: ANN401
+def _trainer(step: Step, model: Any, reference: Any = None, **more: Any) -> Any:  # noqa: ANN401
     """Return what a trainer's loss asks of its trainer, for one process."""
     accelerator = SimpleNamespace(
         gather_for_metrics=_same,
@@ -72,7 +73,7 @@ def _trainer(model: Any, reference: Any = None, **more: Any) -> Any:  # noqa: AN
     arguments = SimpleNamespace(
         loss_type="nll",
         average_tokens_across_devices=False,
-        gradient_checkpointing_kwargs=None,
+        gradient_checkpointing_kwargs=checkpointing_arguments(step),
         center_rewards_coefficient=None,
         max_length=None,
     )
@@ -94,7 +95,7 @@ def _trainer(model: Any, reference: Any = None, **more: Any) -> Any:  # noqa: AN
 
 
 def _sft(step: Step, model: Any, reference: Any, batch: Batch) -> Any:  # noqa: ANN401
-    trainer = _trainer(model)
+    trainer = _trainer(step, model)
     return SFTTrainer.compute_loss(trainer, model, dict(batch), num_items_in_batch=_COUNTED), None
 
 
@@ -105,6 +106,7 @@ def _causal_lm(step: Step, model: Any, reference: Any, batch: Batch) -> Any:  # 
 
 def _dpo(step: Step, model: Any, reference: Any, batch: Batch) -> Any:  # noqa: ANN401
     trainer = _trainer(
+        step,
         model,
         reference,
         beta=step.beta,
@@ -120,7 +122,7 @@ def _dpo(step: Step, model: Any, reference: Any, batch: Batch) -> Any:  # noqa: 
 
 
 def _reward(step: Step, model: Any, reference: Any, batch: Batch) -> Any:  # noqa: ANN401
-    return RewardTrainer.compute_loss(_trainer(model), model, dict(batch)), None
+    return RewardTrainer.compute_loss(_trainer(step, model), model, dict(batch)), None
 
 
 def _classification(step: Step, model: Any, reference: Any, batch: Batch) -> Any:  # noqa: ANN401

@@ -88,7 +88,9 @@ def _base(step: Step) -> Any:  # noqa: ANN401
     kind = AutoModelForSequenceClassification if scores else AutoModelForCausalLM
     with META:
         model = kind.from_config(
-            config, dtype=dtype(step.weights), attn_implementation=step.attention
+            config,
+            dtype=dtype(step.weights),
+            attn_implementation=None if step.attention == "auto" else step.attention,
         )
     if step.quantization is not None:
         quantize(model, step.quantization, dtype(step.arithmetic or step.weights))
@@ -115,11 +117,16 @@ def _adapted(model: Any, step: Step) -> Any:  # noqa: ANN401
     return model
 
 
-def _checkpoint(model: Any, step: Step) -> None:  # noqa: ANN401
+def checkpointing_arguments(step: Step) -> dict[str, Any]:
+    """Return how activations are recomputed: with this process's autocast, where there is one."""
     arguments: dict[str, Any] = {"use_reentrant": False}
     if step.arithmetic is not None:
         low = dtype(step.arithmetic)
         arguments["context_fn"] = lambda: autocast.recomputation(low)
-    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=arguments)
+    return arguments
+
+
+def _checkpoint(model: Any, step: Step) -> None:  # noqa: ANN401
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=checkpointing_arguments(step))
     if step.adapter is not None:
         model.enable_input_require_grads()

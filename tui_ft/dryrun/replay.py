@@ -51,7 +51,7 @@ def replay(
     low = dtype(step.arithmetic) if step.arithmetic else None
     with announced(low), _as_on(device):
         model = build(step)
-        reference = build_reference(step) if step.reference_model else None
+        reference = build_reference(step) if step.holds_reference else None
         allocator = CachingAllocator(expandable_segments=expandable_segments)
         tracker = StorageTracker(allocator, yes=not step.padded, share_selected=step.supervised)
         workspace = _hold_weights(tracker, (model, reference), step)

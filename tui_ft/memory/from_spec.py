@@ -55,7 +55,7 @@ def step_of(
         weights=_weights(spec, arithmetic),
         arithmetic=None if arithmetic == "float32" else arithmetic,
         checkpointing=training.gradient_checkpointing,
-        attention="sdpa" if spec.model.attn_implementation == "auto" else _kernel(spec),
+        attention=spec.model.attn_implementation,
         optim=training.optim,
         clip=training.max_grad_norm > 0,
         accumulation=training.gradient_accumulation_steps > 1,
@@ -74,10 +74,6 @@ def _weights(spec: RunSpec, arithmetic: Dtype) -> Dtype:
     if spec.model.dtype != "auto":
         return spec.model.dtype
     return "float32" if spec.method.kind == "full" else arithmetic
-
-
-def _kernel(spec: RunSpec) -> Any:  # noqa: ANN401 - a literal, but for auto
-    return spec.model.attn_implementation
 
 
 def _quantization(method: QloraMethod) -> Quantization:

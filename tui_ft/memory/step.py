@@ -11,7 +11,7 @@ StepObjective = Literal[
     "sft", "causal_lm", "dpo", "kto", "orpo", "reward", "classification", "grpo"
 ]
 """`causal_lm` is transformers' own loss over full logits; `sft` is trl's, over a fused head."""
-AttentionKernel = Literal["eager", "sdpa", "flash_attention_2"]
+AttentionKernel = Literal["auto", "eager", "sdpa", "flash_attention_2"]
 
 BYTES: dict[str, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
 
@@ -47,12 +47,12 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
         adapter_dtype: type in which the adapter is held.
         arithmetic: type of the arithmetic by autocast; None computes in the types of the tensors.
         checkpointing: recompute each layer's activations in the backward pass.
-        attention: the kernel.
+        attention: the kernel; `auto` is what transformers takes for the model.
         optim: transformers' name of the optimizer.
         clip: whether gradients are clipped by their norm.
         accumulation: whether gradients of an earlier pass are there already (more than one pass
             before an optimizer step).
-        reference_model: a frozen second copy of the model, as DPO without an adapter has it.
+        reference_model: a frozen second copy of the model; DPO without an adapter always has it.
         beta: of a preference loss; 0 asks for no reference at all where the loss allows it.
         holds_outputs: the training loop keeps the model's outputs, logits and all, until the next
             forward pass is done. Trainers of transformers and trl do not.
@@ -73,7 +73,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     adapter_dtype: Dtype = "float32"
     arithmetic: Dtype | None = None
     checkpointing: bool = False
-    attention: AttentionKernel = "sdpa"
+    attention: AttentionKernel = "auto"
     optim: str = "adamw_torch"
     clip: bool = True
     accumulation: bool = False
@@ -83,6 +83,6 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     workspace_mib: float = 8.125
 
     @property
-    def trains_everything(self) -> bool:
-        """Whether every weight gets a gradient."""
-        return self.adapter is None
+    def holds_reference(self) -> bool:
+        """Whether a frozen copy is held: an adapter can be switched off instead."""
+        return self.reference_model or (self.objective == "dpo" and self.adapter is None)
