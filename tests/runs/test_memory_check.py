@@ -15,7 +15,7 @@ from tui_ft.memory.from_spec import step_of
 from tui_ft.memory.question import Question
 from tui_ft.runs import folder as folders
 from tui_ft.runs.measured_memory import compare_runs
-from tui_ft.runs.memory_check import memory_findings
+from tui_ft.runs.memory_check import memory_findings, memory_of
 from tui_ft.spec import RunSpec, build_spec
 
 GB = 1_000_000_000
@@ -78,6 +78,17 @@ def test_a_model_that_cannot_be_replayed_is_no_obstacle(spec: RunSpec, tmp_path:
     (finding,) = memory_findings(spec, [_gpu(GB)])
     assert finding.severity == "note"
     assert "martian" in finding.text
+
+
+def test_without_a_gpu_the_card_is_named_that_holds_it(spec: RunSpec) -> None:
+    finding = memory_of(spec, [])
+    assert finding.severity == "note"
+    assert finding.text.endswith("most in the backward pass: a card of 8 GB holds it")
+    assert memory_of(spec, [_gpu(24 * GB)]).text.endswith("on GPU 0")
+    missing = spec.model_copy(
+        update={"model": spec.model.model_copy(update={"name_or_path": "/x"})}
+    )
+    assert memory_of(missing, []).text == "there is no folder /x"
 
 
 def test_finished_runs_are_compared_with_what_was_predicted(spec: RunSpec) -> None:

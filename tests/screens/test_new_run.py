@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from textual.content import Content
 from textual.widgets import Input, OptionList, TextArea
 
+from tests.memory.models import TINY
 from tests.screens.conftest import FINISHED, MakeRun
 from tests.screens.test_home import running, settled, shown
 from tui_ft.app import FtuiApp
@@ -67,6 +69,25 @@ async def test_a_wrong_key_is_named_with_the_nearest_known_one(home: Path) -> No
         await settled(app, pilot)
         assert "learning_rate" in shown(app, "#problems")
         assert not form.query_one("#start").disabled
+
+
+async def test_memory_is_told_before_the_start(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(TINY))
+    async with running((100, 40)) as (app, pilot):
+        await pilot.press("n")
+        await pilot.pause()
+        screen = _form(app)
+        screen.query_one("#model", Input).value = str(tmp_path)
+        await pilot.press("ctrl+g")
+        await settled(app, pilot)
+        assert "data.train" in shown(app, "#problems")
+        screen.query_one("#data", Input).value = "rows.jsonl"
+        screen.query_one("#more", TextArea).text = "training.max_length=64"
+        await pilot.press("ctrl+g")
+        await settled(app, pilot)
+        assert "memory: " in shown(app, "#problems")
+        assert "a card of 8 GB holds it" in shown(app, "#problems")
+        assert isinstance(app.screen, NewRunScreen)
 
 
 async def test_a_run_is_started_once_and_then_shown(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tui_ft import text
 from tui_ft.hardware import Gpu
 from tui_ft.hub.model_config import model_config
-from tui_ft.memory.cards import fit
+from tui_ft.memory.cards import CARDS, fit
 from tui_ft.memory.dry_run import DryRunError
 from tui_ft.memory.estimating import Unknown, figures
 from tui_ft.memory.figure import Figure
@@ -35,6 +35,33 @@ def memory_findings(spec: RunSpec, gpus: Sequence[Gpu]) -> tuple[Finding, ...]:
         return (Finding("note", f"how much memory it takes is not known: {error}"),)
     pairs = zip(readable, answers, strict=True)
     return tuple(_finding(spec, gpu, answer) for gpu, answer in pairs)
+
+
+def memory_of(spec: RunSpec, gpus: Sequence[Gpu]) -> Finding:
+    """Return what the run takes of this machine's GPUs, or which cards it would fit.
+
+    Takes seconds; never raises.
+    """
+    findings = memory_findings(spec, gpus[:1])
+    if findings:
+        return findings[0]
+    config = model_config(spec.model.name_or_path, spec.model.revision)
+    if config.values is None:
+        return Finding("warning", config.problem or "the model's configuration is not to be had")
+    try:
+        (answer,) = figures([step_of(spec, config.values)])
+    except DryRunError as error:
+        return Finding("note", f"how much memory it takes is not known: {error}")
+    if isinstance(answer, Unknown):
+        return Finding("note", f"how much memory it takes is not known: {answer.reason}")
+    card = next((card.name for card in CARDS if fit(answer, card.memory_bytes) == "fits"), None)
+    said = (
+        f"memory: {text.size(answer.expected)} expected ({text.size(answer.low)} to "
+        f"{text.size(answer.high)}), most in the {answer.stage} pass"
+    )
+    if card is None:
+        return Finding("warning", f"{said}: no single card holds it", _way_out(spec))
+    return Finding("note", f"{said}: a card of {card} holds it")
 
 
 def _finding(spec: RunSpec, gpu: Gpu, answer: Figure | Unknown) -> Finding:

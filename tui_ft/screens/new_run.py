@@ -16,9 +16,11 @@ from textual.widgets.option_list import Option
 from textual.worker import Worker, WorkerState
 
 from tui_ft import paths, text
+from tui_ft.hardware import take_snapshot
 from tui_ft.runs import preflight
 from tui_ft.runs.folder import RunError, RunFolder
 from tui_ft.runs.launch import launch, with_absolute_paths
+from tui_ft.runs.memory_check import memory_of
 from tui_ft.spec import SpecError, find_presets, resolve_spec
 from tui_ft.widgets.signs import sign
 
@@ -28,6 +30,9 @@ class NewRunScreen(ModalScreen[RunFolder | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s", "start", "Start", id="new.start", tooltip="Check it, and start it"),
+        Binding(
+            "ctrl+g", "memory", "Memory", id="new.memory", tooltip="Say what it takes of a GPU"
+        ),
         Binding("escape", "cancel", "Cancel", id="new.cancel", tooltip="Start nothing"),
     ]
 
@@ -40,6 +45,13 @@ class NewRunScreen(ModalScreen[RunFolder | None]):
             self.folder, self.problems = folder, problems
             super().__init__()
 
+    class Estimated(Message):
+        """What the run takes of a GPU, in words."""
+
+        def __init__(self, lines: list[Content]) -> None:
+            self.lines = lines
+            super().__init__()
+
     def __init__(self) -> None:
         super().__init__()
         self._starting = False
@@ -48,7 +60,7 @@ class NewRunScreen(ModalScreen[RunFolder | None]):
         """Lay the form out."""
         with VerticalScroll(id="form", can_focus=False) as form:
             form.border_title = "New run"
-            form.border_subtitle = "ctrl+s start   esc cancel   tab next field"
+            form.border_subtitle = "ctrl+s start   ctrl+g memory   esc cancel"
             presets = find_presets()
             yield OptionList(
                 *(Option(Content(name), id=name) for name in sorted(presets)), id="presets"
@@ -113,6 +125,26 @@ class NewRunScreen(ModalScreen[RunFolder | None]):
             exit_on_error=False,
         )
 
+    def action_memory(self) -> None:
+        """Say what the run takes of a GPU, off the screen's thread: a step of it is replayed."""
+        if self._starting:
+            return
+        self._say([Content("replays a step of it; a large model takes some seconds …")])
+        spec = self.query_one("#spec", Input).value.strip()
+        overrides = self._overrides()
+        self.run_worker(
+            lambda: self.post_message(self.Estimated(estimate(spec, overrides))),
+            thread=True,
+            exit_on_error=False,
+            group="memory",
+            exclusive=True,
+        )
+
+    def on_new_run_screen_estimated(self, message: Estimated) -> None:
+        """Show it, unless the run is being started by now."""
+        if not self._starting:
+            self._say(message.lines)
+
     def on_new_run_screen_answered(self, message: Answered) -> None:
         """Leave with the run, or say in place what is wrong."""
         self._starting = False
@@ -156,6 +188,19 @@ def start(reference: str, overrides: list[str]) -> tuple[RunFolder | None, list[
     except RunError as error:
         return None, [_problem(str(error))]
     return None, [_problem(f"{f.text}{f' ({f.advice})' if f.advice else ''}") for f in bad]
+
+
+def estimate(reference: str, overrides: list[str]) -> list[Content]:
+    """Return what a run takes of a GPU's memory, in words."""
+    try:
+        spec = with_absolute_paths(resolve_spec(reference, overrides), Path.cwd())
+    except SpecError as error:
+        return [_problem(str(problem)) for problem in error.problems]
+    found = memory_of(spec, take_snapshot(paths.home()).gpus)
+    words = f"{found.text}{f' ({found.advice})' if found.advice else ''}"
+    if found.severity == "bad":
+        return [_problem(words)]
+    return [Content(text.plain(words))]
 
 
 def _problem(words: str) -> Content:
