@@ -83,3 +83,15 @@ def test_bad_input_is_a_sentence(args: list[str], said: str) -> None:
     assert result.exit_code != 0
     assert said in result.output
     assert "Traceback" not in result.output
+
+
+def test_inspect_prints_the_rows_that_hold_a_text(tmp_path: Path) -> None:
+    path = _rows(tmp_path / "rows.jsonl")
+    result = CliRunner().invoke(main, ["inspect", path, "--search", "number 3"])
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith('4: {"question":"Number 3?"')
+    assert "1 of 9 rows hold it" in result.stdout
+    as_json = CliRunner().invoke(main, ["inspect", path, "--search", "question:3", "--json"])
+    assert json.loads(as_json.stdout)["line"] == 4
+    none = CliRunner().invoke(main, ["inspect", path, "--search", "nowhere"])
+    assert (none.exit_code, none.stdout) == (1, "0 of 9 rows hold it\n")

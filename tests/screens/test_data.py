@@ -167,3 +167,25 @@ def test_data(data: str, tiny_llama: Path, snap_compare: Compare, size: tuple[in
 
     settle: Callable[[Pilot[None]], Awaitable[None]] = run_before
     assert snap_compare(app, terminal_size=size, run_before=settle)
+
+
+async def test_rows_are_searched_for_a_text(data: str, tiny_llama: Path) -> None:
+    async with showing(data) as (app, screen, pilot):
+        table = screen.query_one(RowTable)
+        box = screen.query_one("#rows-box")
+        await pilot.press("slash", *"number 29", "enter")
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        assert screen._browser is not None
+        assert len(screen._browser) == 11  # 29 and 290 to 299
+        assert "/number 29 11 found · esc for all" in str(box.border_title)
+        assert app.focused is table
+        await pilot.press("escape")
+        await pilot.pause()
+        assert len(screen._browser) == 300
+        assert str(box.border_title) == "Rows"
+        await pilot.press("slash", *"[bold]tag", "enter")
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        assert len(screen._browser) == 1
+        assert "bold]tag 1 found" in str(box.border_title)

@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from tui_ft import text
+from tui_ft.commands.matches import print_matches
 from tui_ft.commands.output import fail, for_people, json_option, say, say_json
 from tui_ft.data.counts import percentiles
 from tui_ft.survey.tokens import TokenSummary, packed_sequences, steps_per_epoch
@@ -38,6 +39,7 @@ _BATCH: Final = 16
 @click.option("--max-length", type=click.IntRange(min=8), help="Say what this length cuts.")
 @click.option("--split", help="Of a data set on the Hub; `train` by default.")
 @click.option("--config", help="Of a data set on the Hub that has several.")
+@click.option("--search", metavar="TEXT", help="Print the rows that hold TEXT, or COLUMN:TEXT.")
 @click.option("--no-near", is_flag=True, help="Do not look for near duplicates.")
 @json_option
 @for_people
@@ -51,6 +53,7 @@ def inspect(
     max_length: int | None,
     split: str | None,
     config: str | None,
+    search: str | None,
     no_near: bool,
     as_json: bool,
 ) -> None:
@@ -66,6 +69,9 @@ def inspect(
     tokens = None if model is None else TokenRequest(model)
     asked = Asked(Request(path, format_, mapping, eval_, not no_near, tokens))
     summary, counted = finished(asked), asked.tokens()
+    if search and summary.problem is None:
+        print_matches(asked.folder, summary, search, as_json=as_json)
+        return
     if as_json:
         say_json({"data": summary, "tokens": _as_json(counted, max_length)})
     elif summary.problem is None:

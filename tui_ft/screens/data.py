@@ -29,6 +29,7 @@ from tui_ft.survey.asking import Asked
 from tui_ft.survey.browsing import Browsed, Browser, Preview
 from tui_ft.survey.folder import rows_to_look_at
 from tui_ft.survey.request import Request, TokenRequest
+from tui_ft.survey.searching import Found, search_rows
 from tui_ft.survey.summary import Finding, Summary
 from tui_ft.survey.token_findings import TOKEN_CHECKS, token_findings, token_positions
 from tui_ft.survey.tokens import TokenSummary
@@ -36,9 +37,12 @@ from tui_ft.widgets.row_table import RowTable
 
 _POLL_SECONDS: Final = 0.5
 _MAX_LENGTH: Final = 1_024  # what trl cuts at, as long as no tokens are counted
+Asking = Literal["path", "model", "text"]
 _VIEWS: Final[tuple[View, ...]] = ("conversation", "learned", "record")
 _OPEN: Final = "a file, a folder, or a data set's id on the Hub; enter opens it"
 _MODEL: Final = "the folder of a model, whose tokens are counted"
+_TEXT: Final = "a text to search the rows for; column:text looks into one column"
+_PLACEHOLDERS: Final[dict[Asking, str]] = {"path": _OPEN, "model": _MODEL, "text": _TEXT}
 
 
 class DataScreen(FtuiScreen):
@@ -49,6 +53,9 @@ class DataScreen(FtuiScreen):
         Binding("m", "ask('model')", "Model", id="data.model", tooltip="Count a model's tokens"),
         Binding("v", "view", "View", id="data.view", tooltip="The row as dialogue, tokens, record"),
         Binding("f", "findings", "Findings", id="data.findings", tooltip="Go to the findings"),
+        Binding(
+            "slash", "ask('text')", "Search", id="data.search", tooltip="Search rows for a text"
+        ),
         Binding("escape", "back", "All rows", id="data.back", tooltip="Show all rows again"),
         Binding("q", "app.home", "Back", id="data.quit", tooltip="Back to Home"),
         HELP,
@@ -84,6 +91,13 @@ class DataScreen(FtuiScreen):
             self.progress = progress
             super().__init__()
 
+    class Matched(Message):
+        """A search for a text has got on; without an answer it could not go on."""
+
+        def __init__(self, query: str, found: Found | None) -> None:
+            self.query, self.found = query, found
+            super().__init__()
+
     class Seen(Message):
         """A row is ready to be shown."""
 
@@ -94,7 +108,8 @@ class DataScreen(FtuiScreen):
     def __init__(self, path: str = "", model: str = "") -> None:
         super().__init__()
         self._path, self._model = path, model
-        self._asking: Literal["path", "model"] = "path"
+        self._asking: Asking = "path"
+        self._sought = ""
         self._asked: Asked | None = None
         self._summary: Summary | None = None
         self._tokens: TokenSummary | None = None
@@ -179,7 +194,8 @@ class DataScreen(FtuiScreen):
     def on_data_screen_previewed(self, message: Previewed) -> None:
         """Show the first rows."""
         self._asked = self._summary = self._tokens = self._finding = None
-        self.query_one("#rows-box").border_title = "Rows"
+        self._stop_searching()
+        self._title_rows()
         self._browser = message.preview
         self.query_one(RowTable).show(len(message.preview), anew=True)
         self._show_row(0)
@@ -218,7 +234,8 @@ class DataScreen(FtuiScreen):
             return
         self._summary, self._tokens = message.summary, message.tokens
         self.query_one("#headline", Static).update(data_text.headline(self._summary, self._tokens))
-        if self._finding is None and (self._summary.rows or self._summary.is_over):
+        is_filtered = self._finding is not None or bool(self._sought)
+        if not is_filtered and (self._summary.rows or self._summary.is_over):
             self._browse(None)
         lengths = self.query_one("#lengths", Static)
         lengths.update(data_text.lengths(self._tokens, self._summary, lengths.size.width))
@@ -296,8 +313,9 @@ class DataScreen(FtuiScreen):
         if not positions:
             self.notify("this concerns the data set as a whole", markup=False)
             return
+        self._stop_searching()
         self._finding = found
-        self.query_one("#rows-box").border_title = f"Rows · {found.title} · esc for all"
+        self._title_rows()
         self._browse(positions, anew=True)
         self.query_one(RowTable).focus()
 
@@ -313,14 +331,68 @@ class DataScreen(FtuiScreen):
 
     def _show_all(self) -> None:
         self._finding = None
-        self.query_one("#rows-box").border_title = "Rows"
+        self._stop_searching()
+        self._title_rows()
         self._browse(None, anew=True)
 
+    def _title_rows(self, found: Found | None = None) -> None:
+        parts = ["Rows"]
+        if self._finding is not None:
+            parts.append(self._finding.title)
+        if self._sought:
+            parts.append(data_text.search_title(self._sought, found))
+        if len(parts) > 1:
+            parts.append("esc for all")
+        self.query_one("#rows-box").border_title = Content(" · ".join(parts))
+
+    def _search(self, query: str) -> None:
+        """Show the rows that hold a text, of those that the finding names where there is one."""
+        if self._asked is None or self._summary is None:
+            self.notify("the rows are not known yet: search when they are", markup=False)
+            return
+        if not query:
+            self._show_all()
+            return
+        self._sought = query
+        among = self._positions_of(self._finding) if self._finding is not None else None
+        self._title_rows()
+        self._browse(array("Q"), anew=True)
+        run = partial(self._seek, self._asked, self._summary, query, among)
+        self.run_worker(run, thread=True, group="search", exclusive=True)
+
+    def _seek(self, asked: Asked, summary: Summary, query: str, among: array[int] | None) -> None:
+        worker = get_current_worker()
+        try:
+            for found in search_rows(asked.folder, summary, query, among):
+                if worker.is_cancelled:
+                    return
+                self.post_message(self.Matched(query, found))
+        except OSError:
+            self.post_message(self.Matched(query, None))
+
+    def on_data_screen_matched(self, message: Matched) -> None:
+        """Show what has been found so far."""
+        if message.query != self._sought:
+            return
+        if message.found is None:
+            self.notify("the data set has changed or gone: open it again", severity="error")
+            return
+        self._title_rows(message.found)
+        first = self._browser is None or len(self._browser) == 0
+        self._browse(message.found.positions, anew=first)
+
+    def _stop_searching(self) -> None:
+        self._sought = ""
+        self.workers.cancel_group(self, "search")
+
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Open the data set, or count the model's tokens."""
+        """Open the data set, count the model's tokens, or search."""
         field = self.query_one("#asked", Input)
         field.display = False
         self.query_one(RowTable).focus()
+        if self._asking == "text":
+            self._search(event.value.strip())
+            return
         if self._asking == "path":
             self._path = event.value.strip() or self._path
         else:
@@ -334,12 +406,12 @@ class DataScreen(FtuiScreen):
         if event.state is WorkerState.ERROR and event.worker.group == "open":
             self.notify(repr(event.worker.error), severity="error", markup=False)
 
-    def action_ask(self, what: Literal["path", "model"]) -> None:
-        """Ask for a path, on the line below the first."""
+    def action_ask(self, what: Asking) -> None:
+        """Ask for a path or a text, on the line below the first."""
         self._asking = what
         field = self.query_one("#asked", Input)
-        field.placeholder = _OPEN if what == "path" else _MODEL
-        field.value = self._path if what == "path" else self._model
+        field.placeholder = _PLACEHOLDERS[what]
+        field.value = {"path": self._path, "model": self._model, "text": self._sought}[what]
         field.display = True
         field.focus()
 
@@ -361,6 +433,6 @@ class DataScreen(FtuiScreen):
             field.display = False
         elif self.has_class("-reading") and self.has_class("-narrow"):
             self.remove_class("-reading")
-        elif self._finding is not None:
+        elif self._finding is not None or self._sought:
             self._show_all()
         self.query_one(RowTable).focus()

@@ -15,6 +15,7 @@ from tui_ft.data.items import AnyItem, Judged, Labelled, Pair, Prompt
 from tui_ft.data.loss_mask import mask_each
 from tui_ft.data.row_view import view_of
 from tui_ft.survey.browsing import Browsed
+from tui_ft.survey.searching import Found
 from tui_ft.survey.summary import Finding, Summary
 from tui_ft.survey.tokens import TokenSummary, packed_sequences
 from tui_ft.widgets.signs import ascii_only, sign
@@ -223,3 +224,14 @@ def _style(piece: str, tokenizer: ChatTokenizer, is_learned: bool, is_cut: bool)
         "strike dim" if is_cut else "",
     ]
     return " ".join(filter(None, styles))
+
+
+def search_title(sought: str, found: Found | None) -> str:
+    """Return what a search is for, and how far it is."""
+    shown = f"/{text.one_line(sought, 24)}"
+    if found is None:
+        return f"{shown} …"
+    count = f"{len(found.positions):,} found"
+    if found.is_over:
+        return f"{shown} {count}"
+    return f"{shown} {count}, {text.percent(found.looked_at / found.total)} …"
