@@ -89,3 +89,20 @@ def test_a_folder_whose_configuration_is_damaged(tmp_path: Path) -> None:
     result = _run(str(tmp_path))
     assert "no `model_type`" in result.output
     assert result.exit_code == 1
+
+
+def test_the_rows_of_the_data_decide_how_long_a_step_is(tiny_llama: Path, tmp_path: Path) -> None:
+    rows = [{"question": "Say it.", "answer": "word " * count} for count in (3, 40, 5)]
+    data = tmp_path / "rows.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    arguments = (str(tiny_llama), "--data", str(data), "--method", "lora", "--gpu", "8", "--json")
+    result = _run(*arguments)
+    assert result.exit_code == 0, result.output
+    (found,) = json.loads(result.stdout)
+    assert 40 <= found["length"] < 400  # not the default of 1,024
+    assert 0.3 < found["supervised"] < 1
+    cut = json.loads(_run(*arguments, "--seq", "16").stdout)
+    assert cut[0]["length"] == 16
+    missing = _run(str(tiny_llama), "--data", "/nowhere.jsonl")
+    assert "/nowhere.jsonl" in missing.output
+    assert missing.exit_code == 1

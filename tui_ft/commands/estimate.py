@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from tui_ft.memory.cards import Card
     from tui_ft.memory.estimating import Unknown
     from tui_ft.memory.figure import Figure
+    from tui_ft.memory.step import Step
     from tui_ft.spec import RunSpec
 
 _METHODS: Final = ("full", "lora", "qlora")
 _GIB: Final = 1 << 30
+_LEAST_SHARE: Final = 0.01
 _MARKS: Final = {"fits": "fits", "tight": "tight", "no": "no"}
 
 
@@ -32,6 +34,7 @@ _MARKS: Final = {"fits": "fits", "tight": "tight", "no": "no"}
     multiple=True,
     help="full, lora or qlora; all three when not given. May be given again.",
 )
+@click.option("--data", metavar="DATA", help="Take the longest row and the loss from these rows.")
 @click.option("--seq", type=click.IntRange(8), help="Tokens of the longest row.")
 @click.option("--batch", type=click.IntRange(1), help="Rows in one forward pass.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any field of a run.")
@@ -44,6 +47,7 @@ def estimate(
     model: str | None,
     *,
     methods: tuple[str, ...],
+    data: str | None,
     seq: int | None,
     batch: int | None,
     settings: tuple[str, ...],
@@ -75,7 +79,17 @@ def estimate(
     chosen = methods or _METHODS
     runs = [_spec(model, method, seq, batch, settings) for method in chosen]
     capability = cards[0].capability if len(cards) == 1 else None
-    steps = [step_of(run, found.values or {}, capability=capability) for run in runs]
+    longest, supervised = _rows(data, model) if data is not None else (None, 1.0)
+    steps = [
+        step_of(
+            run,
+            found.values or {},
+            capability=capability,
+            longest=longest,
+            supervised=supervised,
+        )
+        for run in runs
+    ]
     warn("one step of each method is replayed; a large model takes some seconds …")
     try:
         answers = figures(steps)
@@ -84,9 +98,9 @@ def estimate(
         fail(str(error))
         return
     if as_json:
-        say_json(_as_json(chosen, runs, answers, cards, batches))
+        say_json(_as_json(chosen, steps, answers, cards, batches))
         return
-    _say_table(chosen, runs[0], answers, cards)
+    _say_table(chosen, runs[0], steps[0], answers, cards)
     for number, most in batches.items():
         say(f"{chosen[number]}: at most {most} rows of {steps[number].length} tokens at once")
 
@@ -160,7 +174,22 @@ def _cards(gpu: str | None) -> tuple[Card, ...]:
     return tuple(here) or CARDS
 
 
-def _largest(steps: Sequence[Any], cards: Sequence[Card]) -> dict[int, int]:
+def _rows(data: str, model: str) -> tuple[int, float]:
+    """Return the tokens of the longest row of a data set, and the share of tokens with loss."""
+    from tui_ft.commands.inspect import finished, local_rows
+    from tui_ft.survey.asking import Asked
+    from tui_ft.survey.request import Request, TokenRequest
+
+    asked = Asked(Request(local_rows(data), near=False, tokens=TokenRequest(model)))
+    summary, counted = finished(asked), asked.tokens()
+    problem = summary.problem or (counted.problem if counted is not None else None)
+    if problem is not None or counted is None or not counted.lengths:
+        fail(problem or f"no row of {data} could be made tokens of {model}")
+        return 0, 1.0
+    return max(counted.lengths), max(counted.supervised_share, _LEAST_SHARE)
+
+
+def _largest(steps: Sequence[Step], cards: Sequence[Card]) -> dict[int, int]:
     from tui_ft.memory.estimating import largest_batch
 
     if len(cards) != 1:
@@ -172,6 +201,7 @@ def _largest(steps: Sequence[Any], cards: Sequence[Card]) -> dict[int, int]:
 def _say_table(
     methods: Sequence[str],
     run: RunSpec,
+    step: Step,
     answers: Sequence[Figure | Unknown],
     cards: Sequence[Card],
 ) -> None:
@@ -180,8 +210,8 @@ def _say_table(
 
     training = run.training
     say(
-        f"{run.model.name_or_path}: {training.per_device_train_batch_size} rows of "
-        f"{training.max_length} tokens, checkpointing "
+        f"{run.model.name_or_path}: {step.batch} rows of {step.length} tokens, "
+        f"{text.percent(step.supervised)} with loss, checkpointing "
         f"{'on' if training.gradient_checkpointing else 'off'}, {training.optim}"
     )
     say("peak memory of one GPU in GiB, as nvidia-smi shows it: low, expected, high")
@@ -205,7 +235,7 @@ def _say_table(
 
 def _as_json(
     methods: Sequence[str],
-    runs: Sequence[RunSpec],
+    steps: Sequence[Step],
     answers: Sequence[Figure | Unknown],
     cards: Sequence[Card],
     batches: dict[int, int],
@@ -214,11 +244,12 @@ def _as_json(
     from tui_ft.memory.figure import Figure
 
     said = []
-    for number, (method, run, answer) in enumerate(zip(methods, runs, answers, strict=True)):
+    for number, (method, step, answer) in enumerate(zip(methods, steps, answers, strict=True)):
         one: dict[str, Any] = {
             "method": method,
-            "batch": run.training.per_device_train_batch_size,
-            "length": run.training.max_length,
+            "batch": step.batch,
+            "length": step.length,
+            "supervised": step.supervised,
         }
         if isinstance(answer, Figure):
             one |= msgspec.to_builtins(answer)
