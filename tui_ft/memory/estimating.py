@@ -92,5 +92,6 @@ def _key(question: Question) -> bytes:
 def _figure(answers: Sequence[Answer]) -> Figure | Unknown:
     replays = [answer.replayed for answer in answers if answer.replayed is not None]
     if answers[0].replayed is None:
-        return Unknown(answers[0].error or "the dry run gave no answer")
+        reason = answers[0].error or "it gave no answer"
+        return Unknown(f"a step of this model cannot be replayed without its weights ({reason})")
     return figure_of(replays)
