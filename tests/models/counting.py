@@ -18,12 +18,13 @@ from transformers import (
 from tui_ft.models.architecture import Architecture
 from tui_ft.models.pieces import Linear, Norm, Weight
 
-ENCODERS: Final = ("bert", "roberta", "distilbert")
+ENCODERS: Final = ("bert", "roberta", "distilbert", "xlm-roberta")
 
 
 def configuration(values: dict[str, Any]) -> PretrainedConfig:
     """Return transformers' configuration, as it is made from a config.json."""
-    return CONFIG_MAPPING[values["model_type"]].from_dict(values)
+    kind = CONFIG_MAPPING[values["model_type"]]
+    return kind.from_dict({key: value for key, value in values.items() if key != "model_type"})
 
 
 def on_meta(values: dict[str, Any], labels: int | None = None) -> Any:
@@ -41,7 +42,12 @@ def on_meta(values: dict[str, Any], labels: int | None = None) -> Any:
 def counted(model: torch.nn.Module) -> dict[str, int]:
     """Return elements by the parameter's name, layers together; a tied weight counts once."""
     found: Counter[str] = Counter()
-    for name, parameter in model.named_parameters():
+    names: dict[int, str] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        if id(parameter) not in names or "embed" in name:
+            names[id(parameter)] = name
+    for parameter in model.parameters():
+        name = names[id(parameter)]
         found[re.sub(r"\.\d+\.", ".{}.", name, count=1)] += parameter.numel()
     return dict(found)
 

@@ -171,10 +171,10 @@ class Architecture:
 
         Two for each weight of a matrix product that a token passes (Kaplan et al. 2020, 2.1), and
         four for each pair of positions and each number of a head (scores and their sum), over half
-        of the square in a decoder, over the window where there is one. Norms, activations and the
-        softmax are left out.
+        of the square in a decoder, over the window where there is one. Norms, activations, the
+        softmax and what sees images are left out.
         """
-        products = sum(piece.weights * piece.count for piece in self.linears)
+        products = sum(p.weights * p.count for p in self.linears if p.part != "vision")
         products += sum(
             piece.active * piece.count
             for piece in self.modules

@@ -32,10 +32,12 @@ class Values:
 
     def raw(self, name: str) -> Any:  # noqa: ANN401 - whatever the file holds
         """Return a value; None where it is null or unknown."""
-        for key in (name, *self._aliases.get(name, ())):
-            if key in self._config:
-                return self._config[key]
-        return self._defaults.get(name)
+        keys = (name, *self._aliases.get(name, ()))
+        for known in (self._config, self._defaults):
+            for key in keys:
+                if key in known:
+                    return known[key]
+        return None
 
     def size(self, name: str) -> int:
         """Return a positive whole number.

@@ -50,7 +50,9 @@ class Traits:
         norms: of each layer.
         norm: kind of them all; `none` is a LayerNorm without weights.
         qk_norm: over each head, or over all heads together.
+        qk_norm_if: the key of the configuration that says whether they are there.
         qkv: modules of queries, keys and values; one name when they are one module.
+        sinks: a number for each head that takes part in its softmax.
         up: modules of the MLP's way up; one name with `gated` when gate and up are one module.
     """
 
@@ -61,6 +63,7 @@ class Traits:
     norm_bias: Switch = True
     qk_norm: Literal["head", "whole"] | None = None
     qk_norm_if: str | None = None
+    qk_norms: tuple[str, str] = ("q_norm", "k_norm")
     qkv: tuple[str, ...] = ("q_proj", "k_proj", "v_proj")
     qkv_bias: Switch = False
     out: str = "o_proj"
@@ -71,6 +74,7 @@ class Traits:
     mlp_bias: Switch = False
     head_bias: Switch = False
     parallel: bool = False
+    sinks: bool = False
     activation: str = "hidden_act"
     experts: ExpertTraits | None = None
 
@@ -191,11 +195,14 @@ def _attention(
     ]
     out_bias = _on(values, traits.out_bias)
     pieces.append(Linear(f"{path}.{traits.out}", heads * head_dim, hidden, out_bias, layers=layers))
+    if traits.sinks:
+        pieces.append(Weight(f"{path}.sinks", (heads,), "attention", layers))
     if _has_qk_norm(values, traits):
         whole = traits.qk_norm == "whole"
-        for name, count in (("q_norm", heads), ("k_norm", kv_heads)):
+        bias = traits.norm == "layer" and _on(values, traits.norm_bias)
+        for name, count in zip(traits.qk_norms, (heads, kv_heads), strict=True):
             size = head_dim * (count if whole else 1)
-            pieces.append(Norm(f"{path}.{name}", size, layers=layers))
+            pieces.append(Norm(f"{path}.{name}", size, bias, layers=layers))
     return pieces
 
 

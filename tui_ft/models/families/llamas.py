@@ -25,10 +25,11 @@ def _shared_size(values: Values) -> int:
     return values.size("shared_expert_intermediate_size")
 
 
-def _sizes(
+def sizes(
     hidden: int, intermediate: int, layers: int, heads: int, vocab: int, **more: Any
 ) -> dict[str, Any]:
-    return {
+    """Return the defaults of a family: the sizes that all have, and what it has beside."""
+    all_have = {
         "hidden_size": hidden,
         "intermediate_size": intermediate,
         "num_hidden_layers": layers,
@@ -36,8 +37,8 @@ def _sizes(
         "vocab_size": vocab,
         "hidden_act": "silu",
         "tie_word_embeddings": False,
-        **more,
     }
+    return {key: value for key, value in (all_have | more).items() if value is not None}
 
 
 _GEMMA_NORMS: Final = (
@@ -53,27 +54,28 @@ GEMMA3: Final = Traits(
     norms=_GEMMA_NORMS,
     activation="hidden_activation",
 )
-GEMMA3_DEFAULTS: Final = _sizes(
+GEMMA3_DEFAULTS: Final = sizes(
     *(2304, 9216, 26, 8, 262208),
     num_key_value_heads=4,
     head_dim=256,
     max_position_embeddings=131072,
+    hidden_act=None,
     hidden_activation="gelu_pytorch_tanh",
     tie_word_embeddings=True,
     sliding_window=4096,
 )
-_AFTER: Final = ("post_attention_layernorm", "post_feedforward_layernorm")
+AFTER: Final = ("post_attention_layernorm", "post_feedforward_layernorm")
 
-_LLAMA: Final = llama_like(
+LLAMA: Final = llama_like(
     Traits(qkv_bias="attention_bias", out_bias="attention_bias", mlp_bias="mlp_bias")
 )
-_MISTRAL: Final = llama_like(Traits())
+MISTRAL: Final = llama_like(Traits())
 _QWEN2: Final = llama_like(Traits(qkv_bias=True))
 _QWEN3: Final = llama_like(
     Traits(qkv_bias="attention_bias", out_bias="attention_bias", qk_norm="head")
 )
 _OLMO2: Final = llama_like(
-    Traits(qkv_bias="attention_bias", out_bias="attention_bias", qk_norm="whole", norms=_AFTER)
+    Traits(qkv_bias="attention_bias", out_bias="attention_bias", qk_norm="whole", norms=AFTER)
 )
 _GEMMA: Final = llama_like(Traits(qkv_bias="attention_bias", out_bias="attention_bias"))
 _MOE_ALIASES: Final = {"num_local_experts": ("num_experts",), "num_experts": ("num_local_experts",)}
@@ -81,13 +83,13 @@ _MOE_ALIASES: Final = {"num_local_experts": ("num_experts",), "num_experts": ("n
 LLAMAS: Final[dict[str, Family]] = {
     "llama": Family(
         "Llama",
-        _LLAMA,
-        _sizes(4096, 11008, 32, 32, 32000, max_position_embeddings=2048),
+        LLAMA,
+        sizes(4096, 11008, 32, 32, 32000, max_position_embeddings=2048),
     ),
     "mistral": Family(
         "Mistral",
-        _MISTRAL,
-        _sizes(
+        MISTRAL,
+        sizes(
             *(4096, 14336, 32, 32, 32000),
             num_key_value_heads=8,
             max_position_embeddings=131072,
@@ -100,7 +102,7 @@ LLAMAS: Final[dict[str, Family]] = {
         llama_like(
             Traits(experts=ExpertTraits(count="num_local_experts", size="intermediate_size"))
         ),
-        _sizes(
+        sizes(
             *(4096, 14336, 32, 32, 32000),
             num_key_value_heads=8,
             max_position_embeddings=131072,
@@ -113,7 +115,7 @@ LLAMAS: Final[dict[str, Family]] = {
     "qwen2": Family(
         "Qwen2",
         _QWEN2,
-        _sizes(
+        sizes(
             *(4096, 22016, 32, 32, 151936),
             num_key_value_heads=32,
             max_position_embeddings=32768,
@@ -130,7 +132,7 @@ LLAMAS: Final[dict[str, Family]] = {
                 experts=ExpertTraits(shared=_shared_size, shared_gate=True, layers=_sparse_layers),
             )
         ),
-        _sizes(
+        sizes(
             *(2048, 5632, 24, 16, 151936),
             num_key_value_heads=16,
             max_position_embeddings=32768,
@@ -148,7 +150,7 @@ LLAMAS: Final[dict[str, Family]] = {
     "qwen3": Family(
         "Qwen3",
         _QWEN3,
-        _sizes(
+        sizes(
             *(4096, 22016, 32, 32, 151936),
             num_key_value_heads=32,
             head_dim=128,
@@ -168,7 +170,7 @@ LLAMAS: Final[dict[str, Family]] = {
                 experts=ExpertTraits(layers=_sparse_layers),
             )
         ),
-        _sizes(
+        sizes(
             *(2048, 6144, 24, 32, 151936),
             num_key_value_heads=4,
             max_position_embeddings=32768,
@@ -184,7 +186,7 @@ LLAMAS: Final[dict[str, Family]] = {
     "gemma": Family(
         "Gemma",
         _GEMMA,
-        _sizes(
+        sizes(
             *(3072, 24576, 28, 16, 256000),
             num_key_value_heads=16,
             head_dim=256,
@@ -203,11 +205,12 @@ LLAMAS: Final[dict[str, Family]] = {
                 activation="hidden_activation",
             )
         ),
-        _sizes(
+        sizes(
             *(2304, 9216, 26, 8, 256000),
             num_key_value_heads=4,
             head_dim=256,
             max_position_embeddings=8192,
+            hidden_act=None,
             hidden_activation="gelu_pytorch_tanh",
             tie_word_embeddings=True,
             sliding_window=4096,
@@ -223,8 +226,31 @@ LLAMAS: Final[dict[str, Family]] = {
     "phi3": Family(
         "Phi-3",
         llama_like(Traits(qkv=("qkv_proj",), up=("gate_up_proj",))),
-        _sizes(3072, 8192, 32, 32, 32064, max_position_embeddings=4096),
+        sizes(3072, 8192, 32, 32, 32064, max_position_embeddings=4096),
         windowed=windows.every_layer,
+    ),
+    "phi": Family(
+        "Phi",
+        llama_like(
+            Traits(
+                norms=("input_layernorm",),
+                last_norm="final_layernorm",
+                norm="layer",
+                qk_norm="head",
+                qk_norm_if="qk_layernorm",
+                qk_norms=("q_layernorm", "k_layernorm"),
+                qkv_bias=True,
+                out="dense",
+                out_bias=True,
+                up=("fc1",),
+                down="fc2",
+                gated=False,
+                mlp_bias=True,
+                head_bias=True,
+                parallel=True,
+            )
+        ),
+        sizes(*(2048, 8192, 24, 32, 51200), max_position_embeddings=2048, hidden_act="gelu_new"),
     ),
     "phimoe": Family(
         "Phi-3.5-MoE",
@@ -239,7 +265,7 @@ LLAMAS: Final[dict[str, Family]] = {
                 ),
             )
         ),
-        _sizes(
+        sizes(
             *(4096, 6400, 32, 32, 32064),
             num_key_value_heads=8,
             max_position_embeddings=131072,
@@ -251,8 +277,8 @@ LLAMAS: Final[dict[str, Family]] = {
     ),
     "smollm3": Family(
         "SmolLM3",
-        _LLAMA,
-        _sizes(
+        LLAMA,
+        sizes(
             *(2048, 11008, 36, 16, 128256),
             num_key_value_heads=4,
             max_position_embeddings=32768,
@@ -264,17 +290,17 @@ LLAMAS: Final[dict[str, Family]] = {
     "olmo": Family(
         "OLMo",
         llama_like(Traits(qkv_bias="attention_bias", out_bias="attention_bias", norm="none")),
-        _sizes(4096, 11008, 32, 32, 50304, max_position_embeddings=2048),
+        sizes(4096, 11008, 32, 32, 50304, max_position_embeddings=2048),
     ),
     "olmo2": Family(
         "OLMo 2",
         _OLMO2,
-        _sizes(4096, 11008, 32, 32, 50304, max_position_embeddings=2048),
+        sizes(4096, 11008, 32, 32, 50304, max_position_embeddings=2048),
     ),
     "olmo3": Family(
         "OLMo 3",
         _OLMO2,
-        _sizes(4096, 11008, 32, 32, 50304, max_position_embeddings=2048, sliding_window=4096),
+        sizes(4096, 11008, 32, 32, 50304, max_position_embeddings=2048, sliding_window=4096),
         windowed=windows.all_but_each(4),
     ),
     "olmoe": Family(
@@ -287,7 +313,7 @@ LLAMAS: Final[dict[str, Family]] = {
                 experts=ExpertTraits(size="intermediate_size"),
             )
         ),
-        _sizes(
+        sizes(
             *(2048, 2048, 16, 16, 50304),
             max_position_embeddings=4096,
             num_experts=64,
@@ -297,8 +323,8 @@ LLAMAS: Final[dict[str, Family]] = {
     ),
     "granite": Family(
         "Granite",
-        _LLAMA,
-        _sizes(4096, 11008, 32, 32, 32000, max_position_embeddings=2048),
+        LLAMA,
+        sizes(4096, 11008, 32, 32, 32000, max_position_embeddings=2048),
     ),
     "granitemoe": Family(
         "Granite-MoE",
@@ -314,7 +340,7 @@ LLAMAS: Final[dict[str, Family]] = {
                 ),
             )
         ),
-        _sizes(
+        sizes(
             *(4096, 11008, 32, 32, 32000),
             max_position_embeddings=2048,
             num_local_experts=8,
