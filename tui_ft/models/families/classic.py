@@ -62,6 +62,7 @@ class _Layout:
             "head_dim": self.hidden // self.heads,
             "max_positions": self.values.optional_size("max_position_embeddings"),
             "positions": "learned",
+            "names_kv_heads": False,
         }
         return Architecture(
             model_type=self.values.model_type,
