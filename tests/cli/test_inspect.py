@@ -95,3 +95,20 @@ def test_inspect_prints_the_rows_that_hold_a_text(tmp_path: Path) -> None:
     assert json.loads(as_json.stdout)["line"] == 4
     none = CliRunner().invoke(main, ["inspect", path, "--search", "nowhere"])
     assert (none.exit_code, none.stdout) == (1, "0 of 9 rows hold it\n")
+
+
+def test_inspect_ends_with_a_verdict(tmp_path: Path, tiny_llama: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    _rows(path)
+    clean = CliRunner().invoke(main, ["inspect", str(path), "--model", str(tiny_llama), "--json"])
+    verdict = json.loads(clean.stdout)["verdict"]
+    assert (verdict["rows"], verdict["near_duplicates"]) == (9, 0.0)
+    assert verdict["candidates"][0]["objective"] == "sft"
+    assert verdict["tokens"] > verdict["supervised_tokens"] > 0
+    assert verdict["length"]["max_length"] >= 128
+    path.write_text(path.read_text() + '\n{"question": "Cut o')
+    worse = CliRunner().invoke(main, ["inspect", str(path)])
+    broken = json.loads(CliRunner().invoke(main, ["inspect", str(path), "--json"]).stdout)
+    assert broken["verdict"]["quality"]["score"] < verdict["quality"]["score"]
+    assert f"quality         {broken['verdict']['quality']['score']} of 100" in worse.stdout
+    assert "line cannot be read, 10 % of rows" in worse.stdout
