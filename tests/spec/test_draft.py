@@ -102,15 +102,15 @@ def test_faults_are_told_where_they_are() -> None:
 
 def test_changes_are_counted_from_the_beginning() -> None:
     draft = Draft.begin({**FILLED, "method": {"kind": "lora", "r": 8}}, "a preset")
-    assert draft.changes() == ()
+    assert draft.changes == ()
     changed = typed(draft, training__max_length="2048", method__kind="full")
-    assert set(changed.changes()) == {
+    assert set(changed.changes) == {
         Change("training.max_length", "1024", "2048"),
         Change("method.kind", "lora", "full"),
         Change("method.r", "8", ""),
     }
     assert (
-        typed(changed, training__max_length="1024", method__kind="lora", method__r="8").changes()
+        typed(changed, training__max_length="1024", method__kind="lora", method__r="8").changes
         == ()
     )
 

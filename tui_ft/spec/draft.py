@@ -126,8 +126,9 @@ class Draft:
         _remove(values, key.split("."))
         return replace(self, values=values)
 
+    @cached_property
     def changes(self) -> tuple[Change, ...]:
-        """Return what is otherwise than in the beginning, in the order of the form."""
+        """What is otherwise than in the beginning, in the order of the form."""
         before = Draft(self.began_as)
         old, new = before._texts, self._texts
         keys = (*new, *(key for key in old if key not in new))
