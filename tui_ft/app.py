@@ -29,6 +29,7 @@ from tui_ft.screens.shell import Hardware
 from tui_ft.widgets.help import HelpScreen
 
 if TYPE_CHECKING:
+    from tui_ft.screens.configure import ConfigureScreen
     from tui_ft.screens.data import DataScreen
     from tui_ft.screens.monitor import MonitorScreen
 
@@ -48,6 +49,7 @@ class Mode:
 MODES: Final = (
     Mode("1", "home", "Home", "All runs, and the hardware"),
     Mode("2", "data", "Data", "What is in a data set, and what is wrong with it"),
+    Mode("4", "configure", "Configure", "Every field of a run, before it is started"),
     Mode("5", "monitor", "Monitor", "The run seen last, else the live or the newest one"),
 )
 """Work flows from low keys to high ones; keys and palette are made from this table."""
@@ -64,7 +66,7 @@ class FtuiApp(App[None]):
 
     TITLE = "ftui"
     CSS_PATH: ClassVar[list[str | PurePath]] = [
-        f"styles/{name}.tcss" for name in ("app", "home", "data", "monitor", "new_run")
+        f"styles/{name}.tcss" for name in ("app", "home", "data", "configure", "monitor", "new_run")
     ]
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -90,6 +92,7 @@ class FtuiApp(App[None]):
         self._last_run: RunFolder | None = None
         self._home = HomeScreen()
         self._data: DataScreen | None = None
+        self._configure: ConfigureScreen | None = None
 
     def get_default_screen(self) -> Screen[None]:
         """Home lies below everything."""
@@ -166,6 +169,18 @@ class FtuiApp(App[None]):
             self._data = DataScreen()
             self.install_screen(self._data, "data")  # kept when another is shown
         self.push_screen("data")
+
+    def action_configure(self) -> None:
+        """Show the run that is being written."""
+        from tui_ft.screens.configure import ConfigureScreen
+
+        if isinstance(self.screen, ConfigureScreen):
+            return
+        self.action_home()
+        if self._configure is None:
+            self._configure = ConfigureScreen()
+            self.install_screen(self._configure, "configure")  # kept when another is shown
+        self.push_screen("configure")
 
     def action_monitor(self) -> None:
         """Show the run seen last, or the live one, or the newest."""
