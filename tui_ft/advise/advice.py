@@ -1,4 +1,4 @@
-"""What advice is: the path through the tree, the candidates, the run, and the reason for each field."""
+"""What advice is: the path through the tree, the candidates, the run, the reason for each field."""
 
 from __future__ import annotations
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, get_args
 
 from tui_ft.advise import sources
 from tui_ft.advise.approaches import APPROACHES
-from tui_ft.advise.node import Answer, Branch, Node
-from tui_ft.advise.situation import Goal
+from tui_ft.advise.node import Answer, Branch, Node, Rule, always, both, by_rules, passed
+from tui_ft.advise.situation import Goal, How
 from tui_ft.advise.sources import at
 from tui_ft.advise.state import State
 
@@ -39,7 +40,7 @@ _ABOUT: Final = 0.9  # a guide's thousand is no exact figure
 _GOOD_QUALITY: Final = 70
 _POOR_QUALITY: Final = 45
 _CORPUS_TOKENS: Final = 1_000_000_000
-"""Tokens with which training on all of it is worth weeks; continued pretraining begins far below."""
+"""Tokens for which weeks of training are worth while; continued pretraining begins far below."""
 
 _GOAL_LABELS: Final = {
     "knowledge": "it should know facts that it does not know",
@@ -153,7 +154,7 @@ def _corpus(state: State) -> Answer:
     source = at(sources.COMPLETE, "2.3")
     if "text" not in _format(state):
         why = "a language is learned from running text, and the data are none"
-        how = "measured" if state.data.format is not None else "assumed"
+        how: How = "measured" if state.data.format is not None else "assumed"
         return Answer("none", how, why, source)
     tokens = state.data.tokens
     if tokens is None:
@@ -177,90 +178,128 @@ def _quality(state: State) -> Answer:
     return Answer("poor", quality.how, why, source)
 
 
+def _has_facts(state: State) -> bool:
+    """Tell whether answers rest on facts that can be looked up."""
+    return state.choice("goal") == "domain" and state.passed("facts") != "none"
+
+
+def _teaches(*objectives: str) -> Callable[[State], bool]:
+    """Return whether one of these is what the rows teach best."""
+
+    def holds(state: State) -> bool:
+        known = state.data.objectives
+        return known is not None and known.value[:1] != () and known.value[0] in objectives
+
+    return holds
+
+
+def _is_rich(state: State) -> bool:
+    budget = state.situation.budget
+    return budget is not None and budget.value == "high"
+
+
+_language = passed("goal", "language")
+_WHEN: Final = at(sources.EXPERT, "when to fine-tune")
+_LADDER: Final = at(sources.LESSON, "when to use each approach")
+_ALIGNMENT: Final = at(sources.EXPERT, "SFT vs DPO vs RLHF")
+_CORPORA: Final = at(sources.COMPLETE, "2.3")
+
+_APPROACH_RULES: Final = (
+    Rule(
+        passed("goal", "knowledge"),
+        "rag",
+        "facts are looked up: fine-tuning teaches how to respond, not what to know",
+        _FRAMEWORK,
+    ),
+    Rule(
+        passed("prompt", "solves"),
+        "prompting",
+        "a prompt solves it: do not fine-tune",
+        at(sources.EXPERT, "core mental model"),
+    ),
+    Rule(
+        both(passed("budget", "low"), _has_facts),
+        "rag",
+        "training and retrieval together cost most; retrieval alone does more than training alone",
+        _FRAMEWORK,
+    ),
+    Rule(
+        passed("budget", "low"),
+        "prompt_optimization",
+        "a search over prompts costs a fraction of training",
+        _FRAMEWORK,
+    ),
+    Rule(
+        passed("examples", "missing"),
+        "gather_data",
+        "training is the answer, and there is nothing to learn from yet",
+        at(sources.EXPERT, "dataset preparation"),
+    ),
+    Rule(
+        both(passed("examples", "too_few"), _has_facts),
+        "rag",
+        "too few rows to learn from, and documents to look things up in",
+        _TREE,
+    ),
+    Rule(
+        passed("examples", "too_few"),
+        "few_shot",
+        "a few good examples in the prompt do better than training on them",
+        _TREE,
+    ),
+    Rule(
+        both(_language, passed("corpus", "none"), lambda state: not state.rows),
+        "gather_data",
+        "a language is learned from a corpus, and there is none",
+        _LADDER,
+    ),
+    Rule(
+        both(_language, passed("corpus", "none")),
+        "sft",
+        "without a corpus only the way of answering can be learned, not the language",
+        _LADDER,
+    ),
+    Rule(
+        both(_language, passed("corpus", "much"), _is_rich),
+        "full_training",
+        "a new language, a billion tokens of it, and the money for weeks of training",
+        _LADDER,
+    ),
+    Rule(
+        _language,
+        "continued_pretraining",
+        "the corpus adapts a model that is there; a new one would take weeks to months",
+        _CORPORA,
+    ),
+    Rule(
+        both(_teaches("pretraining"), passed("goal", "domain", "instruction")),
+        "continued_pretraining",
+        "running text is learned as text: continued pretraining on the new corpus",
+        _CORPORA,
+    ),
+    Rule(
+        both(_teaches("dpo", "kto", "grpo"), passed("goal", "preference", "instruction")),
+        "preference",
+        "the rows say which answers are better: alignment, by preferences or a reward",
+        _FRAMEWORK,
+    ),
+    Rule(
+        _has_facts,
+        "sft_then_rag",
+        "the way of answering is learned, the facts are looked up: both",
+        _FRAMEWORK,
+    ),
+    Rule(
+        passed("goal", "preference"),
+        "sft",
+        "preference tuning needs pairs; rows of answers are learned by imitation",
+        _ALIGNMENT,
+    ),
+    Rule(always, "sft", APPROACHES["sft"].use, _WHEN),
+)
 _RESTS_ON: Final = (
     *("goal", "freshness", "facts", "prompt", "budget", "examples", "corpus", "quality"),
 )
-
-
-def _approach(state: State) -> Answer:
-    choice, why, source = _best_approach(state)
-    return Answer(choice, state.how(*_RESTS_ON), why, source)
-
-
-def _best_approach(state: State) -> tuple[str, str, str]:
-    """Return the approach that the answers before lead to, the reason and its source."""
-    goal = state.choice("goal")
-    if goal == "knowledge":
-        why = (
-            "facts are looked up, not learned: fine-tuning teaches how to respond, not what to know"
-        )
-        return "rag", why, _FRAMEWORK
-    if state.passed("prompt") == "solves":
-        return "prompting", "a prompt solves it: do not fine-tune", at(sources.EXPERT, "core model")
-    has_facts = goal == "domain" and state.passed("facts") != "none"
-    if state.passed("budget") == "low":
-        if has_facts:
-            return (
-                "rag",
-                "training and retrieval together cost most; retrieval does more",
-                _FRAMEWORK,
-            )
-        return (
-            "prompt_optimization",
-            "a search over prompts costs a fraction of training",
-            _FRAMEWORK,
-        )
-    if state.passed("examples") == "missing" and goal != "language":
-        return "gather_data", "there is nothing to learn from yet", at(sources.EXPERT, "data")
-    if state.passed("examples") == "too_few":
-        if has_facts:
-            return "rag", "too few rows to learn from, and documents to look things up in", _TREE
-        return (
-            "few_shot",
-            "a few good examples in the prompt do better than training on them",
-            _TREE,
-        )
-    return _best_training(state, goal, has_facts)
-
-
-def _best_training(state: State, goal: str, has_facts: bool) -> tuple[str, str, str]:
-    objectives = state.data.objectives.value if state.data.objectives is not None else ()
-    teaches = objectives[0] if objectives else "sft"
-    if goal == "language":
-        return _language(state)
-    if teaches == "pretraining" and goal in ("domain", "instruction"):
-        why = "running text is learned as text: continued pretraining on the new corpus"
-        return "continued_pretraining", why, at(sources.COMPLETE, "2.3")
-    if teaches in ("dpo", "kto", "grpo") and goal in ("preference", "instruction"):
-        why = "the rows say which answers are better: alignment, by preferences or a reward"
-        return "preference", why, _FRAMEWORK
-    if has_facts:
-        why = "the way of answering is learned, the facts are looked up: both"
-        return "sft_then_rag", why, _FRAMEWORK
-    if goal == "preference":
-        why = "preference tuning needs pairs; rows of answers are learned by imitation"
-        return "sft", why, at(sources.EXPERT, "SFT vs DPO vs RLHF")
-    return "sft", f"{APPROACHES['sft'].use}", at(sources.EXPERT, "when to fine-tune")
-
-
-def _language(state: State) -> tuple[str, str, str]:
-    ladder = at(sources.LESSON, "when to use each approach")
-    if state.passed("corpus") == "none":
-        if state.rows:
-            why = "without a corpus only the way of answering can be learned, not the language"
-            return "sft", why, ladder
-        return "gather_data", "a language is learned from a corpus, and there is none", ladder
-    budget = state.situation.budget
-    if state.passed("corpus") == "much" and budget is not None and budget.value == "high":
-        why = "a new language, a corpus of a billion tokens and the money for weeks of training"
-        return "full_training", why, ladder
-    why = "the corpus adapts a model that is there; a new one would take weeks to months"
-    return "continued_pretraining", why, at(sources.COMPLETE, "2.3")
-
-
-def _none(choice: str) -> bool:
-    return not APPROACHES[choice].trains
-
 
 _GOALS: Final = get_args(Goal)
 _AFTER_GOAL: Final = {
@@ -361,6 +400,6 @@ NODES: Final = (
         tuple(
             Branch(one.id, one.name, "teaches" if one.trains else "") for one in APPROACHES.values()
         ),
-        _approach,
+        by_rules(_APPROACH_RULES, *_RESTS_ON),
     ),
 )

@@ -7,7 +7,7 @@ from typing import Final
 from tui_ft import text
 from tui_ft.advise import sources
 from tui_ft.advise.candidates import FULL_PASS_TOKENS, Plan, plan_of
-from tui_ft.advise.node import END, Answer, Branch, Node, Range
+from tui_ft.advise.node import END, Answer, Branch, Node, Range, Rule, always, by_rules
 from tui_ft.advise.situation import How
 from tui_ft.advise.sources import at
 from tui_ft.advise.state import State
@@ -25,9 +25,7 @@ def _checkpointing(state: State) -> Answer:
     plan = plan_of(state, state.choice("method"))
     source = at(sources.EXPERT, "training with TRL")
     if not isinstance(plan.figure, Figure):
-        return Answer(
-            "yes", "assumed", "memory is not known; it is a third slower, and safe", source
-        )
+        return Answer("yes", "assumed", "memory is not known: slower by a third, but safe", source)
     tokens = plan.batch * plan.max_length
     if not plan.checkpointing:
         why = f"{plan.batch} rows at once fit without it, and it would cost a third of the speed"
@@ -65,37 +63,48 @@ def final_plan(state: State, *, batch_too: bool = True) -> Plan:
     )
 
 
-def _learning_rate(state: State) -> Answer:
-    choice, why, source = _best_rate(state)
-    return Answer(choice, state.how("objective", "method"), why, source)
+def _trains_all(state: State) -> bool:
+    return WAYS[state.choice("method")].kind == "full"
 
 
-def _best_rate(state: State) -> tuple[str, str, str]:
-    kind, objective = WAYS[state.choice("method")].kind, state.choice("objective")
-    full = kind == "full"
+def _prefers(state: State) -> bool:
+    return state.choice("objective") in ("dpo", "kto", "orpo", "grpo")
+
+
+def _is_large(state: State) -> bool:
     parameters = state.model.parameters
-    if objective in ("dpo", "kto", "orpo"):
-        if full:
-            return "5e-07", "gentle nudges: 5e-7 to 1e-6 for all weights", _RATES
-        why = (
-            "the guides disagree with LoRA: 5e-7 (Ops Guide 4, Complete Guide 8.4), 5e-5 (Part 3, "
-            "7); followed is a published recipe between them"
-        )
-        return "5e-06", why, sources.HANDBOOK
-    if full:
-        if state.choice("rows") == "few":
-            return (
-                "1e-05",
-                "few rows: the lower end, against forgetting",
-                at(sources.COMPLETE, "2.4"),
-            )
-        return "2e-05", "all weights: 1e-5 to 5e-5", _RATES
-    if parameters is not None and parameters.value >= _LARGE_MODEL:
-        why = "large models take half: QLoRA's authors took 2e-4 to 13B, 1e-4 for 33B and 65B"
-        return "0.0001", why, f"{sources.QLORA}, table 9"
-    if kind == "prompt_tuning":
-        return "0.03", "few parameters take large steps", at(sources.COMPLETE, "5.2")
-    return "0.0002", "adapters: 1e-4 to 2e-4; 2e-4 in four of five recipes", _RATES
+    return parameters is not None and parameters.value >= _LARGE_MODEL
+
+
+_RATE_RULES: Final = (
+    Rule(
+        lambda state: _prefers(state) and _trains_all(state),
+        "5e-07",
+        "gentle nudges: 5e-7 to 1e-6 for all weights",
+        _RATES,
+    ),
+    Rule(
+        _prefers,
+        "5e-06",
+        "the guides disagree with LoRA: 5e-7 (Ops Guide 4, Complete Guide 8.4), 5e-5 (Part 3, 7); "
+        "followed is a published recipe between them",
+        sources.HANDBOOK,
+    ),
+    Rule(
+        lambda state: _trains_all(state) and state.choice("rows") == "few",
+        "1e-05",
+        "few rows: the lower end, against forgetting",
+        at(sources.COMPLETE, "2.4"),
+    ),
+    Rule(_trains_all, "2e-05", "all weights: 1e-5 to 5e-5", _RATES),
+    Rule(
+        _is_large,
+        "0.0001",
+        "large models take half: QLoRA's authors took 2e-4 to 13B, 1e-4 for 33B and 65B",
+        f"{sources.QLORA}, table 9",
+    ),
+    Rule(always, "0.0002", "adapters: 1e-4 to 2e-4; 2e-4 in four of five recipes", _RATES),
+)
 
 
 def _epochs(state: State) -> Answer:
@@ -170,7 +179,7 @@ NODES: Final = (
             Branch(rate, rate, "epochs")
             for rate in ("5e-07", "5e-06", "1e-05", "2e-05", "5e-05", "0.0001", "0.0002", "0.0005")
         ),
-        _learning_rate,
+        by_rules(_RATE_RULES, "objective", "method"),
         Range(1e-9, 0.5, whole=False),
     ),
     Node(

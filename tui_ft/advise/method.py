@@ -6,8 +6,9 @@ from typing import Final
 
 from tui_ft import text
 from tui_ft.advise import sources
-from tui_ft.advise.candidates import best_fitting, longest_option, plan_of
-from tui_ft.advise.node import END, Answer, Branch, Node, Range
+from tui_ft.advise.candidates import FULL_PASS_TOKENS, best_fitting, longest_option
+from tui_ft.advise.node import END, Answer, Branch, Node, Range, Rule, always, by_rules, chose
+from tui_ft.advise.objective import STARTS_AS_SFT
 from tui_ft.advise.situation import How, weakest
 from tui_ft.advise.sources import at
 from tui_ft.advise.state import State
@@ -19,7 +20,7 @@ _ABOUT: Final = 0.9
 _TREE = at(sources.OPS, "decision tree")
 _RANKS = at(sources.EXPERT, "quick reference")
 _PACKING_SAVES: Final = 0.3
-"""Share of sequences that packing has to save to be worth what it brings: rows beside each other."""
+"""Share of sequences that packing has to save to be worth its trouble."""
 _DEFAULT_LENGTH: Final = 1024
 _SMALL_MODEL: Final = 1_000_000_000
 
@@ -34,35 +35,53 @@ def _rows(state: State) -> Answer:
     return Answer("many" if rows > MANY else "medium", "measured", said, _TREE)
 
 
-def _capacity(state: State) -> Answer:
-    choice, why, source = _best_capacity(state)
-    return Answer(choice, state.how("goal", "approach", "objective", "rows"), why, source)
-
-
-def _best_capacity(state: State) -> tuple[str, str, str]:
-    goal, rows = state.choice("goal"), state.choice("rows")
+def _is_small_encoder(state: State) -> bool:
     parameters = state.model.parameters
-    if state.choice("approach") == "full_training":
-        return "all", "new capabilities go into every weight", at(sources.LESSON, "full training")
-    if state.choice("objective") == "classification" and state.choice("model_kind") == "encoder":
-        if parameters is None or parameters.value < _SMALL_MODEL:
-            why = "an encoder is small: all of it is trained"
-            return "all", why, at(sources.PART3, "2")
-    if state.choice("objective") == "pretraining":
-        why = "new text changes much; near full fine-tuning, and all weights where there is room"
-        return "all", why, f"{at(sources.COMPLETE, '2.3 and 3.3')}"
-    if rows == "many":
-        why = "more than 100,000 rows hold more than a small update can take up"
-        return "all", why, _TREE
-    if rows == "few":
-        return "little", "few rows: a small update cannot learn them by heart so easily", _RANKS
-    by_goal = {
-        "style": ("little", "style and format alone: minimal parameters"),
-        "domain": ("large", "reasoning and a domain's language need more capacity"),
-        "language": ("large", "a language needs more capacity"),
-    }
-    choice, why = by_goal.get(goal, ("some", "the default that most tasks are well served by"))
-    return choice, why, _RANKS
+    small = parameters is None or parameters.value < _SMALL_MODEL
+    return state.choice("model_kind") == "encoder" and small
+
+
+_CAPACITY_RULES: Final = (
+    Rule(
+        chose("approach", "full_training"),
+        "all",
+        "new capabilities go into every weight",
+        at(sources.LESSON, "full training"),
+    ),
+    Rule(_is_small_encoder, "all", "an encoder is small: all of it is trained", sources.PART3),
+    Rule(
+        chose("objective", "pretraining"),
+        "all",
+        "new text changes much: all weights where there is room, near it where there is none",
+        at(sources.COMPLETE, "2.3 and 3.3"),
+    ),
+    Rule(
+        chose("objective", "dpo", "kto", "orpo", "grpo"),
+        "some",
+        "preferences nudge a model that answers already; r=16 in the guides' DPO recipes",
+        at(sources.PART3, "7"),
+    ),
+    Rule(
+        chose("rows", "many"),
+        "all",
+        "more than 100,000 rows hold more than a small update can take up",
+        _TREE,
+    ),
+    Rule(
+        chose("rows", "few"),
+        "little",
+        "few rows: a small update cannot learn them by heart so easily",
+        _RANKS,
+    ),
+    Rule(chose("goal", "style"), "little", "style and format alone: minimal parameters", _RANKS),
+    Rule(
+        chose("goal", "domain", "language"),
+        "large",
+        "reasoning and a domain's language need more capacity",
+        _RANKS,
+    ),
+    Rule(always, "some", "the default, which serves most tasks well", _RANKS),
+)
 
 
 def _max_length(state: State) -> Answer:
@@ -82,28 +101,39 @@ def _max_length(state: State) -> Answer:
     if context is not None and length > context.value:
         why = f"the model's context is {context.value:,} tokens, {length:,} would be by the rows"
         return Answer(str(context.value), weakest(how, context.how), why, "the model's config.json")
-    return Answer(
-        str(length), how, why, at(sources.OWN, "the length that keeps 99 % of rows whole")
-    )
+    return Answer(str(length), how, why, at(sources.OWN, "99 % of rows whole"))
 
 
 def _packing(state: State) -> Answer:
     source = at(sources.EXPERT, "training with TRL")
     objective = state.choice("objective")
+    if objective not in STARTS_AS_SFT:
+        return Answer("no", "measured", "only supervised rows can be packed", source)
     length = int(state.choice("max_length"))
     option = longest_option(state.data, length)
-    if objective not in ("sft", "pretraining", "sft_then_dpo", "sft_then_kto"):
-        return Answer("no", "measured", "only supervised rows can be packed", source)
-    if option is None or state.rows is None:
-        if objective == "pretraining":
-            return Answer("yes", "assumed", "running text is packed as a rule", source)
-        return Answer("no", "assumed", "tokens were not counted, so nobody knows what it saves")
-    saves = 1 - option.sequences / max(1, state.rows)
-    said = f"it saves {text.percent(max(0.0, saves))} of the sequences at {length:,} tokens"
-    if saves < _PACKING_SAVES:
-        return Answer("no", "measured", f"{said}: not worth it", at(sources.PART3, "5"))
+    if option is None or not state.rows:
+        return _packing_unseen(objective)
+    saves = max(0.0, 1 - option.sequences / state.rows)
+    said = f"it saves {text.percent(saves)} of the sequences at {length:,} tokens"
     if objective == "pretraining":
         return Answer("yes", "measured", f"{said}, and running text has no rows of its own", source)
+    if saves < _PACKING_SAVES:
+        return Answer("no", "measured", f"{said}: not worth it", at(sources.PART3, "5"))
+    return _packing_by_kernel(state, said)
+
+
+def _packing_unseen(objective: str) -> Answer:
+    if objective == "pretraining":
+        return Answer("yes", "assumed", "running text is packed as a rule", sources.OWN)
+    return Answer("no", "assumed", "tokens were not counted, so nobody knows what it saves")
+
+
+def _packing_by_kernel(state: State, said: str) -> Answer:
+    """Answer for rows of which packing would save many sequences."""
+    tokens, rows = state.data.tokens, state.rows or 1
+    if tokens is not None and tokens.value / rows >= FULL_PASS_TOKENS:
+        why = f"{said}, but a row of {tokens.value // rows:,} tokens fills a pass by itself"
+        return Answer("no", "measured", why, sources.OWN)
     flash = state.situation.flash_attention
     if flash is None or not flash.value:
         how: How = "assumed" if flash is None else flash.how
@@ -112,7 +142,8 @@ def _packing(state: State) -> Answer:
             "which costs what packing saves"
         )
         return Answer("no", how, why, at(sources.PART3, "5"))
-    return Answer("yes", "measured", f"{said}; flash-attn keeps the rows apart", source)
+    why = f"{said}; flash-attn keeps the rows apart"
+    return Answer("yes", "measured", why, at(sources.EXPERT, "training with TRL"))
 
 
 def _effective_batch(state: State) -> Answer:
@@ -175,11 +206,6 @@ def _rank(state: State) -> Answer:
     return Answer(rank, how, why, _RANKS + (also if capacity in ("little", "some") else ""))
 
 
-def needs_rank(way: str) -> bool:
-    """Tell whether a way to train has a rank."""
-    return is_adapter(way)
-
-
 NODES: Final = (
     Node(
         "rows",
@@ -202,7 +228,7 @@ NODES: Final = (
             Branch("large", "much: how it thinks", "max_length"),
             Branch("all", "as much as can be: all weights, where there is room", "max_length"),
         ),
-        _capacity,
+        by_rules(_CAPACITY_RULES, "goal", "approach", "objective", "rows"),
     ),
     Node(
         "max_length",

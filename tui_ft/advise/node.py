@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -48,6 +48,51 @@ class Answer:
     how: How
     reason: str
     source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Where `when` holds, this is the answer, for this reason."""
+
+    when: Callable[[State], bool]
+    choice: str
+    reason: str
+    source: str = ""
+
+
+def passed(node: str, *choices: str) -> Callable[[State], bool]:
+    """Return a condition: the path went through ``node`` and took one of these branches."""
+    return lambda state: state.passed(node) in choices
+
+
+def chose(node: str, *choices: str) -> Callable[[State], bool]:
+    """Return a condition: ``node`` is answered by one of these, or would be."""
+    return lambda state: state.choice(node) in choices
+
+
+def both(*conditions: Callable[[State], bool]) -> Callable[[State], bool]:
+    """Return the condition that all of these hold."""
+    return lambda state: all(condition(state) for condition in conditions)
+
+
+def by_rules(rules: Sequence[Rule], *rests_on: str) -> Callable[[State], Answer]:
+    """Return how a node is answered by the first of ``rules`` that holds; the last always does.
+
+    Args:
+        rules: in the order in which they are tried.
+        rests_on: nodes that the answer follows from: it is known as the least known of them is.
+    """
+
+    def answer(state: State) -> Answer:
+        rule = next(rule for rule in rules if rule.when(state))
+        return Answer(rule.choice, state.how(*rests_on), rule.reason, rule.source)
+
+    return answer
+
+
+def always(_state: State) -> bool:
+    """Hold for every state: the rule that is left when no other holds."""
+    return True
 
 
 @dataclass(frozen=True, slots=True)

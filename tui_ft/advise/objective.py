@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tui_ft.advise import sources
-from tui_ft.advise.node import END, Answer, Branch, Node
+from tui_ft.advise.node import END, Answer, Branch, Node, Rule, always, both, by_rules, chose
 from tui_ft.advise.sources import at
 from tui_ft.advise.state import State
 from tui_ft.memory.step import StepObjective
@@ -58,60 +58,89 @@ def _model_kind(state: State) -> Answer:
     return Answer(kind.value, kind.how, kind.note or "as you said", at(sources.COMPLETE, "1.1"))
 
 
-def _objective(state: State) -> Answer:
-    choice, why, source = _best(state)
-    return Answer(choice, state.how("goal", "approach", "teaches", "model_kind"), why, source)
+_pairs = chose("teaches", "pairs")
+_judgements = chose("teaches", "judgements")
+_labels = chose("teaches", "labels")
 
-
-def _best(state: State) -> tuple[str, str, str]:
-    teaches, kind = state.choice("teaches"), state.choice("model_kind")
-    if kind == "encoder" and teaches not in ("labels", "nothing"):
-        why = "an encoder does not write: it takes texts with classes, or another model"
-        return "none", why, at(sources.PART3, "2")
-    match teaches:
-        case "text":
-            why = "every token of running text is learned, cut into sequences of one length"
-            return "pretraining", why, at(sources.COMPLETE, "2.3")
-        case "pairs":
-            return _preferences(state, kind)
-        case "judgements":
-            if kind == "base":
-                why = "a base model gets SFT first: it has to answer before answers can be judged"
-                return "sft_then_kto", why, _NO_SFT
-            return "kto", "single answers judged good or bad, without pairs", sources.KTO
-        case "prompts":
-            why = "nothing to imitate: the model answers, a reward judges (GRPO; PPO and RLOO too)"
-            return "grpo", why, at(sources.COMPLETE, "7")
-        case "labels":
-            return _classes(state, kind)
-        case "nothing":
-            return "none", "rows without a format teach nothing: map their columns first", ""
-        case _:
-            why = "answers are imitated; loss on the answers alone"
-            return "sft", why, at(sources.PART3, "6, completion-only loss")
-
-
-def _preferences(state: State, kind: str) -> tuple[str, str, str]:
-    if state.choice("approach") in ("sft", "sft_then_rag"):
-        why = "the better answers alone are imitated; the worse ones stay unused"
-        return "sft", why, _SFT_DPO
-    if kind == "base":
-        why = (
-            "DPO on a base model rarely works well: first SFT on the better answers, so that it "
-            "answers in the right form at all, then DPO from there"
-        )
-        return "sft_then_dpo", why, _NO_SFT
-    why = "DPO: simpler and more stable than RLHF, and no reward model is needed"
-    return "dpo", why, f"{at(sources.OPS, 'best practices')}; {sources.DPO}"
-
-
-def _classes(state: State, kind: str) -> tuple[str, str, str]:
-    if kind == "encoder" or not state.data.sft_columns:
-        why = "a head over the classes: one forward pass, calibrated scores"
-        return "classification", why, at(sources.PART3, "2")
-    why = "a model that writes learns to answer with the class's name"
-    return "sft", why, at(sources.LESSON, "LoRA rank selection: classification")
-
+_OBJECTIVE_RULES: Final = (
+    Rule(
+        chose("teaches", "nothing"),
+        "none",
+        "rows without a format teach nothing: map their columns first",
+    ),
+    Rule(
+        both(chose("model_kind", "encoder"), lambda state: not _labels(state)),
+        "none",
+        "an encoder does not write: it takes texts with classes, or another model is taken",
+        at(sources.PART3, "2"),
+    ),
+    Rule(
+        chose("teaches", "text"),
+        "pretraining",
+        "every token of running text is learned, cut into sequences of one length",
+        at(sources.COMPLETE, "2.3"),
+    ),
+    Rule(
+        both(_pairs, chose("approach", "sft", "sft_then_rag")),
+        "sft",
+        "the better answers alone are imitated; the worse ones stay unused",
+        _SFT_DPO,
+    ),
+    Rule(
+        both(_pairs, chose("model_kind", "base")),
+        "sft_then_dpo",
+        "DPO on a base model rarely works well: first SFT on the better answers, so that it "
+        "answers in the right form at all, then DPO from there",
+        _NO_SFT,
+    ),
+    Rule(
+        _pairs,
+        "dpo",
+        "DPO: simpler and more stable than RLHF, and no reward model is needed",
+        f"{at(sources.OPS, 'best practices')}; {sources.DPO}",
+    ),
+    Rule(
+        both(_judgements, chose("model_kind", "base")),
+        "sft_then_kto",
+        "a base model gets SFT first: it has to answer before its answers can be judged",
+        _NO_SFT,
+    ),
+    Rule(
+        _judgements,
+        "kto",
+        "single answers judged good or bad, without pairs",
+        sources.KTO,
+    ),
+    Rule(
+        chose("teaches", "prompts"),
+        "grpo",
+        "nothing to imitate: the model answers and a reward judges (GRPO; PPO and RLOO likewise)",
+        at(sources.COMPLETE, "7"),
+    ),
+    Rule(
+        both(
+            _labels,
+            lambda state: (
+                bool(state.data.sft_columns) and not chose("model_kind", "encoder")(state)
+            ),
+        ),
+        "sft",
+        "a model that writes learns to answer with the class's name",
+        at(sources.LESSON, "LoRA rank selection: classification"),
+    ),
+    Rule(
+        _labels,
+        "classification",
+        "a head over the classes: one forward pass for each text, and scores for all classes",
+        at(sources.PART3, "2"),
+    ),
+    Rule(
+        always,
+        "sft",
+        "answers are imitated; loss on the answers alone",
+        at(sources.PART3, "6, completion-only loss"),
+    ),
+)
 
 _NEXT: Final = "rows"
 
@@ -158,6 +187,6 @@ NODES: Final = (
             Branch("classification", "a classification head", _NEXT),
             Branch("none", "nothing can be learned from these rows yet", END),
         ),
-        _objective,
+        by_rules(_OBJECTIVE_RULES, "goal", "approach", "teaches", "model_kind"),
     ),
 )

@@ -1,7 +1,7 @@
-"""What is known before any advice: the goal, the data, the model, the GPUs. Anything may be unknown.
+"""What is known before any advice: goal, data, model, GPUs. Anything may be unknown.
 
-Each value says how it became known: *measured* (read from data, files or devices), *asked* (a person
-said so), or *assumed*. None is not known at all.
+Each value says how it became known: *measured* (read from data, files or devices), *asked* (a
+person said so), or *assumed*. None is not known at all.
 """
 
 from __future__ import annotations

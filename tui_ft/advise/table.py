@@ -9,7 +9,7 @@ from tui_ft.advise.estimator import Seconds, Work
 from tui_ft.advise.run import total_passes
 from tui_ft.advise.situation import GpuFacts
 from tui_ft.advise.state import State
-from tui_ft.advise.ways import WAYS, Way, is_adapter
+from tui_ft.advise.ways import WAYS, Way
 from tui_ft.memory.figure import Figure
 
 
@@ -99,26 +99,22 @@ def _smaller(plan: Plan, chosen: Plan) -> str:
 
 
 def _though_it_fits(state: State, way: Way, chosen: Plan) -> str:
-    taken = WAYS[chosen.way]
-    if way.kind == "prompt_tuning":
-        return f"{taken.name} fits and learns more; ftui cannot start it yet"
-    if way.sharding == "ddp":
-        return f"it would take 1/{len(state.gpus)} of the time; ftui starts one GPU's runs so far"
+    taken = WAYS[chosen.way].name
     if way.spreads:
-        why = "not needed" if taken.kind == way.kind else "it would fit"
-        return f"{why}; ftui starts one GPU's runs so far"
+        gain = "it would fit" if way.sharding == "fsdp" else f"1/{len(state.gpus)} of the time"
+        return f"{gain}, but ftui starts runs on one GPU so far"
     if way.half_weights:
-        return f"{taken.name} is the safer way to spend the memory"
-    if way.kind == "full":
-        return (
-            "it fits, but so many weights forget more than "
-            f"{_count(state.rows)} rows teach; {taken.name} does as well"
-        )
-    if way.kind == "lora":
-        return "it fits, with less to change than is wished for"
-    if is_adapter(chosen.way) or taken.kind == "full":
-        return f"{taken.name} fits: no need to round the base, and it is faster"
-    return "another way was chosen"
+        return f"{taken} is the safer way to spend the memory"
+    said = {
+        "prompt_tuning": f"{taken} fits and learns more; ftui cannot start it yet",
+        "full": (
+            f"it fits, but {_count(state.rows)} rows do not need every weight, and all of them "
+            f"forget more; {taken} does as well"
+        ),
+        "lora": f"it fits, and changes less than is wished for; {taken} was taken",
+        "qlora": f"{taken} fits: no need to round the base, and it is faster",
+    }
+    return said.get(way.kind, "")
 
 
 def _count(rows: int | None) -> str:

@@ -1,7 +1,7 @@
 """The decision tree, whole: its nodes, and the walk from the first question to advice.
 
-Stages: `approach`, `objective`, `method`, `hyper` (hyper-parameters), one module each. A node is data
-(`tui_ft.advise.node.Node`); its answer is a small pure function of what is known.
+Stages: `approach`, `objective`, `method`, `hyper` (hyper-parameters), one module each. A node is
+data (`tui_ft.advise.node.Node`); its answer is a small pure function of what is known.
 """
 
 from __future__ import annotations
