@@ -14,11 +14,14 @@ if TYPE_CHECKING:
     from tui_ft.survey.cleaning import CleaningReport
     from tui_ft.survey.summary import Summary
 
+_config_option = click.option("--config", help="Of a data set on the Hub that has several.")
 _force_option = click.option("--force", is_flag=True, help="Replace files of that name.")
 
 
 @click.command()
 @click.argument("path")
+@click.option("--split", help="Of a data set on the Hub; `train` by default.")
+@_config_option
 @click.option("--drop", multiple=True, metavar="FINDING", help="Drop the rows that have it.")
 @click.option("--repair", multiple=True, metavar="FINDING", help="Mend the rows that have it.")
 @click.option("--dry-run", is_flag=True, help="Write nothing; say what would be done.")
@@ -27,7 +30,10 @@ _force_option = click.option("--force", is_flag=True, help="Replace files of tha
 @json_option
 @for_people
 def clean(
+    *,
     path: str,
+    split: str | None,
+    config: str | None,
     drop: tuple[str, ...],
     repair: tuple[str, ...],
     dry_run: bool,
@@ -37,15 +43,18 @@ def clean(
 ) -> None:
     """Write the data set PATH without what `ftui inspect` finds in it, to a new file.
 
+    PATH is a file, a folder, or a data set's id on the Hub, which is fetched once.
+
     Without --drop and --repair: drops what is plainly wrong and exact duplicates, repairs what can
     be. The old file stays as it is; what was done to which lines is in the report beside the new.
     """
+    from tui_ft.commands.hub_data import stands_at
     from tui_ft.survey.cleaning import Plan, usual_remedies
     from tui_ft.survey.new_files import beside
 
-    folder, summary = _surveyed(path)
+    folder, summary = _surveyed(path, split, config)
     chosen = (list(drop), list(repair)) if drop or repair else usual_remedies(summary)
-    output = paths.expand(out) if out else beside(paths.expand(path), "clean")
+    output = paths.expand(out) if out else beside(stands_at(path), "clean")
     plan = Plan(folder, summary, *chosen)
     report = plan.carry_out(None if dry_run else output, replace=force)
     if as_json:
@@ -66,6 +75,8 @@ def _show(report: CleaningReport) -> None:
 
 @click.command()
 @click.argument("path")
+@click.option("--split", "of_split", help="Of a data set on the Hub; `train` by default.")
+@_config_option
 @click.option(
     "--fraction",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
@@ -86,14 +97,27 @@ def _show(report: CleaningReport) -> None:
 @json_option
 @for_people
 def split(
-    path: str, fraction: float, seed: int, by: str, out: str | None, force: bool, as_json: bool
+    *,
+    path: str,
+    of_split: str | None,
+    config: str | None,
+    fraction: float,
+    seed: int,
+    by: str,
+    out: str | None,
+    force: bool,
+    as_json: bool,
 ) -> None:
-    """Write the data set PATH to two new files: DATA-train.jsonl and DATA-eval.jsonl."""
+    """Write the data set PATH to two new files: DATA-train.jsonl and DATA-eval.jsonl.
+
+    PATH is a file, a folder, or a data set's id on the Hub, which is fetched once.
+    """
+    from tui_ft.commands.hub_data import stands_at
     from tui_ft.survey.new_files import stem_of
     from tui_ft.survey.splitting import split as write_split
 
-    folder, summary = _surveyed(path)
-    data = paths.expand(path)
+    folder, summary = _surveyed(path, of_split, config)
+    data = stands_at(path)
     where = paths.expand(out) if out else data.parent
     outputs = tuple(where / f"{stem_of(data)}-{side}.jsonl" for side in ("train", "eval"))
     report = write_split(
@@ -114,14 +138,14 @@ def split(
         fail("no group is small enough to be held out; raise --fraction, or use --by row")
 
 
-def _surveyed(path: str) -> tuple[Path, Summary]:
+def _surveyed(path: str, split: str | None, config: str | None) -> tuple[Path, Summary]:
     """Return the finished survey of a data set, made now if it is not there."""
     from tui_ft.commands.inspect import finished, local_rows
     from tui_ft.data import DataError
     from tui_ft.survey.asking import Asked
     from tui_ft.survey.request import Request
 
-    asked = Asked(Request(local_rows(path)))
+    asked = Asked(Request(local_rows(path, split, config)))
     summary = finished(asked)
     if summary.problem is not None:
         raise DataError(summary.problem)
