@@ -83,9 +83,9 @@ _KINDS: Final[dict[str, tuple[str, tuple[str, ...], int, int]]] = {
     "labels": ("text_label", ("classification",), 200, 500),
     "text": ("text", ("pretraining", "sft"), 700, 2000),
 }
-_SFT_WAYS: Final[dict[str, tuple[str, dict[str, str]]]] = {
-    "pairs": ("prompt_completion", {"prompt": "prompt", "completion": "chosen"}),
-    "labels": ("prompt_completion", {"prompt": "text", "completion": "label"}),
+_SFT_COLUMNS: Final[dict[str, dict[str, str]]] = {
+    "pairs": {"prompt": "prompt", "completion": "chosen"},
+    "labels": {"prompt": "text", "completion": "label"},
 }
 
 
@@ -179,7 +179,6 @@ def data_of(name: str) -> DataFacts:
     format, teaches, mean, most = _KINDS[kind]
     number = int(re.sub(r"\D", "", count))
     rows = number * {"k": 1_000, "m": 1_000_000}.get(count[-1], 1)
-    sft_format, columns = _SFT_WAYS.get(kind, ("", {}))
     best = 64 * math.ceil(most / 64)
     lengths = tuple(
         LengthOption(
@@ -197,7 +196,7 @@ def data_of(name: str) -> DataFacts:
         objectives=Known(teaches, "measured"),
         quality=Known(30 if kind == "dirty" else 92, "measured"),
         faults=("near duplicates", "empty answers") if kind == "dirty" else (),
-        near_duplicates=Known(0.3 if kind == "dirty" else 0.0, "measured"),
+        duplicates=Known(0.3 if kind == "dirty" else 0.0, "measured"),
         model_generated=Known(0.4 if kind == "generated" else 0.0, "measured"),
         languages=Known({"en": 1.0}, "measured"),
         tokens=Known(rows * mean, "measured"),
@@ -205,8 +204,7 @@ def data_of(name: str) -> DataFacts:
         supervised_share=Known(1.0 if kind == "text" else 0.6, "measured"),
         max_length=Known(best, "measured"),
         lengths=lengths,
-        sft_format=sft_format,
-        sft_columns=columns,
+        sft_columns=_SFT_COLUMNS.get(kind, {}),
     )
 
 

@@ -82,6 +82,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         key: dotted, as in a RunSpec; of an objective that no RunSpec has yet, as trl names it.
+        node: of the tree, where the value was chosen; empty where it follows from others.
     """
 
     key: str
@@ -89,6 +90,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     source: str = ""
     how: How = "measured"
+    node: str = ""
 
 
 class Caution(msgspec.Struct, frozen=True, kw_only=True):

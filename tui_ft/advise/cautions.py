@@ -66,13 +66,13 @@ def _dpo_first(state: State, _plan: Plan | None) -> Caution | None:
 
 
 def _filtering(state: State, _plan: Plan | None) -> Caution | None:
-    duplicates = state.data.near_duplicates
+    duplicates = state.data.duplicates
     share = 0.0 if duplicates is None else duplicates.value
     quality = state.passed("quality")
     if quality not in ("mend", "poor") and share < _DUPLICATES:
         return None
     faults = f" ({', '.join(state.data.faults)})" if state.data.faults else ""
-    twice = f", {text.percent(share)} near duplicates" if share >= _DUPLICATES else ""
+    twice = f", {text.percent(share)} duplicates" if share >= _DUPLICATES else ""
     return Caution(
         id="no-filtering",
         severity="bad" if quality == "poor" else "warning",

@@ -44,9 +44,10 @@ def _batch(state: State) -> Answer:
         return Answer("1", "assumed", "memory is not known; one row is the safest", source)
     if plan.fit == "no":
         return Answer(str(plan.batch), state.how("method"), "not even one row surely fits", source)
+    passes = "one pass makes" if plan.accumulation == 1 else f"{plan.accumulation} passes make"
     why = (
         f"the most that fit in {text.size(plan.free)} ({text.size(plan.figure.high)} at most); "
-        f"{plan.accumulation} passes make a step of {plan.batch * plan.accumulation * plan.gpus}"
+        f"{passes} a step of {plan.batch * plan.accumulation * plan.gpus}"
     )
     return Answer(str(plan.batch), state.how("method"), why, source)
 
@@ -118,9 +119,7 @@ def _epochs(state: State) -> Answer:
     if rows == "many":
         return Answer("1", how, "more data, fewer epochs", at(sources.PART3, "9"))
     if (state.rows or 0) > _SOME_ROWS:
-        return Answer(
-            "2", how, "more data, fewer epochs: 3 are for some thousand rows", sources.PART3
-        )
+        return Answer("2", how, "three are for some thousand rows", at(sources.PART3, "9"))
     why = "three in every guide's recipe; early stopping ends it when held-out rows get worse"
     return Answer("3", how, why, at(sources.COMPLETE, "10.1"))
 

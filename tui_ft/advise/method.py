@@ -202,8 +202,9 @@ def _rank(state: State) -> Answer:
         "all": ("128", "near full fine-tuning, which it stands in for"),
     }
     rank, why = by_capacity[capacity]
-    also = f" ({at(sources.COMPLETE, '4.5')} and Part 3, 4 take 64 with QLoRA)"
-    return Answer(rank, how, why, _RANKS + (also if capacity in ("little", "some") else ""))
+    if capacity in ("little", "some"):
+        why += " (Complete Guide, 4.5 and Part 3, 4 take 64 with QLoRA)"
+    return Answer(rank, how, why, _RANKS)
 
 
 NODES: Final = (
@@ -228,7 +229,7 @@ NODES: Final = (
             Branch("large", "much: how it thinks", "max_length"),
             Branch("all", "as much as can be: all weights, where there is room", "max_length"),
         ),
-        by_rules(_CAPACITY_RULES, "goal", "approach", "objective", "rows"),
+        by_rules(_CAPACITY_RULES, "goal", "objective", "rows"),
     ),
     Node(
         "max_length",

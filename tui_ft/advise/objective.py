@@ -187,6 +187,6 @@ NODES: Final = (
             Branch("classification", "a classification head", _NEXT),
             Branch("none", "nothing can be learned from these rows yet", END),
         ),
-        by_rules(_OBJECTIVE_RULES, "goal", "approach", "teaches", "model_kind"),
+        by_rules(_OBJECTIVE_RULES, "teaches", "model_kind"),
     ),
 )

@@ -100,7 +100,9 @@ def total_passes(state: State, plan: Plan) -> int | None:
 
 def _from_node(state: State, key: str, node: str, value: Any) -> Choice:  # noqa: ANN401 - any field
     answer = state.answer(node)
-    return Choice(key=key, value=value, reason=answer.reason, source=answer.source, how=answer.how)
+    return Choice(
+        key=key, value=value, reason=answer.reason, source=answer.source, how=answer.how, node=node
+    )
 
 
 def _model_and_data(state: State) -> list[Choice]:
@@ -120,12 +122,26 @@ def _model_and_data(state: State) -> list[Choice]:
     )
     source = at(sources.EXPERT, "LoRA configuration") if flash else ""
     choices.append(Choice(key="model.attn_implementation", value=kernel, reason=why, source=source))
+    choices += _template(state)
     choices.append(Choice(key="data.train", value=data.path, reason="as given", how=given))
     choices += _columns(state)
     held_out = _HELD_OUT[state.choice("evaluation")]
     choices.append(_from_node(state, "data.eval_fraction", "evaluation", held_out))
     choices.append(_loss(state))
     return choices
+
+
+def _template(state: State) -> list[Choice]:
+    """Return the chat template for a model that has none, where the rows are dialogues."""
+    known, file = state.model.has_template, state.model.plain_template
+    if known is None or known.value or not file or state.choice("objective") == "pretraining":
+        return []
+    why = (
+        "the model's tokenizer has none: roles in plain words, without new tokens; it is saved "
+        "with what is trained, and has to be used with it"
+    )
+    source = at(sources.OPS, "3, Alpaca format")
+    return [Choice(key="model.chat_template", value=file, reason=why, source=source)]
 
 
 def _columns(state: State) -> list[Choice]:
@@ -139,10 +155,7 @@ def _columns(state: State) -> list[Choice]:
         "text_label": "the class as the answer",
     }.get(data.format.value if data.format is not None else "", "the answers")
     why = f"{what}, which is what supervised fine-tuning learns from"
-    return [
-        Choice(key="data.format", value=data.sft_format, reason=why),
-        Choice(key="data.columns", value=dict(data.sft_columns), reason=why),
-    ]
+    return [Choice(key="data.columns", value=dict(data.sft_columns), reason=why)]
 
 
 def _loss(state: State) -> Choice:

@@ -65,7 +65,7 @@ class DataFacts(msgspec.Struct, frozen=True, kw_only=True):
         objectives: what the rows can teach, the likeliest first.
         quality: 0 to 100.
         faults: the worst findings, in words.
-        near_duplicates: share of rows.
+        duplicates: share of rows that say what an earlier one says, or nearly.
         model_generated: share of rows in which a model speaks of itself.
         tokens: of the model, before anything is cut.
         longest: tokens of the longest row.
@@ -74,7 +74,6 @@ class DataFacts(msgspec.Struct, frozen=True, kw_only=True):
         lengths: what shorter ones do, shortest first; the last cuts nothing or next to nothing.
         sft_columns: `data.columns` by which answers can be learned from rows made for something
             else; empty where the rows are answers.
-        sft_format: `data.format` to go with them.
     """
 
     path: str
@@ -83,7 +82,7 @@ class DataFacts(msgspec.Struct, frozen=True, kw_only=True):
     objectives: Known[tuple[str, ...]] | None = None
     quality: Known[int] | None = None
     faults: tuple[str, ...] = ()
-    near_duplicates: Known[float] | None = None
+    duplicates: Known[float] | None = None
     model_generated: Known[float] | None = None
     languages: Known[dict[str, float]] | None = None
     tokens: Known[int] | None = None
@@ -92,7 +91,6 @@ class DataFacts(msgspec.Struct, frozen=True, kw_only=True):
     max_length: Known[int] | None = None
     lengths: tuple[LengthOption, ...] = ()
     sft_columns: dict[str, str] = {}
-    sft_format: str = ""
 
 
 class SmallerModel(msgspec.Struct, frozen=True):
@@ -108,6 +106,8 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: as a run takes it.
+        has_template: whether its tokenizer has a chat template.
+        plain_template: a Jinja file to take where it has none; empty where none is at hand.
         targets: names of the layers that get a LoRA update, or `all-linear`.
         config: its config.json; None where it could not be had.
         smaller: what to take when it does not fit, largest first.
@@ -119,6 +119,8 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     context: Known[int] | None = None
     family: Known[str] | None = None
     targets: Known[str | tuple[str, ...]] | None = None
+    has_template: Known[bool] | None = None
+    plain_template: str = ""
     config: dict[str, Any] | None = None
     smaller: tuple[SmallerModel, ...] = ()
 
