@@ -15,6 +15,7 @@ _COMMANDS: Final = {
     "inspect": "tui_ft.commands.inspect",
     "clean": "tui_ft.commands.reshape",
     "split": "tui_ft.commands.reshape",
+    "recommend": "tui_ft.commands.recommend",
     "estimate": "tui_ft.commands.estimate",
     "train": "tui_ft.commands.work",
     "check": "tui_ft.commands.work",

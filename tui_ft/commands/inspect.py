@@ -67,7 +67,7 @@ def inspect(
     from tui_ft.survey.verdict import verdict_of
 
     path = local_rows(path, split, config)
-    mapping = dict(_mapped(column) for column in columns)
+    mapping = dict(mapped(column) for column in columns)
     tokens = None if model is None else TokenRequest(model)
     asked = Asked(Request(path, format_, mapping, eval_, not no_near, tokens))
     summary, counted = finished(asked), asked.tokens()
@@ -122,7 +122,8 @@ def local_rows(path: str, split: str | None = None, config: str | None = None) -
     return str(fetch_dataset(path, split=split, config=config, progress=show))
 
 
-def _mapped(column: str) -> tuple[str, str]:
+def mapped(column: str) -> tuple[str, str]:
+    """Return the part and the name that `PART=NAME` says."""
     part, found, name = column.partition("=")
     if not found or not part or not name:
         raise click.BadParameter(f"`{column}` is not PART=NAME, such as prompt=question")

@@ -11,7 +11,7 @@ from tui_ft.data.mask_summary import MaskSummary, refusal
 from tui_ft.data.problems import BadLine, DataError, RowProblem
 from tui_ft.data.reading import read_rows
 from tui_ft.data.rows import Row
-from tui_ft.data.sft_fit import sft_refusal
+from tui_ft.data.sft_fit import sft_columns, sft_refusal
 from tui_ft.data.split import held_out
 from tui_ft.data.turns import Turn
 from tui_ft.vocabulary import FormatName, LossOn
@@ -45,5 +45,6 @@ __all__ = [
     "prompt_text",
     "read_rows",
     "refusal",
+    "sft_columns",
     "sft_refusal",
 ]
