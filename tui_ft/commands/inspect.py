@@ -17,6 +17,7 @@ from tui_ft.vocabulary import FormatName
 from tui_ft.widgets.signs import sign
 
 if TYPE_CHECKING:
+    from tui_ft.data.hub_download import Progress
     from tui_ft.survey.asking import Asked
     from tui_ft.survey.summary import Finding, Summary
 
@@ -92,7 +93,7 @@ def finished(asked: Asked) -> Summary:
     """Wait for a survey, showing how far it is; return its end."""
     try:
         for summary in asked.follow():
-            _show_progress(summary)
+            show_progress(summary)
     except KeyboardInterrupt:
         asked.cancel()
         if sys.stderr.isatty():
@@ -111,15 +112,17 @@ def local_rows(path: str, split: str | None = None, config: str | None = None) -
 
     if not is_dataset_id(path):
         return path
-    from tui_ft.data.hub_download import Progress, fetch_dataset
+    from tui_ft.data.hub_download import fetch_dataset
 
-    def show(progress: Progress) -> None:
-        if sys.stderr.isatty():
-            size = f"{text.size(progress.bytes)} of {text.size(progress.total)}"
-            what = text.one_line(progress.what, 60)
-            click.echo(f"\r{what} {size} \x1b[K", nl=False, err=True)
+    return str(fetch_dataset(path, split=split, config=config, progress=show_download))
 
-    return str(fetch_dataset(path, split=split, config=config, progress=show))
+
+def show_download(progress: Progress) -> None:
+    """Show on a terminal how much of a data set has been fetched."""
+    if sys.stderr.isatty():
+        size = f"{text.size(progress.bytes)} of {text.size(progress.total)}"
+        what = text.one_line(progress.what, 60)
+        click.echo(f"\r{what} {size} \x1b[K", nl=False, err=True)
 
 
 def mapped(column: str) -> tuple[str, str]:
@@ -130,7 +133,8 @@ def mapped(column: str) -> tuple[str, str]:
     return part, name
 
 
-def _show_progress(summary: Summary) -> None:
+def show_progress(summary: Summary) -> None:
+    """Show on a terminal how much of a data set has been read."""
     if not sys.stderr.isatty():
         return
     share = "" if summary.share is None else f" {text.percent(summary.share)}"

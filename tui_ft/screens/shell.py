@@ -7,6 +7,7 @@ from typing import Protocol
 
 from tui_ft.hardware import Snapshot
 from tui_ft.runs.registry import RunSummary
+from tui_ft.spec.draft import Draft
 
 
 class Hardware(Protocol):
@@ -36,6 +37,9 @@ class Shell(Protocol):
 
     def new_run(self) -> None:
         """Ask for a run, start it, and show it."""
+
+    def configure(self, draft: Draft | None) -> None:
+        """Show the run that is being written, or another draft in its place."""
 
     def open_run(self, run_id: str) -> None:
         """Show the monitor of a run."""
