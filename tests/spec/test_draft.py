@@ -161,3 +161,13 @@ def test_any_choice_is_shown_as_it_was_made(chosen: list[tuple[SpecField, str]])
 )  # fmt: skip
 def test_values_as_they_are_shown(value: object, text: str) -> None:
     assert shown_value(value) == text
+
+
+@pytest.mark.parametrize("kind", ["full", "lora", "qlora"])
+def test_a_run_as_a_draft_is_the_same_run_and_says_little(kind: str) -> None:
+    spec = build_spec({**FILLED, "method": {"kind": kind}, "training": {"max_length": 2048}})
+    draft = Draft.of(spec, "the advice")
+    assert draft.spec == spec
+    assert draft.values["method"] == {"kind": kind}
+    assert draft.values["training"] == {"max_length": 2048}
+    assert draft.changes == ()

@@ -314,9 +314,8 @@ class AdviseScreen(FtuiScreen):
         if advice is None or advice.run is None:
             self.notify(advice.no_run if advice else "there is no advice yet", markup=False)
             return
-        said = advice.run.model_dump(mode="json", exclude_defaults=True)
         reasons = {choice.key: choice.reason for choice in advice.choices}
-        self.shell.configure(Draft.begin(said, "the advice", reasons))
+        self.shell.configure(Draft.of(advice.run, "the advice", reasons))
 
     def action_write(self) -> None:
         """Write the run as YAML, with its reasons."""

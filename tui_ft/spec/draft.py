@@ -48,6 +48,16 @@ class Draft:
         """Return a draft that has just these ``values`` and counts changes from them."""
         return cls(copy.deepcopy(dict(values)), copy.deepcopy(dict(values)), origin, reasons or {})
 
+    @classmethod
+    def of(cls, spec: RunSpec, origin: str, reasons: Mapping[str, str] | None = None) -> Draft:
+        """Return a draft that says of a run what is not so by default anyway."""
+        whole = spec.model_dump(mode="json")
+        said = spec.model_dump(mode="json", exclude_defaults=True)
+        for one in fields_of(whole):
+            if one.chooses:  # without its kind nobody knows what a group's fields are
+                put(said, one.key, value_at(whole, one.key))
+        return cls.begin(said, origin, reasons)
+
     @cached_property
     def fields(self) -> tuple[SpecField, ...]:
         """The fields that the run has as it stands."""
