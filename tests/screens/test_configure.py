@@ -10,7 +10,8 @@ from textual.pilot import Pilot
 from textual.widgets import Input, OptionList, TextArea
 
 from tests.screens.conftest import FINISHED, MakeRun
-from tests.screens.test_home import running, settled, shown
+from tests.screens.test_home import running, settled, shown, until
+from tests.tiny_model import chat_rows, write_rows
 from tui_ft.app import FtuiApp
 from tui_ft.runs.folder import RunFolder
 from tui_ft.screens import configure
@@ -264,3 +265,23 @@ async def test_what_is_faulty_is_not_started(home: Path) -> None:
         await settled(app, pilot)
         assert "data.train" in shown(app, "#answer")
         assert isinstance(app.screen, ConfigureScreen)
+
+
+async def test_what_the_run_comes_to_is_always_in_sight(
+    home: Path, tmp_path: Path, tiny_llama: Path
+) -> None:
+    data = write_rows(tmp_path / "rows.jsonl", chat_rows(200))
+    values = {"model": {"name_or_path": str(tiny_llama)}, "data": {"train": str(data)}}
+    async with running(WIDE) as (app, pilot):
+        screen = await opened(app, pilot, values)
+        await until(lambda: "steps" in shown(app, "#outlook"), app, pilot)
+        assert "steps 144 " in shown(app, "#outlook")  # 190 rows, 4 a step, 3 epochs
+        assert "on GPU 1" in shown(app, "#outlook")
+        await go_to(screen, pilot, "training.num_train_epochs")
+        await pilot.press("enter")
+        screen.query_one("#typed", Input).value = "1"
+        await pilot.pause()
+        assert "steps 48 " in shown(app, "#outlook")  # as one types
+        await pilot.press("escape")
+        await pilot.pause()
+        assert "steps 144 " in shown(app, "#outlook")

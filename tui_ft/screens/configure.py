@@ -17,15 +17,17 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import Input, Static, TextArea
+from textual.widgets import Input, Static
 from textual.worker import Worker, WorkerState
 
 from tui_ft import paths, text
 from tui_ft.runs.folder import RunFolder
 from tui_ft.screens import configure_text
 from tui_ft.screens.base import HELP, FtuiScreen
+from tui_ft.screens.outlook_line import OutlookLine
 from tui_ft.screens.starting import problem, start_run
 from tui_ft.screens.top_line import TopLine
+from tui_ft.screens.yaml_pane import YamlPane
 from tui_ft.spec import SpecError, find_presets
 from tui_ft.spec.draft import Draft
 from tui_ft.spec.fields import SpecField
@@ -89,14 +91,12 @@ class ConfigureScreen(FtuiScreen):
     def compose_content(self) -> ComposeResult:
         """Lay out fields, what is said of one, what the run comes to."""
         yield Static(id="headline")
+        yield OutlookLine(id="outlook")
         with Horizontal(id="configure-panes"):
             with Vertical(id="fields-box", classes="box") as box:
                 box.border_title = "Fields"
                 yield RowTable(self._line, id="fields")
-            with Vertical(id="yaml-box", classes="box") as box:
-                box.border_title = "YAML"
-                box.border_subtitle = "esc back to the fields"
-                yield TextArea(id="yaml", tab_behavior="focus")
+            yield YamlPane(id="yaml-box")
             with VerticalScroll(id="notes-box", classes="box") as box:
                 box.border_title = "Faults and changes"
                 yield Static(id="notes")
@@ -158,8 +158,17 @@ class ConfigureScreen(FtuiScreen):
             table.cursor = keys.index(under.key)  # the same field, wherever it stands now
         table.refresh()
         self.query_one("#headline", Static).update(configure_text.headline(self._draft))
-        self.query_one("#notes", Static).update(configure_text.notes(self._draft))
+        lacking = self.query_one(OutlookLine).lacking
+        self.query_one("#notes", Static).update(configure_text.notes(self._draft, lacking))
         self._show_about(self._draft)
+        self._show_outlook(self._draft)
+
+    def _show_outlook(self, draft: Draft) -> None:
+        self.query_one(OutlookLine).show(draft, self.shell.hardware.latest())
+
+    def on_outlook_line_looked_up(self) -> None:
+        """Show what the run comes to, and what is not known."""
+        self._show()
 
     def _show_about(self, draft: Draft) -> None:
         one = self._edited or self._field
@@ -219,7 +228,9 @@ class ConfigureScreen(FtuiScreen):
             self._sought = event.value.strip()
             self._show()
         elif self._asking == "field" and self._edited is not None:
-            self._show_about(self._draft.with_text(self._edited, event.value))
+            draft = self._draft.with_text(self._edited, event.value)
+            self._show_about(draft)
+            self._show_outlook(draft)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Take what was typed, unless it is wrong."""
@@ -303,37 +314,24 @@ class ConfigureScreen(FtuiScreen):
 
     def action_yaml(self) -> None:
         """Write the run as YAML; what is written there is the run."""
-        self.query_one("#yaml", TextArea).load_text(self._draft.to_yaml())
-        self._show_yaml(True)
-        self.query_one("#yaml").focus()
+        self.query_one("#fields-box").display = False
+        self.query_one(YamlPane).open(self._draft)
 
-    def _show_yaml(self, yes: bool) -> None:
-        self.query_one("#yaml-box").display = yes
-        self.query_one("#fields-box").display = not yes
-
-    def on_text_area_changed(self, event: TextArea.Changed) -> None:
-        """Take what is written as soon as it can be read."""
-        if not self.query_one("#yaml-box").display:
-            return
-        try:
-            draft = self._draft.with_yaml(event.text_area.text)
-        except SpecError as error:
-            self.query_one("#about-field", Static).update(problem(str(error)))
-            return
-        if draft.values != self._draft.values:
-            self._take(draft)
-        wrong = [configure_text.problem_line(one) for one in draft.problems[:4]]
-        said = Content("\n").join(wrong or [Content("this is a run")])
-        self.query_one("#about-field", Static).update(said)
+    def on_yaml_pane_written(self, message: YamlPane.Written) -> None:
+        """Take what is written, and say what is wrong with it."""
+        if message.draft.values != self._draft.values:
+            self._take(message.draft)
+        wrong = [configure_text.problem_line(one) for one in message.draft.problems[:4]]
+        said = [problem(message.problem)] if message.problem else wrong
+        about = self.query_one("#about-field", Static)
+        about.update(Content("\n").join(said or [Content("this is a run")]))
 
     def _close_yaml(self) -> None:
-        written = self.query_one("#yaml", TextArea).text
-        try:
-            self._draft.with_yaml(written)
-        except SpecError as error:
-            if written.strip():
-                self.notify(f"kept as it could be read last: {error}", markup=False)
-        self._show_yaml(False)
+        pane = self.query_one(YamlPane)
+        if pane.problem:
+            self.notify(f"kept as it could be read last: {pane.problem}", markup=False)
+        pane.display = False
+        self.query_one("#fields-box").display = True
         self.query_one("#fields").focus()
         self._show()
 
