@@ -98,9 +98,15 @@ def sequences_a_step(state: State) -> int:
     return power
 
 
+def used_gpus(state: State) -> tuple[GpuFacts, ...]:
+    """Return the GPUs that the run can have, the one with most free memory first."""
+    best_first = tuple(sorted(state.gpus, key=lambda gpu: -(gpu.free or 0)))
+    return best_first[: {"none": 0, "one": 1}.get(state.choice("gpus"))]
+
+
 def best_gpu(state: State) -> GpuFacts | None:
     """Return the GPU with most free memory; None on a machine without, or where none is known."""
-    return max(state.gpus, key=lambda gpu: gpu.free or 0, default=None)
+    return next(iter(used_gpus(state)), None)
 
 
 def plan_of(
@@ -129,7 +135,7 @@ def plan_of(
 
 def possible_ways(state: State) -> tuple[Way, ...]:
     """Return the ways that can be thought of here: what is shared out needs several GPUs."""
-    several = len(state.gpus) > 1
+    several = len(used_gpus(state)) > 1
     found = [way for way in WAYS.values() if several or not way.spreads]
     plan = plan_of(state, "qlora")
     if plan.fit in ("fits", "unknown") or not _shorter_lengths(state):
@@ -192,7 +198,7 @@ def _high(plan: Plan) -> int:
 def _planned(
     state: State, way: Way, length: int, checkpointing: bool | None, batch: int | None
 ) -> Plan:
-    gpus = len(state.gpus) if way.spreads else 1
+    gpus = max(1, len(used_gpus(state))) if way.spreads else 1
     sequences = max(1, sequences_a_step(state) // gpus)
     batches = [batch] if batch is not None else _divisors(sequences)
     base = _base_step(state, way, length)
@@ -279,7 +285,7 @@ def free_memory(state: State, way: Way) -> int | None:
     if state.choice("gpus") == "none":
         host = state.situation.host_memory
         return None if host is None else host.value
-    free = [gpu.free for gpu in state.gpus if gpu.free is not None]
+    free = [gpu.free for gpu in used_gpus(state) if gpu.free is not None]
     if not free:
         return None
     return min(free) if way.spreads else max(free)
