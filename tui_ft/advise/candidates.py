@@ -11,11 +11,12 @@ import msgspec
 
 from tui_ft import text
 from tui_ft.advise import sources
-from tui_ft.advise.objective import STEP_OBJECTIVES
+from tui_ft.advise.objective import STARTS_AS_SFT, STEP_OBJECTIVES
 from tui_ft.advise.situation import DataFacts, GpuFacts, LengthOption
 from tui_ft.advise.sources import at
 from tui_ft.advise.state import State
 from tui_ft.advise.ways import ADAPTER_FIRST, WAYS, WEIGHTS_FIRST, Way, is_adapter
+from tui_ft.memory.allocator import GIB
 from tui_ft.memory.cards import Fit, fit
 from tui_ft.memory.estimating import Unknown
 from tui_ft.memory.figure import Figure
@@ -71,6 +72,11 @@ class Found:
     reason: str
     source: str = ""
     guessed: bool = False
+
+
+def gib(size: int | None) -> str:
+    """Return memory as `nvidia-smi` counts it: 23.5 GiB is a card of 24 GB."""
+    return text.NOT_AVAILABLE if size is None else f"{size / GIB:.1f} GiB"
 
 
 def longest_option(data: DataFacts, max_length: int) -> LengthOption | None:
@@ -154,7 +160,9 @@ def best_fitting(state: State) -> Found:
     possible = {way.id for way in possible_ways(state)}
     plans = [plan_of(state, way) for way in order if way in possible]
     fitting = [plan for plan in plans if plan.fit == "fits"]
-    ready = [plan for plan in fitting if WAYS[plan.way].startable]
+    # Where the objective cannot be started by ftui anyway, nor need the way.
+    any_way = state.choice("objective") not in STARTS_AS_SFT
+    ready = [plan for plan in fitting if any_way or WAYS[plan.way].startable]
     tight = [plan for plan in plans if plan.fit == "tight" and WAYS[plan.way].startable]
     for chosen in (*ready[:1], *fitting[:1], *tight[:1]):
         return Found(chosen.way, _why(state, chosen, order), WAYS[chosen.way].source)
@@ -188,7 +196,7 @@ def _why(state: State, plan: Plan, order: Sequence[str]) -> str:
 def _sizes(plan: Plan) -> str:
     if isinstance(plan.figure, Unknown):
         return plan.figure.reason
-    return f"{text.size(plan.figure.high)} at most of {text.size(plan.free)} free"
+    return f"{gib(plan.figure.high)} at most of {gib(plan.free)} free"
 
 
 def _high(plan: Plan) -> int:

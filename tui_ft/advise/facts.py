@@ -32,6 +32,12 @@ _GIB: Final = 1 << 30
 _FAULTS: Final = 3
 _EXACT: Final = "exact-duplicate"
 _WORST_PARTS: Final = 1.0
+_UNSPACED: Final = ("zh", "ja", "th", "km", "lo", "my")
+_SOME_UNSPACED: Final = 0.1
+_TOKENS_A_WORD: Final = 1.5
+_TEMPLATE_TOKENS: Final = 32
+_STEP: Final = 64
+_SHORTEST: Final = 128
 _SHORTER: Final = (64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
 _CHAT_NAME: Final = re.compile(
     r"(?:^|[-_./])(?:instruct|chat|it|sft|dpo|rlhf|assistant|zephyr|tulu|hermes)(?:$|[-_./\d])",
@@ -51,6 +57,7 @@ def data_facts(
     verdict: Verdict,
     tokens: TokenSummary | None,
     sft_columns: Mapping[str, str] | None = None,
+    words_at: Mapping[int, int] | None = None,
 ) -> DataFacts:
     """Return what a survey says of a data set.
 
@@ -59,6 +66,7 @@ def data_facts(
         verdict: of the survey.
         tokens: as the model sees them, counted to the end; None where they were not.
         sft_columns: by which answers can be learned from rows made for something else.
+        words_at: percentile -> words in a row, to guess lengths by where tokens were not counted.
     """
     supervised = None
     if verdict.tokens and verdict.supervised_tokens is not None:
@@ -84,6 +92,17 @@ def data_facts(
         lengths=() if length is None or tokens is None else _options(tokens, length.max_length),
         sft_columns=dict(sft_columns or {}),
     )
+
+
+def _guessed_length(verdict: Verdict, words_at: Mapping[int, int]) -> Known[int] | None:
+    """Return a length by words; None for languages that put no space between them."""
+    unspaced = sum(verdict.languages.get(name, 0.0) for name in _UNSPACED)
+    words = words_at.get(99, 0)
+    if not words or unspaced > _SOME_UNSPACED:
+        return None
+    length = _STEP * math.ceil((words * _TOKENS_A_WORD + _TEMPLATE_TOKENS) / _STEP)
+    why = f"no tokenizer is at hand: {words:,} words at the 99th percentile, 1.5 tokens each"
+    return Known(max(_SHORTEST, length), "assumed", why)
 
 
 def _options(tokens: TokenSummary, best: int) -> tuple[LengthOption, ...]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from tui_ft import text
 from tui_ft.advise.advice import Candidate
-from tui_ft.advise.candidates import Plan, plan_of, possible_ways, used_gpus
+from tui_ft.advise.candidates import Plan, gib, plan_of, possible_ways, used_gpus
 from tui_ft.advise.estimator import Seconds, Work
 from tui_ft.advise.run import total_passes
 from tui_ft.advise.situation import GpuFacts
@@ -84,11 +83,11 @@ def _why_not(state: State, way: Way, plan: Plan, chosen: Plan) -> str:
         return "what it takes is not known"
     if plan.fit == "no":
         return (
-            f"needs {text.size(plan.figure.expected)} with one row and checkpointing; "
-            f"{text.size(plan.free)} are free"
+            f"needs {gib(plan.figure.expected)} with one row and checkpointing; "
+            f"{gib(plan.free)} are free"
         )
     if plan.fit == "tight":
-        return f"may need {text.size(plan.figure.high)}; {text.size(plan.free)} are free"
+        return f"may need {gib(plan.figure.high)}; {gib(plan.free)} are free"
     return _though_it_fits(state, way, chosen)
 
 

@@ -156,7 +156,10 @@ def _why_no_run(state: State, plan: Plan) -> str:
     if not WAYS[plan.way].startable:
         return f"ftui cannot start {WAYS[plan.way].name} yet"
     names = " then ".join(phase.name for phase in phases_of(state.choice("objective")))
+    instead = ""
+    if state.data.sft_columns:
+        instead = "; answer objective=sft for a run on the better answers alone"
     return (
-        f"ftui trains supervised fine-tuning so far, and this is {names}; the fields below hold "
-        "for it with trl"
+        f"ftui trains supervised fine-tuning so far, and this is {names}: the fields below hold "
+        f"for it with trl{instead}"
     )

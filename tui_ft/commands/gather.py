@@ -62,8 +62,14 @@ def gather(
         gpus=gpus,
         hypothetical_gpus=asked is not None,
         host_memory=None if free is None else Known(free, "measured"),
-        flash_attention=Known(importlib.util.find_spec("flash_attn") is not None, "measured"),
+        flash_attention=_flash_attention() if asked is None else None,
     )
+
+
+def _flash_attention() -> Known[bool]:
+    from tui_ft.advise.situation import Known
+
+    return Known(importlib.util.find_spec("flash_attn") is not None, "measured")
 
 
 def _asked(value: str | None) -> Any:  # noqa: ANN401 - checked by the options it comes from
@@ -129,7 +135,8 @@ def _data(path: str, model: ModelFacts, columns: dict[str, str]) -> DataFacts:
         warn(counted.problem)
         counted = None
     mapped = columns or _sft_columns(summary.rows_file, columns)
-    return data_facts(path, verdict_of(summary, counted), counted, mapped)
+    verdict = verdict_of(summary, counted)
+    return data_facts(path, verdict, counted, mapped, summary.numbers.words_at)
 
 
 def _sft_columns(rows_file: str, columns: dict[str, str]) -> dict[str, str]:
