@@ -77,6 +77,7 @@ class Architecture:
         modules: all modules with weights, in no order that matters.
         output: the module that gives logits or scores, also among `modules`.
         labels: of a classification; None for a language model.
+        names_kv_heads: its configuration has `num_key_value_heads`, which peft goes by.
         guessed: transformers' class is not known here; it was counted as a Llama is.
         prefix: where its layers are: `model.layers.{}.`.
     """
@@ -107,6 +108,7 @@ class Architecture:
     experts: Experts | None = None
     latent: Latent | None = None
     labels: int | None = None
+    names_kv_heads: bool = True
     guessed: bool = False
 
     @property

@@ -62,6 +62,7 @@ class _Layout:
             "head_dim": self.hidden // self.heads,
             "max_positions": self.values.optional_size("max_position_embeddings"),
             "positions": "learned",
+            "names_kv_heads": False,
         }
         return Architecture(
             model_type=self.values.model_type,
@@ -111,6 +112,7 @@ def _gpt(
         family,
         labels,
         kv_heads=kv_heads,
+        names_kv_heads=kind == "Linear",
         intermediate_size=inner,
         activation=values.word("activation_function"),
     )

@@ -72,6 +72,7 @@ def _encoder(names: _Names) -> Build:
             output=output,
             prefix=prefix,
             positions="learned",
+            names_kv_heads=False,
             norm="layer",
             gated=False,
             activation=values.word(names.activation),
