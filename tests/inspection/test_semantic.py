@@ -123,8 +123,8 @@ def _components(count: int, pairs: set[tuple[int, int]]) -> list[list[int]]:
         joined = groups[one] | groups[two]
         for row in joined:
             groups[row] = joined
-    joined = {tuple(sorted(group)) for group in groups.values() if len(group) > 1}
-    return sorted([list(group) for group in joined])
+    several = {tuple(sorted(group)) for group in groups.values() if len(group) > 1}
+    return sorted([*group] for group in several)
 
 
 def test_rows_that_are_duplicates_otherwise_are_counted_once(encoder: Path, tmp_path: Path) -> None:
