@@ -21,6 +21,7 @@ from tui_ft.memory.allocator import GIB
 from tui_ft.memory.estimating import Unknown
 from tui_ft.memory.figure import Figure
 from tui_ft.memory.step import Step
+from tui_ft.models.catalogue import catalogue, catalogue_entry
 from tui_ft.spec import load_spec
 from tui_ft.survey.summary import Layout, Summary
 from tui_ft.survey.tokens import TokenSummary
@@ -244,3 +245,27 @@ def test_the_plain_template_ends_every_answer(tiny_llama: Path) -> None:
     whole = tokenizer.render([*asked, {"role": "assistant", "content": "So."}])
     assert before == "<|endoftext|>### Instruction:\nWhy?\n\n### Response:\n"
     assert whole == f"{before}So.<|im_end|>\n\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "smaller"),
+    [
+        (
+            "meta-llama/Llama-3.3-70B-Instruct",
+            ["Llama-3.1-8B-Instruct", "Llama-3.2-3B-Instruct", "Llama-3.2-1B-Instruct"],
+        ),
+        ("Qwen/Qwen2.5-7B", ["Qwen2.5-3B", "Qwen2.5-1.5B", "Qwen2.5-0.5B"]),
+        ("HuggingFaceTB/SmolLM2-135M", []),
+    ],
+)
+def test_smaller_models_are_of_the_same_family_and_kind(name: str, smaller: list[str]) -> None:
+    entry = catalogue_entry(name)
+    assert entry is not None
+    found = facts.smaller_models(entry, catalogue())
+    assert [one.name.partition("/")[2] for one in found] == smaller
+
+
+def test_the_catalogue_says_what_a_model_is() -> None:
+    entry = catalogue_entry("Qwen/Qwen2.5-14B")
+    kind = facts.model_facts("Qwen/Qwen2.5-14B", None, has_template=True, entry=entry).kind
+    assert kind == Known("base", "measured", "a base model by ftui's catalogue")

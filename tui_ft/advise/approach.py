@@ -308,6 +308,18 @@ _APPROACH_RULES: Final = (
         "instruction tuning: a base model learns from examples to follow instructions",
         at(sources.COMPLETE, "6.1"),
     ),
+    Rule(
+        passed("goal", "domain"),
+        "sft",
+        "ways of thinking and words of a domain are learned from worked examples",
+        _WHEN,
+    ),
+    Rule(
+        passed("goal", "classification"),
+        "sft",
+        "a specialised task with one right answer each: what fine-tuning does best",
+        at(sources.LESSON, "when to use each approach"),
+    ),
     Rule(always, "sft", APPROACHES["sft"].use, _WHEN),
 )
 _RESTS_ON: Final = (

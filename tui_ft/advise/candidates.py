@@ -178,8 +178,9 @@ def best_fitting(state: State) -> Found:
 
 def _why(state: State, plan: Plan, order: Sequence[str]) -> str:
     way = WAYS[plan.way]
-    surely = "fits" if plan.fit == "fits" else "fits with luck"
-    said = f"{way.name} {surely}: {_sizes(plan)}"
+    said = f"{way.name} fits: {_sizes(plan)}"
+    if plan.fit == "tight" and isinstance(plan.figure, Figure):
+        said = f"{way.name} may fit: {gib(plan.figure.expected)} expected, {_sizes(plan)}"
     before = [
         WAYS[name].name
         for name in order[: order.index(plan.way)]

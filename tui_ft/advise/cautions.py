@@ -179,6 +179,23 @@ def _base_model(state: State, _plan: Plan | None) -> Caution | None:
     )
 
 
+def _compare(state: State, _plan: Plan | None) -> Caution | None:
+    if state.choice("model_kind") != "chat" or state.choice("objective") != "sft":
+        return None
+    if state.choice("goal") not in ("domain", "instruction", "classification"):
+        return None
+    return Caution(
+        id="compare-before",
+        severity="note",
+        text=(
+            "a chat model may do this already, and has learned from better answers than terse "
+            "ones: grade it on held-out rows before and after (evaluation.score); learning short "
+            "answers can take away what it could"
+        ),
+        source=at(sources.PART3, "10, baseline performance"),
+    )
+
+
 def _language(state: State, _plan: Plan | None) -> Caution | None:
     if state.choice("goal") != "language" or state.passed("corpus") != "none":
         return None
@@ -278,6 +295,7 @@ _CHECKS: Final[tuple[_Check, ...]] = (
     _rank,
     _few,
     _base_model,
+    _compare,
     _language,
     _pairs,
     _forgetting,

@@ -42,7 +42,7 @@ def _batch(state: State) -> Answer:
     source = at(sources.PART3, "9")
     if not isinstance(plan.figure, Figure):
         return Answer("1", "assumed", "memory is not known; one row is the safest", source)
-    if plan.fit == "no":
+    if plan.fit != "fits":
         return Answer(str(plan.batch), state.how("method"), "not even one row surely fits", source)
     passes = "one pass makes" if plan.accumulation == 1 else f"{plan.accumulation} passes make"
     why = (

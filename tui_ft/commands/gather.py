@@ -11,6 +11,7 @@ from tui_ft.commands.output import warn
 
 if TYPE_CHECKING:
     from tui_ft.advise.situation import DataFacts, GpuFacts, Known, ModelFacts, Situation
+    from tui_ft.models.catalogue import CatalogueEntry
 
 _ROWS_LOOKED_AT: Final = 200
 _TEMPLATE_FILES: Final = ("chat_template.jinja", "tokenizer_config.json")
@@ -80,15 +81,31 @@ def _asked(value: str | None) -> Any:  # noqa: ANN401 - checked by the options i
 
 def _model(name: str) -> ModelFacts:
     from tui_ft.advise import facts
-    from tui_ft.hub.model_config import model_config
+    from tui_ft.memory.model_facts import model_facts
+    from tui_ft.models.catalogue import catalogue
 
-    found = model_config(name)
-    if found.values is None:
-        warn(found.problem or f"{name} has no configuration")
+    found = model_facts(name)
+    for said in (found.problem, found.note):
+        if said:
+            warn(said)
     template = Path(facts.__file__).parent / "templates" / "plain.jinja"
+    entry = found.entry or _well_known(name)
     return facts.model_facts(
-        name, found.values, has_template=_has_template(name), plain_template=str(template)
+        name,
+        found.config,
+        has_template=_has_template(name),
+        plain_template=str(template),
+        entry=entry,
+        smaller=() if entry is None else facts.smaller_models(entry, catalogue()),
     )
+
+
+def _well_known(name: str) -> CatalogueEntry | None:
+    """Return the well-known model that a folder is named after."""
+    from tui_ft.models.catalogue import catalogue
+
+    tail = Path(name).name.casefold()
+    return next((one for key, one in catalogue().items() if key.endswith(f"/{tail}")), None)
 
 
 def _has_template(name: str) -> bool | None:
