@@ -110,6 +110,9 @@ def _prompt(state: State) -> Answer:
     source = at(sources.EXPERT, "core mental model")
     if known is not None:
         return Answer(known.value, known.how, known.note or "as you said", source)
+    kind = state.model.kind
+    if kind is not None and kind.value != "chat":
+        return Answer("fails", kind.how, "only a chat model follows a system prompt", source)
     why = "not tried as far as is known: try a prompt of under 500 tokens first, it is free"
     return Answer("fails", "assumed", why, source)
 
@@ -191,6 +194,10 @@ def _teaches(*objectives: str) -> Callable[[State], bool]:
         return known is not None and known.value[:1] != () and known.value[0] in objectives
 
     return holds
+
+
+def _is_base(state: State) -> bool:
+    return state.model.kind is not None and state.model.kind.value == "base"
 
 
 def _is_rich(state: State) -> bool:
@@ -294,6 +301,24 @@ _APPROACH_RULES: Final = (
         "sft",
         "preference tuning needs pairs; rows of answers are learned by imitation",
         _ALIGNMENT,
+    ),
+    Rule(
+        both(passed("goal", "instruction"), _is_base),
+        "sft",
+        "instruction tuning: a base model learns from examples to follow instructions",
+        at(sources.COMPLETE, "6.1"),
+    ),
+    Rule(
+        passed("goal", "domain"),
+        "sft",
+        "ways of thinking and words of a domain are learned from worked examples",
+        _WHEN,
+    ),
+    Rule(
+        passed("goal", "classification"),
+        "sft",
+        "a specialised task with one right answer each: what fine-tuning does best",
+        at(sources.LESSON, "when to use each approach"),
     ),
     Rule(always, "sft", APPROACHES["sft"].use, _WHEN),
 )

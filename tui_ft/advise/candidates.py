@@ -11,11 +11,12 @@ import msgspec
 
 from tui_ft import text
 from tui_ft.advise import sources
-from tui_ft.advise.objective import STEP_OBJECTIVES
+from tui_ft.advise.objective import STARTS_AS_SFT, STEP_OBJECTIVES
 from tui_ft.advise.situation import DataFacts, GpuFacts, LengthOption
 from tui_ft.advise.sources import at
 from tui_ft.advise.state import State
 from tui_ft.advise.ways import ADAPTER_FIRST, WAYS, WEIGHTS_FIRST, Way, is_adapter
+from tui_ft.memory.allocator import GIB
 from tui_ft.memory.cards import Fit, fit
 from tui_ft.memory.estimating import Unknown
 from tui_ft.memory.figure import Figure
@@ -73,6 +74,11 @@ class Found:
     guessed: bool = False
 
 
+def gib(size: int | None) -> str:
+    """Return memory as `nvidia-smi` counts it: 23.5 GiB is a card of 24 GB."""
+    return text.NOT_AVAILABLE if size is None else f"{size / GIB:.1f} GiB"
+
+
 def longest_option(data: DataFacts, max_length: int) -> LengthOption | None:
     """Return what the longest known length up to ``max_length`` does to the rows."""
     at_most = bisect_right(data.lengths, max_length, key=lambda option: option.max_length)
@@ -98,9 +104,15 @@ def sequences_a_step(state: State) -> int:
     return power
 
 
+def used_gpus(state: State) -> tuple[GpuFacts, ...]:
+    """Return the GPUs that the run can have, the one with most free memory first."""
+    best_first = tuple(sorted(state.gpus, key=lambda gpu: -(gpu.free or 0)))
+    return best_first[: {"none": 0, "one": 1}.get(state.choice("gpus"))]
+
+
 def best_gpu(state: State) -> GpuFacts | None:
     """Return the GPU with most free memory; None on a machine without, or where none is known."""
-    return max(state.gpus, key=lambda gpu: gpu.free or 0, default=None)
+    return next(iter(used_gpus(state)), None)
 
 
 def plan_of(
@@ -129,7 +141,7 @@ def plan_of(
 
 def possible_ways(state: State) -> tuple[Way, ...]:
     """Return the ways that can be thought of here: what is shared out needs several GPUs."""
-    several = len(state.gpus) > 1
+    several = len(used_gpus(state)) > 1
     found = [way for way in WAYS.values() if several or not way.spreads]
     plan = plan_of(state, "qlora")
     if plan.fit in ("fits", "unknown") or not _shorter_lengths(state):
@@ -148,7 +160,9 @@ def best_fitting(state: State) -> Found:
     possible = {way.id for way in possible_ways(state)}
     plans = [plan_of(state, way) for way in order if way in possible]
     fitting = [plan for plan in plans if plan.fit == "fits"]
-    ready = [plan for plan in fitting if WAYS[plan.way].startable]
+    # Where the objective cannot be started by ftui anyway, nor need the way.
+    any_way = state.choice("objective") not in STARTS_AS_SFT
+    ready = [plan for plan in fitting if any_way or WAYS[plan.way].startable]
     tight = [plan for plan in plans if plan.fit == "tight" and WAYS[plan.way].startable]
     for chosen in (*ready[:1], *fitting[:1], *tight[:1]):
         return Found(chosen.way, _why(state, chosen, order), WAYS[chosen.way].source)
@@ -164,8 +178,9 @@ def best_fitting(state: State) -> Found:
 
 def _why(state: State, plan: Plan, order: Sequence[str]) -> str:
     way = WAYS[plan.way]
-    surely = "fits" if plan.fit == "fits" else "fits with luck"
-    said = f"{way.name} {surely}: {_sizes(plan)}"
+    said = f"{way.name} fits: {_sizes(plan)}"
+    if plan.fit == "tight" and isinstance(plan.figure, Figure):
+        said = f"{way.name} may fit: {gib(plan.figure.expected)} expected, {_sizes(plan)}"
     before = [
         WAYS[name].name
         for name in order[: order.index(plan.way)]
@@ -182,7 +197,7 @@ def _why(state: State, plan: Plan, order: Sequence[str]) -> str:
 def _sizes(plan: Plan) -> str:
     if isinstance(plan.figure, Unknown):
         return plan.figure.reason
-    return f"{text.size(plan.figure.high)} at most of {text.size(plan.free)} free"
+    return f"{gib(plan.figure.high)} at most of {gib(plan.free)} free"
 
 
 def _high(plan: Plan) -> int:
@@ -192,7 +207,7 @@ def _high(plan: Plan) -> int:
 def _planned(
     state: State, way: Way, length: int, checkpointing: bool | None, batch: int | None
 ) -> Plan:
-    gpus = len(state.gpus) if way.spreads else 1
+    gpus = max(1, len(used_gpus(state))) if way.spreads else 1
     sequences = max(1, sequences_a_step(state) // gpus)
     batches = [batch] if batch is not None else _divisors(sequences)
     base = _base_step(state, way, length)
@@ -279,7 +294,7 @@ def free_memory(state: State, way: Way) -> int | None:
     if state.choice("gpus") == "none":
         host = state.situation.host_memory
         return None if host is None else host.value
-    free = [gpu.free for gpu in state.gpus if gpu.free is not None]
+    free = [gpu.free for gpu in used_gpus(state) if gpu.free is not None]
     if not free:
         return None
     return min(free) if way.spreads else max(free)

@@ -23,6 +23,7 @@ _STYLE_RANK: Final = 16
 _SMALL_FOR_CPU: Final = 1_000_000_000
 _ROWS_FOR_ALL_WEIGHTS: Final = 10_000
 _MANY_CUT: Final = 0.05
+_ROWS_FOR_BASE: Final = 10_000
 
 
 def cautions_of(state: State, plan: Plan | None) -> tuple[Caution, ...]:
@@ -161,6 +162,40 @@ def _few(state: State, _plan: Plan | None) -> Caution | None:
     )
 
 
+def _base_model(state: State, _plan: Plan | None) -> Caution | None:
+    few = state.rows is not None and state.rows < _ROWS_FOR_BASE
+    if state.choice("model_kind") != "base" or state.choice("objective") == "pretraining":
+        return None
+    if state.choice("goal") not in ("instruction", "style", "preference") or not few:
+        return None
+    return Caution(
+        id="base-model",
+        severity="note",
+        text=(
+            "its family's chat model has learned from far more such rows than these: fine-tune "
+            "that one, unless its manner is what you want to be rid of"
+        ),
+        source=sources.OWN,
+    )
+
+
+def _compare(state: State, _plan: Plan | None) -> Caution | None:
+    if state.choice("model_kind") != "chat" or state.choice("objective") != "sft":
+        return None
+    if state.choice("goal") not in ("domain", "instruction", "classification"):
+        return None
+    return Caution(
+        id="compare-before",
+        severity="note",
+        text=(
+            "a chat model may do this already, and has learned from better answers than terse "
+            "ones: grade it on held-out rows before and after (evaluation.score); learning short "
+            "answers can take away what it could"
+        ),
+        source=at(sources.PART3, "10, baseline performance"),
+    )
+
+
 def _language(state: State, _plan: Plan | None) -> Caution | None:
     if state.choice("goal") != "language" or state.passed("corpus") != "none":
         return None
@@ -259,6 +294,8 @@ _CHECKS: Final[tuple[_Check, ...]] = (
     _merging,
     _rank,
     _few,
+    _base_model,
+    _compare,
     _language,
     _pairs,
     _forgetting,

@@ -10,6 +10,7 @@ import yaml
 
 from tui_ft import text
 from tui_ft.advise.advice import Advice, Choice
+from tui_ft.advise.candidates import gib
 from tui_ft.spec import RunSpec
 
 _WIDTH: Final = 98
@@ -42,8 +43,8 @@ def _head(advice: Advice) -> Iterator[str]:
     chosen = advice.candidate
     if chosen is not None and chosen.expected is not None:
         yield from _comment(
-            f"Memory: {text.size(chosen.expected)} expected ({text.size(chosen.low)} to "
-            f"{text.size(chosen.high)}) of {text.size(chosen.free)} free"
+            f"Memory: {gib(chosen.expected)} expected ({gib(chosen.low)} to "
+            f"{gib(chosen.high)}) of {gib(chosen.free)} free"
         )
     if chosen is not None and chosen.seconds is not None:
         yield from _comment(f"Time: about {text.duration(chosen.seconds)}, roughly")

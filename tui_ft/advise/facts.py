@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from itertools import takewhile
 from typing import Any, Final
 
 import msgspec
@@ -23,6 +24,7 @@ from tui_ft.advise.situation import (
 from tui_ft.hardware.snapshot import Gpu
 from tui_ft.memory.cards import CARDS
 from tui_ft.models.architecture import Architecture
+from tui_ft.models.catalogue import CatalogueEntry
 from tui_ft.models.reading import architecture_of
 from tui_ft.models.values import ArchitectureError
 from tui_ft.survey.tokens import TokenSummary, packed_sequences
@@ -32,6 +34,13 @@ _GIB: Final = 1 << 30
 _FAULTS: Final = 3
 _EXACT: Final = "exact-duplicate"
 _WORST_PARTS: Final = 1.0
+_UNSPACED: Final = ("zh", "ja", "th", "km", "lo", "my")
+_SOME_UNSPACED: Final = 0.1
+_TOKENS_A_WORD: Final = 1.5
+_TEMPLATE_TOKENS: Final = 32
+_STEP: Final = 64
+_SAME_VOCABULARY: Final = 0.01
+_SHORTEST: Final = 128
 _SHORTER: Final = (64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768)
 _CHAT_NAME: Final = re.compile(
     r"(?:^|[-_./])(?:instruct|chat|it|sft|dpo|rlhf|assistant|zephyr|tulu|hermes)(?:$|[-_./\d])",
@@ -51,6 +60,7 @@ def data_facts(
     verdict: Verdict,
     tokens: TokenSummary | None,
     sft_columns: Mapping[str, str] | None = None,
+    words_at: Mapping[int, int] | None = None,
 ) -> DataFacts:
     """Return what a survey says of a data set.
 
@@ -59,6 +69,7 @@ def data_facts(
         verdict: of the survey.
         tokens: as the model sees them, counted to the end; None where they were not.
         sft_columns: by which answers can be learned from rows made for something else.
+        words_at: percentile -> words in a row, to guess lengths by where tokens were not counted.
     """
     supervised = None
     if verdict.tokens and verdict.supervised_tokens is not None:
@@ -86,6 +97,17 @@ def data_facts(
     )
 
 
+def _guessed_length(verdict: Verdict, words_at: Mapping[int, int]) -> Known[int] | None:
+    """Return a length by words; None for languages that put no space between them."""
+    unspaced = sum(verdict.languages.get(name, 0.0) for name in _UNSPACED)
+    words = words_at.get(99, 0)
+    if not words or unspaced > _SOME_UNSPACED:
+        return None
+    length = _STEP * math.ceil((words * _TOKENS_A_WORD + _TEMPLATE_TOKENS) / _STEP)
+    why = f"no tokenizer is at hand: {words:,} words at the 99th percentile, 1.5 tokens each"
+    return Known(max(_SHORTEST, length), "assumed", why)
+
+
 def _options(tokens: TokenSummary, best: int) -> tuple[LengthOption, ...]:
     lengths = sorted({*(length for length in _SHORTER if length < best), best})
     found = []
@@ -108,6 +130,7 @@ def model_facts(
     *,
     has_template: bool | None = None,
     plain_template: str = "",
+    entry: CatalogueEntry | None = None,
     smaller: tuple[SmallerModel, ...] = (),
 ) -> ModelFacts:
     """Return what a model's configuration and name say of it.
@@ -117,10 +140,11 @@ def model_facts(
         config: its config.json; None where it cannot be had.
         has_template: whether its tokenizer has a chat template; None where nobody looked.
         plain_template: a Jinja file to take where it has none.
+        entry: what the catalogue of well-known models says of it.
         smaller: models of its family with fewer parameters.
     """
     architecture = _architecture(config)
-    kind = _kind(name, architecture, has_template)
+    kind = _kind(name, architecture, has_template, entry)
     template = None if has_template is None else Known(has_template, "measured")
     known = ModelFacts(
         name=name,
@@ -153,13 +177,18 @@ def _architecture(config: Mapping[str, Any] | None) -> Architecture | None:
 
 
 def _kind(
-    name: str, architecture: Architecture | None, has_template: bool | None
+    name: str,
+    architecture: Architecture | None,
+    has_template: bool | None,
+    entry: CatalogueEntry | None,
 ) -> Known[ModelKind] | None:
     """Tell base models from chat models: by name, then by the chat template, which is no proof."""
     is_encoder = architecture is not None and architecture.kind == "encoder"
     on_hub = "/" in name and not name.startswith((".", "/", "~"))
     signs: tuple[tuple[object, ModelKind, How, str], ...] = (
         (is_encoder, "encoder", "measured", "an encoder by its configuration"),
+        (entry and entry.chat, "chat", "measured", "a chat model by ftui's catalogue"),
+        (entry and not entry.chat, "base", "measured", "a base model by ftui's catalogue"),
         (_BASE_NAME.search(name), "base", "assumed", "its name says so"),
         (_CHAT_NAME.search(name), "chat", "assumed", "its name says so"),
         (has_template is False, "base", "measured", "its tokenizer has no chat template"),
@@ -191,6 +220,42 @@ def _targets(architecture: Architecture) -> Known[str | tuple[str, ...]]:
         names = {one.name for one in architecture.linears if one.part == "attention"}
         return Known(tuple(sorted(names)), "measured", "the attention of a mixture of experts")
     return Known("all-linear", "measured", "all linear layers")
+
+
+def smaller_models(
+    entry: CatalogueEntry, catalogue: Mapping[str, CatalogueEntry]
+) -> tuple[SmallerModel, ...]:
+    """Return the smaller models of a well-known one's family and kind, largest first.
+
+    They are of the same maker and type and share its vocabulary, or nearly (Qwen rounds it by
+    size); of several with one size, the one whose name is most like it.
+    """
+    by_size: dict[int, CatalogueEntry] = {}
+    for other in catalogue.values():
+        size = other.parameters or 0
+        if not size or not _is_sibling(entry, other):
+            continue
+        best = by_size.get(size)
+        if best is None or _likeness(entry, other) >= _likeness(entry, best):
+            by_size[size] = other
+    smaller = sorted((size for size in by_size if size < (entry.parameters or 0)), reverse=True)
+    return tuple(SmallerModel(by_size[n].id, n, dict(by_size[n].config)) for n in smaller)
+
+
+def _is_sibling(entry: CatalogueEntry, other: CatalogueEntry) -> bool:
+    mine, its = (int(one.config.get("vocab_size") or 0) for one in (entry, other))
+    return (
+        entry.id.partition("/")[0] == other.id.partition("/")[0]
+        and entry.chat == other.chat
+        and entry.config.get("model_type") == other.config.get("model_type")
+        and abs(mine - its) <= mine * _SAME_VOCABULARY
+    )
+
+
+def _likeness(entry: CatalogueEntry, other: CatalogueEntry) -> tuple[int, str]:
+    """Return how much of a name two models begin with; of equals the later name is the newer."""
+    alike = takewhile(lambda pair: pair[0] == pair[1], zip(entry.id, other.id, strict=False))
+    return len(list(alike)), other.id
 
 
 def gpu_facts(gpu: Gpu) -> GpuFacts:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from tui_ft import text
 from tui_ft.advise import sources
-from tui_ft.advise.candidates import FULL_PASS_TOKENS, Plan, plan_of
+from tui_ft.advise.candidates import FULL_PASS_TOKENS, Plan, gib, plan_of
 from tui_ft.advise.node import END, Answer, Branch, Node, Range, Rule, always, by_rules
 from tui_ft.advise.situation import How
 from tui_ft.advise.sources import at
@@ -30,9 +29,10 @@ def _checkpointing(state: State) -> Answer:
     if not plan.checkpointing:
         why = f"{plan.batch} rows at once fit without it, and it would cost a third of the speed"
         return Answer("no", state.how("method"), why, source)
+    rows = "one row does" if plan.batch == 1 else f"{plan.batch} rows do"
     why = (
         f"without it no batch fits that keeps the GPU busy (about {FULL_PASS_TOKENS:,} tokens); "
-        f"with it {plan.batch} rows do, {tokens:,} tokens"
+        f"with it {rows}, {tokens:,} tokens"
     )
     return Answer("yes", state.how("method"), why, source)
 
@@ -42,11 +42,11 @@ def _batch(state: State) -> Answer:
     source = at(sources.PART3, "9")
     if not isinstance(plan.figure, Figure):
         return Answer("1", "assumed", "memory is not known; one row is the safest", source)
-    if plan.fit == "no":
+    if plan.fit != "fits":
         return Answer(str(plan.batch), state.how("method"), "not even one row surely fits", source)
     passes = "one pass makes" if plan.accumulation == 1 else f"{plan.accumulation} passes make"
     why = (
-        f"the most that fit in {text.size(plan.free)} ({text.size(plan.figure.high)} at most); "
+        f"the most that fit in {gib(plan.free)} ({gib(plan.figure.high)} at most); "
         f"{passes} a step of {plan.batch * plan.accumulation * plan.gpus}"
     )
     return Answer(str(plan.batch), state.how("method"), why, source)

@@ -6,7 +6,7 @@ from typing import Final
 
 from tui_ft import text
 from tui_ft.advise import sources
-from tui_ft.advise.candidates import FULL_PASS_TOKENS, best_fitting, longest_option
+from tui_ft.advise.candidates import FULL_PASS_TOKENS, best_fitting, gib, longest_option
 from tui_ft.advise.node import END, Answer, Branch, Node, Range, Rule, always, by_rules, chose
 from tui_ft.advise.objective import STARTS_AS_SFT
 from tui_ft.advise.situation import How, weakest
@@ -93,11 +93,7 @@ def _max_length(state: State) -> Answer:
         why = "tokens were not counted; trl's default"
     else:
         length, how = known.value, known.how
-        cut = longest_option(state.data, length)
-        lost = "none is cut"
-        if cut is not None and cut.rows_cut:
-            lost = f"{text.percent(cut.rows_cut)} of rows are cut"
-        why = f"by the rows: {lost}" + (f"; {known.note}" if known.note else "")
+        why = known.note or "by the rows"
     if context is not None and length > context.value:
         why = f"the model's context is {context.value:,} tokens, {length:,} would be by the rows"
         return Answer(str(context.value), weakest(how, context.how), why, "the model's config.json")
@@ -177,7 +173,7 @@ def _in_words(state: State) -> str:
     said = []
     for gpu in state.gpus[:4]:
         held = f", the rest held by {', '.join(gpu.holders)}" if gpu.holders else ""
-        free = f"{text.size(gpu.free)} free of {text.size(gpu.total)}"
+        free = f"{gib(gpu.free)} free of {gib(gpu.total)}"
         said.append(f"GPU {gpu.index} {gpu.name}: {free}{held}")
     more = len(state.gpus) - len(said)
     return "; ".join(said) + (f"; {more} more" if more > 0 else "")

@@ -99,6 +99,8 @@ _PARTICULARS: Final = {
     ),
 }
 
+_CHOSEN_BY_TREE: Final = ("learning_rate", "num_train_epochs", "per_device_train_batch_size")
+
 _NAMES: Final = {
     "sft": "supervised fine-tuning",
     "pretraining": "continued pretraining",
@@ -111,11 +113,15 @@ _NAMES: Final = {
 
 
 def phases_of(objective: str) -> tuple[Phase, ...]:
-    """Return what is trained in which order for an objective of the tree."""
-    return tuple(_phase(name) for name in objective.split("_then_"))
+    """Return what is trained in which order for an objective of the tree.
+
+    What the tree chooses for the first stage is not said again as particular to it.
+    """
+    names = objective.split("_then_")
+    return tuple(_phase(name, first=name == names[0]) for name in names)
 
 
-def _phase(name: str) -> Phase:
+def _phase(name: str, *, first: bool) -> Phase:
     startable = name in STARTS_AS_SFT
     said = "ftui trains it" if startable else "ftui cannot train it yet: with trl, from here"
     return Phase(
@@ -123,5 +129,9 @@ def _phase(name: str) -> Phase:
         name=_NAMES.get(name, name),
         startable=startable,
         text=said,
-        choices=_PARTICULARS.get(name, ()),
+        choices=tuple(
+            choice
+            for choice in _PARTICULARS.get(name, ())
+            if not (first and choice.key in _CHOSEN_BY_TREE)
+        ),
     )

@@ -16,6 +16,7 @@ from tui_ft.advise.candidates import (
     attention,
     best_gpu,
     dropout,
+    gib,
     longest_option,
     optimizer,
     targets,
@@ -25,6 +26,7 @@ from tui_ft.advise.situation import How
 from tui_ft.advise.sources import at
 from tui_ft.advise.state import State
 from tui_ft.advise.ways import WAYS, is_adapter
+from tui_ft.memory.figure import Figure
 from tui_ft.spec import RunSpec, build_spec
 
 _HELD_OUT: Final = {"tenth": 0.1, "twentieth": 0.05, "none": 0.0}
@@ -41,7 +43,7 @@ def run_choices(state: State, plan: Plan) -> tuple[Choice, ...]:
         *_steps(state, plan),
         *_schedule(state, plan),
         *_memory(state, plan),
-        _hardware(state),
+        _hardware(state, plan),
     )
 
 
@@ -124,10 +126,13 @@ def _model_and_data(state: State) -> list[Choice]:
     choices.append(Choice(key="model.attn_implementation", value=kernel, reason=why, source=source))
     choices += _template(state)
     choices.append(Choice(key="data.train", value=data.path, reason="as given", how=given))
-    choices += _columns(state)
+    supervised = state.choice("objective") in STARTS_AS_SFT
+    if supervised:
+        choices += _columns(state)
     held_out = _HELD_OUT[state.choice("evaluation")]
     choices.append(_from_node(state, "data.eval_fraction", "evaluation", held_out))
-    choices.append(_loss(state))
+    if supervised:
+        choices.append(_loss(state))
     return choices
 
 
@@ -392,15 +397,19 @@ def _precision(state: State, *, on_cpu: bool) -> Choice:
     return Choice(key=key, value="fp16", reason=why, source=source)
 
 
-def _hardware(state: State) -> Choice:
+def _hardware(state: State, plan: Plan) -> Choice:
     key = "hardware.gpus"
     if state.choice("gpus") == "none":
-        return Choice(key=key, value="none", reason="there is no GPU: the CPU")
+        return Choice(key=key, value="none", reason="the CPU: no GPU is taken")
     gpu = best_gpu(state)
     if gpu is None or state.situation.hypothetical_gpus or len(state.gpus) == 1:
         return Choice(key=key, value="auto", reason="one GPU: the one with most free memory")
+    needed = plan.figure.high if isinstance(plan.figure, Figure) else None
+    if needed is not None and all((one.free or 0) >= needed for one in state.gpus):
+        why = f"any of the {len(state.gpus)} GPUs has the memory; ftui uses one for a run so far"
+        return Choice(key=key, value="auto", reason=why)
     why = (
-        f"of {len(state.gpus)} GPUs the one with most free memory ({text.size(gpu.free)}); ftui "
-        "starts runs on one GPU so far"
+        f"of {len(state.gpus)} GPUs the one with most free memory ({gib(gpu.free)}); ftui "
+        "uses one for a run so far"
     )
     return Choice(key=key, value=[gpu.index], reason=why)

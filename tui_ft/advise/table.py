@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from tui_ft import text
 from tui_ft.advise.advice import Candidate
-from tui_ft.advise.candidates import Plan, plan_of, possible_ways
+from tui_ft.advise.candidates import Plan, gib, plan_of, possible_ways, used_gpus
 from tui_ft.advise.estimator import Seconds, Work
 from tui_ft.advise.run import total_passes
 from tui_ft.advise.situation import GpuFacts
@@ -71,10 +70,10 @@ def _seconds(state: State, plan: Plan) -> Seconds | None:
 
 
 def _gpu(state: State, plan: Plan) -> GpuFacts | None:
-    gpus = sorted(state.gpus, key=lambda gpu: gpu.free or 0)
+    gpus = used_gpus(state)
     if not gpus:
         return None
-    return gpus[0] if plan.gpus > 1 else gpus[-1]
+    return gpus[-1] if plan.gpus > 1 else gpus[0]
 
 
 def _why_not(state: State, way: Way, plan: Plan, chosen: Plan) -> str:
@@ -84,11 +83,11 @@ def _why_not(state: State, way: Way, plan: Plan, chosen: Plan) -> str:
         return "what it takes is not known"
     if plan.fit == "no":
         return (
-            f"needs {text.size(plan.figure.expected)} with one row and checkpointing; "
-            f"{text.size(plan.free)} are free"
+            f"needs {gib(plan.figure.expected)} with one row and checkpointing; "
+            f"{gib(plan.free)} are free"
         )
     if plan.fit == "tight":
-        return f"may need {text.size(plan.figure.high)}; {text.size(plan.free)} are free"
+        return f"may need {gib(plan.figure.high)}; {gib(plan.free)} are free"
     return _though_it_fits(state, way, chosen)
 
 
@@ -101,7 +100,9 @@ def _smaller(plan: Plan, chosen: Plan) -> str:
 def _though_it_fits(state: State, way: Way, chosen: Plan) -> str:
     taken = WAYS[chosen.way].name
     if way.spreads:
-        gain = "it would fit" if way.sharding == "fsdp" else f"1/{len(state.gpus)} of the time"
+        gain = (
+            "it would fit" if way.sharding == "fsdp" else f"1/{len(used_gpus(state))} of the time"
+        )
         return f"{gain}, but ftui starts runs on one GPU so far"
     if way.half_weights:
         return f"{taken} is the safer way to spend the memory"

@@ -121,6 +121,16 @@ _ALL: Final = (
         startable=False,
     ),
     Way(
+        "qlora_ddp",
+        "QLoRA, a copy on each GPU (DDP)",
+        "qlora",
+        f"{_QLORA_QUALITY}; in a fraction of the time",
+        _QLORA_RISK,
+        at(sources.OPS, "decision tree"),
+        sharding="ddp",
+        startable=False,
+    ),
+    Way(
         "lora_fsdp",
         "LoRA, the base shared out (FSDP, ZeRO-3)",
         "lora",
@@ -152,15 +162,16 @@ _ALL: Final = (
 )
 WAYS: Final = {way.id: way for way in _ALL}
 
-ADAPTER_FIRST: Final = ("lora", "qlora", "qlora_shorter", "lora_fsdp", "qlora_fsdp")
+ADAPTER_FIRST: Final = (
+    *("lora_ddp", "lora", "lora_fsdp"),
+    *("qlora_ddp", "qlora", "qlora_shorter", "qlora_fsdp"),
+)
 """The order in which ways are preferred where an adapter is enough; what ftui cannot start yet is
 taken only where nothing else fits."""
 WEIGHTS_FIRST: Final = (
-    "full",
-    "lora",
+    *("full", "full_fsdp"),
+    *ADAPTER_FIRST[:3],
     "full_bf16",
-    *ADAPTER_FIRST[1:3],
-    "full_fsdp",
     *ADAPTER_FIRST[3:],
 )
 """The order where as much as can be is to change."""

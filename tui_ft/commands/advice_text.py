@@ -8,6 +8,7 @@ from typing import Final
 
 from tui_ft import text
 from tui_ft.advise.advice import Advice, Candidate, Choice, Taken
+from tui_ft.advise.candidates import gib
 from tui_ft.advise.node import STAGES
 from tui_ft.advise.situation import How
 from tui_ft.widgets.signs import SignName, sign
@@ -69,9 +70,7 @@ def _path(path: Sequence[Taken]) -> Iterator[str]:
             last = at == len(nodes) - 1
             stem, branch = ("   ", "└─ ") if last else ("│  ", "├─ ")
             yield f"{branch}{one.question}  ({one.node})"
-            answer = f"{sign(_MARKS[one.how]).text()} {one.choice}"
-            label = "" if one.label == one.choice or one.number else f": {one.label}"
-            yield from _wrapped(f"{answer}{label}", f"{stem}", f"{stem}   ")
+            yield from _wrapped(f"{sign(_MARKS[one.how]).text()} {_said(one)}", stem, f"{stem}  ")
             source = f" [{one.source}]" if one.source else ""
             yield from _wrapped(f"{one.reason}{source}", f"{stem}  ", f"{stem}  ")
             others = ", ".join(other.choice for other in one.others[:_OTHERS])
@@ -80,9 +79,16 @@ def _path(path: Sequence[Taken]) -> Iterator[str]:
                 yield from _wrapped(f"not: {others}{more}", f"{stem}  ", f"{stem}  ")
 
 
+def _said(taken: Taken) -> str:
+    """Return what was answered, in words; its id before it where the words do not begin so."""
+    if taken.number or taken.label.startswith(taken.choice):
+        return taken.choice if taken.number else taken.label
+    return f"{taken.choice}: {taken.label}"
+
+
 def _table(candidates: Sequence[Candidate]) -> Iterator[str]:
     free = candidates[0].free
-    yield f"ways to train, against {text.size(free)} free (GB: low, expected, high)"
+    yield f"ways to train, against {gib(free)} free (GiB: low, expected, high)"
     head = ("", "way", "low", "exp.", "high", "", "time", "rows at once")
     rows = [head, *(_cells(one) for one in candidates)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
@@ -100,9 +106,7 @@ def _cells(one: Candidate) -> tuple[str, ...]:
     return (
         f"{mark}{sign(_FITS[one.fit]).text()}",
         one.name,
-        text.gigabytes(one.low),
-        text.gigabytes(one.expected),
-        text.gigabytes(one.high),
+        *(gib(size).removesuffix(" GiB") for size in (one.low, one.expected, one.high)),
         _bar(one),
         text.duration(one.seconds),
         f"{one.batch} of {one.max_length:,}{gpus}{checkpointing}",

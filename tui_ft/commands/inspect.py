@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from tui_ft import text
+from tui_ft.commands.help_options import help_options
 from tui_ft.commands.matches import print_matches
 from tui_ft.commands.output import fail, for_people, json_option, say, say_json
 from tui_ft.data.counts import percentiles
@@ -42,6 +43,7 @@ _BATCH: Final = 16
 @click.option("--config", help="Of a data set on the Hub that has several.")
 @click.option("--search", metavar="TEXT", help="Print the rows that hold TEXT, or COLUMN:TEXT.")
 @click.option("--no-near", is_flag=True, help="Do not look for near duplicates.")
+@help_options
 @json_option
 @for_people
 def inspect(
@@ -56,6 +58,9 @@ def inspect(
     config: str | None,
     search: str | None,
     no_near: bool,
+    embed: str | None,
+    pii: bool,
+    toxicity: bool,
     as_json: bool,
 ) -> None:
     """Say what is in a data set, and what is wrong with it.
@@ -70,7 +75,8 @@ def inspect(
     path = local_rows(path, split, config)
     mapping = dict(mapped(column) for column in columns)
     tokens = None if model is None else TokenRequest(model)
-    asked = Asked(Request(path, format_, mapping, eval_, not no_near, tokens))
+    request = Request(path, format_, mapping, eval_, not no_near, tokens, embed, pii, toxicity)
+    asked = Asked(request)
     summary, counted = finished(asked), asked.tokens()
     if search and summary.problem is None:
         print_matches(asked.folder, summary, search, as_json=as_json)

@@ -37,6 +37,16 @@ def processes(
     )
 
 
+def one_process() -> Executor:
+    """Return one process that keeps what a task leaves in it, for those that load torch.
+
+    It is spawned: a fork would have the locks of threads that are not there.
+    """
+    return ProcessPoolExecutor(
+        1, mp_context=get_context("spawn"), initializer=_begin, initargs=(None, ())
+    )
+
+
 def _begin(prepare: Callable[..., None] | None, given: tuple[object, ...]) -> None:
     """Prepare a process, which is to end with the one that started it, however that ends."""
     watcher = threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -16,11 +16,12 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from tui_ft import paths
+from tui_ft import paths, text
 from tui_ft.data import DataError, Detection, Row, detect, read_rows
 from tui_ft.data.json_rows import holds_lines_in_place
 from tui_ft.data.reading import source_bytes
 from tui_ft.inspection import duplicates, near_duplicates
+from tui_ft.inspection.by_library import STAGES, look
 from tui_ft.inspection.collecting import Collector
 from tui_ft.inspection.columns import ColumnWriter
 from tui_ft.inspection.languages import language_shares
@@ -28,6 +29,7 @@ from tui_ft.inspection.overlap import Examined, examined, overlaps
 from tui_ft.inspection.pool import in_order, processes
 from tui_ft.inspection.reading_pieces import read_piece
 from tui_ft.inspection.rows_again import RowsAgain, column
+from tui_ft.inspection.semantic import ALIKE, semantic_groups
 from tui_ft.inspection.source import pieces
 from tui_ft.survey.request import Request
 from tui_ft.survey.summary import Stage
@@ -109,20 +111,44 @@ class Survey:
             self._publish("overlap")
             self._find_overlap(examined(paths.expand(self._request.eval), self._detection), usable)
             self._looked_for.append("overlap")
-        if self._request.near:
-            self._publish("near duplicates")
-            alone = usable.copy()
-            alone[exact.later()] = False
-            near = self._near(np.flatnonzero(alone).astype(np.int64))
-            self._add_groups("near-duplicate", near)
-            self._write_group_numbers(len(usable), exact, near)
-            self._looked_for.append("near duplicates")
+        self._find_alike(exact, usable)
+        for extra in self._request.extras:
+            self._publish(STAGES[extra])
+            found = look(extra, self._rows(), self._publish_now_and_then)
+            for finding, positions in sorted(found.rows.items()):
+                self._data.add_found(finding, positions, detail=found.detail(finding))
+            self._looked_for.append(STAGES[extra])
         self._data.flush()
 
     @property
     def _detection(self) -> Detection:
         assert self._data.detection is not None, "the format is found before anything is compared"
         return self._data.detection
+
+    def _find_alike(self, exact: duplicates.Groups, usable: npt.NDArray[np.bool_]) -> None:
+        """Find what is the same but for a few words, or but for all of them."""
+        alone = usable.copy()
+        alone[exact.later()] = False
+        groups = [exact]
+        if self._request.near:
+            self._publish("near duplicates")
+            near = self._near(np.flatnonzero(alone).astype(np.int64))
+            self._add_groups("near-duplicate", near)
+            alone[near.later()] = False
+            groups.insert(0, near)
+            self._looked_for.append("near duplicates")
+        encoder = self._request.encoder()
+        if encoder is not None:
+            self._publish("embedding")
+            positions = np.flatnonzero(alone).astype(np.int64)
+            scratch, tell = self._folder / "vectors.f32", self._publish_now_and_then
+            same = semantic_groups(self._rows(), positions, encoder, scratch, tell)
+            detail = f"cosine above {ALIKE} by {text.one_line(encoder.name, 40)}"
+            self._add_groups("semantic-duplicate", same, detail)
+            groups.insert(0, same)
+            self._looked_for.append("semantic duplicates")
+        if len(groups) > 1:
+            self._write_group_numbers(len(usable), groups)
 
     def _find_conflicts(
         self, hashes: npt.NDArray[np.uint64], usable: npt.NDArray[np.bool_]
@@ -175,9 +201,10 @@ class Survey:
         bands.rmdir()
         return groups
 
-    def _add_groups(self, name: str, groups: duplicates.Groups) -> None:
+    def _add_groups(self, name: str, groups: duplicates.Groups, detail: str = "") -> None:
         if len(groups):
-            self._data.add_found(name, duplicates.as_positions(groups.later()), len(groups))
+            later = duplicates.as_positions(groups.later())
+            self._data.add_found(name, later, len(groups), detail)
             self._write_groups(name, groups)
 
     def _write_groups(self, name: str, groups: duplicates.Groups) -> None:
@@ -185,12 +212,14 @@ class Survey:
         paths.make_private_dir(self._folder / "groups")
         paths.write_atomically(self._folder / "groups" / f"{name}.json", msgspec.json.encode(lists))
 
-    def _write_group_numbers(
-        self, rows: int, exact: duplicates.Groups, near: duplicates.Groups
-    ) -> None:
-        """Write for each row the position of the first row of its group, its own for none."""
+    def _write_group_numbers(self, rows: int, kinds: Sequence[duplicates.Groups]) -> None:
+        """Write for each row the position of the first row of its group, its own for none.
+
+        Args:
+            kinds: the loosest first: of a group of exact duplicates the first alone is compared.
+        """
         first = np.arange(rows, dtype=np.uint64)
-        for groups in (near, exact):
+        for groups in kinds:
             sizes = groups.ends - groups.starts
             leaders = np.repeat(first[groups.members[groups.starts]], sizes)
             first[groups.members] = leaders

@@ -34,9 +34,7 @@ _LIKE_QWEN2_MOE: Final = {
 }
 _STACKED: Final[dict[str, dict[str, str]]] = {
     "mixtral": _LIKE_MIXTRAL,
-    **dict.fromkeys(
-        ("qwen2_moe", "qwen3_moe", "olmoe", "deepseek_v2", "deepseek_v3"), _LIKE_QWEN2_MOE
-    ),
+    **dict.fromkeys(("qwen3_moe", "olmoe", "deepseek_v2", "deepseek_v3"), _LIKE_QWEN2_MOE),
 }
 """Where transformers 5 stacks experts and peft 0.21 finds them again under their former names
 (`peft.utils.transformers_weight_conversion`)."""
@@ -91,9 +89,23 @@ def _targets(
         for piece in architecture.modules
         if isinstance(piece, Weight) and any(piece.path.endswith(f".{name}") for name in parameters)
     ]
-    if not named and stacks:
+    _refuse_variants_of_stacks(adapter, stacks)
+    try:
+        return targets_of(architecture, {**adapter, "target_modules": named}), stacks, doubled
+    except AdapterError:
+        if not stacks:
+            raise
         return (), stacks, doubled
-    return targets_of(architecture, {**adapter, "target_modules": named}), stacks, doubled
+
+
+def _refuse_variants_of_stacks(adapter: Settings, stacks: Collection[Weight]) -> None:
+    """Raise where peft does: it adapts stacked experts by plain LoRA only."""
+    asked = [name for name in ("use_dora", "lora_bias", "lora_dropout") if adapter.get(name)]
+    if stacks and asked:
+        raise AdapterError(
+            f"peft adapts experts by plain LoRA only: do without {', '.join(asked)}, or name "
+            "target_modules that are no experts"
+        )
 
 
 def _renamed(
@@ -149,8 +161,6 @@ def _of_module(linear: Linear, path: str, adapter: Settings, frozen_a: bool) -> 
     """Return what one module trains, and what is frozen of it."""
     r = _rank(path, adapter)
     into, out = linear.in_features, linear.out_features
-    if adapter.get("use_qalora"):
-        into //= number(adapter, "qalora_group_size", 16)
     first, second = r * into, r * out
     blocks = adapter.get("use_bdlora")
     if isinstance(blocks, Mapping):

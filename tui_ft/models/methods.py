@@ -101,7 +101,7 @@ def _lokr(linear: Linear, settings: Settings) -> int:
 
 
 def _factors(dimension: int, factor: int) -> tuple[int, int]:
-    """Return two factors of a number, the smaller first and at most ``factor``; -1 sets no limit."""
+    """Return two factors, the smaller first and at most ``factor``; -1 sets no limit."""
     if factor > 0 and dimension % factor == 0:
         return factor, dimension // factor
     most = dimension if factor == -1 else factor

@@ -14,7 +14,10 @@ _OPT: Final = ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")
 _FUSED: Final = ("query_key_value",)
 _SEVEN: Final = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "down_proj", "up_proj")
 _NORMS: Final = ("input_layernorm", "post_attention_layernorm", "norm")
-_FOUR_NORMS: Final = (*_NORMS, "pre_feedforward_layernorm", "post_feedforward_layernorm")
+_FOUR_NORMS: Final = (
+    *("input_layernorm", "post_attention_layernorm"),
+    *("pre_feedforward_layernorm", "post_feedforward_layernorm", "norm"),
+)
 _LLAMAS: Final = ("llama", "mistral", "mixtral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text")
 
 

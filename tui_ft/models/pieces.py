@@ -15,7 +15,7 @@ Part = Literal[
 ]
 """What a weight belongs to, as people count parameters."""
 
-LinearKind = Literal["Linear", "Conv1D", "FalconLinear"]
+LinearKind = Literal["Linear", "Conv1D", "FalconLinear", "TopKRouter"]
 """The module's class. bitsandbytes takes the place of the first two only."""
 
 Layers = range | tuple[int, ...]

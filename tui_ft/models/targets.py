@@ -73,6 +73,8 @@ def named_targets(
         )
     if not isinstance(named, str | Collection):
         raise AdapterError(f"target_modules is {named!r}: write names of modules, or {ALL_LINEAR}")
+    if isinstance(named, str) and adapter.get("layers_to_transform") is not None:
+        raise AdapterError("layers_to_transform goes with a list of target_modules only")
     return named
 
 
@@ -149,7 +151,7 @@ def _is_target(path: str, named: str | Collection[str], adapter: Mapping[str, An
     if not is_named(path, named):
         return False
     layers = adapter.get("layers_to_transform")
-    if isinstance(named, str) or path in named or layers is None or layers == []:
+    if layers is None or layers == [] or path in named:
         return True
     layer = _layer_of(path, adapter.get("layers_pattern"))
     return layer == layers if isinstance(layers, int) else layer in layers

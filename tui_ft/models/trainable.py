@@ -107,27 +107,26 @@ def _shared(peft_type: str, settings: Settings) -> int:
 def _copies(architecture: Architecture, adapter: Settings) -> int:
     """Return the parameters of modules that are trained whole, as copies of the base's."""
     names = saved_whole(architecture, adapter)
-    if not names or ("num_virtual_tokens" in adapter and architecture.labels is None):
-        return 0
     total = 0
     for piece in architecture.modules:
         size = piece.parameters
         if isinstance(piece, Linear) and piece.tied:
             size += piece.weights  # the copy is tied to nothing
-        inner = 1 if isinstance(piece, Weight) else 0
-        total += sum(
-            size
-            for path in paths_of(piece)
-            if any(
-                module.endswith(tuple(names)) for module in _modules_around(path.split("."), inner)
-            )
-        )
+        total += size * _times_within(piece, names)
     return total
 
 
-def _modules_around(parts: list[str], inner: int) -> list[str]:
-    """Return the path of a module and of all that it is in; ``inner`` parts are no module's."""
-    return [".".join(parts[:end]) for end in range(1, len(parts) + 1 - inner)]
+def _times_within(piece: Piece, names: tuple[str, ...]) -> int:
+    """Return how often a piece is in a module whose path ends with one of the names."""
+    if not names:
+        return 0
+    inner = 1 if isinstance(piece, Weight) else 0  # the last part of its path is no module
+    found = 0
+    for path in paths_of(piece):
+        parts = path.split(".")
+        around = (".".join(parts[:end]) for end in range(1, len(parts) + 1 - inner))
+        found += any(module.endswith(names) for module in around)
+    return found
 
 
 def _biases(architecture: Architecture, adapter: Settings, peft_type: str) -> int:
@@ -136,7 +135,11 @@ def _biases(architecture: Architecture, adapter: Settings, peft_type: str) -> in
     if which == "none" or (peft_type in _WHOLE and peft_type != "ADALORA"):
         return 0
     if which == "all":
-        return sum(_bias_of(piece) * piece.count for piece in architecture.modules)
+        names = saved_whole(architecture, adapter)  # their originals are frozen
+        return sum(
+            _bias_of(piece) * (piece.count - _times_within(piece, names))
+            for piece in architecture.modules
+        )
     found = targets_of(architecture, adapter, peft_type)
     return sum(_bias_of(one.piece) * len(one.paths) for one in found)
 

@@ -18,7 +18,8 @@ from tui_ft.data import DataError, Row, detect, read_rows, sft_columns
 from tui_ft.data.hub_download import Progress, fetch_dataset
 from tui_ft.hardware import take_snapshot
 from tui_ft.hub.dataset_info import is_dataset_id
-from tui_ft.hub.model_config import model_config
+from tui_ft.memory.model_facts import model_facts
+from tui_ft.models.catalogue import CatalogueEntry, catalogue
 from tui_ft.survey.asking import Asked
 from tui_ft.survey.request import Request, TokenRequest
 from tui_ft.survey.summary import Summary
@@ -93,8 +94,12 @@ def gather(sought: Sought, listener: Listener | None = None) -> Situation:
         gpus=gpus,
         hypothetical_gpus=asked is not None,
         host_memory=None if free is None else Known(free, "measured"),
-        flash_attention=Known(importlib.util.find_spec("flash_attn") is not None, "measured"),
+        flash_attention=_flash_attention() if asked is None else None,
     )
+
+
+def _flash_attention() -> Known[bool]:
+    return Known(importlib.util.find_spec("flash_attn") is not None, "measured")
 
 
 def _asked(said: Mapping[str, str], name: str) -> Any:  # noqa: ANN401 - checked where it was said
@@ -102,13 +107,26 @@ def _asked(said: Mapping[str, str], name: str) -> Any:  # noqa: ANN401 - checked
 
 
 def _model(name: str, lacking: Callable[[str], None]) -> ModelFacts:
-    found = model_config(name)
-    if found.values is None:
-        lacking(found.problem or f"{name} has no configuration")
+    found = model_facts(name)
+    for said in (found.problem, found.note):
+        if said:
+            lacking(said)
     template = Path(facts.__file__).parent / "templates" / "plain.jinja"
+    entry = found.entry or _well_known(name)
     return facts.model_facts(
-        name, found.values, has_template=_has_template(name), plain_template=str(template)
+        name,
+        found.config,
+        has_template=_has_template(name),
+        plain_template=str(template),
+        entry=entry,
+        smaller=() if entry is None else facts.smaller_models(entry, catalogue()),
     )
+
+
+def _well_known(name: str) -> CatalogueEntry | None:
+    """Return the well-known model that a folder is named after."""
+    tail = Path(name).name.casefold()
+    return next((one for key, one in catalogue().items() if key.endswith(f"/{tail}")), None)
 
 
 def _has_template(name: str) -> bool | None:
@@ -138,7 +156,9 @@ def _data(sought: Sought, model: ModelFacts, told: Listener) -> DataFacts:
         told.lacking(counted.problem)
         counted = None
     mapped = sought.columns or _sft_columns(summary.rows_file, sought.columns)
-    return data_facts(sought.data, verdict_of(summary, counted), _whole(counted), mapped)
+    verdict = verdict_of(summary, counted)
+    words = summary.numbers.words_at
+    return data_facts(sought.data, verdict, _whole(counted), mapped, words)
 
 
 def _whole(counted: TokenSummary | None) -> TokenSummary | None:

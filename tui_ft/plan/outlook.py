@@ -12,11 +12,11 @@ from tui_ft.advise.estimator import Estimator, Seconds, Sharding, Work
 from tui_ft.advise.facts import gpu_facts
 from tui_ft.data import DataError, held_out
 from tui_ft.hardware import Gpu, Snapshot
-from tui_ft.hub.model_config import model_config
 from tui_ft.memory.cards import Fit, fit
 from tui_ft.memory.estimating import Unknown
 from tui_ft.memory.figure import Figure
 from tui_ft.memory.from_spec import step_of
+from tui_ft.memory.model_facts import model_facts
 from tui_ft.memory.states import optimizer_states
 from tui_ft.memory.step import BYTES, Step
 from tui_ft.runs.folder import RunError
@@ -98,8 +98,8 @@ def look_up(spec: RunSpec, is_cancelled: Callable[[], bool] = lambda: False) -> 
 
     The survey is the Data screen's, kept until the data change. Broken off, None is returned.
     """
-    found = model_config(spec.model.name_or_path, spec.model.revision)
-    lacking = [] if found.values is not None else [found.problem or "the model is not known"]
+    found = model_facts(spec.model.name_or_path, spec.model.revision)
+    lacking = [said for said in (found.problem, found.note) if said]
     wanted = TokenRequest(spec.model.name_or_path, spec.model.chat_template, _loss_on(spec))
     request = Request(
         spec.data.train, format=spec.data.format, columns=spec.data.columns, tokens=wanted
@@ -115,16 +115,16 @@ def look_up(spec: RunSpec, is_cancelled: Callable[[], bool] = lambda: False) -> 
                 asked.cancel()
                 return None
     except DataError as error:
-        return RunFacts(config=found.values, lacking=(*lacking, str(error)))
+        return RunFacts(config=found.config, lacking=(*lacking, str(error)))
     summary, tokens = asked.summary(), asked.tokens()
     if summary is None or summary.problem is not None:
         why = summary.problem if summary and summary.problem else "the data could not be read"
-        return RunFacts(config=found.values, lacking=(*lacking, why))
+        return RunFacts(config=found.config, lacking=(*lacking, why))
     if tokens is not None and tokens.problem is not None:
         lacking.append(tokens.problem)
     counted = tokens if tokens is not None and tokens.stage == "done" and tokens.lengths else None
     rows = counted.rows if counted is not None else summary.usable
-    return RunFacts(config=found.values, rows=rows, tokens=counted, lacking=tuple(lacking))
+    return RunFacts(config=found.config, rows=rows, tokens=counted, lacking=tuple(lacking))
 
 
 def outlook(

@@ -112,6 +112,7 @@ def _gpt(
         family,
         labels,
         kv_heads=kv_heads,
+        names_kv_heads=kind == "Linear",
         intermediate_size=inner,
         activation=values.word("activation_function"),
     )

@@ -23,6 +23,7 @@ class ExpertTraits:
     Attributes:
         block: the module of a layer that holds router and experts.
         router: its router.
+        linear_router: it is a Linear, and so a target of adapters.
         size: the key with an expert's intermediate size.
         shared: the intermediate size of what every token passes beside the experts.
         shared_path: its module, in the block.
@@ -33,6 +34,7 @@ class ExpertTraits:
 
     block: str = "mlp"
     router: str = "gate"
+    linear_router: bool = False
     count: str = "num_experts"
     size: str = "moe_intermediate_size"
     shared: Callable[[Values], int] | None = None
@@ -248,17 +250,21 @@ def _expert_mlps(traits: Traits, experts: Experts | None, hidden: int) -> list[P
     if experts is None or traits.experts is None:
         return []
     found = traits.experts
+    layers = experts.layers
     block = f"{traits.prefix}layers.{{}}.{found.block}"
     pieces: list[Piece] = [
         *expert_stack(block, hidden, experts, router=found.router, bias=found.bias)
     ]
+    if found.linear_router:
+        path = f"{block}.{found.router}"
+        router = Linear(path, hidden, experts.count, False, "router", layers, "TopKRouter")
+        pieces = [router, *pieces[1:]]
     if experts.shared_size:
         path = f"{block}.{found.shared_path}"
-        pieces += gated_mlp(path, hidden, experts.shared_size, experts.layers)
+        pieces += gated_mlp(path, hidden, experts.shared_size, layers)
         if found.shared_gate:
-            pieces.append(
-                Linear(f"{block}.shared_expert_gate", hidden, 1, part="mlp", layers=experts.layers)
-            )
+            gate = f"{block}.shared_expert_gate"
+            pieces.append(Linear(gate, hidden, 1, part="mlp", layers=layers))
     return pieces
 
 

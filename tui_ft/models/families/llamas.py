@@ -261,7 +261,10 @@ LLAMAS: Final[dict[str, Family]] = {
                 norm="layer",
                 head_bias="lm_head_bias",
                 experts=ExpertTraits(
-                    count="num_local_experts", size="intermediate_size", router="router"
+                    count="num_local_experts",
+                    size="intermediate_size",
+                    router="router",
+                    linear_router=True,
                 ),
             )
         ),
