@@ -57,7 +57,7 @@ async def showing(
         app.push_screen(screen)
         for _ in range(100):
             await pilot.pause(0.1)
-            if screen._is_shown_whole():
+            if screen.is_shown_whole():
                 break
         await pilot.pause(0.2)
         yield app, screen, pilot
@@ -89,9 +89,9 @@ async def test_a_finding_shows_its_rows_and_escape_shows_all(data: str, tiny_lla
         await pilot.press("enter")
         await pilot.pause(0.3)
         # The group: the row that stays, and its twin.
-        assert [screen._line(index, 80).split()[0] for index in (0, 1)] == ["4", "8"]
+        assert [screen.rows.line(index, 80).split()[0] for index in (0, 1)] == ["4", "8"]
         await pilot.press("escape")
-        assert screen._line(0, 80).split()[0] == "1"
+        assert screen.rows.line(0, 80).split()[0] == "1"
 
 
 async def test_a_row_as_the_model_sees_it(data: str, tiny_llama: Path) -> None:
@@ -113,8 +113,8 @@ async def test_a_row_as_the_model_sees_it(data: str, tiny_llama: Path) -> None:
 async def test_escapes_and_markup_in_rows_arrive_harmless(data: str, tiny_llama: Path) -> None:
     _surveyed(data, tiny_llama)
     async with showing(data) as (_, screen, pilot):
-        assert "\x1b" not in screen._line(11, 120)
-        assert "red [bold]tag[/bold]␇ and so" in screen._line(11, 120)
+        assert "\x1b" not in screen.rows.line(11, 120)
+        assert "red [bold]tag[/bold]␇ and so" in screen.rows.line(11, 120)
         for _ in range(11):
             await pilot.press("j")
         await screen.app.workers.wait_for_complete()
@@ -159,7 +159,7 @@ def test_data(data: str, tiny_llama: Path, snap_compare: Compare, size: tuple[in
         pilot.app.push_screen(screen)
         for _ in range(100):
             await pilot.pause(0.1)
-            if screen._is_shown_whole():
+            if screen.is_shown_whole():
                 break
         await pilot.pause(0.7)
         await pilot.app.workers.wait_for_complete()
@@ -176,16 +176,15 @@ async def test_rows_are_searched_for_a_text(data: str, tiny_llama: Path) -> None
         await pilot.press("slash", *"number 29", "enter")
         await app.workers.wait_for_complete()
         await pilot.pause()
-        assert screen._browser is not None
-        assert len(screen._browser) == 11  # 29 and 290 to 299
+        assert screen.rows.count == 11  # 29 and 290 to 299
         assert "/number 29 11 found · esc for all" in str(box.border_title)
         assert app.focused is table
         await pilot.press("escape")
         await pilot.pause()
-        assert len(screen._browser) == 300
+        assert screen.rows.count == 300
         assert str(box.border_title) == "Rows"
         await pilot.press("slash", *"[bold]tag", "enter")
         await app.workers.wait_for_complete()
         await pilot.pause()
-        assert len(screen._browser) == 1
+        assert screen.rows.count == 1
         assert "bold]tag 1 found" in str(box.border_title)

@@ -1,0 +1,69 @@
+"""What was found in a data set, worst first, and of the one under the cursor why it matters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from tui_ft.screens import data_text
+from tui_ft.survey.summary import Finding
+
+
+class FindingsPane(Vertical):
+    """A list of findings; enter asks for the rows that have one."""
+
+    class Chosen(Message):
+        """The rows of a finding are wanted."""
+
+        def __init__(self, finding: Finding) -> None:
+            self.finding = finding
+            super().__init__()
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id, classes="box")
+        self.border_title = "Findings"
+        self._findings: tuple[Finding, ...] = ()
+
+    def compose(self) -> ComposeResult:
+        """Lay out the list, and what is said of a finding."""
+        yield OptionList(id="findings")
+        yield Static(id="about")
+
+    @property
+    def list(self) -> OptionList:
+        """The list itself, which takes the keys."""
+        return self.query_one("#findings", OptionList)
+
+    def show(self, findings: Sequence[Finding]) -> None:
+        """Show these findings; what has not changed is not drawn again."""
+        if tuple(findings) == self._findings and self.list.option_count:
+            return
+        self._findings = tuple(findings)
+        kept = self.list.highlighted
+        self.list.clear_options()
+        options = [Option(data_text.finding_line(f), id=f.id) for f in findings]
+        self.list.add_options(options or [Option("nothing found", disabled=True)])
+        self.list.highlighted = kept
+
+    def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
+        """Say why the finding matters."""
+        event.stop()
+        found = self._called(event.option_id)
+        about = data_text.about_finding(found) if found else Content("")
+        self.query_one("#about", Static).update(about)
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Ask for the rows that have it."""
+        event.stop()
+        found = self._called(event.option_id)
+        if found is not None:
+            self.post_message(self.Chosen(found))
+
+    def _called(self, name: str | None) -> Finding | None:
+        return next((finding for finding in self._findings if finding.id == name), None)

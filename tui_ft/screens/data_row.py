@@ -1,0 +1,67 @@
+"""One row of a data set, in one of several views."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Static
+
+from tui_ft.screens import data_row_text
+from tui_ft.screens.data_row_text import Lens, View
+from tui_ft.survey.browsing import Browsed
+
+_VIEWS: Final[tuple[View, ...]] = ("conversation", "learned", "record")
+
+
+class RowPane(VerticalScroll):
+    """The row under the cursor; made in a thread, for tokens take their time."""
+
+    class Made(Message):
+        """A row is ready to be shown."""
+
+        def __init__(self, found: Browsed, content: Content) -> None:
+            self.found, self.content = found, content
+            super().__init__()
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id, classes="box")
+        self.border_title = "Row"
+        self._view: View = "conversation"
+        self._lens = Lens()
+        self._found: Browsed | None = None
+
+    def compose(self) -> ComposeResult:
+        """Lay out the row."""
+        yield Static(id="row")
+
+    def show(self, found: Browsed | None, lens: Lens) -> None:
+        """Show another row, or the same one through another lens."""
+        self._found, self._lens = found, lens
+        self._make()
+
+    def next_view(self) -> None:
+        """Show the row in the next way."""
+        self._view = _VIEWS[(_VIEWS.index(self._view) + 1) % len(_VIEWS)]
+        self._make()
+
+    def _make(self) -> None:
+        self.border_title = f"Row · {self._view}"
+        if self._found is None:
+            return
+        make = partial(self._render_row, self._found, self._view, self._lens)
+        self.run_worker(make, thread=True, group="row", exclusive=True, exit_on_error=False)
+
+    def _render_row(self, found: Browsed, view: View, lens: Lens) -> None:
+        self.post_message(self.Made(found, data_row_text.row_content(found, view, lens)))
+
+    def on_row_pane_made(self, message: Made) -> None:
+        """Put the row into its place, unless another is wanted by now."""
+        message.stop()
+        if message.found is self._found:
+            self.query_one("#row", Static).update(message.content)
+            self.scroll_home(animate=False)
