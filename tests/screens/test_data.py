@@ -75,7 +75,7 @@ async def test_rows_findings_and_lengths_are_shown(data: str, tiny_llama: Path) 
         ids = [option.id for option in screen.query_one("#findings", OptionList).options]
         assert "exact-duplicate" in ids
         assert "p50" in _text(screen, "#lengths")
-        assert "packing saves" in _text(screen, "#lengths")
+        assert "packed" in _text(screen, "#lengths")
         assert "What is number 0?" in _text(screen, "#row")
 
 
@@ -104,6 +104,10 @@ async def test_a_row_as_the_model_sees_it(data: str, tiny_llama: Path) -> None:
         assert shown.startswith("learned: ")
         assert "▌ Answer 0: w0x0" in shown
         assert "  What is number 0?" in shown
+        await pilot.press("v")
+        await screen.app.workers.wait_for_complete()
+        await pilot.pause(0.3)
+        assert _text(screen, "#row").startswith("a sequence of ")
         await pilot.press("v")
         await screen.app.workers.wait_for_complete()
         await pilot.pause(0.3)

@@ -3,36 +3,44 @@
 from __future__ import annotations
 
 from array import array
-from typing import ClassVar, Final, Literal
+from dataclasses import replace
+from typing import Any, ClassVar, Final, Literal
 
+import msgspec
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal
 from textual.message import Message
 from textual.widgets import Input, Static
 from textual.worker import Worker, WorkerState
 
 from tui_ft.screens import data_opening, data_text
 from tui_ft.screens.base import HELP, FtuiScreen
+from tui_ft.screens.data_columns import Chosen, MapColumns
 from tui_ft.screens.data_findings import FindingsPane
+from tui_ft.screens.data_lengths import LengthsPane
 from tui_ft.screens.data_opening import Opening
 from tui_ft.screens.data_row import RowPane
-from tui_ft.screens.data_row_text import Lens
 from tui_ft.screens.data_rows import Named, RowsPane
+from tui_ft.screens.data_token_text import Lens
+from tui_ft.screens.shell import Filled
 from tui_ft.screens.top_line import TopLine
 from tui_ft.survey.asking import Asked
 from tui_ft.survey.folder import rows_to_look_at
+from tui_ft.survey.mapping import as_overrides
 from tui_ft.survey.request import Request, TokenRequest
 from tui_ft.survey.summary import Finding, Summary
 from tui_ft.survey.token_findings import TOKEN_CHECKS, token_findings, token_positions
 from tui_ft.survey.tokens import TokenSummary
 
 _POLL_SECONDS: Final = 0.5
-Asking = Literal["path", "model", "text"]
+_SHORTEST: Final = 8
+Asking = Literal["path", "model", "text", "length"]
 _PLACEHOLDERS: Final[dict[Asking, str]] = {
     "path": "a file, a folder, or a data set's id on the Hub; enter opens it",
     "model": "the folder of a model, whose tokens are counted",
     "text": "a text to search the rows for; column:text looks into one column",
+    "length": "where rows are cut, in tokens; nothing for what is recommended",
 }
 
 
@@ -46,6 +54,18 @@ class DataScreen(FtuiScreen):
         Binding("f", "findings", "Findings", id="data.findings", tooltip="Go to the findings"),
         Binding(
             "slash", "ask('text')", "Search", id="data.search", tooltip="Search rows for a text"
+        ),
+        Binding(
+            "c", "columns", "Columns", id="data.columns", tooltip="Choose which column is which"
+        ),
+        Binding("n", "new", "New run", id="data.new", tooltip="Start a run on this data set"),
+        Binding(
+            "l",
+            "ask('length')",
+            "Length",
+            show=False,
+            id="data.length",
+            tooltip="Choose a max_length; the figures follow",
         ),
         Binding("escape", "back", "All rows", id="data.back", tooltip="Show all rows again"),
         Binding("q", "app.home", "Back", id="data.quit", tooltip="Back to Home"),
@@ -63,7 +83,8 @@ class DataScreen(FtuiScreen):
 
     def __init__(self, path: str = "", model: str = "") -> None:
         super().__init__()
-        self._path, self._model = path, model
+        self._request = Request(path, tokens=TokenRequest(model) if model else None)
+        self._chosen_length: int | None = None
         self._asking: Asking = "path"
         self._opening = Opening(self)
         self._asked: Asked | None = None
@@ -80,9 +101,7 @@ class DataScreen(FtuiScreen):
             yield RowPane(id="row-box")
         with Horizontal(id="data-below"):
             yield FindingsPane(id="findings-box")
-            with Vertical(id="lengths-box", classes="box") as box:
-                box.border_title = "Length"
-                yield Static(id="lengths")
+            yield LengthsPane(id="lengths-box")
 
     @property
     def rows(self) -> RowsPane:
@@ -95,14 +114,16 @@ class DataScreen(FtuiScreen):
         self.rows.table.focus()
         self.set_interval(_POLL_SECONDS, self._look)
         self._look()
-        if self._path:
+        if self._request.path:
             self._open()
         else:
             self.action_ask("path")
 
-    def _open(self) -> None:
-        tokens = TokenRequest(self._model) if self._model else None
-        self._opening.open(Request(self._path, tokens=tokens))
+    def _open(self, **changes: Any) -> None:
+        """Open what is asked for now, changed in some respects."""
+        self._request = msgspec.structs.replace(self._request, **changes)
+        if self._request.path:
+            self._opening.open(self._request)
 
     def on_opening_fetching(self, message: Opening.Fetching) -> None:
         """Say how far the download is."""
@@ -121,7 +142,7 @@ class DataScreen(FtuiScreen):
     def on_opening_opened(self, message: Opening.Opened) -> None:
         """Show the survey."""
         self._asked, self._summary, self._tokens = message.asked, None, None
-        self._lens = Lens(message.tokenizer)
+        self._lens = Lens(message.tokenizer, asked=message.asked)
         self._look()
 
     def _look(self) -> None:
@@ -151,20 +172,23 @@ class DataScreen(FtuiScreen):
             return
         self._summary, self._tokens = message.summary, message.tokens
         self.query_one("#headline", Static).update(data_text.headline(self._summary, self._tokens))
-        self._set_lens()
         self.rows.know(message.asked.folder, self._summary)
-        lengths = self.query_one("#lengths", Static)
-        lengths.update(data_text.lengths(self._tokens, self._summary, lengths.size.width))
-        self.query_one(FindingsPane).show(self._findings())
+        self._follow_length()
 
-    def _set_lens(self) -> None:
-        """Look at rows through the max_length that is recommended by now."""
-        if self._tokens is None:
+    def _follow_length(self) -> None:
+        """Show rows, figures and findings at the max_length chosen, or recommended by now."""
+        if self._summary is None or self._asked is None:
             return
-        lens = Lens(self._lens.tokenizer, self._tokens.recommended_max_length())
-        if lens != self._lens:
-            self._lens = lens
-            self._show_row()
+        if self._tokens is not None:
+            length = self._chosen_length or self._tokens.recommended_max_length()
+            lens = replace(self._lens, max_length=length)
+            if lens != self._lens:
+                self._lens = lens
+                self._show_row()
+        self.query_one(LengthsPane).show(
+            self._summary, self._tokens, self._asked.token_folder, self._lens.max_length
+        )
+        self.query_one(FindingsPane).show(self._findings())
 
     def _findings(self) -> tuple[Finding, ...]:
         found = self._summary.findings if self._summary else ()
@@ -202,16 +226,24 @@ class DataScreen(FtuiScreen):
         field.display = False
         self.rows.table.focus()
         said = event.value.strip()
-        if self._asking == "text":
-            if not self.rows.search(said):
-                self.notify("the rows are not known yet: search when they are", markup=False)
+        match self._asking:
+            case "text":
+                if not self.rows.search(said):
+                    self.notify("the rows are not known yet: search when they are", markup=False)
+            case "path":
+                if said and said != self._request.path:
+                    self._open(path=said, format="auto", columns={})
+            case "model":
+                self._open(tokens=TokenRequest(said) if said else None)
+            case "length":
+                self._choose_length(said)
+
+    def _choose_length(self, said: str) -> None:
+        if said and not (said.isdecimal() and int(said) >= _SHORTEST):
+            self.notify(f"a max_length is a number of tokens, {_SHORTEST} or more", markup=False)
             return
-        if self._asking == "path":
-            self._path = said or self._path
-        else:
-            self._model = said
-        if self._path:
-            self._open()
+        self._chosen_length = int(said) if said else None
+        self._follow_length()
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """Say what nobody foresaw."""
@@ -224,9 +256,47 @@ class DataScreen(FtuiScreen):
         self._asking = what
         field = self.query_one("#asked", Input)
         field.placeholder = _PLACEHOLDERS[what]
-        field.value = {"path": self._path, "model": self._model, "text": self.rows.sought}[what]
+        field.value = self._said(what)
         field.display = True
         field.focus()
+
+    def _said(self, what: Asking) -> str:
+        """Return what was said last."""
+        match what:
+            case "path":
+                return self._request.path
+            case "model":
+                return self._request.tokens.model if self._request.tokens is not None else ""
+            case "text":
+                return self.rows.sought
+            case "length":
+                return str(self._chosen_length or "")
+
+    def action_columns(self) -> None:
+        """Choose format and columns by hand."""
+        if self._here is None:
+            self.notify("no data set is open yet", markup=False)
+            return
+
+        def use(chosen: Chosen | None) -> None:
+            if chosen is not None:
+                self._open(format=chosen.format, columns=chosen.columns)
+
+        so_far = Chosen(self._request.format, self._request.columns)
+        self.app.push_screen(MapColumns(self._here, so_far), use)
+
+    @property
+    def _here(self) -> str | None:
+        """Where the data set that is open lies on this machine."""
+        return self._asked.request.path if self._asked is not None else None
+
+    def action_new(self) -> None:
+        """Start a run on this data set, read as it is read here."""
+        more = as_overrides(self._request.format, self._request.columns)
+        if self._chosen_length is not None:
+            more = (*more, f"training.max_length={self._chosen_length}")
+        model = self._request.tokens.model if self._request.tokens is not None else ""
+        self.shell.new_run(Filled(model, self._here or self._request.path, more))
 
     def action_view(self) -> None:
         """Show the row in the next way."""

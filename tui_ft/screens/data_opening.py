@@ -64,9 +64,8 @@ class Opening:
     def _begin(self, request: Request) -> None:
         try:
             tokenizer = _tokenizer_of(request)
-            request = self._fetched(request)
-            self._tell(self.Previewed(Preview(request)))
-            asked = Asked(request)
+            asked = Asked(self._fetched(request))  # reads on while the first rows are looked at
+            self._tell(self.Previewed(Preview(asked.request)))
         except DataError as error:
             self._tell(self.Refused(str(error)))
         else:

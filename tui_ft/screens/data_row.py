@@ -12,10 +12,11 @@ from textual.message import Message
 from textual.widgets import Static
 
 from tui_ft.screens import data_row_text
-from tui_ft.screens.data_row_text import Lens, View
+from tui_ft.screens.data_row_text import View
+from tui_ft.screens.data_token_text import Lens
 from tui_ft.survey.browsing import Browsed
 
-_VIEWS: Final[tuple[View, ...]] = ("conversation", "learned", "record")
+_VIEWS: Final[tuple[View, ...]] = ("conversation", "learned", "packed", "record")
 
 
 class RowPane(VerticalScroll):
@@ -53,11 +54,17 @@ class RowPane(VerticalScroll):
         self.border_title = f"Row · {self._view}"
         if self._found is None:
             return
-        make = partial(self._render_row, self._found, self._view, self._lens)
+        width = self.scrollable_content_region.width
+        make = partial(self._render_row, self._found, self._view, self._lens, width)
         self.run_worker(make, thread=True, group="row", exclusive=True, exit_on_error=False)
 
-    def _render_row(self, found: Browsed, view: View, lens: Lens) -> None:
-        self.post_message(self.Made(found, data_row_text.row_content(found, view, lens)))
+    def _render_row(self, found: Browsed, view: View, lens: Lens, width: int) -> None:
+        content = data_row_text.row_content(found, view, lens, width)
+        self.post_message(self.Made(found, content))
+
+    def on_resize(self) -> None:
+        """Draw as wide as there is room; where it was hidden, that is known only now."""
+        self._make()
 
     def on_row_pane_made(self, message: Made) -> None:
         """Put the row into its place, unless another is wanted by now."""

@@ -4,32 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from textual.content import Content
 
 from tui_ft import text
-from tui_ft.data import ChatTokenizer, Conversation, MaskedRow, Row, RowProblem
+from tui_ft.data import Conversation, Row, RowProblem
 from tui_ft.data.items import AnyItem, Judged, Labelled, Pair, Prompt
-from tui_ft.data.loss_mask import mask_each
 from tui_ft.data.row_view import view_of
+from tui_ft.screens.data_token_text import Lens, packed, tokens
 from tui_ft.survey.browsing import Browsed
-from tui_ft.widgets.signs import ascii_only
 
-View = Literal["conversation", "learned", "record"]
-"""How a row is shown: as a dialogue, as the model's tokens, as it stands in the file."""
+View = Literal["conversation", "learned", "packed", "record"]
+"""How a row is shown: as a dialogue, as the model's tokens, in its sequence, as in the file."""
 
 _LONGEST: Final = 20_000
-_MAX_LENGTH: Final = 1_024  # what trl cuts at, as long as no tokens are counted
-
-
-@dataclass(frozen=True, slots=True)
-class Lens:
-    """What a row is looked at through: a model's tokenizer, and where its rows are cut."""
-
-    tokenizer: ChatTokenizer | None = None
-    max_length: int = _MAX_LENGTH
 
 
 def conversation(item: AnyItem) -> Content:
@@ -81,7 +70,7 @@ def raw(row: Row) -> Content:
     return _said(json.dumps(row.values, ensure_ascii=False, indent=2, default=str))
 
 
-def row_content(found: Browsed, view: View, lens: Lens) -> Content:
+def row_content(found: Browsed, view: View, lens: Lens, width: int) -> Content:
     """Return a row in the view wanted; a row that teaches nothing as it stands in the file."""
     if view == "record" or isinstance(found.item, RowProblem):
         return raw(found.row)
@@ -90,57 +79,6 @@ def row_content(found: Browsed, view: View, lens: Lens) -> Content:
     tokenizer = lens.tokenizer
     if tokenizer is None:
         return Content("`m` names the model whose tokens are shown")
-    return Content("\n\n").join(
-        learned(mask, tokenizer, lens.max_length)
-        if isinstance(mask, MaskedRow)
-        else Content(text.plain(mask))
-        for mask in mask_each(found.item, tokenizer)
-    )
-
-
-def learned(mask: MaskedRow, tokenizer: ChatTokenizer, max_length: int) -> Content:
-    """Return a row as the model sees it, with what it learns from marked.
-
-    Learned tokens are underlined, and lines with any begin with `▌`; special tokens are bold; what
-    `max_length` cuts is struck out and named.
-    """
-    bar = "|" if ascii_only() else "▌"
-    encoded = tokenizer.encode(mask.text[:_LONGEST])
-    offsets = encoded.offsets or []
-    lines: list[list[tuple[str, str]]] = [[]]
-    marked: list[bool] = [False]
-    reached = 0
-    for number, (_, end) in enumerate(offsets[: len(mask.supervised)]):
-        piece, reached = mask.text[reached:end], max(reached, end)
-        is_learned = mask.supervised[number]
-        style = _style(piece, tokenizer, is_learned, number >= max_length)
-        for at, part in enumerate(piece.split("\n")):
-            if at:
-                lines.append([])
-                marked.append(False)
-            if part:
-                lines[-1].append((text.plain(part), style))
-            marked[-1] |= is_learned and bool(part)
-    head = Content(
-        f"learned: {mask.full_supervised:,} of {mask.full_length:,} tokens (underlined, {bar})"
-        + (
-            f"; max_length {max_length:,} cuts {mask.full_length - max_length:,}"
-            if mask.full_length > max_length
-            else ""
-        )
-        + ("" if mask.ends_turn else "; no end of turn is learned")
-    )
-    body = [
-        Content.assemble(f"{bar} " if flag else "  ", *pieces)
-        for pieces, flag in zip(lines, marked, strict=True)
-    ]
-    return Content("\n").join([head, Content(""), *body])
-
-
-def _style(piece: str, tokenizer: ChatTokenizer, is_learned: bool, is_cut: bool) -> str:
-    styles = [
-        "underline" if is_learned else "",
-        "bold" if piece.strip() in tokenizer.special_tokens else "",
-        "strike dim" if is_cut else "",
-    ]
-    return " ".join(filter(None, styles))
+    if view == "packed":
+        return packed(found, tokenizer, lens, width)
+    return tokens(found.item, tokenizer, lens.max_length, width)

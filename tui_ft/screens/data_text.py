@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from textual.content import Content
 
 from tui_ft import text
 from tui_ft.data import RowProblem
-from tui_ft.data.counts import histogram, percentiles
 from tui_ft.data.hub_download import Progress
 from tui_ft.data.row_view import view_of
 from tui_ft.survey.browsing import Browsed
 from tui_ft.survey.searching import Found
 from tui_ft.survey.summary import Finding, Summary
-from tui_ft.survey.tokens import TokenSummary, packed_sequences
-from tui_ft.widgets.signs import ascii_only, sign
-
-_BLOCKS: Final = " ▁▂▃▄▅▆▇█"
-_ASCII_BLOCKS: Final = " .:-=+*#"
+from tui_ft.survey.tokens import TokenSummary
+from tui_ft.widgets.signs import sign
 
 
 def headline(summary: Summary, tokens: TokenSummary | None) -> Content:
@@ -65,32 +59,6 @@ def about_finding(finding: Finding) -> Content:
     detail = f"{text.plain(finding.detail)}. " if finding.detail else ""
     source = f" ({finding.source})" if finding.source else ""
     return Content(f"{detail}{finding.why} {finding.advice}{source}")
-
-
-def lengths(tokens: TokenSummary | None, summary: Summary, width: int) -> Content:
-    """Return how long rows are: a histogram, percentiles, what a max_length cuts."""
-    if tokens is None or not tokens.lengths:
-        at = summary.numbers.words_at
-        return Content(
-            f"words  p50 {at.get(50, 0):,}  p95 {at.get(95, 0):,}  p99 {at.get(99, 0):,}  "
-            f"max {at.get(100, 0):,}\n`m` names a model, whose tokens are counted then"
-        )
-    bins, step = histogram(tokens.lengths, max(10, min(60, width - 4)))
-    top = max(bins)
-    blocks = _ASCII_BLOCKS if ascii_only() else _BLOCKS
-    bars = "".join(blocks[-(-rows * (len(blocks) - 1) // top)] for rows in bins)
-    p50, _, p95, p99, longest = percentiles(tokens.lengths)
-    cut = tokens.at(tokens.recommended_max_length())
-    packed = packed_sequences(tokens.lengths, cut.max_length)
-    saved = text.percent(1 - packed / max(1, tokens.rows))
-    return Content(
-        f"{bars}\n0{f'{step * len(bins):,}':>{len(bins) - 1}}\n"
-        f"p50 {p50:,}  p95 {p95:,}  p99 {p99:,}  max {longest:,}\n"
-        f"max_length {cut.max_length:,} cuts {text.percent(cut.rows_share)} of rows, "
-        f"{text.percent(cut.tokens_share)} of tokens\n"
-        f"packing saves {saved} of the sequences; {text.percent(tokens.supervised_share)} of "
-        "tokens learned"
-    )
 
 
 def row_line(found: Browsed | None, width: int) -> str:
