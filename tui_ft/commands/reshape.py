@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,9 +11,12 @@ import click
 
 from tui_ft import paths, text
 from tui_ft.commands.output import fail, for_people, json_option, say, say_json
+from tui_ft.commands.row_format import column_option, format_option, mapping_of
 
 if TYPE_CHECKING:
     from tui_ft.survey.cleaning import CleaningReport
+    from tui_ft.survey.mapping import FormatChoice
+    from tui_ft.survey.splitting import By
     from tui_ft.survey.summary import Summary
 
 _force_option = click.option("--force", is_flag=True, help="Replace files of that name.")
@@ -19,6 +24,8 @@ _force_option = click.option("--force", is_flag=True, help="Replace files of tha
 
 @click.command()
 @click.argument("path")
+@format_option
+@column_option
 @click.option("--drop", multiple=True, metavar="FINDING", help="Drop the rows that have it.")
 @click.option("--repair", multiple=True, metavar="FINDING", help="Mend the rows that have it.")
 @click.option("--dry-run", is_flag=True, help="Write nothing; say what would be done.")
@@ -27,7 +34,10 @@ _force_option = click.option("--force", is_flag=True, help="Replace files of tha
 @json_option
 @for_people
 def clean(
+    *,
     path: str,
+    format_: FormatChoice,
+    columns: tuple[str, ...],
     drop: tuple[str, ...],
     repair: tuple[str, ...],
     dry_run: bool,
@@ -43,15 +53,27 @@ def clean(
     from tui_ft.survey.cleaning import Plan, usual_remedies
     from tui_ft.survey.new_files import beside
 
-    folder, summary = _surveyed(path)
+    folder, summary = _surveyed(path, format_, columns)
     chosen = (list(drop), list(repair)) if drop or repair else usual_remedies(summary)
-    output = paths.expand(out) if out else beside(paths.expand(path), "clean")
+    output = paths.expand(out) if out else beside(path, "clean")
     plan = Plan(folder, summary, *chosen)
-    report = plan.carry_out(None if dry_run else output, replace=force)
+    with _told_to_force():
+        report = plan.carry_out(None if dry_run else output, replace=force)
     if as_json:
         say_json(report)
     else:
         _show(report)
+
+
+@contextmanager
+def _told_to_force() -> Iterator[None]:
+    """Name the options that help where a file is there already."""
+    from tui_ft.survey.new_files import FileThereError
+
+    try:
+        yield
+    except FileThereError as error:
+        fail(f"{error}; name another with --out, or use --force")
 
 
 def _show(report: CleaningReport) -> None:
@@ -66,6 +88,8 @@ def _show(report: CleaningReport) -> None:
 
 @click.command()
 @click.argument("path")
+@format_option
+@column_option
 @click.option(
     "--fraction",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
@@ -73,6 +97,7 @@ def _show(report: CleaningReport) -> None:
     show_default=True,
     help="Share of the rows to hold out.",
 )
+@click.option("--rows", type=click.IntRange(min=1), help="Rows to hold out, in place of a share.")
 @click.option("--seed", type=click.IntRange(min=0), default=42, show_default=True)
 @click.option(
     "--by",
@@ -86,42 +111,54 @@ def _show(report: CleaningReport) -> None:
 @json_option
 @for_people
 def split(
-    path: str, fraction: float, seed: int, by: str, out: str | None, force: bool, as_json: bool
+    *,
+    path: str,
+    format_: FormatChoice,
+    columns: tuple[str, ...],
+    fraction: float,
+    rows: int | None,
+    seed: int,
+    by: By,
+    out: str | None,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Write the data set PATH to two new files: DATA-train.jsonl and DATA-eval.jsonl."""
-    from tui_ft.survey.new_files import stem_of
+    from tui_ft.survey.new_files import beside
+    from tui_ft.survey.splitting import share_said
     from tui_ft.survey.splitting import split as write_split
 
-    folder, summary = _surveyed(path)
-    data = paths.expand(path)
-    where = paths.expand(out) if out else data.parent
-    outputs = tuple(where / f"{stem_of(data)}-{side}.jsonl" for side in ("train", "eval"))
-    report = write_split(
-        folder,
-        summary,
-        (outputs[0], outputs[1]),
-        fraction=fraction,
-        seed=seed,
-        by=by,  # type: ignore[arg-type]
-        replace=force,
-    )
+    folder, summary = _surveyed(path, format_, columns)
+    train, evaluation = (beside(path, side) for side in ("train", "eval"))
+    if out:
+        train, evaluation = (paths.expand(out) / file.name for file in (train, evaluation))
+    with _told_to_force():
+        report = write_split(
+            folder,
+            summary,
+            (train, evaluation),
+            fraction=fraction if rows is None else share_said(str(rows), summary.rows),
+            seed=seed,
+            by=by,
+            replace=force,
+        )
     if as_json:
         say_json(report)
         return
     say(f"{report.train_rows:,} rows: {report.train}")
     say(f"{report.eval_rows:,} rows: {report.eval}")
     if not report.eval_rows:
-        fail("no group is small enough to be held out; raise --fraction, or use --by row")
+        fail("no group is small enough to be held out; hold out more, or use --by row")
 
 
-def _surveyed(path: str) -> tuple[Path, Summary]:
+def _surveyed(path: str, format: FormatChoice, columns: tuple[str, ...]) -> tuple[Path, Summary]:
     """Return the finished survey of a data set, made now if it is not there."""
     from tui_ft.commands.inspect import finished, local_rows
     from tui_ft.data import DataError
     from tui_ft.survey.asking import Asked
     from tui_ft.survey.request import Request
 
-    asked = Asked(Request(local_rows(path)))
+    asked = Asked(Request(local_rows(path), format, mapping_of(columns)))
     summary = finished(asked)
     if summary.problem is not None:
         raise DataError(summary.problem)
