@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
 import msgspec
@@ -14,14 +15,19 @@ from textual.message import Message
 from textual.widgets import Input, Static
 from textual.worker import Worker, WorkerState
 
+from tui_ft.hub.datasets_search import SearchMemory
 from tui_ft.screens import data_opening, data_text
 from tui_ft.screens.base import HELP, FtuiScreen
+from tui_ft.screens.data_clean import CleanData
 from tui_ft.screens.data_columns import Chosen, MapColumns
 from tui_ft.screens.data_findings import FindingsPane
 from tui_ft.screens.data_lengths import LengthsPane
+from tui_ft.screens.data_open import OpenData
 from tui_ft.screens.data_opening import Opening
 from tui_ft.screens.data_row import RowPane
 from tui_ft.screens.data_rows import Named, RowsPane
+from tui_ft.screens.data_split import SplitData
+from tui_ft.screens.data_surveyed import Surveyed
 from tui_ft.screens.data_token_text import Lens
 from tui_ft.screens.shell import Filled
 from tui_ft.screens.top_line import TopLine
@@ -35,9 +41,8 @@ from tui_ft.survey.tokens import TokenSummary
 
 _POLL_SECONDS: Final = 0.5
 _SHORTEST: Final = 8
-Asking = Literal["path", "model", "text", "length"]
+Asking = Literal["model", "text", "length"]
 _PLACEHOLDERS: Final[dict[Asking, str]] = {
-    "path": "a file, a folder, or a data set's id on the Hub; enter opens it",
     "model": "the folder of a model, whose tokens are counted",
     "text": "a text to search the rows for; column:text looks into one column",
     "length": "where rows are cut, in tokens; nothing for what is recommended",
@@ -48,7 +53,7 @@ class DataScreen(FtuiScreen):
     """One data set at a time. What is found out about it is kept, and shown at once next time."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("o", "ask('path')", "Open", id="data.open", tooltip="Look at another data set"),
+        Binding("o", "open", "Open", id="data.open", tooltip="Look at another data set"),
         Binding("m", "ask('model')", "Model", id="data.model", tooltip="Count a model's tokens"),
         Binding("v", "view", "View", id="data.view", tooltip="The row as dialogue, tokens, record"),
         Binding("f", "findings", "Findings", id="data.findings", tooltip="Go to the findings"),
@@ -58,6 +63,8 @@ class DataScreen(FtuiScreen):
         Binding(
             "c", "columns", "Columns", id="data.columns", tooltip="Choose which column is which"
         ),
+        Binding("x", "clean", "Clean", id="data.clean", tooltip="Write it anew without its faults"),
+        Binding("s", "split", "Split", id="data.split", tooltip="Hold rows out, in two new files"),
         Binding("n", "new", "New run", id="data.new", tooltip="Start a run on this data set"),
         Binding(
             "l",
@@ -85,7 +92,8 @@ class DataScreen(FtuiScreen):
         super().__init__()
         self._request = Request(path, tokens=TokenRequest(model) if model else None)
         self._chosen_length: int | None = None
-        self._asking: Asking = "path"
+        self._asking: Asking = "text"
+        self._memory = SearchMemory()
         self._opening = Opening(self)
         self._asked: Asked | None = None
         self._summary: Summary | None = None
@@ -117,7 +125,7 @@ class DataScreen(FtuiScreen):
         if self._request.path:
             self._open()
         else:
-            self.action_ask("path")
+            self.action_open()
 
     def _open(self, **changes: Any) -> None:
         """Open what is asked for now, changed in some respects."""
@@ -230,9 +238,6 @@ class DataScreen(FtuiScreen):
             case "text":
                 if not self.rows.search(said):
                     self.notify("the rows are not known yet: search when they are", markup=False)
-            case "path":
-                if said and said != self._request.path:
-                    self._open(path=said, format="auto", columns={})
             case "model":
                 self._open(tokens=TokenRequest(said) if said else None)
             case "length":
@@ -252,7 +257,7 @@ class DataScreen(FtuiScreen):
             self.notify(repr(event.worker.error), severity="error", markup=False)
 
     def action_ask(self, what: Asking) -> None:
-        """Ask for a path or a text, on the line below the first."""
+        """Ask for a model, a text or a length, on the line below the first."""
         self._asking = what
         field = self.query_one("#asked", Input)
         field.placeholder = _PLACEHOLDERS[what]
@@ -263,8 +268,6 @@ class DataScreen(FtuiScreen):
     def _said(self, what: Asking) -> str:
         """Return what was said last."""
         match what:
-            case "path":
-                return self._request.path
             case "model":
                 return self._request.tokens.model if self._request.tokens is not None else ""
             case "text":
@@ -285,6 +288,28 @@ class DataScreen(FtuiScreen):
         so_far = Chosen(self._request.format, self._request.columns)
         self.app.push_screen(MapColumns(self._here, so_far), use)
 
+    def action_clean(self) -> None:
+        """Write the data set anew, without what was found in it."""
+        self._reshape(CleanData)
+
+    def action_split(self) -> None:
+        """Write the data set to two files."""
+        self._reshape(SplitData)
+
+    def _reshape(self, dialog: type[CleanData | SplitData]) -> None:
+        """Ask for new files, once everything is known; then open what is new, if that is wanted."""
+        is_known = self._summary is not None and self._summary.stage == "done"
+        if self._asked is None or self._summary is None or not is_known:
+            self.notify("the data set is not known to its end yet", markup=False)
+            return
+
+        def follow(new: Path | None) -> None:
+            if new is not None:
+                self._open(path=str(new))
+
+        data = Surveyed(self._request.path, self._asked.folder, self._summary)
+        self.app.push_screen(dialog(data), follow)
+
     @property
     def _here(self) -> str | None:
         """Where the data set that is open lies on this machine."""
@@ -297,6 +322,15 @@ class DataScreen(FtuiScreen):
             more = (*more, f"training.max_length={self._chosen_length}")
         model = self._request.tokens.model if self._request.tokens is not None else ""
         self.shell.new_run(Filled(model, self._here or self._request.path, more))
+
+    def action_open(self) -> None:
+        """Choose another data set."""
+
+        def follow(chosen: Request | None) -> None:
+            if chosen is not None:
+                self._open(path=chosen.path, format=chosen.format, columns=chosen.columns)
+
+        self.app.push_screen(OpenData(self._memory), follow)
 
     def action_view(self) -> None:
         """Show the row in the next way."""

@@ -10,13 +10,13 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.message import Message
-from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from tui_ft import text
 from tui_ft.data import DataError, Row, RowProblem
 from tui_ft.screens.data_row_text import conversation
+from tui_ft.screens.dialog import Dialog
 from tui_ft.survey.first_rows import first_rows
 from tui_ft.survey.mapping import (
     FORMAT_CHOICES,
@@ -42,7 +42,7 @@ class Chosen(NamedTuple):
     columns: dict[str, str]
 
 
-class MapColumns(ModalScreen[Chosen | None]):
+class MapColumns(Dialog[Chosen | None]):
     """Dismisses with what was chosen, or with None.
 
     Args:
