@@ -2,85 +2,36 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import OptionList, Static
+from textual.widgets import OptionList
 
 from tests.screens.conftest import make_app
-from tui_ft.app import FtuiApp
+from tests.screens.showing import said, showing, surveyed
 from tui_ft.screens.data import DataScreen
-from tui_ft.survey.asking import Asked
-from tui_ft.survey.request import Request, TokenRequest
 from tui_ft.widgets.row_table import RowTable
 
 SIZES = pytest.mark.parametrize("size", [(80, 24), (200, 60)], ids=["80x24", "200x60"])
 Compare = Callable[..., bool]
 
 
-def _row(number: int) -> dict[str, str]:
-    answer = f"Answer {number}: " + " ".join(f"w{number}x{n}" for n in range(5 + number % 40)) + "."
-    return {"instruction": f"What is number {number}?", "output": answer}
-
-
-@pytest.fixture
-def data(home: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    rows: list[dict[str, Any]] = [_row(n) for n in range(300)]
-    rows[7] = rows[3]
-    rows[9] = {**rows[9], "output": ""}
-    rows[11] = {**rows[11], "output": "\x1b[31mred [bold]tag[/bold]\x07 and so on it goes."}
-    folder = tmp_path / "data"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return "rows.jsonl"
-
-
-def _surveyed(path: str, model: Path) -> None:
-    for request in (Request(path), Request(path, tokens=TokenRequest(str(model)))):
-        for _ in Asked(request).follow():
-            pass
-
-
-@asynccontextmanager
-async def showing(
-    path: str, model: str = "", size: tuple[int, int] = (200, 60)
-) -> AsyncIterator[tuple[FtuiApp, DataScreen, Pilot[None]]]:
-    app = make_app()
-    async with app.run_test(size=size) as pilot:
-        screen = DataScreen(path, model)
-        app.push_screen(screen)
-        for _ in range(100):
-            await pilot.pause(0.1)
-            if screen.is_shown_whole():
-                break
-        await pilot.pause(0.2)
-        yield app, screen, pilot
-
-
-def _text(screen: DataScreen, selector: str) -> str:
-    return str(screen.query_one(selector, Static).content)
-
-
 async def test_rows_findings_and_lengths_are_shown(data: str, tiny_llama: Path) -> None:
-    _surveyed(data, tiny_llama)
+    surveyed(data, tiny_llama)
     async with showing(data, str(tiny_llama)) as (_, screen, _):
-        assert "300 rows" in _text(screen, "#headline")
-        assert "Alpaca (100 % of rows)" in _text(screen, "#headline")
+        assert "300 rows" in said(screen, "#headline")
+        assert "Alpaca (100 % of rows)" in said(screen, "#headline")
         ids = [option.id for option in screen.query_one("#findings", OptionList).options]
         assert "exact-duplicate" in ids
-        assert "p50" in _text(screen, "#lengths")
-        assert "packed" in _text(screen, "#lengths")
-        assert "What is number 0?" in _text(screen, "#row")
+        assert "p50" in said(screen, "#lengths")
+        assert "packed" in said(screen, "#lengths")
+        assert "What is number 0?" in said(screen, "#row")
 
 
 async def test_a_finding_shows_its_rows_and_escape_shows_all(data: str, tiny_llama: Path) -> None:
-    _surveyed(data, tiny_llama)
+    surveyed(data, tiny_llama)
     async with showing(data) as (_, screen, pilot):
         findings = screen.query_one("#findings", OptionList)
         await pilot.press("f")
@@ -95,27 +46,27 @@ async def test_a_finding_shows_its_rows_and_escape_shows_all(data: str, tiny_lla
 
 
 async def test_a_row_as_the_model_sees_it(data: str, tiny_llama: Path) -> None:
-    _surveyed(data, tiny_llama)
+    surveyed(data, tiny_llama)
     async with showing(data, str(tiny_llama)) as (_, screen, pilot):
         await pilot.press("v")
         await screen.app.workers.wait_for_complete()
         await pilot.pause(0.3)
-        shown = _text(screen, "#row")
+        shown = said(screen, "#row")
         assert shown.startswith("learned: ")
         assert "▌ Answer 0: w0x0" in shown
         assert "  What is number 0?" in shown
         await pilot.press("v")
         await screen.app.workers.wait_for_complete()
         await pilot.pause(0.3)
-        assert _text(screen, "#row").startswith("a sequence of ")
+        assert said(screen, "#row").startswith("a sequence of ")
         await pilot.press("v")
         await screen.app.workers.wait_for_complete()
         await pilot.pause(0.3)
-        assert '"instruction": "What is number 0?"' in _text(screen, "#row")
+        assert '"instruction": "What is number 0?"' in said(screen, "#row")
 
 
 async def test_escapes_and_markup_in_rows_arrive_harmless(data: str, tiny_llama: Path) -> None:
-    _surveyed(data, tiny_llama)
+    surveyed(data, tiny_llama)
     async with showing(data) as (_, screen, pilot):
         assert "\x1b" not in screen.rows.line(11, 120)
         assert "red [bold]tag[/bold]␇ and so" in screen.rows.line(11, 120)
@@ -123,11 +74,11 @@ async def test_escapes_and_markup_in_rows_arrive_harmless(data: str, tiny_llama:
             await pilot.press("j")
         await screen.app.workers.wait_for_complete()
         await pilot.pause(0.3)
-        assert "red [bold]tag[/bold]␇ and so" in _text(screen, "#row")
+        assert "red [bold]tag[/bold]␇ and so" in said(screen, "#row")
 
 
 async def test_the_cursor_goes_to_the_last_row_and_back(data: str, tiny_llama: Path) -> None:
-    _surveyed(data, tiny_llama)
+    surveyed(data, tiny_llama)
     async with showing(data, size=(80, 24)) as (_, screen, pilot):
         await pilot.press("G")
         table = screen.query_one(RowTable)
@@ -155,7 +106,7 @@ async def test_what_is_not_there_is_said(home: None) -> None:
 
 @SIZES
 def test_data(data: str, tiny_llama: Path, snap_compare: Compare, size: tuple[int, int]) -> None:
-    _surveyed(data, tiny_llama)
+    surveyed(data, tiny_llama)
     app = make_app()
 
     async def run_before(pilot: Pilot[None]) -> None:

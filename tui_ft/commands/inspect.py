@@ -59,8 +59,10 @@ def inspect(
 
     PATH is a file, a folder, or a data set's id on the Hub, which is fetched once.
     """
+    from tui_ft.commands.verdict_text import show_verdict
     from tui_ft.survey.asking import Asked
     from tui_ft.survey.request import Request, TokenRequest
+    from tui_ft.survey.verdict import verdict_of
 
     path = local_rows(path, split, config)
     by_hand = mapping_of(columns)
@@ -73,11 +75,14 @@ def inspect(
     if search and summary.problem is None:
         print_matches(asked.folder, summary, search, as_json=as_json)
         return
+    verdict = verdict_of(summary, counted)
     if as_json:
-        say_json({"data": summary, "tokens": _as_json(asked, counted, max_length)})
+        tokens_as_json = _as_json(asked, counted, max_length)
+        say_json({"data": summary, "tokens": tokens_as_json, "verdict": verdict})
     elif summary.problem is None:
         _show(summary)
         _show_tokens(asked, counted, max_length)
+        show_verdict(verdict)
     if summary.problem is not None:
         fail(summary.problem)
     if counted is not None and counted.problem is not None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tui_ft.survey.splitting import By
     from tui_ft.survey.summary import Summary
 
+_config_option = click.option("--config", help="Of a data set on the Hub that has several.")
 _force_option = click.option("--force", is_flag=True, help="Replace files of that name.")
 
 
@@ -26,6 +27,8 @@ _force_option = click.option("--force", is_flag=True, help="Replace files of tha
 @click.argument("path")
 @format_option
 @column_option
+@click.option("--split", "of_split", help="Of a data set on the Hub; `train` by default.")
+@_config_option
 @click.option("--drop", multiple=True, metavar="FINDING", help="Drop the rows that have it.")
 @click.option("--repair", multiple=True, metavar="FINDING", help="Mend the rows that have it.")
 @click.option("--dry-run", is_flag=True, help="Write nothing; say what would be done.")
@@ -38,6 +41,8 @@ def clean(
     path: str,
     format_: FormatChoice,
     columns: tuple[str, ...],
+    of_split: str | None,
+    config: str | None,
     drop: tuple[str, ...],
     repair: tuple[str, ...],
     dry_run: bool,
@@ -47,13 +52,15 @@ def clean(
 ) -> None:
     """Write the data set PATH without what `ftui inspect` finds in it, to a new file.
 
+    PATH is a file, a folder, or a data set's id on the Hub, which is fetched once.
+
     Without --drop and --repair: drops what is plainly wrong and exact duplicates, repairs what can
     be. The old file stays as it is; what was done to which lines is in the report beside the new.
     """
     from tui_ft.survey.cleaning import Plan, usual_remedies
     from tui_ft.survey.new_files import beside
 
-    folder, summary = _surveyed(path, format_, columns)
+    folder, summary = _surveyed(path, format_, columns, of_split, config)
     chosen = (list(drop), list(repair)) if drop or repair else usual_remedies(summary)
     output = paths.expand(out) if out else beside(path, "clean")
     plan = Plan(folder, summary, *chosen)
@@ -90,6 +97,8 @@ def _show(report: CleaningReport) -> None:
 @click.argument("path")
 @format_option
 @column_option
+@click.option("--split", "of_split", help="Of a data set on the Hub; `train` by default.")
+@_config_option
 @click.option(
     "--fraction",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
@@ -115,6 +124,8 @@ def split(
     path: str,
     format_: FormatChoice,
     columns: tuple[str, ...],
+    of_split: str | None,
+    config: str | None,
     fraction: float,
     rows: int | None,
     seed: int,
@@ -123,12 +134,15 @@ def split(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Write the data set PATH to two new files: DATA-train.jsonl and DATA-eval.jsonl."""
+    """Write the data set PATH to two new files: DATA-train.jsonl and DATA-eval.jsonl.
+
+    PATH is a file, a folder, or a data set's id on the Hub, which is fetched once.
+    """
     from tui_ft.survey.new_files import beside
     from tui_ft.survey.splitting import share_said
     from tui_ft.survey.splitting import split as write_split
 
-    folder, summary = _surveyed(path, format_, columns)
+    folder, summary = _surveyed(path, format_, columns, of_split, config)
     train, evaluation = (beside(path, side) for side in ("train", "eval"))
     if out:
         train, evaluation = (paths.expand(out) / file.name for file in (train, evaluation))
@@ -151,14 +165,20 @@ def split(
         fail("no group is small enough to be held out; hold out more, or use --by row")
 
 
-def _surveyed(path: str, format: FormatChoice, columns: tuple[str, ...]) -> tuple[Path, Summary]:
+def _surveyed(
+    path: str,
+    format: FormatChoice,
+    columns: tuple[str, ...],
+    split: str | None,
+    config: str | None,
+) -> tuple[Path, Summary]:
     """Return the finished survey of a data set, made now if it is not there."""
     from tui_ft.commands.inspect import finished, local_rows
     from tui_ft.data import DataError
     from tui_ft.survey.asking import Asked
     from tui_ft.survey.request import Request
 
-    asked = Asked(Request(local_rows(path), format, mapping_of(columns)))
+    asked = Asked(Request(local_rows(path, split, config), format, mapping_of(columns)))
     summary = finished(asked)
     if summary.problem is not None:
         raise DataError(summary.problem)

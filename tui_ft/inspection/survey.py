@@ -57,6 +57,7 @@ class Survey:
         self._published = 0.0
         self._total = source_bytes(self._path)
         self._data = Collector(self._path, folder, self._total)
+        self._looked_for: list[Stage] = []
 
     def run(self) -> None:
         """Do all stages. What a person can cause ends in the summary as `problem`."""
@@ -107,6 +108,7 @@ class Survey:
         if self._request.eval:
             self._publish("overlap")
             self._find_overlap(examined(paths.expand(self._request.eval), self._detection), usable)
+            self._looked_for.append("overlap")
         if self._request.near:
             self._publish("near duplicates")
             alone = usable.copy()
@@ -114,6 +116,7 @@ class Survey:
             near = self._near(np.flatnonzero(alone).astype(np.int64))
             self._add_groups("near-duplicate", near)
             self._write_group_numbers(len(usable), exact, near)
+            self._looked_for.append("near duplicates")
         self._data.flush()
 
     @property
@@ -211,7 +214,9 @@ class Survey:
     ) -> None:
         self._data.flush()
         summary = self._data.summary(stage, time.monotonic() - self._began)
-        summary = msgspec.structs.replace(summary, problem=problem, stage_share=share)
+        summary = msgspec.structs.replace(
+            summary, problem=problem, stage_share=share, looked_for=tuple(self._looked_for)
+        )
         paths.write_atomically(self._folder / "summary.json", msgspec.json.encode(summary))
         self._published = time.monotonic()
 

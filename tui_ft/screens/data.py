@@ -38,6 +38,7 @@ from tui_ft.survey.request import Request, TokenRequest
 from tui_ft.survey.summary import Finding, Summary
 from tui_ft.survey.token_findings import TOKEN_CHECKS, token_findings, token_positions
 from tui_ft.survey.tokens import TokenSummary
+from tui_ft.survey.verdict import Quality, Verdict, verdict_of
 
 _POLL_SECONDS: Final = 0.5
 _SHORTEST: Final = 8
@@ -98,11 +99,13 @@ class DataScreen(FtuiScreen):
         self._asked: Asked | None = None
         self._summary: Summary | None = None
         self._tokens: TokenSummary | None = None
+        self._verdict: Verdict | None = None
         self._lens = Lens()
 
     def compose_content(self) -> ComposeResult:
         """Lay out rows, row, findings, lengths."""
         yield Static("no data set is open: `o` opens one", id="headline")
+        yield Static(id="verdict")
         yield Input(id="asked")
         with Horizontal(id="data-panes"):
             yield RowsPane(id="rows-box")
@@ -140,7 +143,7 @@ class DataScreen(FtuiScreen):
 
     def on_opening_previewed(self, message: Opening.Previewed) -> None:
         """Show the first rows."""
-        self._asked = self._summary = self._tokens = None
+        self._asked = self._summary = self._tokens = self._verdict = None
         self.rows.preview(message.preview)
 
     def on_opening_refused(self, message: Opening.Refused) -> None:
@@ -179,9 +182,22 @@ class DataScreen(FtuiScreen):
         if message.summary is None or message.asked is not self._asked:
             return
         self._summary, self._tokens = message.summary, message.tokens
-        self.query_one("#headline", Static).update(data_text.headline(self._summary, self._tokens))
+        is_known = self._summary.stage == "done"
+        self._verdict = verdict_of(self._summary, self._tokens) if is_known else None
+        self._show_verdict(self._summary)
         self.rows.know(message.asked.folder, self._summary)
         self._follow_length()
+
+    def _show_verdict(self, summary: Summary) -> None:
+        """Say what the data set is, and how good once it is known to its end."""
+        counts = self._asked is not None and self._asked.token_folder is not None
+        head = data_text.headline(summary, self._tokens, self._quality, counts=counts)
+        self.query_one("#headline", Static).update(head)
+        self.query_one("#verdict", Static).update(data_text.verdict_line(self._verdict))
+
+    @property
+    def _quality(self) -> Quality | None:
+        return self._verdict.quality if self._verdict is not None else None
 
     def _follow_length(self) -> None:
         """Show rows, figures and findings at the max_length chosen, or recommended by now."""
@@ -196,7 +212,7 @@ class DataScreen(FtuiScreen):
         self.query_one(LengthsPane).show(
             self._summary, self._tokens, self._asked.token_folder, self._lens.max_length
         )
-        self.query_one(FindingsPane).show(self._findings())
+        self.query_one(FindingsPane).show(self._findings(), self._quality)
 
     def _findings(self) -> tuple[Finding, ...]:
         found = self._summary.findings if self._summary else ()
@@ -321,7 +337,7 @@ class DataScreen(FtuiScreen):
         if self._chosen_length is not None:
             more = (*more, f"training.max_length={self._chosen_length}")
         model = self._request.tokens.model if self._request.tokens is not None else ""
-        self.shell.new_run(Filled(model, self._here or self._request.path, more))
+        self.shell.new_run(Filled(model, self._request.path, more))
 
     def action_open(self) -> None:
         """Choose another data set."""
@@ -340,7 +356,12 @@ class DataScreen(FtuiScreen):
     def action_findings(self) -> None:
         """Go to the findings, and back."""
         findings = self.query_one(FindingsPane).list
-        (self.rows.table if findings.has_focus else findings).focus()
+        if findings.has_focus:
+            self.rows.table.focus()
+            return
+        if findings.highlighted is None:
+            findings.action_first()
+        findings.focus()
 
     def action_back(self) -> None:
         """Close what is open: the question, the row, the finding."""

@@ -13,6 +13,7 @@ from textual.widgets.option_list import Option
 
 from tui_ft.screens import data_text
 from tui_ft.survey.summary import Finding
+from tui_ft.survey.verdict import Quality
 
 
 class FindingsPane(Vertical):
@@ -28,7 +29,9 @@ class FindingsPane(Vertical):
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id, classes="box")
         self.border_title = "Findings"
+        self.border_subtitle = "f goes here  enter its rows"
         self._findings: tuple[Finding, ...] = ()
+        self._lines: list[Content] = []
 
     def compose(self) -> ComposeResult:
         """Lay out the list, and what is said of a finding."""
@@ -40,14 +43,17 @@ class FindingsPane(Vertical):
         """The list itself, which takes the keys."""
         return self.query_one("#findings", OptionList)
 
-    def show(self, findings: Sequence[Finding]) -> None:
-        """Show these findings; what has not changed is not drawn again."""
-        if tuple(findings) == self._findings and self.list.option_count:
+    def show(self, findings: Sequence[Finding], quality: Quality | None) -> None:
+        """Show these findings and what each costs; what has not changed is not drawn again."""
+        lost = {part.finding: part.points for part in quality.parts} if quality else {}
+        lines = [data_text.finding_line(finding, lost.get(finding.id)) for finding in findings]
+        self.border_title = data_text.findings_title(quality)
+        if lines == self._lines and self.list.option_count:
             return
-        self._findings = tuple(findings)
+        self._findings, self._lines = tuple(findings), lines
         kept = self.list.highlighted
         self.list.clear_options()
-        options = [Option(data_text.finding_line(f), id=f.id) for f in findings]
+        options = [Option(line, id=f.id) for line, f in zip(lines, findings, strict=True)]
         self.list.add_options(options or [Option("nothing found", disabled=True)])
         self.list.highlighted = kept
 

@@ -12,11 +12,19 @@ from tui_ft.survey.browsing import Browsed
 from tui_ft.survey.searching import Found
 from tui_ft.survey.summary import Finding, Summary
 from tui_ft.survey.tokens import TokenSummary
+from tui_ft.survey.verdict import Quality, Verdict
 from tui_ft.widgets.signs import sign
 
 
-def headline(summary: Summary, tokens: TokenSummary | None) -> Content:
-    """Return what the data set is, in a line."""
+def headline(
+    summary: Summary, tokens: TokenSummary | None, quality: Quality | None, *, counts: bool
+) -> Content:
+    """Return what the data set is, in a line.
+
+    Args:
+        quality: once it is known.
+        counts: whether tokens have been asked for.
+    """
     parts = [
         Content.styled(text.one_line(summary.path.rpartition("/")[2], 40), "bold"),
         Content(f"{summary.rows:,} rows"),
@@ -25,6 +33,8 @@ def headline(summary: Summary, tokens: TokenSummary | None) -> Content:
     if summary.layout is not None:
         sure = text.percent(summary.layout.confidence)
         parts.append(Content(f"{summary.layout.style or summary.layout.format} ({sure} of rows)"))
+    if quality is not None:
+        parts.append(Content(f"quality {quality.score} of 100"))
     if summary.problem is not None:
         parts.append(sign("bad").content(text.plain(summary.problem)))
     elif not summary.is_over:
@@ -37,6 +47,8 @@ def headline(summary: Summary, tokens: TokenSummary | None) -> Content:
         done = tokens.rows / max(1, tokens.rows_total)
         counted = "" if tokens.is_over else f" {text.percent(done)}"
         parts.append(Content(f"tokens: {model}{counted}"))
+    elif counts and summary.stage != "failed":
+        parts.append(sign("waiting").content("tokens are counted"))
     return Content("   ").join(parts)
 
 
@@ -46,11 +58,26 @@ def download(name: str, progress: Progress) -> Content:
     return Content(f"{text.one_line(name, 60)}: {text.one_line(progress.what, 60)} {size}")
 
 
-def finding_line(finding: Finding) -> Content:
-    """Return a finding in a line: sign, rows, share, what."""
+def verdict_line(verdict: Verdict | None) -> Content:
+    """Return all of a verdict in a sentence; nothing before there is one."""
+    return Content("" if verdict is None else text.plain(verdict.sentence))
+
+
+def findings_title(quality: Quality | None) -> str:
+    """Return what the list of findings is called: what they cost stands in it, once known."""
+    if quality is None:
+        return "Findings"
+    return f"Findings · quality {quality.score} of 100, and the points that each costs"
+
+
+def finding_line(finding: Finding, points: float | None = None) -> Content:
+    """Return a finding in a line: sign, rows, share, points of quality that it costs, what."""
     many = "group" if finding.groups == 1 else "groups"
     groups = f" ({finding.groups:,} {many})" if finding.groups else ""
-    line = f"{finding.count:>9,} {text.percent(finding.share):>6}  {finding.title}{groups}"
+    cost = "" if points is None else f"-{points:.1f}"
+    line = (
+        f"{finding.count:>9,} {text.percent(finding.share):>6} {cost:>6}  {finding.title}{groups}"
+    )
     return sign(finding.severity).content(line)
 
 

@@ -60,9 +60,18 @@ class DataSpec(_Group):
     """What the model learns from, and what it is examined on."""
 
     train: Annotated[str, Field(min_length=1, json_schema_extra=_about(basic=True))]
-    """The training data: JSONL, JSON, CSV, Parquet, Arrow or text, packed or not, or a folder."""
+    """The training data: JSONL, JSON, CSV, Parquet, Arrow or text, packed or not, a folder of
+    those, or a data set's id on the Hub, such as `openai/gsm8k`."""
     eval: Annotated[str | None, Field(json_schema_extra=_about(basic=True))] = None
-    """The evaluation file. Without one, `eval_fraction` of the training rows is held out."""
+    """The evaluation data, a file or an id. Without, `eval_fraction` of the rows is held out."""
+    config: str | None = None
+    """Of a data set on the Hub that has several configs (its page says subset): which one."""
+    train_split: str | None = None
+    """Of a data set on the Hub: the split to train on; `train`, or the only one, by default."""
+    eval_split: str | None = None
+    """Of evaluation data on the Hub: the split, such as `test`. `eval` may be the same data set."""
+    revision: str | None = None
+    """Branch, tag or commit of a data set on the Hub; the newest when not given."""
     eval_fraction: Annotated[Fraction, Field(json_schema_extra=_about("share of rows"))] = 0.05
     """Share of the training rows held out when there is no evaluation file; 0 for none."""
     max_eval_rows: PositiveInt | None = 512

@@ -8,12 +8,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from tui_ft import paths
 from tui_ft.data import kinds
-from tui_ft.data.hub_download import RECORD_FILE
-from tui_ft.data.hub_download import Done as Fetched
+from tui_ft.data.hub_download import fetched
 from tui_ft.survey.folder import newest_first, read_summary
 from tui_ft.survey.request import Request, read_request
 
@@ -117,14 +114,6 @@ def _recent(folder: Path) -> Recent | None:
     if request is None or summary is None or not paths.expand(request.path).exists():
         return None
     form = summary.layout.format if summary.layout is not None else ""
-    name = _hub_id(Path(request.path)) or request.path
+    record = fetched(Path(request.path))
+    name = request.path if record is None else record.wanted.id
     return Recent(request, name, form, summary.rows, summary.bytes_total)
-
-
-def _hub_id(path: Path) -> str | None:
-    """Return the id on the Hub of rows that were fetched from there."""
-    try:
-        record = (path.parent / RECORD_FILE).read_bytes()
-        return msgspec.json.decode(record, type=Fetched).wanted.id
-    except (OSError, msgspec.MsgspecError):
-        return None

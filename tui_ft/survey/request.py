@@ -18,7 +18,7 @@ from tui_ft.hub import locate_model
 from tui_ft.survey.folder import surveys_dir
 from tui_ft.vocabulary import FormatName, LossOn
 
-FORMAT_OF_ANSWERS: Final = 2
+FORMAT_OF_ANSWERS: Final = 3
 """Raised when the files of an answer change: older ones are then made anew."""
 
 REQUEST_FILE: Final = "request.json"

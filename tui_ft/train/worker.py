@@ -19,6 +19,7 @@ from tui_ft.runs.endings import how_to_go_on
 from tui_ft.runs.folder import RunFolder
 from tui_ft.runs.link import WorkerLink
 from tui_ft.runs.reader import RunReader
+from tui_ft.runs.run_data import with_files
 from tui_ft.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def main(run_dir: Path, gpus: tuple[int, ...], checkpoint: Path | None, link: Wo
     spec: RunSpec | None = None
     try:
         link.send(ev.Phase(phase="load", text="loads torch, transformers and trl"))
-        spec = RunFolder(run_dir).spec()
+        spec = with_files(RunFolder(run_dir), RunFolder(run_dir).spec())
         ended = _Work(RunFolder(run_dir), spec, gpus, checkpoint, link).run()
     except BaseException as error:  # whatever it is, the person is told the cause
         traceback.print_exc()
