@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from textual.binding import Binding
 from textual.pilot import Pilot
 from textual.widgets import OptionList
 
 from tests.screens.conftest import make_app
-from tests.screens.showing import said, showing, surveyed
+from tests.screens.showing import said, settled, showing, shown_whole, surveyed
 from tui_ft.screens.data import DataScreen
+from tui_ft.screens.new_run import NewRunScreen
+from tui_ft.spec import resolve_spec
+from tui_ft.survey.packing import pack
+from tui_ft.widgets.help import key_help
 from tui_ft.widgets.row_table import RowTable
 
 SIZES = pytest.mark.parametrize("size", [(80, 24), (200, 60)], ids=["80x24", "200x60"])
@@ -49,19 +55,16 @@ async def test_a_row_as_the_model_sees_it(data: str, tiny_llama: Path) -> None:
     surveyed(data, tiny_llama)
     async with showing(data, str(tiny_llama)) as (_, screen, pilot):
         await pilot.press("v")
-        await screen.app.workers.wait_for_complete()
-        await pilot.pause(0.3)
+        await settled(pilot)
         shown = said(screen, "#row")
         assert shown.startswith("learned: ")
         assert "▌ Answer 0: w0x0" in shown
         assert "  What is number 0?" in shown
         await pilot.press("v")
-        await screen.app.workers.wait_for_complete()
-        await pilot.pause(0.3)
+        await settled(pilot)
         assert said(screen, "#row").startswith("a sequence of ")
         await pilot.press("v")
-        await screen.app.workers.wait_for_complete()
-        await pilot.pause(0.3)
+        await settled(pilot)
         assert '"instruction": "What is number 0?"' in said(screen, "#row")
 
 
@@ -72,8 +75,7 @@ async def test_escapes_and_markup_in_rows_arrive_harmless(data: str, tiny_llama:
         assert "red [bold]tag[/bold]␇ and so" in screen.rows.line(11, 120)
         for _ in range(11):
             await pilot.press("j")
-        await screen.app.workers.wait_for_complete()
-        await pilot.pause(0.3)
+        await settled(pilot)
         assert "red [bold]tag[/bold]␇ and so" in said(screen, "#row")
 
 
@@ -94,8 +96,7 @@ async def test_what_is_not_there_is_said(home: None) -> None:
         await pilot.press("2")
         await pilot.pause(0.2)
         await pilot.press(*"none.jsonl", "enter")
-        await app.workers.wait_for_complete()
-        await pilot.pause(0.2)
+        await settled(pilot)
         assert any("none.jsonl cannot be read" in note.message for note in app._notifications)
         await pilot.press("1")
         await pilot.pause(0.1)
@@ -112,13 +113,9 @@ def test_data(data: str, tiny_llama: Path, snap_compare: Compare, size: tuple[in
     async def run_before(pilot: Pilot[None]) -> None:
         screen = DataScreen(data, str(tiny_llama))
         pilot.app.push_screen(screen)
-        for _ in range(100):
-            await pilot.pause(0.1)
-            if screen.is_shown_whole():
-                break
-        await pilot.pause(0.7)
-        await pilot.app.workers.wait_for_complete()
-        await pilot.pause(0.3)
+        await shown_whole(screen, pilot)
+        await pilot.pause(0.5)
+        await settled(pilot)
 
     settle: Callable[[Pilot[None]], Awaitable[None]] = run_before
     assert snap_compare(app, terminal_size=size, run_before=settle)
@@ -129,8 +126,7 @@ async def test_rows_are_searched_for_a_text(data: str, tiny_llama: Path) -> None
         table = screen.query_one(RowTable)
         box = screen.query_one("#rows-box")
         await pilot.press("slash", *"number 29", "enter")
-        await app.workers.wait_for_complete()
-        await pilot.pause()
+        await settled(pilot)
         assert screen.rows.count == 11  # 29 and 290 to 299
         assert "/number 29 11 found · esc for all" in str(box.border_title)
         assert app.focused is table
@@ -139,7 +135,102 @@ async def test_rows_are_searched_for_a_text(data: str, tiny_llama: Path) -> None
         assert screen.rows.count == 300
         assert str(box.border_title) == "Rows"
         await pilot.press("slash", *"[bold]tag", "enter")
-        await app.workers.wait_for_complete()
-        await pilot.pause()
+        await settled(pilot)
         assert screen.rows.count == 1
         assert "bold]tag 1 found" in str(box.border_title)
+
+
+async def test_the_verdict_is_told_and_what_each_finding_costs(data: str, tiny_llama: Path) -> None:
+    surveyed(data, tiny_llama)
+    async with showing(data, str(tiny_llama)) as (_, screen, _):
+        from tui_ft.survey.verdict import verdict_of
+
+        assert screen._summary is not None
+        verdict = verdict_of(screen._summary, screen._tokens)
+        assert f"quality {verdict.quality.score} of 100" in said(screen, "#headline")
+        assert said(screen, "#verdict") == verdict.sentence
+        findings = screen.query_one("#findings", OptionList)
+        line = str(findings.get_option("exact-duplicate").prompt)
+        (lost,) = [p.points for p in verdict.quality.parts if p.finding == "exact-duplicate"]
+        assert f"-{lost:.1f}" in line
+
+
+async def test_figures_findings_and_rows_follow_the_max_length(data: str, tiny_llama: Path) -> None:
+    surveyed(data, tiny_llama)
+    async with showing(data, str(tiny_llama)) as (_, screen, pilot):
+        assert "recommended" in said(screen, "#lengths")
+        await pilot.press("v", "l", *"40", "enter")
+        await settled(pilot)
+        assert screen._tokens is not None
+        cut = screen._tokens.at(40)
+        shown = said(screen, "#lengths")
+        assert "max_length 40: recommended is" in shown
+        assert f"{cut.rows_share * 100:.0f} % of rows" in shown
+        assert f"packed {len(_packed(screen, 40)):,} sequences" in shown
+        assert "max_length 40 cuts" in said(screen, "#row")
+        assert "▌max_length▌" in said(screen, "#row")
+        findings = screen.query_one("#findings", OptionList)
+        assert f"{cut.rows_cut:,}" in str(findings.get_option("cut-by-max-length").prompt)
+        await pilot.press("l", *"x", "enter")
+        await settled(pilot)
+        assert any("number of tokens" in note.message for note in screen.app._notifications)
+        await pilot.press("l", "backspace", "backspace", "enter")
+        await settled(pilot)
+        assert ": recommended\n" in said(screen, "#lengths")
+
+
+def _packed(screen: DataScreen, max_length: int) -> list[list[int]]:
+    assert screen._asked is not None
+    assert screen._asked.token_folder is not None
+    lengths = array("I", (screen._asked.token_folder / "lengths.u32").read_bytes())
+    return pack([length for length in lengths if length], max_length)
+
+
+async def test_a_row_is_shown_in_the_sequence_that_it_is_packed_into(
+    data: str, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    surveyed(data, tiny_llama)
+    async with showing(data, str(tiny_llama)) as (_, screen, pilot):
+        await pilot.press("v", "v", "l", *"512", "enter")
+        await settled(pilot)
+        shown = said(screen, "#row").splitlines()
+        (members,) = [rows for rows in _packed(screen, 512) if 0 in rows]
+        assert shown[0].startswith(f"a sequence of {len(members)} rows")
+        assert shown[1].count("┃") == len(members) + 1
+        listed = [line for line in shown if line.startswith(("▸ row", "  row"))]
+        # Row 10 is refused: from there on a row's line is its place among those packed, and one.
+        assert [int(line.split()[line.split().index("row") + 1]) for line in listed] == [
+            at + 1 if at < 9 else at + 2 for at in members
+        ]
+        borders = [line for line in shown if line.startswith("━━ row ")]
+        assert len(borders) == len(members)
+        monkeypatch.setenv("FTUI_ASCII", "1")
+        await pilot.press("v", "v", "v", "v")
+        await settled(pilot)
+        assert said(screen, "#row").splitlines()[1].isascii()
+
+
+async def test_a_new_run_takes_over_what_is_seen(data: str, tiny_llama: Path) -> None:
+    surveyed(data, tiny_llama)
+    async with showing(data, str(tiny_llama)) as (app, screen, pilot):
+        screen._open(format="prompt_completion", columns={"prompt": "instruction"})
+        await settled(pilot)
+        await pilot.press("l", *"96", "enter", "n")
+        await pilot.pause(0.2)
+        form = app.screen
+        assert isinstance(form, NewRunScreen)
+        spec = resolve_spec("sft-lora", form._overrides())
+        assert spec.data.train == data
+        assert spec.model.name_or_path == str(tiny_llama)
+        assert spec.data.format == "prompt_completion"
+        assert spec.data.columns == {"prompt": "instruction"}
+        assert spec.training.max_length == 96
+
+
+async def test_help_names_every_key_of_the_screen(data: str, tiny_llama: Path) -> None:
+    surveyed(data, tiny_llama)
+    async with showing(data) as (app, _, _):
+        bindings = [binding for binding in DataScreen.BINDINGS if isinstance(binding, Binding)]
+        assert all(binding.id and binding.tooltip for binding in bindings)
+        helped = {entry.description for entry in key_help(app, app.screen.active_bindings.values())}
+        assert {binding.description for binding in bindings} <= helped

@@ -199,14 +199,15 @@ class MapColumns(Dialog[Chosen | None]):
         self.action_use()
 
     def action_part(self, by: int) -> None:
-        """Let the column play another part, which no other column plays then."""
+        """Let the column play another part, of those that no other column was given."""
         at = self.query_one("#columns", OptionList).highlighted
         if at is None or not self._columns:
             return
         name = self._columns[at].name
-        parts = ("", *parts_of(self._format))
-        now = next((part for part, column in self._by_hand.items() if column == name), "")
-        then = parts[(parts.index(now) + by) % len(parts)] if now in parts else ""
+        free = [part for part in parts_of(self._format) if self._by_hand.get(part, name) == name]
+        parts = ["", *free]
+        now = next((part for part in free if part in self._by_hand), "")
+        then = parts[(parts.index(now) + by) % len(parts)]
         self._by_hand.pop(now, None)
         if then:
             self._by_hand[then] = name

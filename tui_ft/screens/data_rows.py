@@ -90,9 +90,12 @@ class RowsPane(Vertical):
         self._show(preview, anew=True)
 
     def know(self, folder: Path, summary: Summary) -> None:
-        """Take in what a survey has found since; all rows, if these are shown, are more now."""
+        """Take in what a survey has found since; all rows, if these are shown, are more now.
+
+        Where it finds none, the first ones stay: they show why.
+        """
         self._folder, self._summary = folder, summary
-        if not self.is_filtered and (summary.rows or summary.is_over):
+        if not self.is_filtered and summary.rows:
             self._browse(None)
 
     def show_all(self) -> None:
