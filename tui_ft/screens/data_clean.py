@@ -70,7 +70,7 @@ class CleanData(Dialog[Path | None]):
     def compose(self) -> ComposeResult:
         """Lay out findings, changes, name."""
         with Vertical(classes="dialog") as box:
-            box.border_title = Content(f"Clean {text.one_line(self._data.name, 50)}")
+            box.border_title = Content(f"Clean {text.ending(self._data.name, 50)}")
             box.border_subtitle = "space mark  u usual  ctrl+s write  esc back"
             yield OptionList(id="remedies")
             yield Static(id="changes")

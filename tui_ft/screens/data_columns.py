@@ -88,7 +88,7 @@ class MapColumns(Dialog[Chosen | None]):
     def compose(self) -> ComposeResult:
         """Lay out formats, columns, the first row, and how a run says it."""
         with Vertical(classes="dialog") as box:
-            box.border_title = Content(f"Columns of {text.one_line(self._path, 50)}")
+            box.border_title = Content(f"Columns of {text.ending(self._path, 50)}")
             box.border_subtitle = "space part  f format  r reset  enter use  esc cancel"
             yield Static(id="formats")
             yield OptionList(id="columns")

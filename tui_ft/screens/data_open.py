@@ -220,10 +220,11 @@ def offer_line(offer: Offer, width: int) -> Content:
         case Recent():
             more = f"{text.size(offer.bytes):>11}  {offer.rows:>11,} rows  {offer.format}"
             by_hand = ", columns by hand" if offer.request.columns else ""
-            return Content(f"seen  {text.fitted(offer.name, name)}{more}{by_hand}")
+            end = text.ending(offer.name, name)
+            return Content(f"seen  {text.fitted(end, name)}{more}{by_hand}")
         case Candidate(typed, is_folder, size):
             more = "" if is_folder else f"{text.size(size):>11}"
-            return Content(f"file  {text.fitted(typed, name)}{more}")
+            return Content(f"file  {text.fitted(text.ending(typed, name), name)}{more}")
         case HubDataset():
             return Content(f"hub   {text.fitted(offer.id, name)}{_hub_cells(offer)}")
 

@@ -65,7 +65,7 @@ class SplitData(Dialog[Path | None]):
     def compose(self) -> ComposeResult:
         """Lay out the form."""
         with Vertical(classes="dialog") as box:
-            box.border_title = Content(f"Split {text.one_line(self._data.name, 50)}")
+            box.border_title = Content(f"Split {text.ending(self._data.name, 50)}")
             box.border_subtitle = "tab next field  ctrl+s write  esc back"
             yield Label("held out: a share (5 %) or a number of rows (200)")
             yield Input(_SHARE, id="share")
