@@ -5,19 +5,20 @@ from __future__ import annotations
 from array import array
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final
 
 import msgspec
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.message import Message
-from textual.widgets import Input, Static
+from textual.widgets import Static
 from textual.worker import Worker, WorkerState
 
 from tui_ft.hub.datasets_search import SearchMemory
 from tui_ft.screens import data_opening, data_text
 from tui_ft.screens.base import HELP, FtuiScreen
+from tui_ft.screens.data_asking import Asking, AskLine
 from tui_ft.screens.data_clean import CleanData
 from tui_ft.screens.data_columns import Chosen, MapColumns
 from tui_ft.screens.data_findings import FindingsPane
@@ -42,40 +43,56 @@ from tui_ft.survey.verdict import Quality, Verdict, verdict_of
 
 _POLL_SECONDS: Final = 0.5
 _SHORTEST: Final = 8
-Asking = Literal["model", "text", "length"]
-_PLACEHOLDERS: Final[dict[Asking, str]] = {
-    "model": "the folder of a model, whose tokens are counted",
-    "text": "a text to search the rows for; column:text looks into one column",
-    "length": "where rows are cut, in tokens; nothing for what is recommended",
-}
 
 
 class DataScreen(FtuiScreen):
     """One data set at a time. What is found out about it is kept, and shown at once next time."""
 
+    # The last line of 80 columns holds those that are shown; the panes name the others.
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("o", "open", "Open", id="data.open", tooltip="Look at another data set"),
-        Binding("m", "ask('model')", "Model", id="data.model", tooltip="Count a model's tokens"),
-        Binding("v", "view", "View", id="data.view", tooltip="The row as dialogue, tokens, record"),
-        Binding("f", "findings", "Findings", id="data.findings", tooltip="Go to the findings"),
+        Binding(
+            "v", "view", "View", id="data.view", tooltip="The row as dialogue, tokens, packed, JSON"
+        ),
         Binding(
             "slash", "ask('text')", "Search", id="data.search", tooltip="Search rows for a text"
         ),
-        Binding(
-            "c", "columns", "Columns", id="data.columns", tooltip="Choose which column is which"
-        ),
+        Binding("c", "columns", "Map", id="data.columns", tooltip="Choose which column is which"),
         Binding("x", "clean", "Clean", id="data.clean", tooltip="Write it anew without its faults"),
         Binding("s", "split", "Split", id="data.split", tooltip="Hold rows out, in two new files"),
         Binding("n", "new", "New run", id="data.new", tooltip="Start a run on this data set"),
+        Binding(
+            "m",
+            "ask('model')",
+            "Model",
+            show=False,
+            id="data.model",
+            tooltip="Count a model's tokens",
+        ),
         Binding(
             "l",
             "ask('length')",
             "Length",
             show=False,
             id="data.length",
-            tooltip="Choose a max_length; the figures follow",
+            tooltip="Choose a max_length; figures and findings follow",
         ),
-        Binding("escape", "back", "All rows", id="data.back", tooltip="Show all rows again"),
+        Binding(
+            "f",
+            "findings",
+            "Findings",
+            show=False,
+            id="data.findings",
+            tooltip="Go to the findings, and back",
+        ),
+        Binding(
+            "escape",
+            "back",
+            "All rows",
+            show=False,
+            id="data.back",
+            tooltip="One layer back: question, row, finding, search",
+        ),
         Binding("q", "app.home", "Back", id="data.quit", tooltip="Back to Home"),
         HELP,
     ]
@@ -93,7 +110,6 @@ class DataScreen(FtuiScreen):
         super().__init__()
         self._request = Request(path, tokens=TokenRequest(model) if model else None)
         self._chosen_length: int | None = None
-        self._asking: Asking = "text"
         self._memory = SearchMemory()
         self._opening = Opening(self)
         self._asked: Asked | None = None
@@ -106,7 +122,7 @@ class DataScreen(FtuiScreen):
         """Lay out rows, row, findings, lengths."""
         yield Static("no data set is open: `o` opens one", id="headline")
         yield Static(id="verdict")
-        yield Input(id="asked")
+        yield AskLine(id="asked")
         with Horizontal(id="data-panes"):
             yield RowsPane(id="rows-box")
             yield RowPane(id="row-box")
@@ -121,7 +137,6 @@ class DataScreen(FtuiScreen):
 
     def on_mount(self) -> None:
         """Open what was named, else ask for it."""
-        self.query_one("#asked").display = False
         self.rows.table.focus()
         self.set_interval(_POLL_SECONDS, self._look)
         self._look()
@@ -205,13 +220,14 @@ class DataScreen(FtuiScreen):
             return
         if self._tokens is not None:
             length = self._chosen_length or self._tokens.recommended_max_length()
-            lens = replace(self._lens, max_length=length)
+            lens = replace(self._lens, max_length=length, is_counted=self._tokens.is_over)
             if lens != self._lens:
                 self._lens = lens
                 self._show_row()
         self.query_one(LengthsPane).show(
             self._summary, self._tokens, self._asked.token_folder, self._lens.max_length
         )
+        self.rows.count_tokens(self._asked.token_folder if self._tokens is not None else None)
         self.query_one(FindingsPane).show(self._findings(), self._quality)
 
     def _findings(self) -> tuple[Finding, ...]:
@@ -244,13 +260,14 @@ class DataScreen(FtuiScreen):
             return token_positions(folder, tokens, found.id, self._lens.max_length)
         return rows_to_look_at(self._asked.folder, found.id)
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Open the data set, count the model's tokens, or search."""
-        field = self.query_one("#asked", Input)
-        field.display = False
+    def on_ask_line_closed(self) -> None:
+        """Give the keys back to the rows."""
         self.rows.table.focus()
-        said = event.value.strip()
-        match self._asking:
+
+    def on_ask_line_answered(self, message: AskLine.Answered) -> None:
+        """Count the model's tokens, search, or cut elsewhere."""
+        said = message.said
+        match message.asking:
             case "text":
                 if not self.rows.search(said):
                     self.notify("the rows are not known yet: search when they are", markup=False)
@@ -274,12 +291,8 @@ class DataScreen(FtuiScreen):
 
     def action_ask(self, what: Asking) -> None:
         """Ask for a model, a text or a length, on the line below the first."""
-        self._asking = what
-        field = self.query_one("#asked", Input)
-        field.placeholder = _PLACEHOLDERS[what]
-        field.value = self._said(what)
-        field.display = True
-        field.focus()
+        self.set_class(what == "length", "-lengths")
+        self.query_one(AskLine).ask(what, self._said(what))
 
     def _said(self, what: Asking) -> str:
         """Return what was said last."""
@@ -350,8 +363,15 @@ class DataScreen(FtuiScreen):
 
     def action_view(self) -> None:
         """Show the row in the next way."""
-        self.add_class("-reading")
-        self.query_one(RowPane).next_view()
+        row = self.query_one(RowPane)
+        row.next_view()
+        if self.has_class("-narrow"):
+            self.add_class("-reading")
+            row.focus()
+
+    def on_row_pane_onward(self, message: RowPane.Onward) -> None:
+        """Go on to another row, while the pane has the keys."""
+        self.rows.table.action_move(message.by)
 
     def action_findings(self) -> None:
         """Go to the findings, and back."""
@@ -364,12 +384,11 @@ class DataScreen(FtuiScreen):
         findings.focus()
 
     def action_back(self) -> None:
-        """Close what is open: the question, the row, the finding."""
-        field = self.query_one("#asked", Input)
-        if field.display:
-            field.display = False
-        elif self.has_class("-reading") and self.has_class("-narrow"):
+        """Close what is open: the row, the figures, the finding or search."""
+        if self.has_class("-reading") and self.has_class("-narrow"):
             self.remove_class("-reading")
+        elif self.has_class("-lengths"):
+            self.remove_class("-lengths")
         elif self.rows.is_filtered:
             self.rows.show_all()
         self.rows.table.focus()

@@ -29,7 +29,7 @@ class FindingsPane(Vertical):
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id, classes="box")
         self.border_title = "Findings"
-        self.border_subtitle = "f goes here  enter its rows"
+        self.border_subtitle = "f goes here  enter its rows  m model"
         self._findings: tuple[Finding, ...] = ()
         self._lines: list[Content] = []
 
@@ -51,11 +51,13 @@ class FindingsPane(Vertical):
         if lines == self._lines and self.list.option_count:
             return
         self._findings, self._lines = tuple(findings), lines
-        kept = self.list.highlighted
+        at = self.list.highlighted
+        kept = self.list.get_option_at_index(at).id if at is not None else None
         self.list.clear_options()
         options = [Option(line, id=f.id) for line, f in zip(lines, findings, strict=True)]
         self.list.add_options(options or [Option("nothing found", disabled=True)])
-        self.list.highlighted = kept
+        ids = [finding.id for finding in findings]
+        self.list.highlighted = ids.index(kept) if kept in ids else None
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         """Say why the finding matters."""

@@ -13,16 +13,18 @@ from textual.message import Message
 from textual.widgets import Static
 
 from tui_ft import text
+from tui_ft.data import objectives_of
 from tui_ft.data.counts import PERCENTILES, Counts, histogram, percentiles
 from tui_ft.survey.packing import count_sequences
 from tui_ft.survey.summary import Summary
-from tui_ft.survey.tokens import TokenSummary, packed_sequences
+from tui_ft.survey.tokens import TokenSummary, packed_sequences, steps_per_epoch
 from tui_ft.widgets.signs import ascii_only
 
 _BLOCKS: Final = " ▁▂▃▄▅▆▇█"
 _ASCII_BLOCKS: Final = " .:-=+*#"
 _NARROWEST: Final = 10
 _WIDEST: Final = 60
+_BATCH: Final = 16
 
 
 class LengthsPane(Vertical):
@@ -87,8 +89,16 @@ class LengthsPane(Vertical):
         if self._tokens is None or not self._tokens.lengths:
             shown.update(words(self._summary))
         else:
-            width = shown.size.width
-            shown.update(lengths(self._tokens, self._max_length, self._sequences, width))
+            layout = self._summary.layout
+            shown.update(
+                lengths(
+                    self._tokens,
+                    self._max_length,
+                    self._sequences,
+                    shown.size.width,
+                    is_packed=layout is not None and "sft" in objectives_of(layout.format),
+                )
+            )
 
 
 def words(summary: Summary) -> Content:
@@ -100,18 +110,19 @@ def words(summary: Summary) -> Content:
     )
 
 
-def lengths(tokens: TokenSummary, max_length: int, packed: int | None, width: int) -> Content:
+def lengths(
+    tokens: TokenSummary, max_length: int, packed: int | None, width: int, *, is_packed: bool
+) -> Content:
     """Return how long rows are as tokens, and what ``max_length`` does.
 
     Args:
+        is_packed: whether rows of this kind can be packed.
         packed: sequences that hold all rows, as trl packs them; None before that is known.
         width: cells to draw in.
     """
     cut = tokens.at(max_length)
     best = tokens.recommended_max_length()
     advice = "recommended" if best == max_length else f"recommended is {best:,}"
-    sequences = packed_sequences(tokens.lengths, max_length) if packed is None else packed
-    saved = text.percent(1 - sequences / max(1, tokens.rows))
     shares = f"{text.percent(cut.rows_share)} of rows, {text.percent(cut.tokens_share)} of tokens"
     return Content("\n").join(
         [
@@ -122,10 +133,21 @@ def lengths(tokens: TokenSummary, max_length: int, packed: int | None, width: in
             _figures("answers", tokens.answers),
             Content(f"max_length {max_length:,}: {advice}"),
             Content(f"it cuts {shares}"),
-            Content(f"packed {sequences:,} sequences, {saved} fewer than rows"),
+            *(_packing(tokens, max_length, packed) if is_packed else []),
             Content(f"learned {text.percent(tokens.supervised_share)} of tokens, before the cut"),
         ]
     )
+
+
+def _packing(tokens: TokenSummary, max_length: int, packed: int | None) -> list[Content]:
+    """Return what packing saves; about, until rows have been packed one by one."""
+    sequences = packed_sequences(tokens.lengths, max_length) if packed is None else packed
+    saved = text.percent(1 - sequences / max(1, tokens.rows))
+    steps, fewer = (steps_per_epoch(rows, _BATCH) for rows in (tokens.rows, sequences))
+    return [
+        Content(f"packed {sequences:,} sequences, {saved} fewer than rows"),
+        Content(f"batch {_BATCH}: {steps:,} steps an epoch, {fewer:,} packed"),
+    ]
 
 
 def _headings() -> list[str]:

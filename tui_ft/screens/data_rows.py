@@ -15,6 +15,7 @@ from textual.worker import get_current_worker
 
 from tui_ft.screens import data_text
 from tui_ft.survey.browsing import Browsed, Browser, Preview
+from tui_ft.survey.packing import length_of
 from tui_ft.survey.searching import Found, search_rows
 from tui_ft.survey.summary import Summary
 from tui_ft.widgets.row_table import RowTable
@@ -48,6 +49,7 @@ class RowsPane(Vertical):
         self._summary: Summary | None = None
         self._browser: Browser | Preview | None = None
         self._named: Named | None = None
+        self._token_folder: Path | None = None
         self.sought = ""
 
     def compose(self) -> ComposeResult:
@@ -80,11 +82,21 @@ class RowsPane(Vertical):
 
     def line(self, index: int, width: int) -> str:
         """Return what the row at ``index`` says, on one line."""
-        return data_text.row_line(self.at(index), width)
+        found = self.at(index)
+        tokens = None
+        if found is not None and self._token_folder is not None:
+            tokens = length_of(self._token_folder, found.position)
+        return data_text.row_line(found, width, tokens)
+
+    def count_tokens(self, folder: Path | None) -> None:
+        """Show how many tokens rows have, of those in ``folder``; None for none."""
+        if folder != self._token_folder:
+            self._token_folder = folder
+            self.table.refresh()
 
     def preview(self, preview: Preview) -> None:
         """Show the first rows of a data set of which nothing is known yet."""
-        self._folder = self._summary = self._named = None
+        self._folder = self._summary = self._named = self._token_folder = None
         self._stop_searching()
         self._title()
         self._show(preview, anew=True)

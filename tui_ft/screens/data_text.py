@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from textual.content import Content
 
 from tui_ft import text
@@ -14,6 +16,9 @@ from tui_ft.survey.summary import Finding, Summary
 from tui_ft.survey.tokens import TokenSummary
 from tui_ft.survey.verdict import Quality, Verdict
 from tui_ft.widgets.signs import sign
+
+_WITH_TOKENS: Final = 50
+"""Cells that a row needs before there is room for the number of its tokens."""
 
 
 def headline(
@@ -88,21 +93,21 @@ def about_finding(finding: Finding) -> Content:
     return Content(f"{detail}{finding.why} {finding.advice}{source}")
 
 
-def row_line(found: Browsed | None, width: int) -> str:
-    """Return a row in a line: its number, what is asked, what is answered."""
+def row_line(found: Browsed | None, width: int, tokens: int | None = None) -> str:
+    """Return a row in a line: its number, what is asked, what is answered, its tokens."""
     if found is None:
         return " …"
     number = f"{found.row.line:>9,} "
+    counted = f" {tokens:>7,}" if tokens and width >= _WITH_TOKENS else ""
+    room = max(10, width - len(number) - len(counted) - 1)
     if isinstance(found.item, RowProblem):
-        reason = text.one_line(found.item.reason, max(10, width - len(number) - 2))
-        return f"{number}{sign('bad').text()} {reason}"
+        return f"{number}{sign('bad').text()} {text.one_line(found.item.reason, room - 2)}"
     view = view_of(found.item)
-    room = max(10, width - len(number) - 2)
-    asked = room // 2 if view.answer and view.prompt else room
-    left = text.fitted(view.prompt or view.answer, asked)
     if not (view.prompt and view.answer):
-        return number + left
-    return f"{number}{left}  {text.one_line(view.answer, room - asked)}"
+        return number + text.fitted(view.prompt or view.answer, room) + counted
+    asked = room // 2
+    left, right = text.fitted(view.prompt, asked), text.fitted(view.answer, room - asked - 2)
+    return f"{number}{left}  {right}{counted}"
 
 
 def search_title(sought: str, found: Found | None) -> str:

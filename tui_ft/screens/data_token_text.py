@@ -32,6 +32,7 @@ class Lens:
     tokenizer: ChatTokenizer | None = None
     max_length: int = _MAX_LENGTH
     asked: Asked | None = None
+    is_counted: bool = False
 
 
 def tokens(item: AnyItem, tokenizer: ChatTokenizer, max_length: int, width: int) -> Content:
@@ -102,7 +103,9 @@ def packed(found: Browsed, tokenizer: ChatTokenizer, lens: Lens, width: int) -> 
     except OSError:
         sequence = None
     if sequence is None:
-        return Content("this row is not counted yet, or none of its tokens can be learned")
+        if not lens.is_counted:
+            return sign("waiting").content("this row's tokens are not counted yet")
+        return Content("this row has no tokens to learn: it is in no sequence")
     positions = array("Q", (row.position for row in sequence.rows[:_ROWS_SHOWN]))
     browser = Browser(asked.folder, summary, positions)
     rows = [browser.at(at) for at in range(len(positions))]

@@ -8,6 +8,8 @@ row shares its sequence only with rows of its own thousand.
 
 from __future__ import annotations
 
+import os
+import sys
 from array import array
 from bisect import bisect_left, insort
 from collections import deque
@@ -19,6 +21,7 @@ from typing import Final
 ROWS_AT_ONCE: Final = 1_000
 """How many rows trl packs at a time: `datasets.map` hands over so many."""
 
+_COLUMN: Final = "lengths.u32"
 _WORD: Final = 4
 _WORDS_READ: Final = 1 << 18
 
@@ -48,6 +51,16 @@ class PackedSequence:
     def filled(self) -> float:
         """The share of `max_length` that holds tokens."""
         return self.tokens / self.max_length
+
+
+def length_of(folder: Path, position: int) -> int | None:
+    """Return the tokens of one row before anything is cut; None while it is not counted."""
+    try:
+        with (folder / _COLUMN).open("rb", buffering=0) as file:
+            data = os.pread(file.fileno(), _WORD, position * _WORD)
+    except OSError:
+        return None
+    return int.from_bytes(data, sys.byteorder) if len(data) == _WORD else None
 
 
 def pack(lengths: Sequence[int], max_length: int) -> list[list[int]]:
@@ -132,7 +145,7 @@ def _blocks(folder: Path) -> Iterator[list[tuple[int, int]]]:
 
 
 def _lengths(folder: Path) -> Iterator[int]:
-    with (folder / "lengths.u32").open("rb") as file:
+    with (folder / _COLUMN).open("rb") as file:
         while data := file.read(_WORDS_READ * _WORD):
             values = array("I")
             values.frombytes(data[: len(data) // _WORD * _WORD])
