@@ -25,7 +25,7 @@ from tui_ft.runs import folder as folders
 from tui_ft.runs.folder import RunError, RunFolder
 from tui_ft.runs.registry import RunSummary
 from tui_ft.screens.home import HomeScreen
-from tui_ft.screens.shell import Hardware
+from tui_ft.screens.shell import Filled, Hardware
 from tui_ft.widgets.help import HelpScreen
 
 if TYPE_CHECKING:
@@ -70,7 +70,9 @@ class FtuiApp(App[None]):
     TITLE = "ftui"
     CSS_PATH: ClassVar[list[str | PurePath]] = [
         f"styles/{name}.tcss"
-        for name in ("app", "home", "data", "advise", "configure", "monitor", "new_run")
+        for name in (
+            *("app", "home", "data", "data_dialogs", "advise", "configure", "monitor", "new_run"),
+        )
     ]
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -131,15 +133,15 @@ class FtuiApp(App[None]):
         """Return the runs as Home read them last."""
         return self._home.runs
 
-    def new_run(self) -> None:
-        """Ask for a run, start it, and show it."""
+    def new_run(self, filled: Filled | None = None) -> None:
+        """Ask for a run, with some fields filled in; start it, and show it."""
         from tui_ft.screens.new_run import NewRunScreen
 
         def started(folder: RunFolder | None) -> None:
             if folder is not None:
                 self.open_run(folder.id)
 
-        self.push_screen(NewRunScreen(), started)
+        self.push_screen(NewRunScreen(filled), started)
 
     def open_run(self, run_id: str) -> None:
         """Show the monitor of a run."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from tui_ft import paths, text
+from tui_ft import text
 from tui_ft.commands.output import fail, for_people, json_option, say, say_json
 
 if TYPE_CHECKING:
@@ -45,15 +44,6 @@ def datasets(query: tuple[str, ...], limit: int, as_json: bool) -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
     for row in rows:
         say("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip())
-
-
-def stands_at(data: str) -> Path:
-    """Return where new files of a data set belong beside: of one on the Hub, in this folder."""
-    from tui_ft.hub.dataset_info import is_dataset_id
-
-    if is_dataset_id(data):
-        return Path.cwd() / data.rpartition("/")[2]
-    return paths.expand(data)
 
 
 def _row(found: HubDataset) -> tuple[str, ...]:

@@ -70,8 +70,8 @@ def recommend(
     from tui_ft.advise.node import AnswerError
     from tui_ft.advise.rough import Rough
     from tui_ft.advise.tree import advise
-    from tui_ft.commands.inspect import mapped
     from tui_ft.commands.progress import OnTerminal
+    from tui_ft.commands.row_format import mapping_of
     from tui_ft.plan.gathering import Sought, gather
 
     chosen = dict(_pair(answer) for answer in answers)
@@ -80,7 +80,7 @@ def recommend(
         model=model,
         data=data,
         gpu=gpu,
-        columns=dict(mapped(column) for column in columns),
+        columns=mapping_of(columns),
         said={name: value for name, value in said.items() if value is not None},
     )
     try:

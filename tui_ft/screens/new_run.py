@@ -20,12 +20,17 @@ from tui_ft.hardware import take_snapshot
 from tui_ft.runs.folder import RunFolder
 from tui_ft.runs.launch import with_absolute_paths
 from tui_ft.runs.memory_check import memory_of
+from tui_ft.screens.shell import Filled
 from tui_ft.screens.starting import problem, start_run
 from tui_ft.spec import SpecError, find_presets, resolve_spec
 
 
 class NewRunScreen(ModalScreen[RunFolder | None]):
-    """Dismisses with the run that was started, or with None."""
+    """Dismisses with the run that was started, or with None.
+
+    Args:
+        filled: what the fields begin with.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s", "start", "Start", id="new.start", tooltip="Check it, and start it"),
@@ -51,8 +56,9 @@ class NewRunScreen(ModalScreen[RunFolder | None]):
             self.lines = lines
             super().__init__()
 
-    def __init__(self) -> None:
+    def __init__(self, filled: Filled | None = None) -> None:
         super().__init__()
+        self._filled = filled or Filled()
         self._starting = False
 
     def compose(self) -> ComposeResult:
@@ -68,11 +74,11 @@ class NewRunScreen(ModalScreen[RunFolder | None]):
             yield Label("preset or YAML file")
             yield Input("sft-lora", id="spec")
             yield Label("model: a folder, or an id on the Hub")
-            yield Input(id="model", placeholder="as the file says")
+            yield Input(self._filled.model, id="model", placeholder="as the file says")
             yield Label("training data: .jsonl, .json, .csv, also .gz")
-            yield Input(id="data", placeholder="as the file says")
+            yield Input(self._filled.data, id="data", placeholder="as the file says")
             yield Label("anything else, one `key=value` a line")
-            yield TextArea(id="more", tab_behavior="focus")
+            yield TextArea("\n".join(self._filled.more), id="more", tab_behavior="focus")
             yield Static(id="problems")
             with Horizontal():
                 yield Button("Start", id="start", variant="primary")
