@@ -22,7 +22,7 @@ _EMAIL: Final = re.compile(
 )
 _NOBODYS: Final = re.compile(
     r"(?:^|\.)(?:example|test|invalid|localhost)(?:\.|$)|^(?:domain|email|company|your-?\w*|mail|abc|"
-    r"xyz|website|site|provider|\w*example\w*)\.\w+$",
+    r"xyz|website|site|provider|[\w-]*example[\w-]*)\.\w+$",
     re.IGNORECASE,
 )
 
@@ -55,7 +55,8 @@ _MANY: Final = 3
 _PHONE_DIGITS: Final = 9
 _PHONE: Final = re.compile(
     r"(?<![\w.+/=-])(?:\+[1-9]\d{0,2}[ .-]?\(?\d{1,4}\)?(?:[ .-]?\d{2,4}){2,4}"
-    r"|\([2-9]\d{2}\) ?(?!555)\d{3}[ .-]\d{4}|(?:1-)?[2-9]\d{2}-(?!555)[2-9]\d{2}-\d{4})"
+    r"|\((?!555)[2-9]\d{2}\) ?(?!555)\d{3}[ .-]\d{4}"
+    r"|(?:1-)?(?!555)[2-9]\d{2}-(?!555)[2-9]\d{2}-\d{4})"
     r"(?![\w/=*+-]|\.\d)"
     r"|(?:手机|电话|联系方式|微信)[号码]{0,2}[是为:： ]{0,2}1[3-9]\d{9}(?!\d)"
 )
