@@ -102,7 +102,8 @@ def _generated(state: State, _plan: Plan | None) -> Caution | None:
 
 
 def _held_out(state: State, _plan: Plan | None) -> Caution | None:
-    if state.passed("evaluation") != "none":
+    held_out = state.passed("evaluation")
+    if held_out != "none" and not (held_out == "file" and not state.data.eval):
         return None
     return Caution(
         id="training-loss-only",

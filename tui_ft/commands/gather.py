@@ -20,6 +20,7 @@ _TEMPLATE_FILES: Final = ("chat_template.jinja", "tokenizer_config.json")
 def gather(
     model: str,
     data: str,
+    evaluation: str | None = None,
     *,
     gpu: str | None,
     columns: dict[str, str],
@@ -30,6 +31,7 @@ def gather(
     Args:
         model: a folder, or an id on the Hub.
         data: a file, a folder, or an id on the Hub.
+        evaluation: data to examine it on; they are looked through for rows of the training data.
         gpu: the GPUs to advise for, such as `24` or `8x80`; this machine's when None.
         columns: which of the data's columns plays which part.
         said: what a person said: `goal`, `prompt`, `budget`, `facts`.
@@ -58,7 +60,7 @@ def gather(
         prompt=_asked(said.get("prompt")),
         budget=_asked(said.get("budget")),
         facts_change=_asked(said.get("facts")),
-        data=_data(data, known_model, columns),
+        data=_data(data, evaluation, known_model, columns),
         model=known_model,
         gpus=gpus,
         hypothetical_gpus=asked is not None,
@@ -125,7 +127,9 @@ def _has_template(name: str) -> bool | None:
         return False
 
 
-def _data(path: str, model: ModelFacts, columns: dict[str, str]) -> DataFacts:
+def _data(
+    path: str, evaluation: str | None, model: ModelFacts, columns: dict[str, str]
+) -> DataFacts:
     """Return what a survey finds in a data set, with tokens where the tokenizer is at hand."""
     from tui_ft.advise.facts import data_facts
     from tui_ft.commands.inspect import finished, local_rows
@@ -143,7 +147,8 @@ def _data(path: str, model: ModelFacts, columns: dict[str, str]) -> DataFacts:
         warn(
             f"{model.name} is not on this machine: its tokens are not counted, lengths are assumed"
         )
-    asked = Asked(Request(local, columns=columns, tokens=tokens))
+    examined = None if evaluation is None else local_rows(evaluation)
+    asked = Asked(Request(local, columns=columns, eval=examined, tokens=tokens))
     summary = finished(asked)
     if summary.problem is not None:
         raise DataError(summary.problem)
@@ -153,7 +158,8 @@ def _data(path: str, model: ModelFacts, columns: dict[str, str]) -> DataFacts:
         counted = None
     mapped = columns or _sft_columns(summary.rows_file, columns)
     verdict = verdict_of(summary, counted)
-    return data_facts(path, verdict, counted, mapped, summary.numbers.words_at)
+    words_at = summary.numbers.words_at
+    return data_facts(path, verdict, counted, mapped, words_at, evaluation or "")
 
 
 def _sft_columns(rows_file: str, columns: dict[str, str]) -> dict[str, str]:
