@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.advise.given import BERT, LLAMA_1B, Arithmetic, situation_of
+from tests.advise.given import CONFIGS, Arithmetic, situation_of
 from tui_ft.advise import facts
 from tui_ft.advise.advice import Advice
 from tui_ft.advise.estimator import Seconds, Sharding, Work
@@ -195,12 +195,12 @@ def test_gpus_that_are_none(said: str) -> None:
     ],
 )
 def test_base_or_chat(name: str, template: bool | None, kind: str | None, how: str | None) -> None:
-    found = facts.model_facts(name, LLAMA_1B, has_template=template).kind
+    found = facts.model_facts(name, CONFIGS["llama-1b"], has_template=template).kind
     assert (found and found.value, found and found.how) == (kind, how)
 
 
 def test_an_encoder_is_known_by_its_configuration() -> None:
-    found = facts.model_facts("google/bert", BERT)
+    found = facts.model_facts("google/bert", CONFIGS["bert"])
     assert found.kind is not None
     assert found.kind.value == "encoder"
     assert found.targets is not None
