@@ -104,6 +104,19 @@ def test_packed_sequences_hold_the_rows_of_a_step() -> None:
     assert training.per_device_train_batch_size * training.gradient_accumulation_steps == 2
 
 
+def test_who_holds_the_memory_is_said() -> None:
+    taken = _advise(gpus=80, free=11).taken("gpus")
+    assert taken is not None
+    held = "GPU 0 80 GB: 11.0 GiB free of 79.1 GiB, the rest held by anna (pid 12)"
+    assert (taken.reason, taken.how) == (held, "measured")
+
+
+def test_a_prompt_that_nobody_tried_is_said() -> None:
+    assert "prompt-untried" in {one.id for one in _advise(model="llama-8b-chat").cautions}
+    tried = _advise(model="llama-8b-chat", prompt="partly")
+    assert "prompt-untried" not in {one.id for one in tried.cautions}
+
+
 def test_rows_are_cut_only_where_nothing_else_fits() -> None:
     cut = _advise(gpus=12, free=9, data="long-5k")
     chosen = cut.candidate

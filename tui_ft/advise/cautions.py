@@ -58,6 +58,16 @@ def _knowledge(state: State, _plan: Plan) -> str | None:
     )
 
 
+def _untried(state: State, _plan: Plan) -> str | None:
+    prompt = state.answers.get("prompt")
+    if prompt is None or prompt.how != "assumed" or state.choice("model_kind") != "chat":
+        return None
+    return (
+        "nobody said that a prompt was tried: it is free and takes minutes, and what it achieves "
+        "is what training has to beat"
+    )
+
+
 def _dpo_first(state: State, _plan: Plan) -> str | None:
     if state.choice("objective") not in ("dpo", "kto") or state.choice("model_kind") != "base":
         return None
@@ -253,6 +263,7 @@ _CHECKS: Final = (
     _Check("rows-cut", "warning", _cut),
     _Check("base-model", "note", _base_model, sources.OWN),
     _Check("compare-before", "note", _compare, at(sources.PART3, "10, baseline performance")),
+    _Check("prompt-untried", "note", _untried, at(sources.EXPERT, "core mental model")),
     _Check("quantise-after-merge", "note", _merging, _ANTI),
 )
 """In the order in which they are said: worst first."""
