@@ -25,7 +25,7 @@ def test_the_path_the_ways_and_the_run(ftui: Ftui, rows: Path, tiny_llama: Path)
     assert "✔ answers: how to answer" in said
     assert "GPU 0 24 GB card: 23.5 GiB free of 23.5 GiB" in said
     assert "▸✔  LoRA" in said
-    assert "not taken: it fits, and 98.5 k parameters cost little" in said
+    assert "parameters cost little: worth a second run" in said
     assert "method.r                              8  (see rank)" in said
 
 

@@ -104,7 +104,9 @@ _RATE_RULES: Final = (
         "large models take half: QLoRA's authors took 2e-4 to 13B, 1e-4 for 33B and 65B",
         f"{sources.QLORA}, table 9",
     ),
-    Rule(always, "0.0002", "adapters: 1e-4 to 2e-4; 2e-4 in four of five recipes", _RATES),
+    Rule(
+        always, "0.0002", "adapters: 1e-4 to 2e-4; 2e-4 in the recipes of all five guides", _RATES
+    ),
 )
 
 

@@ -202,8 +202,8 @@ def _method(state: State, plan: Plan) -> list[Choice]:
             key="method.lora_alpha",
             value=alpha,
             reason=(
-                "twice the rank, the convention of three guides (r: Part 3, 8; 16 beside r 64: "
-                "Complete Guide 4.5)"
+                "twice the rank in all five guides (equal to it: Part 3, 8; 16 beside rank 64: "
+                "Complete Guide 4.5 and Part 3, 4)"
                 if twice
                 else "equal to the rank: at a high rank the update is large enough unscaled"
             ),
