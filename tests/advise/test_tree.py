@@ -158,8 +158,9 @@ def _cpu_of_one(call: object) -> float:
 def test_the_yaml_says_why_beside_what(tmp_path: Path) -> None:
     advice = _advise()
     text = explained_yaml(advice)
-    above = text[: text.index("  learning_rate: ")].rsplit("\n", 2)[-2]
-    assert above.startswith("  # adapters: 1e-4 to 2e-4")
+    above = text[: text.index("  learning_rate: ")].partition("training:\n")[2].splitlines()
+    assert above[0].startswith("  # adapters: 1e-4 to 2e-4; 2e-4 in the recipes of all five")
+    assert above[1] == "  # asked]"
     assert max(len(line) for line in text.splitlines()) <= 100
     with pytest.raises(ValueError, match="no run to write: retrieval"):
         explained_yaml(_advise(goal="knowledge"))
