@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.advise.given import BERT, LLAMA_1B, Arithmetic, situation_of
+from tests.advise.given import CONFIGS, Arithmetic, situation_of
 from tui_ft.advise import facts
 from tui_ft.advise.advice import Advice
 from tui_ft.advise.estimator import Seconds, Sharding, Work
@@ -104,6 +104,19 @@ def test_packed_sequences_hold_the_rows_of_a_step() -> None:
     assert training.per_device_train_batch_size * training.gradient_accumulation_steps == 2
 
 
+def test_who_holds_the_memory_is_said() -> None:
+    taken = _advise(gpus=80, free=11).taken("gpus")
+    assert taken is not None
+    held = "GPU 0 80 GB: 11.0 GiB free of 79.1 GiB, the rest held by anna (pid 12)"
+    assert (taken.reason, taken.how) == (held, "measured")
+
+
+def test_a_prompt_that_nobody_tried_is_said() -> None:
+    assert "prompt-untried" in {one.id for one in _advise(model="llama-8b-chat").cautions}
+    tried = _advise(model="llama-8b-chat", prompt="partly")
+    assert "prompt-untried" not in {one.id for one in tried.cautions}
+
+
 def test_rows_are_cut_only_where_nothing_else_fits() -> None:
     cut = _advise(gpus=12, free=9, data="long-5k")
     chosen = cut.candidate
@@ -145,8 +158,9 @@ def _cpu_of_one(call: object) -> float:
 def test_the_yaml_says_why_beside_what(tmp_path: Path) -> None:
     advice = _advise()
     text = explained_yaml(advice)
-    above = text[: text.index("  learning_rate: ")].rsplit("\n", 2)[-2]
-    assert above.startswith("  # adapters: 1e-4 to 2e-4")
+    above = text[: text.index("  learning_rate: ")].partition("training:\n")[2].splitlines()
+    assert above[0].startswith("  # adapters: 1e-4 to 2e-4; 2e-4 in the recipes of all five")
+    assert above[1] == "  # asked]"
     assert max(len(line) for line in text.splitlines()) <= 100
     with pytest.raises(ValueError, match="no run to write: retrieval"):
         explained_yaml(_advise(goal="knowledge"))
@@ -195,12 +209,12 @@ def test_gpus_that_are_none(said: str) -> None:
     ],
 )
 def test_base_or_chat(name: str, template: bool | None, kind: str | None, how: str | None) -> None:
-    found = facts.model_facts(name, LLAMA_1B, has_template=template).kind
+    found = facts.model_facts(name, CONFIGS["llama-1b"], has_template=template).kind
     assert (found and found.value, found and found.how) == (kind, how)
 
 
 def test_an_encoder_is_known_by_its_configuration() -> None:
-    found = facts.model_facts("google/bert", BERT)
+    found = facts.model_facts("google/bert", CONFIGS["bert"])
     assert found.kind is not None
     assert found.kind.value == "encoder"
     assert found.targets is not None

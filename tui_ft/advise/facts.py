@@ -61,6 +61,7 @@ def data_facts(
     tokens: TokenSummary | None,
     sft_columns: Mapping[str, str] | None = None,
     words_at: Mapping[int, int] | None = None,
+    evaluation: str = "",
 ) -> DataFacts:
     """Return what a survey says of a data set.
 
@@ -69,6 +70,7 @@ def data_facts(
         verdict: of the survey.
         tokens: as the model sees them, counted to the end; None where they were not.
         sft_columns: by which answers can be learned from rows made for something else.
+        evaluation: data to examine it on, as a run takes them; empty without.
         words_at: percentile -> words in a row, to guess lengths by where tokens were not counted.
     """
     supervised = None
@@ -80,6 +82,7 @@ def data_facts(
     exact = next((p.share for p in verdict.quality.parts if p.finding == _EXACT), 0.0)
     return DataFacts(
         path=path,
+        eval=evaluation,
         rows=Known(verdict.usable, "measured"),
         format=Known(verdict.format, "measured") if verdict.format else None,
         objectives=Known(tuple(c.objective for c in verdict.candidates), "measured"),

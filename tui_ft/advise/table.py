@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from tui_ft import text
 from tui_ft.advise.advice import Candidate
 from tui_ft.advise.candidates import Plan, gib, plan_of, possible_ways, used_gpus
 from tui_ft.advise.estimator import Seconds, Work
@@ -10,6 +13,8 @@ from tui_ft.advise.situation import GpuFacts
 from tui_ft.advise.state import State
 from tui_ft.advise.ways import WAYS, Way
 from tui_ft.memory.figure import Figure
+
+_SMALL: Final = 1_000_000_000
 
 
 def table_of(state: State, chosen: Plan) -> tuple[Candidate, ...]:
@@ -108,14 +113,22 @@ def _though_it_fits(state: State, way: Way, chosen: Plan) -> str:
         return f"{taken} is the safer way to spend the memory"
     said = {
         "prompt_tuning": f"{taken} fits and learns more; ftui cannot start it yet",
-        "full": (
-            f"it fits, but {_count(state.rows)} rows do not need every weight, and all of them "
-            f"forget more; {taken} does as well"
-        ),
+        "full": _full(state, taken),
         "lora": f"it fits, and changes less than is wished for; {taken} was taken",
         "qlora": f"{taken} fits: no need to round the base, and it is faster",
     }
     return said.get(way.kind, "")
+
+
+def _full(state: State, taken: str) -> str:
+    parameters = state.model.parameters
+    if parameters is not None and parameters.value < _SMALL:
+        size = text.count(parameters.value)
+        return (
+            f"it fits, and {size} parameters cost little: worth a second run; {taken} forgets less"
+        )
+    rows = _count(state.rows)
+    return f"it fits, but {rows} rows do not need every weight, and it forgets more than {taken}"
 
 
 def _count(rows: int | None) -> str:

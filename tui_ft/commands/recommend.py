@@ -35,6 +35,7 @@ _GOALS: Final = (
     help="How often the facts change that answers rest on; none: there are none to look up.",
 )
 @click.option("--gpu", metavar="GB", help="Advise for other GPUs, such as 24, 8x80 or none.")
+@click.option("--eval", "eval_", metavar="DATA", help="Data to evaluate on.")
 @click.option("--column", "columns", multiple=True, metavar="PART=NAME", help="Map a column.")
 @click.option(
     "--answer",
@@ -55,6 +56,7 @@ def recommend(
     budget: str | None,
     facts: str | None,
     gpu: str | None,
+    eval_: str | None,
     columns: tuple[str, ...],
     answers: tuple[str, ...],
     write: str | None,
@@ -79,6 +81,7 @@ def recommend(
     sought = Sought(
         model=model,
         data=data,
+        evaluation=eval_,
         gpu=gpu,
         columns=mapping_of(columns),
         said={name: value for name, value in said.items() if value is not None},
