@@ -227,6 +227,20 @@ async def test_a_new_run_takes_over_what_is_seen(data: str, tiny_llama: Path) ->
         assert spec.training.max_length == 96
 
 
+async def test_overlap_with_evaluation_data_is_looked_for(data: str) -> None:
+    lines = Path(data).read_text().splitlines()
+    Path("eval.jsonl").write_text("".join(f"{line}\n" for line in lines[20:25]))
+    async with showing(data) as (app, screen, pilot):
+        await pilot.press("e", *"eval.jsonl", "enter")
+        await settled(pilot)
+        await shown_whole(screen, pilot)
+        findings = screen.query_one("#findings", OptionList)
+        assert " 5 " in str(findings.get_option("eval-overlap").prompt)
+        await pilot.press("e", *["backspace"] * 10, *"none.jsonl", "enter")
+        await settled(pilot)
+        assert any("none.jsonl cannot be read" in note.message for note in app._notifications)
+
+
 async def test_help_names_every_key_of_the_screen(data: str, tiny_llama: Path) -> None:
     surveyed(data, tiny_llama)
     async with showing(data) as (app, _, _):

@@ -68,6 +68,7 @@ def _row(found: HubDataset) -> tuple[str, ...]:
     counted = text.count(found.rows) if found.rows is not None else found.rows_class
     marks = ["private"] if found.private else []
     marks += ["gated"] if found.gated else []
+    marks += found.formats
     return (
         text.one_line(found.id, _LONGEST_NAME),
         counted or text.NOT_AVAILABLE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from array import array
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +37,7 @@ from tui_ft.survey.asking import Asked
 from tui_ft.survey.folder import rows_to_look_at
 from tui_ft.survey.mapping import as_overrides
 from tui_ft.survey.request import Request, TokenRequest
+from tui_ft.survey.splitting import SplitReport
 from tui_ft.survey.summary import Finding, Summary
 from tui_ft.survey.token_findings import TOKEN_CHECKS, token_findings, token_positions
 from tui_ft.survey.tokens import TokenSummary
@@ -76,6 +78,14 @@ class DataScreen(FtuiScreen):
             show=False,
             id="data.length",
             tooltip="Choose a max_length; figures and findings follow",
+        ),
+        Binding(
+            "e",
+            "ask('eval')",
+            "Evaluation",
+            show=False,
+            id="data.eval",
+            tooltip="Name evaluation data, and look for overlap with it",
         ),
         Binding(
             "f",
@@ -273,6 +283,8 @@ class DataScreen(FtuiScreen):
                     self.notify("the rows are not known yet: search when they are", markup=False)
             case "model":
                 self._open(tokens=TokenRequest(said) if said else None)
+            case "eval":
+                self._open(eval=said or None)
             case "length":
                 self._choose_length(said)
 
@@ -301,6 +313,8 @@ class DataScreen(FtuiScreen):
                 return self._request.tokens.model if self._request.tokens is not None else ""
             case "text":
                 return self.rows.sought
+            case "eval":
+                return self._request.eval or ""
             case "length":
                 return str(self._chosen_length or "")
 
@@ -318,26 +332,34 @@ class DataScreen(FtuiScreen):
         self.app.push_screen(MapColumns(self._here, so_far), use)
 
     def action_clean(self) -> None:
-        """Write the data set anew, without what was found in it."""
-        self._reshape(CleanData)
-
-    def action_split(self) -> None:
-        """Write the data set to two files."""
-        self._reshape(SplitData)
-
-    def _reshape(self, dialog: type[CleanData | SplitData]) -> None:
-        """Ask for new files, once everything is known; then open what is new, if that is wanted."""
-        is_known = self._summary is not None and self._summary.stage == "done"
-        if self._asked is None or self._summary is None or not is_known:
-            self.notify("the data set is not known to its end yet", markup=False)
-            return
+        """Write the data set anew, without what was found in it; then open it, if wanted."""
 
         def follow(new: Path | None) -> None:
             if new is not None:
                 self._open(path=str(new))
 
-        data = Surveyed(self._request.path, self._asked.folder, self._summary)
-        self.app.push_screen(dialog(data), follow)
+        data = self._surveyed()
+        if data is not None:
+            self.app.push_screen(CleanData(data), follow)
+
+    def action_split(self) -> None:
+        """Write the data set to two files; then open the one to train on, beside the other."""
+
+        def follow(new: SplitReport | None) -> None:
+            if new is not None:
+                self._open(path=new.train, eval=new.eval)
+
+        data = self._surveyed()
+        if data is not None:
+            self.app.push_screen(SplitData(data), follow)
+
+    def _surveyed(self) -> Surveyed | None:
+        """Return the data set that is open, once it is known to its end; say so if it is not."""
+        is_known = self._summary is not None and self._summary.stage == "done"
+        if self._asked is None or self._summary is None or not is_known:
+            self.notify("the data set is not known to its end yet", markup=False)
+            return None
+        return Surveyed(self._request.path, self._asked.folder, self._summary)
 
     @property
     def _here(self) -> str | None:
@@ -349,6 +371,8 @@ class DataScreen(FtuiScreen):
         more = as_overrides(self._request.format, self._request.columns)
         if self._chosen_length is not None:
             more = (*more, f"training.max_length={self._chosen_length}")
+        if self._request.eval is not None:
+            more = (*more, f"data.eval={json.dumps(self._request.eval, ensure_ascii=False)}")
         model = self._request.tokens.model if self._request.tokens is not None else ""
         self.shell.new_run(Filled(model, self._request.path, more))
 
@@ -357,7 +381,9 @@ class DataScreen(FtuiScreen):
 
         def follow(chosen: Request | None) -> None:
             if chosen is not None:
-                self._open(path=chosen.path, format=chosen.format, columns=chosen.columns)
+                self._open(
+                    path=chosen.path, format=chosen.format, columns=chosen.columns, eval=chosen.eval
+                )
 
         self.app.push_screen(OpenData(self._memory), follow)
 
