@@ -255,8 +255,8 @@ async def test_a_split_says_what_it_comes_to_and_writes_two_files(data: str) -> 
         await pilot.pause(0.2)
         form = app.screen
         assert isinstance(form, ConfigureScreen)
-        said = form._draft.values["data"]
-        assert (said["train"], said["eval"]) == ("rows-train.jsonl", "rows-eval.jsonl")
+        written = form._draft.values["data"]
+        assert (written["train"], written["eval"]) == ("rows-train.jsonl", "rows-eval.jsonl")
 
 
 async def test_what_is_not_known_to_its_end_is_neither_cleaned_nor_split(strange: str) -> None:
