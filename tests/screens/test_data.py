@@ -144,8 +144,8 @@ async def test_the_verdict_is_told_and_what_each_finding_costs(data: str, tiny_l
     async with showing(data, str(tiny_llama)) as (_, screen, _):
         from tui_ft.survey.verdict import verdict_of
 
-        assert screen._summary is not None
-        verdict = verdict_of(screen._summary, screen._tokens)
+        assert screen._known is not None
+        verdict = verdict_of(screen._known.summary, screen._known.tokens)
         assert f"quality {verdict.quality.score} of 100" in said(screen, "#headline")
         assert said(screen, "#verdict") == verdict.sentence
         findings = screen.query_one("#findings", OptionList)
@@ -160,8 +160,9 @@ async def test_figures_findings_and_rows_follow_the_max_length(data: str, tiny_l
         assert "recommended" in said(screen, "#lengths")
         await pilot.press("v", "l", *"40", "enter")
         await settled(pilot)
-        assert screen._tokens is not None
-        cut = screen._tokens.at(40)
+        assert screen._known is not None
+        assert screen._known.tokens is not None
+        cut = screen._known.tokens.at(40)
         shown = said(screen, "#lengths")
         assert "max_length 40: recommended is" in shown
         assert f"{cut.rows_share * 100:.0f} % of rows" in shown
@@ -239,6 +240,20 @@ async def test_overlap_with_evaluation_data_is_looked_for(data: str) -> None:
         await pilot.press("e", *["backspace"] * 10, *"none.jsonl", "enter")
         await settled(pilot)
         assert any("none.jsonl cannot be read" in note.message for note in app._notifications)
+
+
+async def test_what_is_refused_is_forgotten(data: str, tiny_llama: Path) -> None:
+    surveyed(data, tiny_llama)
+    async with showing(data) as (app, screen, pilot):
+        await pilot.press("m", *"no-model", "enter")
+        await settled(pilot)
+        assert any("no folder no-model" in note.message for note in app._notifications)
+        assert "300 rows" in said(screen, "#headline")
+        await pilot.press("c")  # as it was read before, without the model that is not there
+        await settled(pilot)
+        await pilot.press("ctrl+s")
+        await settled(pilot)
+        assert len(app._notifications) == 1
 
 
 async def test_help_names_every_key_of_the_screen(data: str, tiny_llama: Path) -> None:

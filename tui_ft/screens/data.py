@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -33,13 +32,9 @@ from tui_ft.screens.data_token_text import Lens
 from tui_ft.screens.top_line import TopLine
 from tui_ft.spec.draft import FIRST_PRESET, Draft
 from tui_ft.survey.asking import Asked
-from tui_ft.survey.folder import rows_to_look_at
+from tui_ft.survey.known import Known, look_at
 from tui_ft.survey.request import Request, TokenRequest
 from tui_ft.survey.splitting import SplitReport
-from tui_ft.survey.summary import Finding, Summary
-from tui_ft.survey.token_findings import TOKEN_CHECKS, token_findings, token_positions
-from tui_ft.survey.tokens import TokenSummary
-from tui_ft.survey.verdict import Quality, Verdict, verdict_of
 
 _POLL_SECONDS: Final = 0.5
 _SHORTEST: Final = 8
@@ -114,24 +109,21 @@ class DataScreen(FtuiScreen):
     ]
 
     class Looked(Message):
-        """The survey was looked at."""
+        """The survey was looked at; nothing may be known yet."""
 
-        def __init__(
-            self, asked: Asked, summary: Summary | None, tokens: TokenSummary | None
-        ) -> None:
-            self.asked, self.summary, self.tokens = asked, summary, tokens
+        def __init__(self, asked: Asked, known: Known | None) -> None:
+            self.asked, self.known = asked, known
             super().__init__()
 
     def __init__(self, path: str = "", model: str = "") -> None:
         super().__init__()
         self._request = Request(path, tokens=TokenRequest(model) if model else None)
+        self._opened = Request("")
         self._chosen_length: int | None = None
         self._memory = SearchMemory()
         self._opening = Opening(self)
         self._asked: Asked | None = None
-        self._summary: Summary | None = None
-        self._tokens: TokenSummary | None = None
-        self._verdict: Verdict | None = None
+        self._known: Known | None = None
         self._lens = Lens()
 
     def compose_content(self) -> ComposeResult:
@@ -174,16 +166,18 @@ class DataScreen(FtuiScreen):
 
     def on_opening_previewed(self, message: Opening.Previewed) -> None:
         """Show the first rows."""
-        self._asked = self._summary = self._tokens = self._verdict = None
+        self._asked = self._known = None
         self.rows.preview(message.preview)
 
     def on_opening_refused(self, message: Opening.Refused) -> None:
-        """Say why there is nothing to see."""
+        """Say why it cannot be opened; what was open before stays."""
+        self._request = self._opened
         self.notify(message.problem, severity="error", markup=False)
 
     def on_opening_opened(self, message: Opening.Opened) -> None:
         """Show the survey."""
-        self._asked, self._summary, self._tokens = message.asked, None, None
+        self._opened = self._request
+        self._asked, self._known = message.asked, None
         self._lens = Lens(message.tokenizer, asked=message.asked)
         self._look()
 
@@ -197,60 +191,38 @@ class DataScreen(FtuiScreen):
 
     def is_shown_whole(self) -> bool:
         """Return whether nothing more will come of the data set that is open."""
-        if self._summary is None or not self._summary.is_over:
-            return False
-        waits = self._asked is not None and self._asked.token_folder is not None
-        is_counted = self._tokens is not None and self._tokens.is_over
-        return not waits or is_counted or self._summary.stage == "failed"
+        return self._known is not None and self._known.is_whole
 
     def _read(self) -> None:
         if self._asked is not None:
-            self.post_message(self.Looked(self._asked, self._asked.summary(), self._asked.tokens()))
+            self.post_message(self.Looked(self._asked, look_at(self._asked)))
 
     def on_data_screen_looked(self, message: Looked) -> None:
         """Show what has been found out since."""
         self.reading = False
-        if message.summary is None or message.asked is not self._asked:
+        known = message.known
+        if known is None or message.asked is not self._asked:
             return
-        self._summary, self._tokens = message.summary, message.tokens
-        is_known = self._summary.stage == "done"
-        self._verdict = verdict_of(self._summary, self._tokens) if is_known else None
-        self._show_verdict(self._summary)
-        self.rows.know(message.asked.folder, self._summary)
+        self._known = known
+        self.query_one("#headline", Static).update(data_text.headline(known))
+        self.query_one("#verdict", Static).update(data_text.verdict_line(known.verdict))
+        self.rows.know(message.asked.folder, known.summary)
         self._follow_length()
-
-    def _show_verdict(self, summary: Summary) -> None:
-        """Say what the data set is, and how good once it is known to its end."""
-        counts = self._asked is not None and self._asked.token_folder is not None
-        head = data_text.headline(summary, self._tokens, self._quality, counts=counts)
-        self.query_one("#headline", Static).update(head)
-        self.query_one("#verdict", Static).update(data_text.verdict_line(self._verdict))
-
-    @property
-    def _quality(self) -> Quality | None:
-        return self._verdict.quality if self._verdict is not None else None
 
     def _follow_length(self) -> None:
         """Show rows, figures and findings at the max_length chosen, or recommended by now."""
-        if self._summary is None or self._asked is None:
+        known = self._known
+        if known is None:
             return
-        if self._tokens is not None:
-            length = self._chosen_length or self._tokens.recommended_max_length()
-            lens = replace(self._lens, max_length=length, is_counted=self._tokens.is_over)
-            if lens != self._lens:
-                self._lens = lens
-                self._show_row()
-        self.query_one(LengthsPane).show(
-            self._summary, self._tokens, self._asked.token_folder, self._lens.max_length
-        )
-        self.rows.count_tokens(self._asked.token_folder if self._tokens is not None else None)
-        self.query_one(FindingsPane).show(self._findings(), self._quality)
-
-    def _findings(self) -> tuple[Finding, ...]:
-        found = self._summary.findings if self._summary else ()
-        if self._tokens is None:
-            return found
-        return (*token_findings(self._tokens, self._lens.max_length), *found)
+        is_counted = known.tokens is not None and known.tokens.is_over
+        length = known.max_length(self._chosen_length) or self._lens.max_length
+        lens = replace(self._lens, max_length=length, is_counted=is_counted)
+        if lens != self._lens:
+            self._lens = lens
+            self._show_row()
+        self.query_one(LengthsPane).show(known.summary, known.tokens, known.token_folder, length)
+        self.query_one(FindingsPane).show(known.findings(length), known.quality)
+        self.rows.count_tokens(known.token_folder)
 
     def on_rows_pane_chosen(self) -> None:
         """Show the row under the cursor."""
@@ -261,20 +233,14 @@ class DataScreen(FtuiScreen):
 
     def on_findings_pane_chosen(self, message: FindingsPane.Chosen) -> None:
         """Show only the rows that have it."""
-        positions = self._positions_of(message.finding)
+        if self._known is None:
+            return
+        positions = self._known.positions_of(message.finding, self._lens.max_length)
         if not positions:
             self.notify("this concerns the data set as a whole", markup=False)
             return
         self.rows.show_named(Named(message.finding.title, positions))
         self.rows.table.focus()
-
-    def _positions_of(self, found: Finding) -> array[int]:
-        if self._asked is None:
-            return array("Q")
-        folder, tokens = self._asked.token_folder, self._tokens
-        if found.id in TOKEN_CHECKS and folder is not None and tokens is not None:
-            return token_positions(folder, tokens, found.id, self._lens.max_length)
-        return rows_to_look_at(self._asked.folder, found.id)
 
     def on_ask_line_closed(self) -> None:
         """Give the keys back to the rows."""
@@ -361,11 +327,11 @@ class DataScreen(FtuiScreen):
 
     def _surveyed(self) -> Surveyed | None:
         """Return the data set that is open, once it is known to its end; say so if it is not."""
-        is_known = self._summary is not None and self._summary.stage == "done"
-        if self._asked is None or self._summary is None or not is_known:
+        known = self._known
+        if known is None or not known.is_done:
             self.notify("the data set is not known to its end yet", markup=False)
             return None
-        return Surveyed(self._request.path, self._asked.folder, self._summary)
+        return Surveyed(self._request.path, known.asked.folder, known.summary)
 
     @property
     def _here(self) -> str | None:
