@@ -91,6 +91,7 @@ CLEAN: list[AnyItem] = [
     ),
     _answer("A phone number that is nobody's at all is (555) 123-4567, and so is 555-234-5678."),
     _answer("An address for examples, and for nothing else, is John.Doe@example-domain.com here."),
+    _answer("Of a@d.co, b@x.co and @.co, the last one alone is no address that mail can go to."),
     _talk("system", "user", "assistant", "user", "assistant"),
     _pair("Paris is the capital of France.", "Lyon is the capital of France."),
 ]

@@ -161,7 +161,8 @@ async def test_gpus_are_chosen_by_what_they_do(home: Path) -> None:
 
 async def test_a_preset_keeps_model_and_data(home: Path) -> None:
     async with running(WIDE) as (app, pilot):
-        screen = await opened(app, pilot, BASE)
+        data = {"train": "org/qa", "config": "main", "train_split": "test"}
+        screen = await opened(app, pilot, {**BASE, "data": data})
         await pilot.press("p")
         await pilot.pause()
         assert isinstance(app.screen, Choose)
@@ -171,6 +172,8 @@ async def test_a_preset_keeps_model_and_data(home: Path) -> None:
         await pilot.pause()
         assert spec_of(screen).method.kind == "qlora"
         assert spec_of(screen).model.name_or_path == "/models/llama"
+        kept = spec_of(screen).data
+        assert (kept.train, kept.config, kept.train_split) == ("org/qa", "main", "test")
         assert "from sft-qlora" in shown(app, "#headline")
 
 

@@ -38,6 +38,11 @@ from tui_ft.widgets.row_table import RowTable
 _LOOK_SECONDS: Final = 1.0
 _MOST_UNDONE: Final = 100
 _GPUS: Final = "hardware.gpus"
+_OF_MODEL_AND_DATA: Final = (
+    *("model.name_or_path", "data.train", "data.eval"),
+    *("data.config", "data.revision", "data.train_split", "data.eval_split"),
+)
+"""What a preset leaves as it is: which model, and which rows."""
 Asking = Literal["field", "filter", "file", "open", "preset"]
 
 
@@ -313,7 +318,7 @@ class ConfigureScreen(FtuiScreen):
         if name is None:
             return
         draft = Draft.from_preset(name)
-        for key in ("model.name_or_path", "data.train", "data.eval"):
+        for key in _OF_MODEL_AND_DATA:
             kept = next((one for one in self._draft.fields if one.key == key), None)
             if kept is not None and self._draft.is_set(key):
                 draft = draft.with_text(kept, self._draft.text_of(kept))

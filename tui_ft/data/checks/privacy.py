@@ -25,6 +25,7 @@ _NOBODYS: Final = re.compile(
     r"xyz|website|site|provider|[\w-]*example[\w-]*)\.\w+$",
     re.IGNORECASE,
 )
+_OF_LETTERS: Final = re.compile(r"\w@\w\.")  # a@b.co, as in questions about addresses
 
 _KEYS: Final = re.compile(
     r"(?<![A-Za-z0-9])(?:(?:AKIA|ASIA)(?P<aws>[0-9A-Z]{16})(?![A-Za-z0-9])"
@@ -102,7 +103,10 @@ _TEST_IBANS: Final = frozenset(("DE89370400440532013000", "GB82WEST1234569876543
 def _has_email(view: RowView) -> bool:
     if b"@" not in residue(view.whole):
         return False
-    return any(not _NOBODYS.search(match[1]) for match in _EMAIL.finditer(view.whole))
+    return any(
+        not _NOBODYS.search(match[1]) and not _OF_LETTERS.match(match[0])
+        for match in _EMAIL.finditer(view.whole)
+    )
 
 
 def _may_have_email(glance: Glance) -> list[int]:
