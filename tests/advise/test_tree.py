@@ -268,6 +268,10 @@ def test_the_plain_template_ends_every_answer(tiny_llama: Path) -> None:
             "meta-llama/Llama-3.3-70B-Instruct",
             ["Llama-3.1-8B-Instruct", "Llama-3.2-3B-Instruct", "Llama-3.2-1B-Instruct"],
         ),
+        (
+            "Qwen/Qwen2.5-14B-Instruct",
+            [f"Qwen2.5-{size}-Instruct" for size in ("7B", "3B", "1.5B", "0.5B")],
+        ),
         ("Qwen/Qwen2.5-7B", ["Qwen2.5-3B", "Qwen2.5-1.5B", "Qwen2.5-0.5B"]),
         ("HuggingFaceTB/SmolLM2-135M", []),
     ],

@@ -255,10 +255,10 @@ def _is_sibling(entry: CatalogueEntry, other: CatalogueEntry) -> bool:
     )
 
 
-def _likeness(entry: CatalogueEntry, other: CatalogueEntry) -> tuple[int, str]:
-    """Return how much of a name two models begin with; of equals the later name is the newer."""
+def _likeness(entry: CatalogueEntry, other: CatalogueEntry) -> tuple[int, int, str]:
+    """Return how alike two names are: by how they begin, then the plainer one, then the newer."""
     alike = takewhile(lambda pair: pair[0] == pair[1], zip(entry.id, other.id, strict=False))
-    return len(list(alike)), other.id
+    return len(list(alike)), -len(other.id), other.id
 
 
 def gpu_facts(gpu: Gpu) -> GpuFacts:
