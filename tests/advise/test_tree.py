@@ -8,13 +8,14 @@ import msgspec
 import pytest
 
 from tests.advise.given import CONFIGS, Arithmetic, situation_of
+from tests.data.chats import assistant, chat, learned_text, masked, user
+from tests.data.small_tokenizer import Family, load_family
 from tui_ft.advise import facts
 from tui_ft.advise.advice import Advice
 from tui_ft.advise.explained_yaml import explained_yaml
 from tui_ft.advise.node import AnswerError
 from tui_ft.advise.situation import Known
 from tui_ft.advise.tree import advise
-from tui_ft.data.chat_tokenizer import load_chat_tokenizer
 from tui_ft.memory.allocator import GIB
 from tui_ft.models.catalogue import catalogue, catalogue_entry
 from tui_ft.spec import load_spec
@@ -228,14 +229,20 @@ def test_a_survey_becomes_facts() -> None:
     assert found.objectives.value[0] == "sft"
 
 
-def test_the_plain_template_ends_every_answer(tiny_llama: Path) -> None:
-    template = Path(facts.__file__).parent / "templates" / "plain.jinja"
-    tokenizer = load_chat_tokenizer(tiny_llama, template)
-    asked = [{"role": "user", "content": "Why?"}]
-    before = tokenizer.render(asked, add_generation_prompt=True)
-    whole = tokenizer.render([*asked, {"role": "assistant", "content": "So."}])
-    assert before == "<|endoftext|>### Instruction:\nWhy?\n\n### Response:\n"
-    assert whole == f"{before}So.<|im_end|>\n\n"
+def test_the_plain_template_learns_every_answer_and_its_end(tmp_path: Path) -> None:
+    template = (Path(facts.__file__).parent / "templates" / "plain.jinja").read_text()
+    special = ("<s>", "</s>")
+    tokenizer = load_family(tmp_path, Family(template, special, eos="</s>", bos="<s>"))
+    talk = chat(user("Hi"), assistant("Hello there"), user("More"), assistant("Sure"))
+    row = masked(talk, tokenizer)
+    assert row.text == (
+        "<s>### Instruction:\nHi\n\n### Response:\nHello there</s>\n\n"
+        "### Instruction:\nMore\n\n### Response:\nSure</s>\n\n"
+    )
+    assert learned_text(row, tokenizer) == "Hello there</s>Sure</s>"
+    assert (len(row.turns), row.unended) == (2, 0)
+    asked = tokenizer.render([user("Hi")], add_generation_prompt=True)
+    assert row.text.startswith(asked)
 
 
 @pytest.mark.parametrize(
