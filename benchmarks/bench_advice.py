@@ -23,9 +23,9 @@ from tui_ft.advise.advice import Advice
 from tui_ft.advise.candidates import gib
 from tui_ft.advise.rough import Rough
 from tui_ft.advise.tree import advise
-from tui_ft.commands.gather import gather
 from tui_ft.demo.prepare import prepare_model
 from tui_ft.models.catalogue import catalogue
+from tui_ft.plan.gathering import Sought, gather
 
 _MODELS: Final = {
     "Llama-3.1-8B": "meta-llama/Llama-3.1-8B",
@@ -35,7 +35,7 @@ _MODELS: Final = {
     "SmolLM2-135M": "HuggingFaceTB/SmolLM2-135M",
 }
 _ALPACA, _GSM, _DPO = "alpaca_en_demo.json", "gsm8k_train.jsonl", "dpo_zh_demo.json"
-_SITUATIONS: Final[tuple[tuple[str, str, str, dict[str, str | None]], ...]] = (
+_SITUATIONS: Final[tuple[tuple[str, str, str, dict[str, str]], ...]] = (
     ("Llama-3.1-8B", _ALPACA, "24", {}),
     ("Llama-3.1-8B-Instruct", _ALPACA, "8", {"goal": "style", "prompt": "partly"}),
     ("Llama-3.1-8B-Instruct", _GSM, "80", {"goal": "domain", "facts": "none", "prompt": "partly"}),
@@ -59,7 +59,7 @@ def main() -> None:
         lines: list[str] = []
         for number, (model, file, gpu, said) in enumerate(_SITUATIONS, 1):
             situation = gather(
-                str(models / model), str(data / file), gpu=gpu, columns={}, said=said
+                Sought(model=str(models / model), data=str(data / file), gpu=gpu, said=said)
             )
             before = time.process_time()
             advice = advise(situation, estimator=Rough())

@@ -27,6 +27,7 @@ _COMMANDS: Final = {
     "checkpoint": "tui_ft.commands.work",
     "resume": "tui_ft.commands.work",
     "delete": "tui_ft.commands.work",
+    "eject": "tui_ft.commands.eject",
     "presets": "tui_ft.commands.look",
     "doctor": "tui_ft.commands.look",
     "completion": "tui_ft.commands.look",

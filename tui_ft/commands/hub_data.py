@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from tui_ft import paths, text
+from tui_ft import text
 from tui_ft.commands.output import fail, for_people, json_option, say, say_json
 
 if TYPE_CHECKING:
     from tui_ft.hub.datasets_search import HubDataset
+    from tui_ft.runs.folder import RunFolder
+    from tui_ft.spec import RunSpec
 
 _COLUMNS: Final = ("data set", "rows", "size", "licence", "downloads", "changed", "")
 _MOST: Final = 100
@@ -47,19 +48,27 @@ def datasets(query: tuple[str, ...], limit: int, as_json: bool) -> None:
         say("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip())
 
 
-def stands_at(data: str) -> Path:
-    """Return where new files of a data set belong beside: of one on the Hub, in this folder."""
-    from tui_ft.hub.dataset_info import is_dataset_id
+def with_rows_here(spec: RunSpec, folder: RunFolder | None) -> RunSpec:
+    """Return a run with files in place of data on the Hub, fetched unless they are here.
 
-    if is_dataset_id(data):
-        return Path.cwd() / data.rpartition("/")[2]
-    return paths.expand(data)
+    Args:
+        spec: the run.
+        folder: the run's, if it has begun: then the rows are those that it began with.
+
+    Raises:
+        RunError: the data cannot be had, and what to do.
+    """
+    from tui_ft.commands.inspect import show_download
+    from tui_ft.runs.run_data import bring_data
+
+    return bring_data(folder, spec, show_download, lambda: False)[0]
 
 
 def _row(found: HubDataset) -> tuple[str, ...]:
     counted = text.count(found.rows) if found.rows is not None else found.rows_class
     marks = ["private"] if found.private else []
     marks += ["gated"] if found.gated else []
+    marks += found.formats
     return (
         text.one_line(found.id, _LONGEST_NAME),
         counted or text.NOT_AVAILABLE,

@@ -72,18 +72,22 @@ def recommend(
     from tui_ft.advise.node import AnswerError
     from tui_ft.advise.rough import Rough
     from tui_ft.advise.tree import advise
-    from tui_ft.commands.gather import gather
-    from tui_ft.commands.inspect import mapped
+    from tui_ft.commands.progress import OnTerminal
+    from tui_ft.commands.row_format import mapping_of
+    from tui_ft.plan.gathering import Sought, gather
 
     chosen = dict(_pair(answer) for answer in answers)
     said = {"goal": goal, "prompt": prompt, "budget": budget, "facts": facts}
+    sought = Sought(
+        model=model,
+        data=data,
+        evaluation=eval_,
+        gpu=gpu,
+        columns=mapping_of(columns),
+        said={name: value for name, value in said.items() if value is not None},
+    )
     try:
-        situation = gather(
-            *(model, data, eval_),
-            gpu=gpu,
-            columns=dict(mapped(column) for column in columns),
-            said=said,
-        )
+        situation = gather(sought, OnTerminal())
         advice = advise(situation, chosen, estimator=Rough())
     except (AnswerError, GpuError) as error:
         fail(str(error))

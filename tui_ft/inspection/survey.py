@@ -23,7 +23,7 @@ from tui_ft.data.reading import source_bytes
 from tui_ft.inspection import duplicates, near_duplicates
 from tui_ft.inspection.by_library import STAGES, look
 from tui_ft.inspection.collecting import Collector
-from tui_ft.inspection.columns import ColumnWriter
+from tui_ft.inspection.columns import Column, ColumnWriter
 from tui_ft.inspection.languages import language_shares
 from tui_ft.inspection.overlap import Examined, examined, overlaps
 from tui_ft.inspection.pool import in_order, processes
@@ -101,17 +101,17 @@ class Survey:
     def _compare(self) -> None:
         """Find what takes more than one row to see."""
         self._publish("duplicates")
-        usable = column(self._folder, "unusable.u8", np.uint8) == 0
-        hashes = column(self._folder, "rows.u64", np.uint64)
-        exact = duplicates.same_hash(hashes, usable)
-        self._add_groups("exact-duplicate", exact)
-        self._find_conflicts(hashes, usable)
-        self._data.languages = self._languages(usable)
+        with self._processes() as pool:  # the language model takes half a second to load
+            languages = pool.submit(_languages, self._rows())
+            exact = duplicates.same_hash(self._column("rows.u64"), self._column("unusable.u8"))
+            self._add_groups("exact-duplicate", exact)
+            self._find_conflicts()
+            self._data.add_languages(languages.result())
         if self._request.eval:
             self._publish("overlap")
-            self._find_overlap(examined(paths.expand(self._request.eval), self._detection), usable)
+            self._find_overlap(examined(paths.expand(self._request.eval), self._detection))
             self._looked_for.append("overlap")
-        self._find_alike(exact, usable)
+        self._find_alike(exact)
         for extra in self._request.extras:
             self._publish(STAGES[extra])
             found = look(extra, self._rows(), self._publish_now_and_then)
@@ -120,14 +120,18 @@ class Survey:
             self._looked_for.append(STAGES[extra])
         self._data.flush()
 
+    def _column(self, name: str) -> Column:
+        self._data.flush()
+        return Column(self._folder / name, np.uint8 if name.endswith(".u8") else np.uint64)
+
     @property
     def _detection(self) -> Detection:
         assert self._data.detection is not None, "the format is found before anything is compared"
         return self._data.detection
 
-    def _find_alike(self, exact: duplicates.Groups, usable: npt.NDArray[np.bool_]) -> None:
+    def _find_alike(self, exact: duplicates.Groups) -> None:
         """Find what is the same but for a few words, or but for all of them."""
-        alone = usable.copy()
+        alone = column(self._folder, "unusable.u8", np.uint8) == 0
         alone[exact.later()] = False
         groups = [exact]
         if self._request.near:
@@ -148,32 +152,25 @@ class Survey:
             groups.insert(0, same)
             self._looked_for.append("semantic duplicates")
         if len(groups) > 1:
-            self._write_group_numbers(len(usable), groups)
+            self._write_group_numbers(len(alone), groups)
 
-    def _find_conflicts(
-        self, hashes: npt.NDArray[np.uint64], usable: npt.NDArray[np.bool_]
-    ) -> None:
+    def _find_conflicts(self) -> None:
         """Several pairs, judgements or labels for one prompt are how such data are made."""
         if self._detection.format in ("preference", "kto", "prompt_only", "text_label"):
             return
-        prompts = column(self._folder, "prompts.u64", np.uint64)
-        groups = duplicates.conflicting(prompts, hashes, usable)
+        columns = map(self._column, ("prompts.u64", "rows.u64", "unusable.u8"))
+        groups = duplicates.conflicting(*columns)
         if len(groups):
             members = duplicates.as_positions(np.sort(groups.members))
             self._data.add_found("conflicting-answers", members, len(groups))
             self._write_groups("conflicting-answers", groups)
 
-    def _languages(self, usable: npt.NDArray[np.bool_]) -> dict[str, float]:
-        positions = np.flatnonzero(usable)
-        step = max(1, len(positions) // _LANGUAGE_SAMPLE)
-        sample = positions[::step][:_LANGUAGE_SAMPLE].tolist()
-        views = self._rows().views(sample)
-        return language_shares(view.answer or view.whole for view in views if view is not None)
-
-    def _find_overlap(self, examined_rows: Examined, usable: npt.NDArray[np.bool_]) -> None:
+    def _find_overlap(self, examined_rows: Examined) -> None:
         whole, partly = array("Q"), array("Q")
         with self._processes(_look_for, self._rows(), examined_rows) as pool:
-            for span, found in in_order(pool, _overlaps, iter(_spans(len(usable)))):
+            for span, found in in_order(
+                pool, _overlaps, iter(_spans(len(self._column("unusable.u8"))))
+            ):
                 for position, (is_whole, is_part) in enumerate(found, span[0]):
                     if is_whole:
                         whole.append(position)
@@ -252,6 +249,13 @@ class Survey:
 
 def _spans(rows: int) -> list[tuple[int, int]]:
     return [(n, min(rows, n + _ROWS_AT_ONCE)) for n in range(0, rows, _ROWS_AT_ONCE)]
+
+
+def _languages(rows: RowsAgain) -> dict[str, float]:
+    """Return the languages of a sample of the rows."""
+    step = max(1, len(rows) // _LANGUAGE_SAMPLE)
+    views = rows.views(range(0, len(rows), step)[:_LANGUAGE_SAMPLE])
+    return language_shares(view.answer or view.whole for view in views if view is not None)
 
 
 class _Work:

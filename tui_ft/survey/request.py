@@ -22,6 +22,9 @@ from tui_ft.vocabulary import FormatName, LossOn
 FORMAT_OF_ANSWERS: Final = 3
 """Raised when the files of an answer change: older ones are then made anew."""
 
+REQUEST_FILE: Final = "request.json"
+"""Beside an answer: what was asked, without the tokens."""
+
 _TOKENIZER_FILES: Final = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
 
@@ -124,6 +127,14 @@ class Request(msgspec.Struct, frozen=True):
         template = self.tokens.chat_template and _stamp(paths.expand(self.tokens.chat_template))
         key = _digest(FORMAT_OF_ANSWERS, stamps, template, self.tokens.loss_on)
         return self.folder() / f"tokens-{key}"
+
+
+def read_request(folder: Path) -> Request | None:
+    """Return what was asked of the survey in ``folder``; None where nobody wrote it down."""
+    try:
+        return msgspec.json.decode((folder / REQUEST_FILE).read_bytes(), type=Request)
+    except (OSError, msgspec.MsgspecError):
+        return None
 
 
 def _no_tokenizer(model: str, local: Path) -> str:
