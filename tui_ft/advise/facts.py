@@ -51,6 +51,19 @@ _TEMPLATE_ON_BASE: Final = re.compile(r"qwen(?:1\.5|2|2\.5)(?:-|$)", re.I)
 """Families whose base models come with a chat template all the same."""
 
 
+_TYPICAL: Final = {
+    "12 GB": "an RTX 3080",
+    "16 GB": "an RTX 4080",
+    "24 GB": "an RTX 4090",
+    "40 GB": "an A100",
+    "48 GB": "an L40S",
+    "80 GB": "an H100",
+    "96 GB": "an RTX PRO 6000",
+    "141 GB": "an H200",
+}
+"""The card that a size is taken for: how fast it is has to come from somewhere."""
+
+
 class GpuError(ValueError):
     """GPUs asked for that are none; the message is for people."""
 
@@ -293,10 +306,17 @@ def asked_gpus(said: str) -> tuple[GpuFacts, ...]:
         )
     size = float(found[2])
     name = f"{size:g} GB"
+    taken_for = f" (taken for {_TYPICAL[name]})" if name in _TYPICAL else ""
     card = next((card for card in CARDS if card.name == name), None)
     memory = math.floor(size * _GIB) if card is None else card.memory_bytes
     capability = (8, 0) if card is None else card.capability
     return tuple(
-        GpuFacts(index=at, name=f"{name} card", total=memory, free=memory, capability=capability)
+        GpuFacts(
+            index=at,
+            name=f"{name} card{taken_for}",
+            total=memory,
+            free=memory,
+            capability=capability,
+        )
         for at in range(int(found[1] or 1))
     )
