@@ -21,10 +21,10 @@ import orjson
 from tui_ft import paths, text
 from tui_ft.advise.advice import Advice
 from tui_ft.advise.candidates import gib
-from tui_ft.advise.rough import Rough
 from tui_ft.advise.tree import advise
 from tui_ft.demo.prepare import prepare_model
 from tui_ft.models.catalogue import catalogue
+from tui_ft.plan.estimator import estimator
 from tui_ft.plan.gathering import Sought, gather
 
 _MODELS: Final = {
@@ -62,7 +62,7 @@ def main() -> None:
                 Sought(model=str(models / model), data=str(data / file), gpu=gpu, said=said)
             )
             before = time.process_time()
-            advice = advise(situation, estimator=Rough())
+            advice = advise(situation, estimator=estimator())
             spent = time.process_time() - before
             told = ", ".join(f"{name} {value}" for name, value in said.items()) or "nothing"
             lines += [f"## {number}. {model}, {file}, {gpu} GB", ""]

@@ -23,7 +23,7 @@ def test_the_path_the_ways_and_the_run(ftui: Ftui, rows: Path, tiny_llama: Path)
     assert "▸ style: it should answer in another style" in said
     assert "? chat: a chat model" in said
     assert "✔ answers: how to answer" in said
-    assert "GPU 0 24 GB card: 23.5 GiB free of 23.5 GiB" in said
+    assert "GPU 0 24 GB card (taken for an RTX 4090): 23.5 GiB free of 23.5 GiB" in said
     assert "▸✔  LoRA" in said
     assert "parameters cost little: worth a second run" in said
     assert "method.r                              8  (see rank)" in said

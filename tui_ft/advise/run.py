@@ -31,6 +31,7 @@ from tui_ft.spec import RunSpec, build_spec
 
 _HELD_OUT: Final = {"tenth": 0.1, "twentieth": 0.05, "none": 0.0, "file": 0.0}
 _SHORT_RUN: Final = 100
+_MUCH_PADDING: Final = 2.0
 _PATIENCE: Final = 3
 _NAME_LENGTH: Final = 64
 
@@ -286,7 +287,57 @@ def _steps(state: State, plan: Plan) -> list[Choice]:
         ),
         length,
         _from_node(state, "training.packing", "packing", state.choice("packing") == "yes"),
+        *_grouping(state, plan),
     ]
+
+
+def _grouping(state: State, plan: Plan) -> list[Choice]:
+    if not groups_by_length(state, plan):
+        return []
+    why = (
+        "rows of like length go together, which saves padding: the longest is "
+        f"{_longest_to_mean(state):.0f} times the mean"
+    )
+    return [
+        Choice(
+            key="training.extra",
+            value={"train_sampling_strategy": "group_by_length"},
+            reason=why,
+            source=at(sources.COMPLETE, "10.1"),
+        )
+    ]
+
+
+def groups_by_length(state: State, plan: Plan) -> bool:
+    """Tell whether rows of like length are put together, as far as padding would cost much."""
+    if plan.batch == 1 or state.choice("packing") == "yes":
+        return False
+    return state.choice("objective") in STARTS_AS_SFT and _longest_to_mean(state) > _MUCH_PADDING
+
+
+def mean_padded_length(state: State, plan: Plan) -> int:
+    """Return the tokens of a row with its padding, in the mean.
+
+    Rows alone are not padded, packed ones are full; of rows in a batch it is in the middle between
+    their mean and the longest, and a tenth above the mean where like lengths go together.
+    """
+    tokens, rows = state.data.tokens, state.rows
+    if tokens is None or not rows or state.choice("packing") == "yes":
+        return plan.max_length
+    mean = min(plan.max_length, max(1, tokens.value // rows))
+    if plan.batch == 1:
+        return mean
+    if groups_by_length(state, plan):
+        return min(plan.max_length, mean * 11 // 10)
+    longest = state.data.longest
+    return (mean + min(plan.max_length, longest.value if longest else plan.max_length)) // 2
+
+
+def _longest_to_mean(state: State) -> float:
+    tokens, rows, longest = state.data.tokens, state.rows, state.data.longest
+    if tokens is None or not tokens.value or not rows or longest is None:
+        return 1.0
+    return longest.value * rows / tokens.value
 
 
 def _schedule(state: State, plan: Plan) -> list[Choice]:

@@ -8,7 +8,7 @@ from tui_ft import text
 from tui_ft.advise.advice import Candidate
 from tui_ft.advise.candidates import Plan, gib, plan_of, possible_ways, used_gpus
 from tui_ft.advise.estimator import Seconds, Work
-from tui_ft.advise.run import total_passes
+from tui_ft.advise.run import mean_padded_length, total_passes
 from tui_ft.advise.situation import GpuFacts
 from tui_ft.advise.state import State
 from tui_ft.advise.ways import WAYS, Way
@@ -63,12 +63,12 @@ def _seconds(state: State, plan: Plan) -> Seconds | None:
     passes = total_passes(state, plan)
     if plan.step is None or passes is None or plan.way == "smaller":
         return None
-    tokens, rows = state.data.tokens, state.rows
-    mean = plan.max_length
-    if tokens is not None and rows and state.choice("packing") != "yes":
-        mean = min(plan.max_length, max(1, tokens.value // rows))
     work = Work(
-        step=plan.step, passes=passes, mean_length=mean, gpu=_gpu(state, plan), gpus=plan.gpus
+        step=plan.step,
+        passes=passes,
+        mean_length=mean_padded_length(state, plan),
+        gpu=_gpu(state, plan),
+        gpus=plan.gpus,
     )
     found = state.estimator.seconds(work)
     return found if isinstance(found, Seconds) else None

@@ -70,10 +70,10 @@ def recommend(
     """
     from tui_ft.advise.facts import GpuError
     from tui_ft.advise.node import AnswerError
-    from tui_ft.advise.rough import Rough
     from tui_ft.advise.tree import advise
     from tui_ft.commands.progress import OnTerminal
     from tui_ft.commands.row_format import mapping_of
+    from tui_ft.plan.estimator import estimator
     from tui_ft.plan.gathering import Sought, gather
 
     chosen = dict(_pair(answer) for answer in answers)
@@ -88,7 +88,7 @@ def recommend(
     )
     try:
         situation = gather(sought, OnTerminal())
-        advice = advise(situation, chosen, estimator=Rough())
+        advice = advise(situation, chosen, estimator=estimator())
     except (AnswerError, GpuError) as error:
         fail(str(error))
         return
