@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from tui_ft import text
-from tui_ft.data import BadLine, DataError, detect, read_rows, sft_refusal
+from tui_ft.data import BadLine, DataError, detect, objective_refusal, read_rows
 from tui_ft.hardware import Gpu
 from tui_ft.hub import ModelLocation, locate_model
 from tui_ft.runs import events as ev
@@ -92,7 +92,7 @@ def _check_file(spec: RunSpec, path: Path, use: str) -> list[Finding]:
         detection = detect(rows, format=spec.data.format, columns=spec.data.columns)
     except DataError as error:
         return [Finding("bad", str(error))]
-    unfit = sft_refusal(detection, rows)
+    unfit = objective_refusal(spec.objective.kind, detection, rows)
     if unfit is not None:
         return [Finding("bad", f"{path}: {unfit}")]
     findings = [

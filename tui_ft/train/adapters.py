@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from peft import LoraConfig
 
@@ -10,9 +10,14 @@ from tui_ft.spec.peft_arguments import peft_arguments
 from tui_ft.spec.run_spec import FullMethod, Method
 from tui_ft.train.signature import checked_extra
 
+Task = Literal["CAUSAL_LM", "SEQ_CLS"]
+"""What the model does, by peft's names: generate text, or score it with a head of its own."""
 
-def adapter_config(method: Method) -> LoraConfig | None:
+
+def adapter_config(method: Method, task: Task = "CAUSAL_LM") -> LoraConfig | None:
     """Return the peft configuration of ``method``; None for full fine-tuning.
+
+    The head of a model that scores is new, and trained and saved whole beside the adapter.
 
     Raises:
         RunFailure: `method.extra` has an argument that `LoraConfig` does not take.
@@ -21,6 +26,6 @@ def adapter_config(method: Method) -> LoraConfig | None:
     if own_arguments is None or isinstance(method, FullMethod):
         return None
     named = {name: value for name, value in own_arguments.items() if name != "peft_type"}
-    arguments: dict[str, Any] = {"task_type": "CAUSAL_LM", **named}
+    arguments: dict[str, Any] = {"task_type": task, **named}
     own = type(method).model_fields
     return LoraConfig(**checked_extra("method", method.extra, LoraConfig, arguments, own))
