@@ -19,6 +19,7 @@ from tui_ft.data import BadLine, DataError, detect, objective_refusal, read_rows
 from tui_ft.hardware import Gpu
 from tui_ft.hub import ModelLocation, locate_model
 from tui_ft.runs import events as ev
+from tui_ft.runs.learning_rates import far_learning_rate
 from tui_ft.spec import RunSpec
 
 _ROWS_LOOKED_AT: Final = 1_000
@@ -44,6 +45,7 @@ def check(spec: RunSpec, output: Path, gpus: Sequence[Gpu] = ()) -> tuple[Findin
     model = locate_model(spec.model.name_or_path, spec.model.revision)
     return (
         *_check_hardware(spec),
+        *_check_objective(spec),
         *_check_data(spec),
         *_check_model(model),
         *_check_disk(spec, output, model),
@@ -71,6 +73,23 @@ def _check_hardware(spec: RunSpec) -> list[Finding]:
         return []
     reason = f"hardware.gpus names {len(wanted)} GPUs; a run on several is not supported yet"
     return [Finding("bad", reason, "name one GPU, or write `auto`")]
+
+
+def _check_objective(spec: RunSpec) -> list[Finding]:
+    """Look at what goes together but is hardly meant."""
+    findings = []
+    far = far_learning_rate(spec)
+    if far is not None:
+        findings.append(Finding("warning", *far))
+    if spec.objective.kind == "pretraining" and not spec.training.packing:
+        findings.append(
+            Finding(
+                "note",
+                "without packing, every text shorter than training.max_length is padded",
+                "set training.packing to true",
+            )
+        )
+    return findings
 
 
 def _check_data(spec: RunSpec) -> list[Finding]:
