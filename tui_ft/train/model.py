@@ -25,7 +25,7 @@ from tui_ft.train.signature import checked_extra
 
 # Only safetensors are loaded, code only by model.trust_remote_code, and no token is written down.
 _RESERVED: Final = ("use_safetensors", "weights_only", "token", "pretrained_model_name_or_path")
-_HEADS: Final = ("score", "classifier", "pre_classifier", "pooler")
+_HEADS: Final = ("score", "classifier", "pre_classifier", "pooler", "head")
 """The parts of a scoring head, which are trained whole and so never quantised."""
 _THROUGH_KWARGS: Final = ("device_map", "max_memory", "offload_folder", "subfolder", "variant")
 
@@ -110,14 +110,28 @@ def _load_with_scores(spec: RunSpec, arguments: dict[str, Any], classes: tuple[s
     set_seed(spec.training.seed)  # the head is not in the checkpoint
     if "quantization_config" in arguments:
         arguments["quantization_config"].llm_int8_skip_modules = list(_HEADS)
-    return AutoModelForSequenceClassification.from_pretrained(
+    model, report = AutoModelForSequenceClassification.from_pretrained(
         spec.model.name_or_path,
+        output_loading_info=True,
         num_labels=len(classes),
         id2label=dict(enumerate(classes)),
         label2id={name: number for number, name in enumerate(classes)},
         ignore_mismatched_sizes=True,  # another head of an earlier classification
         **arguments,
     )
+    replaced = [key for key, *_ in report["mismatched_keys"]]
+    new = {key.rpartition(".")[0] for key in (*report["missing_keys"], *replaced)}
+    model.ftui_new_modules = tuple(sorted(new))
+    return model
+
+
+def new_modules(model: Any) -> tuple[str, ...]:  # noqa: ANN401
+    """Return the paths of the modules of ``model`` that were not in its checkpoint.
+
+    A scoring head, and what some models keep before it (BERT's pooler, DistilBERT's
+    `pre_classifier`, ModernBERT's `head`): whoever loads the model would get others.
+    """
+    return getattr(model, "ftui_new_modules", ())
 
 
 def _keep_as_quantised(model: torch.nn.Module) -> None:

@@ -213,25 +213,29 @@ class _Work:
     def _finish(
         self, trainer: SoundnessTrainer, output: Path, plan: ev.Plan, tokens: int, seconds: float
     ) -> ev.Ended:
-        from tui_ft.train.callback import peak_memory
+        from tui_ft.train.callback import figures, peak_memory
         from tui_ft.train.report import Outcome, write_report
 
         memory = peak_memory()
         self._link.send(memory)
         state = trainer.state
         losses = [entry for entry in state.log_history if "loss" in entry]
-        evaluations = [entry for entry in state.log_history if "eval_loss" in entry]
         best = state.best_model_checkpoint
+        best_step = int(best.rpartition("-")[2]) if best else None
+        evaluations = [
+            entry
+            for entry in state.log_history
+            if "eval_loss" in entry and best_step in (None, entry.get("step"))
+        ]
+        evaluation = figures(evaluations[-1], prefix="eval_") if evaluations else {}
         outcome = Outcome(
             steps=state.global_step,
             epochs=round(state.epoch or 0.0, 3),
             train_loss=losses[-1]["loss"] if losses else None,
-            eval_loss=state.best_metric
-            if state.best_metric is not None
-            else evaluations[-1]["eval_loss"]
-            if evaluations
-            else None,
-            best_step=int(best.rpartition("-")[2]) if best else None,
+            eval_loss=evaluation.get("eval_loss"),
+            best_step=best_step,
+            objective=self._spec.objective.kind,
+            evaluation=evaluation,
             seconds=seconds,
             tokens=tokens,
             scores=self._scores,

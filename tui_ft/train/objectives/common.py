@@ -13,6 +13,7 @@ from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
 from tui_ft.spec import RunSpec
 from tui_ft.spec.run_spec import TrainingSpec
 from tui_ft.train.adapters import Task, adapter_config
+from tui_ft.train.model import new_modules
 from tui_ft.train.precision import Precision
 from tui_ft.train.schedule import Note, SavesOnEvaluations, plan_schedule
 from tui_ft.train.signature import checked_extra
@@ -213,7 +214,7 @@ def build(
 
 def adapter_of(job: Job, task: Task = "CAUSAL_LM") -> Any:  # noqa: ANN401
     """Return the adapter that the run trains, as peft takes it; None for none."""
-    return adapter_config(job.spec.method, task)
+    return adapter_config(job.spec.method, task, new_modules(job.model))
 
 
 def own_fields(job: Job, *but: str) -> dict[str, Any]:
