@@ -74,9 +74,9 @@ def labelled_rows(count: int, seed: int = 0) -> list[dict[str, object]]:
 
 def text_rows(count: int, seed: int = 0) -> list[dict[str, object]]:
     """Return plain texts of several sentences, longer than a row of 64 tokens."""
-    rows = chat_rows(count * 8, seed)
+    rows = chat_rows(count * 24, seed)
     said = [row["messages"][1]["content"] for row in rows]  # type: ignore[index]
-    return [{"text": " ".join(said[n * 8 : n * 8 + 8])} for n in range(count)]
+    return [{"text": " ".join(said[n * 24 : n * 24 + 24])} for n in range(count)]
 
 
 def write_rows(path: Path, rows: list[dict[str, object]]) -> Path:
