@@ -16,9 +16,10 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 @dataclass
 class Repository:
-    """A data set: its files, and whether strangers may read them."""
+    """A data set: its files, what the Hub read in its card, and whether strangers may read it."""
 
     files: dict[str, bytes]
+    card: dict[str, object] = field(default_factory=dict)
     commit: str = COMMIT
     gated: bool = False
     cut_off: set[str] = field(default_factory=set)
@@ -95,6 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         siblings = [{"rfilename": it, "size": len(body)} for it, body in repository.files.items()]
         facts: dict[str, object] = {"id": name, "sha": repository.commit, "tags": []}
+        facts["cardData"] = repository.card
         facts["gated"] = "manual" if repository.gated else False
         self._json({**facts, "siblings": siblings})
 

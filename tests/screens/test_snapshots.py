@@ -85,3 +85,9 @@ def test_a_failed_monitor(make_run: MakeRun, snap_compare: Compare, size: Size) 
 @SIZES
 def test_new_run(home: None, snap_compare: Compare, size: Size) -> None:
     assert snap_compare(make_app(), terminal_size=size, run_before=_settle("n"))
+
+
+@SIZES
+def test_configure(home: None, snap_compare: Compare, size: Size) -> None:
+    keys = ("4", "j", "enter", *"/models/llama", "enter")
+    assert snap_compare(make_app(), terminal_size=size, run_before=_settle(*keys))

@@ -57,13 +57,6 @@ def test_an_override_of_one_field_keeps_the_kind_that_is_there() -> None:
             {},
             "nothing for precompute_ref_log_probs",
         ),
-        ({"kind": "dpo"}, {"training": {"packing": True}}, "set training.packing to false"),
-        ({"kind": "reward"}, {"evaluation": {"score": {}}}, "leave evaluation.score out"),
-        (
-            {"kind": "kto"},
-            {"training": {"per_device_train_batch_size": 1}},
-            "per_device_train_batch_size to 2 or more",
-        ),
     ],
 )
 def test_what_does_not_go_together_is_refused_in_words(
@@ -72,11 +65,6 @@ def test_what_does_not_go_together_is_refused_in_words(
     with pytest.raises(SpecError) as caught:
         _run(objective, **groups)
     assert said in str(caught.value)
-
-
-def test_kto_without_its_kl_term_takes_rows_one_by_one() -> None:
-    objective = {"kind": "kto", "loss_type": "apo_zero_unpaired"}
-    assert _run(objective, training={"per_device_train_batch_size": 1})
 
 
 def test_the_default_rate_is_said_to_be_far_where_the_objective_wants_less() -> None:

@@ -8,7 +8,7 @@ from tui_ft.data.formats import Detection, detect
 from tui_ft.data.items import Completion, Conversation, Document, Item, Message
 from tui_ft.data.loss_mask import MaskedRow, mask_row, prompt_text
 from tui_ft.data.mask_summary import MaskSummary, refusal
-from tui_ft.data.objective_fit import objective_refusal
+from tui_ft.data.objective_fit import objective_refusal, sft_columns
 from tui_ft.data.problems import BadLine, DataError, RowProblem
 from tui_ft.data.reading import read_rows
 from tui_ft.data.rows import Row
@@ -46,4 +46,5 @@ __all__ = [
     "prompt_text",
     "read_rows",
     "refusal",
+    "sft_columns",
 ]

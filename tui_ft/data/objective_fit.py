@@ -88,23 +88,42 @@ def _sft_refusal(detection: Detection, rows: Sequence[Row]) -> str:
     columns = {part: text.one_line(name, 40) for part, name in detection.columns.items()}
     match detection.format:
         case "preference":
+            way = _chosen_way(columns, _first(detection, rows, "chosen"))
             return (
                 f"the rows hold preferences (`{columns['chosen']}` and `{columns['rejected']}`), "
                 "and supervised fine-tuning learns from one answer. To learn from the pairs, set "
                 "objective.kind to dpo; to learn from the chosen answers, "
-                f"set data.columns to {_chosen_way(columns, _first(detection, rows, 'chosen'))}"
+                f"set data.columns to {_in_words(way)}"
             )
         case "kto":
             return (
                 "the rows hold answers judged good or bad, and supervised fine-tuning would learn "
                 "the bad ones too: set objective.kind to kto, which learns from both, or keep the "
                 f"rows whose `{columns['label']}` is true and set data.columns to "
-                f"{_judged_way(columns)}"
+                f"{_in_words(_judged_way(columns))}"
             )
         case "text_label":
             return _label_refusal(columns, _first(detection, rows, "label"))
         case _:
             return _prompt_refusal(columns)
+
+
+def sft_columns(detection: Detection, rows: Sequence[Row]) -> dict[str, str] | None:
+    """Return `data.columns` by which answers can be learned from rows made for something else.
+
+    None where no mapping makes good answers of them: of judged rows the bad ones have to be dropped
+    first, a class that is a number has no name, and prompts have no answers.
+
+    Args:
+        detection: their format.
+        rows: the rows it was found by.
+    """
+    columns = dict(detection.columns)
+    if detection.format == "preference":
+        return _chosen_way(columns, _first(detection, rows, "chosen"))
+    if detection.format == "text_label" and _is_word(_first(detection, rows, "label")):
+        return _label_way(columns)
+    return None
 
 
 def _first(detection: Detection, rows: Sequence[Row], part: str) -> object:
@@ -114,30 +133,41 @@ def _first(detection: Detection, rows: Sequence[Row], part: str) -> object:
     return next((value for value in values if value is not None), None)
 
 
-def _chosen_way(columns: Mapping[str, str], chosen: object) -> str:
+def _chosen_way(columns: Mapping[str, str], chosen: object) -> dict[str, str]:
     name = columns["chosen"]
     if is_hh_dialogue(chosen):
-        return f"{{text: {name}}}"
+        return {"text": name}
     if is_whole_dialogue(parsed(chosen)):
-        return f"{{messages: {name}}}"
+        return {"messages": name}
     if "prompt" in columns:
-        return f"{{prompt: {columns['prompt']}, completion: {name}}}"
+        return {"prompt": columns["prompt"], "completion": name}
     if "instruction" in columns:
-        return f"{{instruction: {columns['instruction']}, output: {name}}}"
-    return f"{{text: {name}}}"
+        return {"instruction": columns["instruction"], "output": name}
+    return {"text": name}
 
 
-def _judged_way(columns: Mapping[str, str]) -> str:
-    parts = [part for part in columns if part not in ("label", "input", "system", "tools")]
-    return "{" + ", ".join(f"{part}: {columns[part]}" for part in parts) + "}"
+def _judged_way(columns: Mapping[str, str]) -> dict[str, str]:
+    left_out = ("label", "input", "system", "tools")
+    return {part: name for part, name in columns.items() if part not in left_out}
+
+
+def _label_way(columns: Mapping[str, str]) -> dict[str, str]:
+    return {"prompt": columns["text"], "completion": columns["label"]}
+
+
+def _in_words(columns: Mapping[str, str]) -> str:
+    return "{" + ", ".join(f"{part}: {name}" for part, name in columns.items()) + "}"
+
+
+def _is_word(label: object) -> bool:
+    return isinstance(label, str) and not label.strip().lstrip("-").isdigit()
 
 
 def _label_refusal(columns: Mapping[str, str], label: object) -> str:
     said, name = columns["text"], columns["label"]
-    words = isinstance(label, str) and not label.strip().lstrip("-").isdigit()
     answer = (
-        f"set data.columns to {{prompt: {said}, completion: {name}}}"
-        if words
+        f"set data.columns to {_in_words(_label_way(columns))}"
+        if _is_word(label)
         else f"write `{name}` as a word first"
     )
     return (

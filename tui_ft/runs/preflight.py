@@ -14,13 +14,18 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, Literal
 
-from tui_ft import text
+from tui_ft import paths, text
 from tui_ft.data import BadLine, DataError, detect, objective_refusal, read_rows
+from tui_ft.data.hub_download import Wanted, on_this_machine
 from tui_ft.hardware import Gpu
 from tui_ft.hub import ModelLocation, locate_model
+from tui_ft.hub.dataset_info import dataset_info
 from tui_ft.runs import events as ev
+from tui_ft.runs import hub_data
 from tui_ft.runs.learning_rates import far_learning_rate
+from tui_ft.runs.run_data import Use, wanted_of
 from tui_ft.spec import RunSpec
+from tui_ft.spec.combinations import impossible
 
 _ROWS_LOOKED_AT: Final = 1_000
 _FEW_ROWS: Final = 20
@@ -46,7 +51,7 @@ def check(spec: RunSpec, output: Path, gpus: Sequence[Gpu] = ()) -> tuple[Findin
     return (
         *_check_hardware(spec),
         *_check_objective(spec),
-        *_check_data(spec),
+        *check_data(spec),
         *_check_model(model),
         *_check_disk(spec, output, model),
         *_check_gpus(spec, gpus, model),
@@ -76,8 +81,8 @@ def _check_hardware(spec: RunSpec) -> list[Finding]:
 
 
 def _check_objective(spec: RunSpec) -> list[Finding]:
-    """Look at what goes together but is hardly meant."""
-    findings = []
+    """Look at what cannot go together, or is hardly meant so."""
+    findings = [Finding("bad", one.reason, one.advice) for one in impossible(spec)]
     far = far_learning_rate(spec)
     if far is not None:
         findings.append(Finding("warning", *far))
@@ -92,10 +97,42 @@ def _check_objective(spec: RunSpec) -> list[Finding]:
     return findings
 
 
-def _check_data(spec: RunSpec) -> list[Finding]:
-    findings = _check_file(spec, Path(spec.data.train), "training")
-    if spec.data.eval:
-        findings += _check_file(spec, Path(spec.data.eval), "evaluation")
+def check_data(spec: RunSpec) -> list[Finding]:
+    """Return what is found in the first rows of the data, or of what will be fetched."""
+    on_hub = wanted_of(spec)
+    uses: tuple[tuple[Use, str | None, str], ...] = (
+        ("train", spec.data.train, "training"),
+        ("eval", spec.data.eval, "evaluation"),
+    )
+    findings: list[Finding] = []
+    for name, path, use in uses:
+        if name in on_hub:
+            findings += _check_hub_data(spec, on_hub[name], name, use)
+        elif path:
+            findings += _check_file(spec, Path(path), use)
+    return findings
+
+
+def _check_hub_data(spec: RunSpec, wanted: Wanted, name: Use, use: str) -> list[Finding]:
+    """Say what will be fetched, or why it cannot be; rows that are here already are looked at."""
+    info = dataset_info(wanted.id, wanted.revision)
+    rows = on_this_machine(wanted, info.commit if info.where == "hub" else None)
+    if rows is not None:
+        why = f" ({info.reason})" if info.where != "hub" and info.reason else ""
+        note = Finding("note", f"{use} data: {wanted.id} is on this machine already{why}")
+        return [note, *_check_file(spec, rows, use)]
+    bad = hub_data.why_not(wanted, info, f"data.{name}_split")
+    if bad is not None:
+        return [Finding("bad", *bad)]
+    findings = [Finding("note", f"{use} data: {hub_data.said(wanted, info)}")]
+    if info.gated:
+        findings.append(Finding("warning", info.reason or f"{wanted.id} is gated"))
+    size, free = hub_data.size_of(wanted, info), _free(paths.home())
+    needed = (size or 0) * hub_data.COPIES
+    if needed > free:
+        what = f"{text.size(size)} of {wanted.id} are fetched, kept as tables and as rows: "
+        what += f"about {text.size(needed)}, and {text.size(free)} are free"
+        findings.append(Finding("warning", what, "set FTUI_HOME and HF_HOME to a larger disk"))
     return findings
 
 
@@ -157,8 +194,8 @@ def _check_disk(spec: RunSpec, output: Path, model: ModelLocation) -> list[Findi
     of an adapter, a small part of the weights. At rank 16 on all linear layers of a 7B model it is
     3 x 160 MB, 3.5 % of the 16-bit weights; the share grows with the rank.
     """
-    existing = next((p for p in (output, *output.parents) if p.exists()), Path("/"))
-    free = shutil.disk_usage(existing).free
+    existing = _existing(output)
+    free = _free(output)
     weights = model.weights_bytes or 0
     method = spec.method
     one = 3 * weights if method.kind == "full" else int(weights * 0.0022 * method.r)
@@ -205,8 +242,16 @@ def _check_gpus(spec: RunSpec, gpus: Sequence[Gpu], model: ModelLocation) -> lis
     return findings
 
 
+def _existing(folder: Path) -> Path:
+    return next((p for p in (folder, *folder.parents) if p.exists()), Path("/"))
+
+
+def _free(folder: Path) -> int:
+    return shutil.disk_usage(_existing(folder)).free
+
+
 def _check_output(output: Path) -> list[Finding]:
-    existing = next((p for p in (output, *output.parents) if p.exists()), Path("/"))
+    existing = _existing(output)
     if os.access(existing, os.W_OK | os.X_OK):
         return []
     return [Finding("bad", f"{existing} cannot be written", "set FTUI_HOME to a folder of yours")]

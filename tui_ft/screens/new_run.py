@@ -17,16 +17,20 @@ from textual.worker import Worker, WorkerState
 
 from tui_ft import paths, text
 from tui_ft.hardware import take_snapshot
-from tui_ft.runs import preflight
-from tui_ft.runs.folder import RunError, RunFolder
-from tui_ft.runs.launch import launch, with_absolute_paths
+from tui_ft.runs.folder import RunFolder
+from tui_ft.runs.launch import with_absolute_paths
 from tui_ft.runs.memory_check import memory_of
+from tui_ft.screens.shell import Filled
+from tui_ft.screens.starting import problem, start_run
 from tui_ft.spec import SpecError, find_presets, resolve_spec
-from tui_ft.widgets.signs import sign
 
 
 class NewRunScreen(ModalScreen[RunFolder | None]):
-    """Dismisses with the run that was started, or with None."""
+    """Dismisses with the run that was started, or with None.
+
+    Args:
+        filled: what the fields begin with.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s", "start", "Start", id="new.start", tooltip="Check it, and start it"),
@@ -52,8 +56,9 @@ class NewRunScreen(ModalScreen[RunFolder | None]):
             self.lines = lines
             super().__init__()
 
-    def __init__(self) -> None:
+    def __init__(self, filled: Filled | None = None) -> None:
         super().__init__()
+        self._filled = filled or Filled()
         self._starting = False
 
     def compose(self) -> ComposeResult:
@@ -69,11 +74,11 @@ class NewRunScreen(ModalScreen[RunFolder | None]):
             yield Label("preset or YAML file")
             yield Input("sft-lora", id="spec")
             yield Label("model: a folder, or an id on the Hub")
-            yield Input(id="model", placeholder="as the file says")
+            yield Input(self._filled.model, id="model", placeholder="as the file says")
             yield Label("training data: .jsonl, .json, .csv, also .gz")
-            yield Input(id="data", placeholder="as the file says")
+            yield Input(self._filled.data, id="data", placeholder="as the file says")
             yield Label("anything else, one `key=value` a line")
-            yield TextArea(id="more", tab_behavior="focus")
+            yield TextArea("\n".join(self._filled.more), id="more", tab_behavior="focus")
             yield Static(id="problems")
             with Horizontal():
                 yield Button("Start", id="start", variant="primary")
@@ -157,7 +162,7 @@ class NewRunScreen(ModalScreen[RunFolder | None]):
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """Say what nobody foresaw, too."""
         if event.state is WorkerState.ERROR:
-            self.post_message(self.Answered(None, [_problem(repr(event.worker.error))]))
+            self.post_message(self.Answered(None, [problem(repr(event.worker.error))]))
 
     def _say(self, lines: list[Content]) -> None:
         self.query_one("#problems", Static).update(Content("\n").join(lines))
@@ -178,16 +183,10 @@ class NewRunScreen(ModalScreen[RunFolder | None]):
 def start(reference: str, overrides: list[str]) -> tuple[RunFolder | None, list[Content]]:
     """Return the run that was started, or what stands against it."""
     try:
-        spec = with_absolute_paths(resolve_spec(reference, overrides), Path.cwd())
-        findings = preflight.check(spec, paths.runs_dir())
-        bad = [finding for finding in findings if finding.severity == "bad"]
-        if not bad:
-            return launch(spec), []
+        spec = resolve_spec(reference, overrides)
     except SpecError as error:
-        return None, [_problem(str(problem)) for problem in error.problems]
-    except RunError as error:
-        return None, [_problem(str(error))]
-    return None, [_problem(f"{f.text}{f' ({f.advice})' if f.advice else ''}") for f in bad]
+        return None, [problem(str(fault)) for fault in error.problems]
+    return start_run(spec)
 
 
 def estimate(reference: str, overrides: list[str]) -> list[Content]:
@@ -195,13 +194,9 @@ def estimate(reference: str, overrides: list[str]) -> list[Content]:
     try:
         spec = with_absolute_paths(resolve_spec(reference, overrides), Path.cwd())
     except SpecError as error:
-        return [_problem(str(problem)) for problem in error.problems]
+        return [problem(str(fault)) for fault in error.problems]
     found = memory_of(spec, take_snapshot(paths.home()).gpus)
     words = f"{found.text}{f' ({found.advice})' if found.advice else ''}"
     if found.severity == "bad":
-        return [_problem(words)]
+        return [problem(words)]
     return [Content(text.plain(words))]
-
-
-def _problem(words: str) -> Content:
-    return sign("bad").content(text.plain(words))

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from tui_ft.hardware import Snapshot
 from tui_ft.runs.registry import RunSummary
+from tui_ft.spec.draft import Draft
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What a new run's form begins with: model, data, and more as `key=value`."""
+
+    model: str = ""
+    data: str = ""
+    more: tuple[str, ...] = ()
 
 
 class Hardware(Protocol):
@@ -34,8 +45,11 @@ class Shell(Protocol):
     def live_runs(self) -> list[RunSummary]:
         """Return the runs as they were read last."""
 
-    def new_run(self) -> None:
-        """Ask for a run, start it, and show it."""
+    def new_run(self, filled: Filled | None = None) -> None:
+        """Ask for a run, with some fields filled in; start it, and show it."""
+
+    def configure(self, draft: Draft | None) -> None:
+        """Show the run that is being written, or another draft in its place."""
 
     def open_run(self, run_id: str) -> None:
         """Show the monitor of a run."""

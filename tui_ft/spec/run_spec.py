@@ -21,7 +21,7 @@ from pydantic import (
 
 from tui_ft.spec.group import Extra, Fraction, Group, about
 from tui_ft.spec.methods import FullMethod, LoraMethod, Method, QloraMethod
-from tui_ft.spec.objectives import ANSWERS_NOTHING, Objective, SftObjective
+from tui_ft.spec.objectives import Objective, SftObjective
 from tui_ft.vocabulary import FormatName
 
 __all__ = [
@@ -68,9 +68,18 @@ class DataSpec(Group):
     """What the model learns from, and what it is examined on."""
 
     train: Annotated[str, Field(min_length=1, json_schema_extra=about(basic=True))]
-    """The training data: JSONL, JSON, CSV, Parquet, Arrow or text, packed or not, or a folder."""
+    """The training data: JSONL, JSON, CSV, Parquet, Arrow or text, packed or not, a folder of
+    those, or a data set's id on the Hub, such as `openai/gsm8k`."""
     eval: Annotated[str | None, Field(json_schema_extra=about(basic=True))] = None
-    """The evaluation file. Without one, `eval_fraction` of the training rows is held out."""
+    """The evaluation data, a file or an id. Without, `eval_fraction` of the rows is held out."""
+    config: str | None = None
+    """Of a data set on the Hub that has several configs (its page says subset): which one."""
+    train_split: str | None = None
+    """Of a data set on the Hub: the split to train on; `train`, or the only one, by default."""
+    eval_split: str | None = None
+    """Of evaluation data on the Hub: the split, such as `test`. `eval` may be the same data set."""
+    revision: str | None = None
+    """Branch, tag or commit of a data set on the Hub; the newest when not given."""
     eval_fraction: Annotated[Fraction, Field(json_schema_extra=about("share of rows"))] = 0.05
     """Share of the training rows held out when there is no evaluation file; 0 for none."""
     max_eval_rows: PositiveInt | None = 512
@@ -226,32 +235,6 @@ class RunSpec(Group):
         if not isinstance(given, dict) or "kind" in given:
             return values
         return {**values, "objective": {"kind": "sft", **given}}
-
-    @model_validator(mode="after")
-    def _fits_the_objective(self) -> RunSpec:
-        kind = self.objective.kind
-        if self.training.packing and kind not in ("sft", "pretraining"):
-            raise ValueError(
-                f"training.packing joins rows of text, and {kind} looks at each by itself: "
-                "set training.packing to false"
-            )
-        if self.evaluation.score is not None and kind in ANSWERS_NOTHING:
-            raise ValueError(
-                f"evaluation.score grades generated answers, and a {kind} model generates none: "
-                "leave evaluation.score out"
-            )
-        if self.objective.kind == "kto" and self.objective.loss_type == "kto":
-            smallest = min(
-                self.training.per_device_train_batch_size,
-                self.training.per_device_eval_batch_size or 2,
-            )
-            if smallest < 2:  # noqa: PLR2004 - an answer is set beside another row's prompt
-                raise ValueError(
-                    "kto estimates its KL term from other rows of the batch: set "
-                    "training.per_device_train_batch_size to 2 or more, or objective.loss_type to "
-                    "apo_zero_unpaired"
-                )
-        return self
 
     @model_validator(mode="after")
     def _best_needs_evaluation(self) -> RunSpec:

@@ -19,6 +19,7 @@ from tui_ft.runs.endings import how_to_go_on
 from tui_ft.runs.folder import RunFolder
 from tui_ft.runs.link import WorkerLink
 from tui_ft.runs.reader import RunReader
+from tui_ft.runs.run_data import with_files
 from tui_ft.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def main(run_dir: Path, gpus: tuple[int, ...], checkpoint: Path | None, link: Wo
     spec: RunSpec | None = None
     try:
         link.send(ev.Phase(phase="load", text="loads torch, transformers and trl"))
-        spec = RunFolder(run_dir).spec()
+        spec = with_files(RunFolder(run_dir), RunFolder(run_dir).spec())
         ended = _Work(RunFolder(run_dir), spec, gpus, checkpoint, link).run()
     except BaseException as error:  # whatever it is, the person is told the cause
         traceback.print_exc()
@@ -89,6 +90,7 @@ class _Work:
         from tui_ft.train.objectives import objective_of
         from tui_ft.train.precision import choose_precision
 
+        self._refuse_impossible()
         self._prepare_torch()
         precision = choose_precision(self._spec, self._on_gpu)
         self._fetch()
@@ -128,6 +130,14 @@ class _Work:
             load_again=load,
         )
         return objective.build(job)
+
+    def _refuse_impossible(self) -> None:
+        from tui_ft.spec.combinations import impossible
+        from tui_ft.train.errors import RunFailure
+
+        found = impossible(self._spec)
+        if found:
+            raise RunFailure(found[0].reason, *(one.advice for one in found))
 
     def _prepare_torch(self) -> None:
         import torch

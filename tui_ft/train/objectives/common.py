@@ -12,10 +12,11 @@ from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
 
 from tui_ft.spec import RunSpec
 from tui_ft.spec.run_spec import TrainingSpec
+from tui_ft.spec.trainer_arguments import Note, plan_schedule, shared_arguments
 from tui_ft.train.adapters import Task, adapter_config
 from tui_ft.train.model import new_modules
 from tui_ft.train.precision import Precision
-from tui_ft.train.schedule import Note, SavesOnEvaluations, plan_schedule
+from tui_ft.train.schedule import SavesOnEvaluations
 from tui_ft.train.signature import checked_extra
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def build(
     schedule = plan_schedule(spec.training, job.evaluates, job.note)
     arguments = {
         **schedule.arguments,
-        **_plain(spec.training),
+        **shared_arguments(spec.training),
         "output_dir": str(job.checkpoints),
         "bf16": job.precision.arithmetic == "bf16",
         "fp16": job.precision.arithmetic == "fp16",
@@ -236,30 +237,3 @@ def _hold_adapter_in_float32(model: torch.nn.Module) -> None:
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.to(torch.float32)
-
-
-def _plain(training: TrainingSpec) -> dict[str, Any]:
-    """Return the fields that mean the same here and in every trainer's configuration."""
-    names = (
-        "learning_rate",
-        "num_train_epochs",
-        "per_device_train_batch_size",
-        "gradient_accumulation_steps",
-        "optim",
-        "lr_scheduler_type",
-        "warmup_steps",
-        "weight_decay",
-        "max_grad_norm",
-        "gradient_checkpointing",
-        "seed",
-        "logging_steps",
-        "save_total_limit",
-        "dataloader_num_workers",
-    )
-    evaluation_batch = training.per_device_eval_batch_size or training.per_device_train_batch_size
-    return {
-        **{name: getattr(training, name) for name in names},
-        "max_steps": training.max_steps or -1,
-        "per_device_eval_batch_size": evaluation_batch,
-        "logging_first_step": True,
-    }

@@ -20,9 +20,10 @@ from tui_ft.data import (
     detect,
     read_rows,
 )
-from tui_ft.data.checks import ROW_CHECKS, found_in_rows
+from tui_ft.data.checks import ROW_CHECKS
 from tui_ft.data.items import AnyItem, Judged, Labelled, Pair, Prompt
 from tui_ft.data.row_view import RowView, view_of
+from tui_ft.inspection.glance import JoinedRows, found_in_rows
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 
@@ -80,19 +81,19 @@ def _one_by_one(views: list[RowView]) -> dict[str, list[int]]:
 @given(st.lists(_ITEMS, max_size=6))
 def test_rows_made_of_what_checks_look_for(items: list[AnyItem]) -> None:
     views = [view_of(item) for item in items]
-    assert found_in_rows(views) == _one_by_one(views)
+    assert found_in_rows(JoinedRows(views)) == _one_by_one(views)
 
 
 def test_what_was_planted_among_clean_rows() -> None:
     views = [view_of(item) for item in (*CLEAN, *(item for _, item in PLANTED), *CLEAN)]
-    found = found_in_rows(views)
+    found = found_in_rows(JoinedRows(views))
     assert found == _one_by_one(views)
     for at, (check, _) in enumerate(PLANTED, start=len(CLEAN)):
         assert at in found[check]
 
 
 def test_of_no_rows() -> None:
-    assert found_in_rows([]) == {}
+    assert found_in_rows(JoinedRows([])) == {}
 
 
 @pytest.mark.parametrize(
@@ -106,4 +107,4 @@ def test_real_files(name: str) -> None:
     items = [convert(row, detection) for row in rows]
     views = [view_of(item) for item in items if not isinstance(item, RowProblem)]
     assert views
-    assert found_in_rows(views) == _one_by_one(views)
+    assert found_in_rows(JoinedRows(views)) == _one_by_one(views)
