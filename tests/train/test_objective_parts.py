@@ -311,6 +311,47 @@ def test_texts_longer_than_a_row_become_several_and_nothing_is_lost(
     assert all(row["labels"] == row["input_ids"] for side in sides for row in side)
 
 
+def test_other_text_is_mixed_in_by_its_share_of_the_tokens(
+    tmp_path: Path, tiny_llama: Path
+) -> None:
+    general: Rows = [{"body": f"Once upon a time there were {n} of them."} for n in range(30)]
+    mix = {
+        "train": str(write_rows(tmp_path / "general.jsonl", general)),
+        "weight": 0.25,
+        "columns": {"text": "body"},
+    }
+    data = {"mix": mix, "eval_fraction": 0.2}
+    objective = {"kind": "pretraining"}
+    spec = _spec(tmp_path, tiny_llama, text_rows(20), objective=objective, data=data)
+    trainer = make_trainer(spec, tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
+    own, other = 0, 0
+    for row in trainer.train_dataset:
+        mixed_in = "Once upon" in tokenizer.decode(row["input_ids"])
+        own += 0 if mixed_in else len(row["input_ids"])
+        other += len(row["input_ids"]) if mixed_in else 0
+    assert other / (own + other) == pytest.approx(0.25, abs=0.01)
+    held_out = [tokenizer.decode(row["input_ids"]) for row in trainer.eval_dataset]
+    assert not any("Once upon" in text for text in held_out)
+    again = make_trainer(spec, tmp_path).train_dataset
+    assert [row["input_ids"] for row in again] == [
+        row["input_ids"] for row in trainer.train_dataset
+    ]
+
+
+def test_rows_mixed_in_more_than_once_are_told_of(tmp_path: Path, tiny_llama: Path) -> None:
+    few = write_rows(tmp_path / "few.jsonl", [{"text": "Once upon a time."}] * 3)
+    data = {"mix": {"train": str(few), "weight": 0.2}}
+    training = {"max_steps": 1}
+    spec = _spec(
+        tmp_path, tiny_llama, text_rows(10), objective={"kind": "pretraining"}, data=data,
+        training=training,
+    )  # fmt: skip
+    ran = run_worker(spec, tmp_path / "run")
+    assert ran.ended.state == "finished", ran.ended
+    assert "data.mix: 3 rows are seen up to" in _alerts(ran)
+
+
 def test_a_text_is_given_to_a_classifier_as_its_tokenizer_gives_it(
     tmp_path: Path, tiny_bert: Path
 ) -> None:

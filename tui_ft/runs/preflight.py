@@ -110,6 +110,11 @@ def check_data(spec: RunSpec) -> list[Finding]:
             findings += _check_hub_data(spec, on_hub[name], name, use)
         elif path:
             findings += _check_file(spec, Path(path), use)
+    mix = spec.data.mix
+    if mix is not None:
+        how = {"format": mix.format, "columns": mix.columns}
+        alone = spec.model_copy(update={"data": spec.data.model_copy(update=how)})
+        findings += _check_file(alone, Path(mix.train), "mixed in")
     return findings
 
 

@@ -25,6 +25,7 @@ from tui_ft.spec.objectives import Objective, SftObjective
 from tui_ft.vocabulary import FormatName
 
 __all__ = [
+    "DataMix",
     "DataSpec",
     "EvaluationSpec",
     "FullMethod",
@@ -64,6 +65,19 @@ class ModelSpec(Group):
     """Passed to `AutoModelForCausalLM.from_pretrained`."""
 
 
+class DataMix(Group):
+    """Other data that are mixed in, such as general text against forgetting."""
+
+    train: Annotated[str, Field(min_length=1)]
+    """A file or folder of the same kinds as the training data."""
+    weight: Annotated[float, Field(gt=0, lt=1, json_schema_extra=about("share of tokens"))] = 0.1
+    """The share of all training tokens that come from it; its rows are repeated if need be."""
+    format: Literal["auto", FormatName] = "auto"
+    """How its rows are read."""
+    columns: dict[str, str] = Field(default_factory=dict)
+    """Which of its columns plays which part."""
+
+
 class DataSpec(Group):
     """What the model learns from, and what it is examined on."""
 
@@ -91,7 +105,9 @@ class DataSpec(Group):
     max_rows: PositiveInt | None = None
     """Take only the first rows of the training file."""
     split_seed: NonNegativeInt = 42
-    """Decides which rows are held out."""
+    """Decides which rows are held out, and which are mixed in."""
+    mix: DataMix | None = None
+    """Other data mixed into the training rows; none of them are held out."""
 
 
 class TrainingSpec(Group):

@@ -35,8 +35,10 @@ from tui_ft.data import (
 from tui_ft.data.mask_summary import Tally
 from tui_ft.spec import RunSpec
 from tui_ft.spec.objectives import ANSWERS_NOTHING
+from tui_ft.spec.run_spec import DataMix
 from tui_ft.train.chat_tokenizer import TransformersChatTokenizer
 from tui_ft.train.errors import RunFailure
+from tui_ft.train.mixing import mix_rows
 from tui_ft.train.objectives import objective_of
 from tui_ft.train.rows import RowMaker, TokenRow, Totals, answered
 
@@ -128,15 +130,30 @@ def prepare_data(
         limit = min(len(source.places), spec.data.max_eval_rows or len(source.places))
         evaluated, asked = source.rows.select(range(limit)), list(source.places)
         rows_to_train = train.rows
+    totals = maker.totals()
+    if spec.data.mix is not None:
+        mixed_in = _mix_in(spec, spec.data.mix, maker, cache / "mix", progress)
+        rows_to_train, said = mix_rows(rows_to_train, mixed_in.rows, spec.data)
+        warnings += [*_warnings(mixed_in), *said]
     wanted = 0 if spec.objective.kind in ANSWERS_NOTHING else questions
     return TrainingData(
         train=rows_to_train,
         eval=evaluated,
         questions=_questions(source, asked[:wanted], tokenizer),
         maker=maker,
-        totals=maker.totals(),
+        totals=totals,
         warnings=tuple(warnings),
     )
+
+
+def _mix_in(
+    spec: RunSpec, mix: DataMix, maker: RowMaker, cache: Path, progress: Progress
+) -> TokenizedFile:
+    source = {"train": mix.train, "format": mix.format, "columns": mix.columns, "max_rows": None}
+    alone = spec.model_copy(update={"data": spec.data.model_copy(update=source)})
+    file = _tokenize(alone, Path(mix.train), maker.beside(), cache, progress)
+    _refuse_useless(file)
+    return file
 
 
 def _split(spec: RunSpec, file: TokenizedFile) -> tuple[Dataset, Dataset | None, list[int]]:
