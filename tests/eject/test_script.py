@@ -17,7 +17,7 @@ from tests.data.families import FAMILIES
 from tests.data.small_tokenizer import write_model_folder
 from tests.tiny_model import chat_rows, write_rows
 from tests.train.running import make_spec, run_worker
-from tui_ft.data import Completion, Document, MaskedRow, mask_row
+from tui_ft.data import Completion, Document, LossOn, MaskedRow, mask_row
 from tui_ft.data.chat_tokenizer import load_chat_tokenizer
 from tui_ft.eject import EjectError, eject, sft_script
 from tui_ft.spec import RunSpec
@@ -88,11 +88,12 @@ def test_it_learns_the_tokens_that_ftui_learns(tmp_path: Path, family: str) -> N
     model = write_model_folder(tmp_path / family, FAMILIES[family])
     tokenizer = load_chat_tokenizer(model)
     compared = 0
+    loss_on: LossOn
     for loss_on in ("assistant", "last_assistant", "all"):
         spec = make_spec(tmp_path, model, objective={"loss_on": loss_on})
         encode = encoder(spec, tmp_path)
         for item in CONVERSATIONS.values():
-            mask = mask_row(item, tokenizer, loss_on=spec.objective.loss_on, max_length=64)
+            mask = mask_row(item, tokenizer, loss_on=loss_on, max_length=64)
             if not isinstance(mask, MaskedRow):
                 continue  # the template refuses a system message
             compared += 1

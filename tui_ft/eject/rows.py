@@ -23,12 +23,13 @@ from tui_ft.data import (
     detect,
     held_out,
     mask_row,
+    objective_refusal,
     read_rows,
-    sft_refusal,
 )
 from tui_ft.data.chat_tokenizer import load_chat_tokenizer
 from tui_ft.data.problems import DataError
 from tui_ft.spec import RunSpec
+from tui_ft.spec.objectives import SftObjective
 from tui_ft.spec.run_spec import DataSpec
 from tui_ft.survey.request import TokenRequest
 
@@ -83,9 +84,11 @@ def write_masked(spec: RunSpec, folder: Path) -> WrittenRows:
     template = Path(spec.model.chat_template) if spec.model.chat_template else None
     tokenizer = load_chat_tokenizer(request.folder(), template)
     most = spec.training.max_length
+    objective = spec.objective
+    loss_on = objective.loss_on if isinstance(objective, SftObjective) else "all"
 
     def masked(item: Item) -> bytes | None:
-        row = mask_row(item, tokenizer, loss_on=spec.objective.loss_on, max_length=most)
+        row = mask_row(item, tokenizer, loss_on=loss_on, max_length=most)
         if isinstance(row, str) or not row.supervised_count:
             return None
         return orjson.dumps({"text": row.text, "learned": row.spans}) + b"\n"
@@ -145,7 +148,7 @@ def _detect(data: DataSpec, path: Path) -> Detection:
     if not first:
         raise DataError(f"{path} holds no usable row")
     detection = detect(first, format=data.format, columns=data.columns)
-    unfit = sft_refusal(detection, first)
+    unfit = objective_refusal("sft", detection, first)
     if unfit is not None:
         raise DataError(f"{path}: {unfit}")
     return detection

@@ -13,14 +13,18 @@ Note = Callable[[str], None]
 
 
 def plain_arguments(training: TrainingSpec) -> dict[str, Any]:
-    """Return the fields that mean the same here and there."""
+    """Return the fields that mean the same here and in `SFTConfig`."""
+    own = {"max_length": training.max_length, "packing": training.packing}
+    return {**shared_arguments(training), **own}
+
+
+def shared_arguments(training: TrainingSpec) -> dict[str, Any]:
+    """Return the fields that mean the same here and in every trainer's configuration."""
     names = (
         "learning_rate",
         "num_train_epochs",
         "per_device_train_batch_size",
         "gradient_accumulation_steps",
-        "max_length",
-        "packing",
         "optim",
         "lr_scheduler_type",
         "warmup_steps",
