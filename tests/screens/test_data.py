@@ -14,9 +14,8 @@ from textual.widgets import OptionList
 
 from tests.screens.conftest import make_app
 from tests.screens.showing import said, settled, showing, shown_whole, surveyed
+from tui_ft.screens.configure import ConfigureScreen
 from tui_ft.screens.data import DataScreen
-from tui_ft.screens.new_run import NewRunScreen
-from tui_ft.spec import resolve_spec
 from tui_ft.survey.packing import pack
 from tui_ft.widgets.help import key_help
 from tui_ft.widgets.row_table import RowTable
@@ -234,8 +233,9 @@ async def test_a_new_run_takes_over_what_is_seen(data: str, tiny_llama: Path) ->
         await pilot.press("l", *"96", "enter", "n")
         await pilot.pause(0.2)
         form = app.screen
-        assert isinstance(form, NewRunScreen)
-        spec = resolve_spec("sft-lora", form._overrides())
+        assert isinstance(form, ConfigureScreen)
+        spec = form._draft.spec
+        assert spec is not None
         assert spec.data.train == data
         assert spec.model.name_or_path == str(tiny_llama)
         assert spec.data.format == "prompt_completion"

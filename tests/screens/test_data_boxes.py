@@ -16,13 +16,12 @@ from textual.widgets import Input, OptionList
 
 from tests.screens.conftest import make_app
 from tests.screens.showing import said, settled, showing, shown_whole, surveyed
+from tui_ft.screens.configure import ConfigureScreen
 from tui_ft.screens.data import DataScreen
 from tui_ft.screens.data_clean import CleanData
 from tui_ft.screens.data_columns import MapColumns
 from tui_ft.screens.data_open import OpenData
 from tui_ft.screens.data_split import SplitData
-from tui_ft.screens.new_run import NewRunScreen
-from tui_ft.spec import resolve_spec
 from tui_ft.survey import new_files
 from tui_ft.survey.asking import Asked
 from tui_ft.survey.request import Request
@@ -255,9 +254,9 @@ async def test_a_split_says_what_it_comes_to_and_writes_two_files(data: str) -> 
         await pilot.press("n")
         await pilot.pause(0.2)
         form = app.screen
-        assert isinstance(form, NewRunScreen)
-        spec = resolve_spec("sft-lora", ["model.name_or_path=m", *form._overrides()])
-        assert (spec.data.train, spec.data.eval) == ("rows-train.jsonl", "rows-eval.jsonl")
+        assert isinstance(form, ConfigureScreen)
+        written = form._draft.values["data"]
+        assert (written["train"], written["eval"]) == ("rows-train.jsonl", "rows-eval.jsonl")
 
 
 async def test_what_is_not_known_to_its_end_is_neither_cleaned_nor_split(strange: str) -> None:

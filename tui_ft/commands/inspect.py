@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from tui_ft import text
+from tui_ft.commands.help_options import help_options
 from tui_ft.commands.matches import print_matches
 from tui_ft.commands.output import fail, for_people, json_option, say, say_json
 from tui_ft.commands.row_format import column_option, format_option, mapping_of, show_mapping
@@ -19,6 +20,7 @@ from tui_ft.vocabulary import FormatName
 from tui_ft.widgets.signs import sign
 
 if TYPE_CHECKING:
+    from tui_ft.data.hub_download import Progress
     from tui_ft.survey.asking import Asked
     from tui_ft.survey.summary import Finding, Summary
 
@@ -38,6 +40,7 @@ _BATCH: Final = 16
 @click.option("--search", metavar="TEXT", help="Print the rows that hold TEXT, or COLUMN:TEXT.")
 @click.option("--mapping", is_flag=True, help="Only say which column plays which part.")
 @click.option("--no-near", is_flag=True, help="Do not look for near duplicates.")
+@help_options
 @json_option
 @for_people
 def inspect(
@@ -53,6 +56,9 @@ def inspect(
     search: str | None,
     mapping: bool,
     no_near: bool,
+    embed: str | None,
+    pii: bool,
+    toxicity: bool,
     as_json: bool,
 ) -> None:
     """Say what is in a data set, and what is wrong with it.
@@ -70,7 +76,8 @@ def inspect(
         show_mapping(path, format_, by_hand, as_json=as_json)
         return
     tokens = None if model is None else TokenRequest(model)
-    asked = Asked(Request(path, format_, by_hand, eval_, not no_near, tokens))
+    request = Request(path, format_, by_hand, eval_, not no_near, tokens, embed, pii, toxicity)
+    asked = Asked(request)
     summary, counted = finished(asked), asked.tokens()
     if search and summary.problem is None:
         print_matches(asked.folder, summary, search, as_json=as_json)
@@ -93,7 +100,7 @@ def finished(asked: Asked) -> Summary:
     """Wait for a survey, showing how far it is; return its end."""
     try:
         for summary in asked.follow():
-            _show_progress(summary)
+            show_progress(summary)
     except KeyboardInterrupt:
         asked.cancel()
         if sys.stderr.isatty():
@@ -112,18 +119,21 @@ def local_rows(path: str, split: str | None = None, config: str | None = None) -
 
     if not is_dataset_id(path):
         return path
-    from tui_ft.data.hub_download import Progress, fetch_dataset
+    from tui_ft.data.hub_download import fetch_dataset
 
-    def show(progress: Progress) -> None:
-        if sys.stderr.isatty():
-            size = f"{text.size(progress.bytes)} of {text.size(progress.total)}"
-            what = text.one_line(progress.what, 60)
-            click.echo(f"\r{what} {size} \x1b[K", nl=False, err=True)
-
-    return str(fetch_dataset(path, split=split, config=config, progress=show))
+    return str(fetch_dataset(path, split=split, config=config, progress=show_download))
 
 
-def _show_progress(summary: Summary) -> None:
+def show_download(progress: Progress) -> None:
+    """Show on a terminal how much of a data set has been fetched."""
+    if sys.stderr.isatty():
+        size = f"{text.size(progress.bytes)} of {text.size(progress.total)}"
+        what = text.one_line(progress.what, 60)
+        click.echo(f"\r{what} {size} \x1b[K", nl=False, err=True)
+
+
+def show_progress(summary: Summary) -> None:
+    """Show on a terminal how much of a data set has been read."""
     if not sys.stderr.isatty():
         return
     share = "" if summary.share is None else f" {text.percent(summary.share)}"

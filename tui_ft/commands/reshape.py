@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 import click
 
 from tui_ft import paths, text
+from tui_ft.commands.help_options import embed_option, help_options
 from tui_ft.commands.output import fail, for_people, json_option, say, say_json
 from tui_ft.commands.row_format import column_option, format_option, mapping_of
 
 if TYPE_CHECKING:
     from tui_ft.survey.cleaning import CleaningReport
     from tui_ft.survey.mapping import FormatChoice
+    from tui_ft.survey.request import Request
     from tui_ft.survey.splitting import By
     from tui_ft.survey.summary import Summary
 
@@ -33,6 +35,7 @@ _force_option = click.option("--force", is_flag=True, help="Replace files of tha
 @click.option("--repair", multiple=True, metavar="FINDING", help="Mend the rows that have it.")
 @click.option("--dry-run", is_flag=True, help="Write nothing; say what would be done.")
 @click.option("--out", metavar="FILE", help="The new file; DATA-clean.jsonl by default.")
+@help_options
 @_force_option
 @json_option
 @for_people
@@ -47,6 +50,9 @@ def clean(
     repair: tuple[str, ...],
     dry_run: bool,
     out: str | None,
+    embed: str | None,
+    pii: bool,
+    toxicity: bool,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -57,10 +63,14 @@ def clean(
     Without --drop and --repair: drops what is plainly wrong and exact duplicates, repairs what can
     be. The old file stays as it is; what was done to which lines is in the report beside the new.
     """
+    from tui_ft.commands.inspect import local_rows
     from tui_ft.survey.cleaning import Plan, usual_remedies
     from tui_ft.survey.new_files import beside
+    from tui_ft.survey.request import Request
 
-    folder, summary = _surveyed(path, format_, columns, of_split, config)
+    data = local_rows(path, of_split, config)
+    asked = Request(data, format_, mapping_of(columns), embed=embed, pii=pii, toxicity=toxicity)
+    folder, summary = _surveyed(asked)
     chosen = (list(drop), list(repair)) if drop or repair else usual_remedies(summary)
     output = paths.expand(out) if out else beside(path, "clean")
     plan = Plan(folder, summary, *chosen)
@@ -116,6 +126,7 @@ def _show(report: CleaningReport) -> None:
     help="Keep near duplicates on one side, take rows singly, or hold out the same of each class.",
 )
 @click.option("--out", metavar="FOLDER", help="Where the files go; beside DATA by default.")
+@embed_option
 @_force_option
 @json_option
 @for_people
@@ -131,6 +142,7 @@ def split(
     seed: int,
     by: By,
     out: str | None,
+    embed: str | None,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -138,11 +150,14 @@ def split(
 
     PATH is a file, a folder, or a data set's id on the Hub, which is fetched once.
     """
+    from tui_ft.commands.inspect import local_rows
     from tui_ft.survey.new_files import beside
+    from tui_ft.survey.request import Request
     from tui_ft.survey.splitting import share_said
     from tui_ft.survey.splitting import split as write_split
 
-    folder, summary = _surveyed(path, format_, columns, of_split, config)
+    data = local_rows(path, of_split, config)
+    folder, summary = _surveyed(Request(data, format_, mapping_of(columns), embed=embed))
     train, evaluation = (beside(path, side) for side in ("train", "eval"))
     if out:
         train, evaluation = (paths.expand(out) / file.name for file in (train, evaluation))
@@ -165,20 +180,13 @@ def split(
         fail("no group is small enough to be held out; hold out more, or use --by row")
 
 
-def _surveyed(
-    path: str,
-    format: FormatChoice,
-    columns: tuple[str, ...],
-    split: str | None,
-    config: str | None,
-) -> tuple[Path, Summary]:
+def _surveyed(request: Request) -> tuple[Path, Summary]:
     """Return the finished survey of a data set, made now if it is not there."""
-    from tui_ft.commands.inspect import finished, local_rows
+    from tui_ft.commands.inspect import finished
     from tui_ft.data import DataError
     from tui_ft.survey.asking import Asked
-    from tui_ft.survey.request import Request
 
-    asked = Asked(Request(local_rows(path, split, config), format, mapping_of(columns)))
+    asked = Asked(request)
     summary = finished(asked)
     if summary.problem is not None:
         raise DataError(summary.problem)

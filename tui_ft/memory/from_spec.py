@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tui_ft.memory.step import Dtype, Quantization, Step
+from tui_ft.memory.step import Dtype, Quantization, Step, StepObjective
 from tui_ft.spec import RunSpec
 from tui_ft.spec.peft_arguments import peft_arguments
 from tui_ft.spec.run_spec import QloraMethod
@@ -15,6 +15,17 @@ _DTYPES: Final[dict[str, Dtype]] = {
     "fp16": "float16",
     "fp32": "float32",
 }
+_OBJECTIVES: Final[dict[str, StepObjective]] = {
+    "sft": "sft",
+    "pretraining": "sft",
+    "dpo": "dpo",
+    "kto": "kto",
+    "orpo": "orpo",
+    "cpo": "orpo",
+    "reward": "reward",
+    "classification": "classification",
+}
+"""How the memory of an objective's loss is made up; CPO's is like ORPO's, logits of both sides."""
 _BF16_FROM: Final = (8, 0)
 _HOPPER: Final = (9, 0)
 
@@ -50,6 +61,7 @@ def step_of(
         # Rows of one batch are hardly ever of one length; packed ones are, but for the last.
         padded=training.per_device_train_batch_size > 1 and not training.packing,
         supervised=supervised,
+        objective=_OBJECTIVES[spec.objective.kind],
         adapter=peft_arguments(method),
         quantization=_quantization(method) if isinstance(method, QloraMethod) else None,
         weights=_weights(spec, arithmetic),

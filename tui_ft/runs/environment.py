@@ -45,7 +45,9 @@ def record_environment(folder: RunFolder, spec: RunSpec, snapshot: Snapshot) -> 
     _write(folder, facts)
 
     def add_hashes() -> None:
-        facts["data"] = [_data_facts(path) for path in (spec.data.train, spec.data.eval) if path]
+        mixed_in = spec.data.mix.train if spec.data.mix else None
+        files = (spec.data.train, spec.data.eval, mixed_in)
+        facts["data"] = [_data_facts(path) for path in files if path]
         _write(folder, facts)
 
     threading.Thread(target=add_hashes, daemon=True, name="ftui-data-hash").start()

@@ -64,10 +64,12 @@ def with_absolute_paths(spec: RunSpec, base: Path) -> RunSpec:
         there = absolute(path)
         return path if not Path(there).exists() and is_dataset_id(path) else there
 
+    mix = spec.data.mix
     data = spec.data.model_copy(
         update={
             "train": file_or_id(spec.data.train),
             "eval": None if spec.data.eval is None else file_or_id(spec.data.eval),
+            "mix": mix and mix.model_copy(update={"train": absolute(mix.train)}),
         }
     )
     model = spec.model

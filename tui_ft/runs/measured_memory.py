@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tui_ft.hub.model_config import model_config
 from tui_ft.memory.calibration import Compared
 from tui_ft.memory.dry_run import dry_runs
 from tui_ft.memory.from_spec import step_of
+from tui_ft.memory.model_facts import model_facts
 from tui_ft.memory.question import Question
 from tui_ft.memory.step import Step
 from tui_ft.runs.folder import RunError, RunFolder, all_folders
@@ -48,9 +48,9 @@ def _measured(folder: RunFolder) -> Iterator[_Measured]:
         if not reserved:
             return  # it ran on the CPU, or never came to its end
         spec = folder.spec()
-        config = model_config(spec.model.name_or_path, spec.model.revision)
-        if config.values is not None:
+        config = model_facts(spec.model.name_or_path, spec.model.revision).config
+        if config is not None:
             longest = (report.get("plan") or {}).get("longest_row")
-            yield _Measured(folder.id, step_of(spec, config.values, longest=longest), reserved)
+            yield _Measured(folder.id, step_of(spec, config, longest=longest), reserved)
     except (OSError, ValueError, AttributeError, RunError, SpecError):
         return

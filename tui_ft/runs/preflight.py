@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Final, Literal
 
 from tui_ft import paths, text
-from tui_ft.data import BadLine, DataError, detect, read_rows, sft_refusal
+from tui_ft.data import BadLine, DataError, detect, objective_refusal, read_rows
 from tui_ft.data.hub_download import Wanted, on_this_machine
 from tui_ft.hardware import Gpu
 from tui_ft.hub import ModelLocation, locate_model
 from tui_ft.hub.dataset_info import dataset_info
 from tui_ft.runs import events as ev
 from tui_ft.runs import hub_data
+from tui_ft.runs.learning_rates import far_learning_rate
 from tui_ft.runs.run_data import Use, wanted_of
 from tui_ft.spec import RunSpec
+from tui_ft.spec.combinations import impossible
 
 _ROWS_LOOKED_AT: Final = 1_000
 _FEW_ROWS: Final = 20
@@ -48,6 +50,7 @@ def check(spec: RunSpec, output: Path, gpus: Sequence[Gpu] = ()) -> tuple[Findin
     model = locate_model(spec.model.name_or_path, spec.model.revision)
     return (
         *_check_hardware(spec),
+        *_check_objective(spec),
         *check_data(spec),
         *_check_model(model),
         *_check_disk(spec, output, model),
@@ -77,6 +80,23 @@ def _check_hardware(spec: RunSpec) -> list[Finding]:
     return [Finding("bad", reason, "name one GPU, or write `auto`")]
 
 
+def _check_objective(spec: RunSpec) -> list[Finding]:
+    """Look at what cannot go together, or is hardly meant so."""
+    findings = [Finding("bad", one.reason, one.advice) for one in impossible(spec)]
+    far = far_learning_rate(spec)
+    if far is not None:
+        findings.append(Finding("warning", *far))
+    if spec.objective.kind == "pretraining" and not spec.training.packing:
+        findings.append(
+            Finding(
+                "note",
+                "without packing, every text shorter than training.max_length is padded",
+                "set training.packing to true",
+            )
+        )
+    return findings
+
+
 def check_data(spec: RunSpec) -> list[Finding]:
     """Return what is found in the first rows of the data, or of what will be fetched."""
     on_hub = wanted_of(spec)
@@ -84,13 +104,34 @@ def check_data(spec: RunSpec) -> list[Finding]:
         ("train", spec.data.train, "training"),
         ("eval", spec.data.eval, "evaluation"),
     )
-    findings: list[Finding] = []
+    findings = _check_idle_fields(spec, on_hub)
     for name, path, use in uses:
         if name in on_hub:
             findings += _check_hub_data(spec, on_hub[name], name, use)
         elif path:
             findings += _check_file(spec, Path(path), use)
+    mix = spec.data.mix
+    if mix is not None:
+        how = {"format": mix.format, "columns": mix.columns}
+        alone = spec.model_copy(update={"data": spec.data.model_copy(update=how)})
+        findings += _check_file(alone, Path(mix.train), "mixed in")
     return findings
+
+
+def _check_idle_fields(spec: RunSpec, on_hub: Mapping[Use, Wanted]) -> list[Finding]:
+    """Say which fields are given that only data sets on the Hub have."""
+    data = spec.data
+    fields: tuple[tuple[str, str | None, bool], ...] = (
+        ("config", data.config, "train" in on_hub),
+        ("revision", data.revision, "train" in on_hub),
+        ("train_split", data.train_split, "train" in on_hub),
+        ("eval_split", data.eval_split, "eval" in on_hub),
+    )
+    return [
+        Finding("warning", f"data.{name} is for data sets on the Hub, and does nothing here")
+        for name, value, counts in fields
+        if value is not None and not counts
+    ]
 
 
 def _check_hub_data(spec: RunSpec, wanted: Wanted, name: Use, use: str) -> list[Finding]:
@@ -128,7 +169,7 @@ def _check_file(spec: RunSpec, path: Path, use: str) -> list[Finding]:
         detection = detect(rows, format=spec.data.format, columns=spec.data.columns)
     except DataError as error:
         return [Finding("bad", str(error))]
-    unfit = sft_refusal(detection, rows)
+    unfit = objective_refusal(spec.objective.kind, detection, rows)
     if unfit is not None:
         return [Finding("bad", f"{path}: {unfit}")]
     findings = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -30,11 +29,10 @@ from tui_ft.screens.data_rows import Named, RowsPane
 from tui_ft.screens.data_split import SplitData
 from tui_ft.screens.data_surveyed import Surveyed
 from tui_ft.screens.data_token_text import Lens
-from tui_ft.screens.shell import Filled
 from tui_ft.screens.top_line import TopLine
+from tui_ft.spec.draft import FIRST_PRESET, Draft
 from tui_ft.survey.asking import Asked
 from tui_ft.survey.known import Known, look_at
-from tui_ft.survey.mapping import as_overrides
 from tui_ft.survey.request import Request, TokenRequest
 from tui_ft.survey.splitting import SplitReport
 
@@ -58,6 +56,14 @@ class DataScreen(FtuiScreen):
         Binding("x", "clean", "Clean", id="data.clean", tooltip="Write it anew without its faults"),
         Binding("s", "split", "Split", id="data.split", tooltip="Hold rows out, in two new files"),
         Binding("n", "new", "New run", id="data.new", tooltip="Start a run on this data set"),
+        Binding(
+            "a",
+            "advise",
+            "Advise",
+            show=False,
+            id="data.advise",
+            tooltip="Whether and how to train",
+        ),
         Binding(
             "m",
             "ask('model')",
@@ -333,14 +339,23 @@ class DataScreen(FtuiScreen):
         return self._asked.request.path if self._asked is not None else None
 
     def action_new(self) -> None:
-        """Start a run on this data set, read as it is read here."""
-        more = as_overrides(self._request.format, self._request.columns)
-        if self._chosen_length is not None:
-            more = (*more, f"training.max_length={self._chosen_length}")
-        if self._request.eval is not None:
-            more = (*more, f"data.eval={json.dumps(self._request.eval, ensure_ascii=False)}")
-        model = self._request.tokens.model if self._request.tokens is not None else ""
-        self.shell.new_run(Filled(model, self._request.path, more))
+        """Write a run on this data set, read as it is read here."""
+        request = self._request
+        draft = Draft.from_preset(FIRST_PRESET).with_value("data.train", request.path)
+        for key, value in (
+            ("model.name_or_path", request.tokens.model if request.tokens is not None else None),
+            ("data.format", request.format if request.format != "auto" else None),
+            ("data.columns", dict(request.columns) or None),
+            ("data.eval", request.eval),
+            ("training.max_length", self._chosen_length),
+        ):
+            draft = draft if value is None else draft.with_value(key, value)
+        self.shell.configure(draft)
+
+    def action_advise(self) -> None:
+        """Ask whether and how to fine-tune a model on this data set."""
+        request = self._request
+        self.shell.advise(request.tokens.model if request.tokens else "", request.path)
 
     def action_open(self) -> None:
         """Choose another data set."""

@@ -17,7 +17,7 @@ from tui_ft.data.problems import DataError
 from tui_ft.survey.folder import found_positions
 from tui_ft.survey.new_files import Tell, new_file, refuse_in_place, told
 from tui_ft.survey.rows import SurveyedRows
-from tui_ft.survey.set_checks import SET_REMEDIES
+from tui_ft.survey.set_checks import LOOKED_FOR_BY, SET_REMEDIES
 from tui_ft.survey.summary import Finding, Summary
 
 Remedy = Literal["drop", "repair"]
@@ -118,6 +118,9 @@ class Plan:
         if name not in able:
             known = ", ".join(sorted(able))
             raise DataError(f"`{name}` is nothing that can be done something about; known: {known}")
+        stage, option = LOOKED_FOR_BY.get(name, (None, ""))
+        if stage is not None and stage not in self._summary.looked_for:
+            raise DataError(f"`{name}` was not looked for; ask for it with {option}")
         return found_positions(self._folder, name, most=self._summary.rows)
 
     def changes(self) -> Changes:

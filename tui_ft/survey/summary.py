@@ -12,7 +12,19 @@ import msgspec
 
 from tui_ft.data.checks.check import Severity
 
-Stage = Literal["opening", "reading", "duplicates", "overlap", "near duplicates", "done", "failed"]
+Stage = Literal[
+    "opening",
+    "reading",
+    "duplicates",
+    "overlap",
+    "near duplicates",
+    "embedding",
+    "semantic duplicates",
+    "personal data",
+    "toxicity",
+    "done",
+    "failed",
+]
 
 
 class Layout(msgspec.Struct, frozen=True):
