@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.hub.conftest import Hub
 from tests.memory.models import LLAMA_8B, TINY
 from tui_ft.cli import main
 
@@ -91,6 +92,23 @@ def test_what_can_still_be_said_of_an_unknown_model(tmp_path: Path) -> None:
     left = _model(str(tmp_path), "--json")
     assert left.exit_code == 1
     assert json.loads(left.stdout)["parameters"] is None
+
+
+def test_the_page_of_a_model_tells_its_terms(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = Hub()
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    monkeypatch.setenv("HF_ENDPOINT", hub.url)
+    files = [{"rfilename": "model.safetensors", "size": 10}]
+    page = {"tags": ["license:mit", "conversational"], "gated": "auto"}
+    hub.answer("/api/models/org/name", {"id": "org/name", "siblings": files, **page})
+    hub.answer("/org/name/resolve/main/config.json", TINY)
+    done = _model("org/name")
+    hub.close()
+    assert "org/name: Llama (decoder), found on the Hub" in done.stdout
+    terms = "mit, access has to be asked for, has a chat template"
+    assert _lines(done.stdout)["licence"] == terms
 
 
 def test_no_model(tmp_path: Path) -> None:

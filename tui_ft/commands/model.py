@@ -54,10 +54,24 @@ def model(model: str, *, revision: str | None, as_json: bool) -> None:
         _say_what_is_left(facts.config or {}, as_json=as_json)
         fail(str(error))
         return
+    terms = _terms(model, facts)
     if as_json:
-        say_json(_as_json(model, facts, found))
+        say_json(_as_json(model, facts, found) | terms)
     else:
-        _say(model, facts, found)
+        _say(model, facts, found, terms)
+
+
+def _terms(name: str, facts: ModelFacts) -> dict[str, Any]:
+    """Return licence, access and chat template, of the catalogue or of the model's page."""
+    from tui_ft.hub.models_search import hub_model
+
+    entry = facts.entry
+    if entry is not None:
+        return {"licence": entry.licence, "gated": entry.gated, "chat_template": entry.chat}
+    page = hub_model(name) if facts.where == "hub" else None
+    if page is None:
+        return dict.fromkeys(("licence", "gated", "chat_template"))
+    return {"licence": page.licence, "gated": page.gated, "chat_template": page.chat_template}
 
 
 def _say_what_is_left(config: Mapping[str, Any], *, as_json: bool) -> None:
@@ -70,7 +84,7 @@ def _say_what_is_left(config: Mapping[str, Any], *, as_json: bool) -> None:
         say(f"{key}: {text.one_line(str(value), 80)}")
 
 
-def _say(name: str, facts: ModelFacts, found: Architecture) -> None:
+def _say(name: str, facts: ModelFacts, found: Architecture, terms: Mapping[str, Any]) -> None:
     guessed = ", which is not known here and is counted as a Llama" if found.guessed else ""
     where = _FOUND_IN[facts.where or "folder"]
     say(f"{text.one_line(name, 80)}: {found.family}{guessed} ({found.kind}), found {where}")
@@ -84,7 +98,7 @@ def _say(name: str, facts: ModelFacts, found: Architecture) -> None:
         ("context", _context(found)),
         ("cache", _cache(found)),
         ("LoRA", _lora(found)),
-        ("licence", _licence(facts)),
+        ("licence", _licence(terms)),
     ):
         if value:
             say(f"{label:<11} {value}")
@@ -179,19 +193,18 @@ def _lora_counts(found: Architecture) -> dict[str, Any]:
     }
 
 
-def _licence(facts: ModelFacts) -> str:
-    entry = facts.entry
-    if entry is None:
-        return ""
-    gated = "access has to be asked for" if entry.gated else ""
-    template = "has a chat template" if entry.chat else "a base model, without a chat template"
-    return ", ".join(part for part in (entry.licence, gated, template) if part)
+def _licence(terms: Mapping[str, Any]) -> str:
+    template = {
+        True: "has a chat template",
+        False: "a base model, without a chat template",
+    }.get(terms["chat_template"])
+    gated = "access has to be asked for" if terms["gated"] else None
+    return ", ".join(part for part in (terms["licence"], gated, template) if part)
 
 
 def _as_json(name: str, facts: ModelFacts, found: Architecture) -> dict[str, Any]:
     from dataclasses import asdict
 
-    entry = facts.entry
     kept = (
         *("model_type", "family", "kind", "guessed", "hidden_size", "layers", "heads", "kv_heads"),
         *("head_dim", "intermediate_size", "vocab_size", "max_positions", "tied", "positions"),
@@ -209,9 +222,6 @@ def _as_json(name: str, facts: ModelFacts, found: Architecture) -> dict[str, Any
         "active_parameters": found.active_parameters,
         "kv_cache_bytes_per_token": found.kv_cache_bytes(),
         "lora": _lora_counts(found),
-        "licence": entry.licence if entry else None,
-        "gated": entry.gated if entry else None,
-        "chat_template": entry.chat if entry else None,
     }
     if found.experts is not None:
         said["experts"] = asdict(found.experts) | {"layers": list(found.experts.layers)}
