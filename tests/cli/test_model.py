@@ -79,6 +79,12 @@ def test_as_json(tmp_path: Path) -> None:
     assert found["kv_cache_bytes_per_token"] == 131_072
 
 
+def test_the_catalogue_names_its_source() -> None:
+    found = json.loads(_model("gpt2", "--json").stdout)
+    assert found["source"] == "https://huggingface.co/gpt2/blob/main/config.json"
+    assert (found["parameters"], found["licence"]) == (124_439_808, "mit")
+
+
 def test_a_guess_is_called_one(tmp_path: Path) -> None:
     done = _model(_folder(tmp_path, {**TINY, "model_type": "newllama"}))
     assert "not known here and is counted as a Llama" in done.stdout

@@ -210,7 +210,9 @@ def _as_json(name: str, facts: ModelFacts, found: Architecture) -> dict[str, Any
         *("head_dim", "intermediate_size", "vocab_size", "max_positions", "tied", "positions"),
         *("norm", "activation", "parallel", "qk_norm", "window"),
     )
+    source = facts.entry.source if facts.entry and facts.where == "catalogue" else None
     said: dict[str, Any] = {"model": name, "where": facts.where, "note": facts.note}
+    said["source"] = source
     said |= {field: getattr(found, field) for field in kept}
     said |= {
         "windowed_layers": list(found.windowed_layers),

@@ -49,6 +49,11 @@ class CatalogueEntry(msgspec.Struct, frozen=True, kw_only=True):
     config: dict[str, Any]
     family: str
 
+    @property
+    def source(self) -> str:
+        """The page that the values are from."""
+        return f"https://huggingface.co/{self.id}/blob/main/config.json"
+
 
 def catalogue_entry(name: str) -> CatalogueEntry | None:
     """Return what is known of a model with this id, whatever its case; None if nothing is."""
