@@ -85,6 +85,20 @@ def test_the_catalogue_names_its_source() -> None:
     assert (found["parameters"], found["licence"]) == (124_439_808, "mit")
 
 
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"torch_dtype": "bfloat16"}, "bfloat16, 14.2 MB"),
+        ({"dtype": "float32", "torch_dtype": "float16"}, "float32, 28.4 MB"),
+        ({"quantization_config": {"quant_method": "gptq", "bits": 4}}, "quantised by gptq: adapt"),
+    ],
+)
+def test_how_the_weights_are_stored(more: dict[str, Any], said: str, tmp_path: Path) -> None:
+    shown = _lines(_model(_folder(tmp_path, {**TINY, **more})).stdout)
+    assert shown["weights"].startswith(said)
+    assert "weights" not in _lines(_model(_folder(tmp_path, TINY)).stdout)
+
+
 def test_a_guess_is_called_one(tmp_path: Path) -> None:
     done = _model(_folder(tmp_path, {**TINY, "model_type": "newllama"}))
     assert "not known here and is counted as a Llama" in done.stdout

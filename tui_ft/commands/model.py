@@ -22,6 +22,7 @@ _FOUND_IN: Final = {
     "hub": "on the Hub",
     "catalogue": "in ftui's catalogue",
 }
+_BYTES: Final = {"float32": 4, "bfloat16": 2, "float16": 2}
 _TELLING: Final = (
     *("model_type", "architectures", "hidden_size", "num_hidden_layers", "num_attention_heads"),
     *("vocab_size", "max_position_embeddings"),
@@ -91,6 +92,7 @@ def _say(name: str, facts: ModelFacts, found: Architecture, terms: Mapping[str, 
     for label, value in (
         ("parameters", _parameters(found)),
         ("of these", ", ".join(_parts(found))),
+        ("weights", _weights(facts, found)),
         ("layers", _layers(found)),
         ("attention", _attention(found)),
         ("MLP", _mlp(found)),
@@ -114,6 +116,19 @@ def _parameters(found: Architecture) -> str:
 def _parts(found: Architecture) -> list[str]:
     by_size = sorted(found.by_part.items(), key=lambda item: -item[1])
     return [f"{part} {text.count(number)}" for part, number in by_size]
+
+
+def _weights(facts: ModelFacts, found: Architecture) -> str:
+    """Return the type in which the weights are stored, as the configuration says it."""
+    config = facts.config or {}
+    scheme = config.get("quantization_config")
+    if isinstance(scheme, dict):
+        method = text.one_line(str(scheme.get("quant_method", "an unknown method")), 40)
+        return f"quantised by {method}: adapters can be trained on it, the weights cannot"
+    stored = str(config.get("dtype") or config.get("torch_dtype") or "")
+    if stored not in _BYTES:
+        return ""
+    return f"{stored}, {text.size(found.parameters * _BYTES[stored])}"
 
 
 def _layers(found: Architecture) -> str:
