@@ -11,9 +11,15 @@ import torch
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
 
 from tui_ft.spec import RunSpec
+from tui_ft.spec.methods import CHANGES_BASE, FreezeMethod
 from tui_ft.spec.run_spec import TrainingSpec
 from tui_ft.spec.trainer_arguments import Note, plan_schedule, shared_arguments
-from tui_ft.train.adapters import Task, adapter_config
+from tui_ft.train.adapters import (
+    Task,
+    adapter_config,
+    freeze_all_but_last,
+    keep_initial_adapter,
+)
 from tui_ft.train.model import new_modules
 from tui_ft.train.precision import Precision
 from tui_ft.train.schedule import SavesOnEvaluations
@@ -95,6 +101,8 @@ class SoundnessTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
     last step only after a step, and would make one too many.
     """
 
+    initial_adapter: Path | None = None
+    """Where the adapter lies as it began, when that took something out of the base."""
     _unsound: torch.Tensor | None = None
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -189,6 +197,11 @@ def build(
         "dataloader_pin_memory": job.on_gpu,
         **own,
     }
+    if spec.method.kind == "prefix_tuning" and spec.training.gradient_checkpointing:
+        job.note("prefix tuning does not go with gradient checkpointing, which is turned off")
+        arguments["gradient_checkpointing"] = False
+    if isinstance(spec.method, FreezeMethod):
+        freeze_all_but_last(job.model, spec.method.num_trainable_layers)
     fields = (*TrainingSpec.model_fields, *type(spec.objective).model_fields, *_RESERVED)
     config = config_class(
         **checked_extra("training", spec.training.extra, config_class, arguments, fields)
@@ -210,12 +223,17 @@ def build(
     }
     trainer = trainer_class(**given)
     _hold_adapter_in_float32(trainer.model)
+    if getattr(spec.method, "init_lora_weights", None) in CHANGES_BASE:
+        trainer.initial_adapter = keep_initial_adapter(
+            trainer.model, job.checkpoints.parent / "cache" / "initial-adapter"
+        )
     return trainer
 
 
 def adapter_of(job: Job, task: Task = "CAUSAL_LM") -> Any:  # noqa: ANN401
     """Return the adapter that the run trains, as peft takes it; None for none."""
-    return adapter_config(job.spec.method, task, new_modules(job.model))
+    spec = job.spec
+    return adapter_config(spec.method, task, new_modules(job.model), spec.model.name_or_path)
 
 
 def own_fields(job: Job, *but: str) -> dict[str, Any]:
