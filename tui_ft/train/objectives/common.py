@@ -242,15 +242,17 @@ def own_fields(job: Job, *but: str) -> dict[str, Any]:
 
 
 def _hold_adapter_in_float32(model: torch.nn.Module) -> None:
-    """Hold in float32 what is trained beside a 4-bit base, or with a scoring head of 16 bits.
+    """Hold in float32 what is trained beside a quantised base, or as a copy of a part of it.
 
-    trl casts the adapter of a 4-bit base to bfloat16, and peft loads a checkpoint as float32: a
-    resumed run would go on in another arithmetic than it began in. A scoring head that is saved
-    with the adapter stays in the type of the base, where a small update is lost in the rounding.
+    trl casts the adapter of a quantised base to bfloat16, and peft loads a checkpoint as float32: a
+    resumed run would go on in another arithmetic than it began in. Norms, and a scoring head that
+    is saved with the adapter, stay in the type of the base, where a small update is lost in the
+    rounding.
     """
     adapters = getattr(model, "peft_config", {}).values()
-    scores = any(adapter.task_type == "SEQ_CLS" for adapter in adapters)
-    if not (scores or getattr(model, "is_loaded_in_4bit", False)):
+    copies = any(a.task_type == "SEQ_CLS" or a.peft_type == "LN_TUNING" for a in adapters)
+    quantised = any(getattr(model, f"is_loaded_in_{bits}bit", False) for bits in (4, 8))
+    if not (copies or quantised):
         return
     for parameter in model.parameters():
         if parameter.requires_grad:
