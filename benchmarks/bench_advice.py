@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import orjson
@@ -21,51 +21,18 @@ import orjson
 from tui_ft import paths, text
 from tui_ft.advise.advice import Advice
 from tui_ft.advise.candidates import gib
-from tui_ft.advise.rough import Rough
 from tui_ft.advise.tree import advise
 from tui_ft.demo.prepare import prepare_model
+from tui_ft.models.catalogue import catalogue
+from tui_ft.plan.estimator import estimator
 from tui_ft.plan.gathering import Sought, gather
 
-_LLAMA: Final[dict[str, Any]] = {
-    "architectures": ["LlamaForCausalLM"],
-    "model_type": "llama",
-    "vocab_size": 128256,
-    "max_position_embeddings": 131072,
-    "tie_word_embeddings": False,
-    "num_key_value_heads": 8,
-}
-_LLAMA_8B: Final = {
-    **_LLAMA,
-    "hidden_size": 4096,
-    "intermediate_size": 14336,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-}
-_LLAMA_70B: Final = {
-    **_LLAMA,
-    "hidden_size": 8192,
-    "intermediate_size": 28672,
-    "num_hidden_layers": 80,
-    "num_attention_heads": 64,
-}
-_QWEN_14B: Final = {
-    **_LLAMA,
-    "architectures": ["Qwen2ForCausalLM"],
-    "model_type": "qwen2",
-    "vocab_size": 152064,
-    "max_position_embeddings": 32768,
-    "hidden_size": 5120,
-    "intermediate_size": 13824,
-    "num_hidden_layers": 48,
-    "num_attention_heads": 40,
-}
 _MODELS: Final = {
-    "Llama-3.1-8B": _LLAMA_8B,
-    "Llama-3.1-8B-Instruct": _LLAMA_8B,
-    "Llama-3.3-70B-Instruct": _LLAMA_70B,
-    "Qwen2.5-14B-Instruct": _QWEN_14B,
-    "SmolLM2-135M": None,
-    "SmolLM2-135M-Instruct": None,
+    "Llama-3.1-8B": "meta-llama/Llama-3.1-8B",
+    "Llama-3.1-8B-Instruct": "meta-llama/Llama-3.1-8B-Instruct",
+    "Llama-3.3-70B-Instruct": "meta-llama/Llama-3.3-70B-Instruct",
+    "Qwen2.5-14B-Instruct": "Qwen/Qwen2.5-14B-Instruct",
+    "SmolLM2-135M": "HuggingFaceTB/SmolLM2-135M",
 }
 _ALPACA, _GSM, _DPO = "alpaca_en_demo.json", "gsm8k_train.jsonl", "dpo_zh_demo.json"
 _SITUATIONS: Final[tuple[tuple[str, str, str, dict[str, str]], ...]] = (
@@ -95,7 +62,7 @@ def main() -> None:
                 Sought(model=str(models / model), data=str(data / file), gpu=gpu, said=said)
             )
             before = time.process_time()
-            advice = advise(situation, estimator=Rough())
+            advice = advise(situation, estimator=estimator())
             spent = time.process_time() - before
             told = ", ".join(f"{name} {value}" for name, value in said.items()) or "nothing"
             lines += [f"## {number}. {model}, {file}, {gpu} GB", ""]
@@ -106,15 +73,14 @@ def main() -> None:
 
 def _make_models(folder: Path) -> Path:
     whole = prepare_model(print)
-    for name, config in _MODELS.items():
+    for name, known in _MODELS.items():
         target = folder / name
         target.mkdir()
         for file in whole.iterdir():
             is_template = file.name == "chat_template.jinja"
             if file.suffix != ".safetensors" and (not is_template or "Instruct" in name):
                 shutil.copy(file, target / file.name)
-        if config is not None:
-            (target / "config.json").write_bytes(orjson.dumps(config))
+        (target / "config.json").write_bytes(orjson.dumps(catalogue()[known.casefold()].config))
     return folder
 
 

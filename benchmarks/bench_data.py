@@ -90,11 +90,11 @@ def _beside_others(name: str, file: Path) -> dict[str, float]:
         shutil.rmtree(cache)
         polars = min(polars, _seconds_of(f"import polars; polars.read_ndjson({str(file)!r})"))
     return {
-        f"survey of {name}, {megabytes:.0f} MB, MB/s": megabytes / ours,
-        "  datasets.load_dataset('json'), MB/s": megabytes / datasets,
-        "  polars.read_ndjson, MB/s": megabytes / polars,
-        "  survey / datasets, ratio of times": ours / datasets,
-        "  survey / polars, ratio of times": ours / polars,
+        f"{name}: survey of {megabytes:.0f} MB, MB/s": megabytes / ours,
+        f"{name}: datasets.load_dataset('json'), MB/s": megabytes / datasets,
+        f"{name}: polars.read_ndjson, MB/s": megabytes / polars,
+        f"{name}: survey / datasets, ratio of times": ours / datasets,
+        f"{name}: survey / polars, ratio of times": ours / polars,
     }
 
 
@@ -161,10 +161,10 @@ def _tokens_of(name: str, file: Path, model: Path) -> dict[str, float]:
         ours = min(ours, _survey_seconds(request, keep=True))
         shutil.rmtree(request.token_folder() or "")
     return {
-        f"tokens of {name} counted, million/s": count / ours / 1e6,
-        "  the bare tokenizer (encode_batch), million/s": count / alone / 1e6,
-        "  the same without offsets (encode_batch_fast)": count / fast / 1e6,
-        "  counted / bare, ratio of rates": alone / ours,
+        f"{name}: tokens counted, million/s": count / ours / 1e6,
+        f"{name}: bare encode_batch, million/s": count / alone / 1e6,
+        f"{name}: bare encode_batch_fast (no offsets), million/s": count / fast / 1e6,
+        f"{name}: counted / bare encode_batch, ratio of rates": alone / ours,
     }
 
 

@@ -25,7 +25,7 @@ from tui_ft.runs import folder as folders
 from tui_ft.runs.folder import RunError, RunFolder
 from tui_ft.runs.registry import RunSummary
 from tui_ft.screens.home import HomeScreen
-from tui_ft.screens.shell import Filled, Hardware
+from tui_ft.screens.shell import Hardware
 from tui_ft.widgets.help import HelpScreen
 
 if TYPE_CHECKING:
@@ -70,9 +70,7 @@ class FtuiApp(App[None]):
     TITLE = "ftui"
     CSS_PATH: ClassVar[list[str | PurePath]] = [
         f"styles/{name}.tcss"
-        for name in (
-            *("app", "home", "data", "data_dialogs", "advise", "configure", "monitor", "new_run"),
-        )
+        for name in (*("app", "home", "data", "data_dialogs", "advise", "configure", "monitor"),)
     ]
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -118,7 +116,6 @@ class FtuiApp(App[None]):
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Offer in the palette what the keys do, and every run by name."""
         yield from super().get_system_commands(screen)
-        yield SystemCommand("New run", "Start a run from a preset or a YAML file", self.new_run)
         for mode in MODES:
             yield SystemCommand(mode.name, mode.tooltip, partial(self.run_action, mode.action))
         for run in self.live_runs():
@@ -132,16 +129,6 @@ class FtuiApp(App[None]):
     def live_runs(self) -> list[RunSummary]:
         """Return the runs as Home read them last."""
         return self._home.runs
-
-    def new_run(self, filled: Filled | None = None) -> None:
-        """Ask for a run, with some fields filled in; start it, and show it."""
-        from tui_ft.screens.new_run import NewRunScreen
-
-        def started(folder: RunFolder | None) -> None:
-            if folder is not None:
-                self.open_run(folder.id)
-
-        self.push_screen(NewRunScreen(filled), started)
 
     def open_run(self, run_id: str) -> None:
         """Show the monitor of a run."""
@@ -179,15 +166,20 @@ class FtuiApp(App[None]):
 
     def action_advise(self) -> None:
         """Show the advice given last, or ask for what it is to be about."""
+        self.advise("", "")
+
+    def advise(self, model: str, data: str) -> None:
+        """Show advice for a model and data; what is not known is asked for."""
         from tui_ft.screens.advise import AdviseScreen
 
-        if isinstance(self.screen, AdviseScreen):
-            return
-        self.action_home()
         if self._advise is None:
-            self._advise = AdviseScreen()
+            self._advise = AdviseScreen(model, data)
             self.install_screen(self._advise, "advise")  # kept when another is shown
-        self.push_screen("advise")
+        elif data:
+            self._advise.ask_about(model, data)
+        if not isinstance(self.screen, AdviseScreen):
+            self.action_home()
+            self.push_screen("advise")
 
     def action_configure(self) -> None:
         """Show the run that is being written."""

@@ -12,6 +12,7 @@ from tui_ft import __version__
 _COMMANDS: Final = {
     "demo": "tui_ft.commands.demo",
     "datasets": "tui_ft.commands.hub_data",
+    "models": "tui_ft.commands.models",
     "model": "tui_ft.commands.model",
     "inspect": "tui_ft.commands.inspect",
     "clean": "tui_ft.commands.reshape",

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
-from tests.memory.models import LLAMA_3B, LLAMA_8B
 from tui_ft.advise.estimator import Seconds, Sharding, Work
 from tui_ft.advise.situation import (
     DataFacts,
@@ -26,48 +26,20 @@ from tui_ft.memory.cards import CARDS
 from tui_ft.memory.estimating import Unknown
 from tui_ft.memory.figure import Figure, Term
 from tui_ft.memory.step import BYTES, Step
+from tui_ft.models import architecture_of
+from tui_ft.models.catalogue import catalogue
 
-LLAMA_1B: Final = {
-    **LLAMA_3B,
-    "hidden_size": 2048,
-    "num_hidden_layers": 16,
-    "num_attention_heads": 32,
-    "head_dim": 64,
-}
-LLAMA_70B: Final = {
-    **LLAMA_8B,
-    "hidden_size": 8192,
-    "intermediate_size": 28672,
-    "num_hidden_layers": 80,
-    "num_attention_heads": 64,
-}
-SMOLLM: Final = {
-    **LLAMA_8B,
-    "hidden_size": 576,
-    "intermediate_size": 1536,
-    "num_hidden_layers": 30,
-    "num_attention_heads": 9,
-    "num_key_value_heads": 3,
-    "vocab_size": 49152,
-    "max_position_embeddings": 2048,
-    "tie_word_embeddings": True,
-}
-BERT: Final = {
-    "model_type": "bert",
-    "hidden_size": 768,
-    "intermediate_size": 3072,
-    "num_hidden_layers": 12,
-    "num_attention_heads": 12,
-    "vocab_size": 30522,
-    "max_position_embeddings": 512,
+_CATALOGUED: Final = {
+    "llama-1b": "meta-llama/Llama-3.2-1B",
+    "llama-3b": "meta-llama/Llama-3.2-3B",
+    "llama-8b": "meta-llama/Llama-3.1-8B",
+    "llama-70b": "meta-llama/Llama-3.3-70B-Instruct",
+    "smollm-135m": "HuggingFaceTB/SmolLM2-135M",
+    "pythia-160m": "EleutherAI/pythia-160m",
+    "bert": "google-bert/bert-base-uncased",
 }
 CONFIGS: Final[dict[str, dict[str, Any]]] = {
-    "llama-1b": LLAMA_1B,
-    "llama-3b": LLAMA_3B,
-    "llama-8b": LLAMA_8B,
-    "llama-70b": LLAMA_70B,
-    "smollm-135m": SMOLLM,
-    "bert": BERT,
+    short: catalogue()[name.casefold()].config for short, name in _CATALOGUED.items()
 }
 # Format, what it teaches, and the tokens of a row in the mean and at most.
 _KINDS: Final[dict[str, tuple[str, tuple[str, ...], int, int]]] = {
@@ -89,15 +61,14 @@ _SFT_COLUMNS: Final[dict[str, dict[str, str]]] = {
 }
 
 
+@cache
+def _parameters(name: str) -> int:
+    return architecture_of(CONFIGS[name]).parameters
+
+
 def parameters_of(config: Mapping[str, Any]) -> int:
-    """Count the weights of a Llama, or of something built much like one."""
-    h, layers = config["hidden_size"], config["num_hidden_layers"]
-    heads = config["num_attention_heads"]
-    head = config.get("head_dim") or h // heads
-    kv = config.get("num_key_value_heads", heads) * head
-    each = h * (heads * head) * 2 + 2 * h * kv + 3 * h * config["intermediate_size"]
-    ends = config["vocab_size"] * h * (1 if config.get("tie_word_embeddings", True) else 2)
-    return int(layers * each + ends)
+    """Return the weights of one of the models above."""
+    return next(_parameters(name) for name, known in CONFIGS.items() if known == config)
 
 
 class Arithmetic:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from tests.inspection.data_hub import DataHub, Repository
+from tests.inspection.data_hub import DataHub, Repository, in_the_hubs_place
 from tui_ft.cli import main
 
 
@@ -53,17 +53,13 @@ def test_terminal_escapes_in_a_row_arrive_harmless(tmp_path: Path) -> None:
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DataHub]:
-    hub = DataHub()
     file = tmp_path / "served.jsonl"
     _rows(file)
     rows = file.read_bytes() + b"\n"
     files = {"train.jsonl": rows, "test.jsonl": rows * 2}
-    hub.repositories["org/rows"] = Repository(files)
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.setenv("HF_ENDPOINT", hub.url)
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-    yield hub
-    hub.close()
+    with in_the_hubs_place(tmp_path / "hf", monkeypatch) as hub:
+        hub.repositories["org/rows"] = Repository(files)
+        yield hub
 
 
 def test_a_data_set_on_the_hub_is_fetched_first(hub: DataHub) -> None:

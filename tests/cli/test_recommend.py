@@ -23,9 +23,9 @@ def test_the_path_the_ways_and_the_run(ftui: Ftui, rows: Path, tiny_llama: Path)
     assert "▸ style: it should answer in another style" in said
     assert "? chat: a chat model" in said
     assert "✔ answers: how to answer" in said
-    assert "GPU 0 24 GB card: 23.5 GiB free of 23.5 GiB" in said
+    assert "GPU 0 24 GB card (taken for an RTX 4090): 23.5 GiB free of 23.5 GiB" in said
     assert "▸✔  LoRA" in said
-    assert "not taken: it fits, but 700 rows do not need every weight" in said
+    assert "parameters cost little: worth a second run" in said
     assert "method.r                              8  (see rank)" in said
 
 
@@ -74,6 +74,41 @@ def test_data_that_are_not_there(ftui: Ftui, tiny_llama: Path) -> None:
     result = ftui("recommend", str(tiny_llama), "/nowhere.jsonl")
     assert result.exit_code == 1
     assert "/nowhere.jsonl" in result.output
+
+
+def test_pairs_become_a_run_on_the_better_answers(
+    ftui: Ftui, tiny_llama: Path, tmp_path: Path, home: Path
+) -> None:
+    """DPO is named, and the stage before it can be started: ftui check finds nothing against it."""
+    pairs: list[dict[str, object]] = [
+        {
+            "conversations": [{"from": "human", "value": f"What is {n} and {n}?"}],
+            "chosen": {"from": "gpt", "value": f"It is {2 * n}, of course, as everybody knows."},
+            "rejected": {"from": "gpt", "value": "I would not know."},
+        }
+        for n in range(200)
+    ]
+    data, file = write_rows(tmp_path / "pairs.jsonl", pairs), tmp_path / "run.yaml"
+    arguments = (str(tiny_llama), str(data), "--answer", "model_kind=base", "--write", str(file))
+    told = ftui("recommend", *arguments)
+    assert told.exit_code == 0, told.output
+    assert "sft_then_dpo: SFT on the better answers, then DPO" in told.output
+    assert "stage 2 of 2: direct preference optimisation (DPO) (ftui cannot train it" in told.output
+    columns = {"prompt": "conversations", "completion": "chosen"}
+    assert load_spec(file).data.columns == columns
+    checked = ftui("check", str(file), "--no-memory")
+    assert checked.exit_code == 0, checked.output
+
+
+def test_evaluation_data_are_taken_and_looked_through(
+    ftui: Ftui, rows: Path, tiny_llama: Path, tmp_path: Path
+) -> None:
+    examined = write_rows(tmp_path / "examined.jsonl", chat_rows(60, seed=7))
+    arguments = ("--goal", "style", "--gpu", "24", "--eval", str(examined), "--json")
+    found = json.loads(ftui("recommend", str(tiny_llama), str(rows), *arguments).stdout)
+    assert found["run"]["data"]["eval"] == str(examined)
+    (evaluation,) = (one for one in found["path"] if one["node"] == "evaluation")
+    assert (evaluation["choice"], evaluation["how"]) == ("file", "asked")
 
 
 def _without_template(model: Path, folder: Path) -> Path:

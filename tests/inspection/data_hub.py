@@ -7,9 +7,13 @@ import hashlib
 import json
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import unquote
+
+import pytest
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -46,6 +50,21 @@ class DataHub:
     def close(self) -> None:
         self.server.shutdown()
         self.server.server_close()
+
+
+@contextlib.contextmanager
+def in_the_hubs_place(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DataHub]:
+    """Serve as the Hub for this process and those it starts, with an empty cache."""
+    hub = DataHub()
+    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "HF_HUB_CACHE", "HF_DATASETS_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_ENDPOINT", hub.url)
+    monkeypatch.setenv("HF_HOME", str(cache))
+    monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
+    try:
+        yield hub
+    finally:
+        hub.close()
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -82,7 +82,7 @@ VARIANTS: Final[tuple[dict[str, Any], ...]] = (
     {"model_type": "gpt2", "n_inner": 100},
     {"model_type": "gpt2", "tie_word_embeddings": False},
     {"model_type": "gpt_bigcode", "multi_query": False},
-    {"model_type": "gptj"},
+    {"model_type": "gptj", "rotary_dim": 8},
     {"model_type": "gpt_neox", "attention_bias": False, "tie_word_embeddings": True},
     {"model_type": "opt", "ffn_dim": 96, "word_embed_proj_dim": 32, "do_layer_norm_before": False},
     {"model_type": "opt", "enable_bias": False, "layer_norm_elementwise_affine": False},

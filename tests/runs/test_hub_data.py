@@ -12,7 +12,7 @@ import psutil
 import pytest
 import yaml
 
-from tests.inspection.data_hub import COMMIT, DataHub, Repository
+from tests.inspection.data_hub import COMMIT, DataHub, Repository, in_the_hubs_place
 from tests.runs.conftest import Start, ended, history_of, wait_until
 from tests.tiny_model import chat_rows
 from tests.train.running import make_spec
@@ -43,14 +43,8 @@ OnHub = Callable[..., RunSpec]
 
 @pytest.fixture
 def hub(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DataHub]:
-    hub = DataHub()
-    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "HF_HUB_CACHE", "HF_DATASETS_CACHE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HF_ENDPOINT", hub.url)
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-    monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
-    yield hub
-    hub.close()
+    with in_the_hubs_place(tmp_path / "hf", monkeypatch) as hub:
+        yield hub
 
 
 @pytest.fixture

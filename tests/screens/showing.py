@@ -19,10 +19,9 @@ from tui_ft.survey.request import Request, TokenRequest
 
 
 def surveyed(path: str, model: Path) -> None:
-    """Survey a file, once without tokens and once with them."""
-    for request in (Request(path), Request(path, tokens=TokenRequest(str(model)))):
-        for _ in Asked(request).follow():
-            pass
+    """Survey a file, its tokens too."""
+    for _ in Asked(Request(path, tokens=TokenRequest(str(model)))).follow():
+        pass
 
 
 @asynccontextmanager

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import stat
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from textual.content import Content
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList, TextArea
 
+from tests.memory.models import TINY
 from tests.screens.conftest import FINISHED, MakeRun
 from tests.screens.test_home import running, settled, shown, until
 from tests.tiny_model import chat_rows, write_rows
@@ -17,7 +20,8 @@ from tui_ft.runs.folder import RunFolder
 from tui_ft.screens import configure
 from tui_ft.screens.configure import ConfigureScreen
 from tui_ft.screens.monitor import MonitorScreen
-from tui_ft.spec import RunSpec, load_spec
+from tui_ft.screens.starting import start_run
+from tui_ft.spec import RunSpec, build_spec, load_spec
 from tui_ft.spec.draft import Draft
 from tui_ft.widgets.choose import Choose
 from tui_ft.widgets.choose_gpus import ChooseGpus
@@ -157,7 +161,8 @@ async def test_gpus_are_chosen_by_what_they_do(home: Path) -> None:
 
 async def test_a_preset_keeps_model_and_data(home: Path) -> None:
     async with running(WIDE) as (app, pilot):
-        screen = await opened(app, pilot, BASE)
+        data = {"train": "org/qa", "config": "main", "train_split": "test"}
+        screen = await opened(app, pilot, {**BASE, "data": data})
         await pilot.press("p")
         await pilot.pause()
         assert isinstance(app.screen, Choose)
@@ -167,6 +172,8 @@ async def test_a_preset_keeps_model_and_data(home: Path) -> None:
         await pilot.pause()
         assert spec_of(screen).method.kind == "qlora"
         assert spec_of(screen).model.name_or_path == "/models/llama"
+        kept = spec_of(screen).data
+        assert (kept.train, kept.config, kept.train_split) == ("org/qa", "main", "test")
         assert "from sft-qlora" in shown(app, "#headline")
 
 
@@ -285,3 +292,86 @@ async def test_what_the_run_comes_to_is_always_in_sight(
         await pilot.press("escape")
         await pilot.pause()
         assert "steps 144 " in shown(app, "#outlook")
+
+
+async def test_a_step_is_replayed_for_the_memory_it_takes(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(TINY))
+    values = {
+        "model": {"name_or_path": str(tmp_path)},
+        "data": {"train": "rows.jsonl"},
+        "training": {"max_length": 64},
+    }
+    async with running(WIDE) as (app, pilot):
+        await opened(app, pilot, values)
+        await pilot.press("ctrl+g")
+        await settled(app, pilot)
+        assert "memory: " in shown(app, "#answer")
+        assert "GPU 0" in shown(app, "#answer")
+
+
+async def test_what_nobody_foresaw_is_said_in_place(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(spec: RunSpec) -> tuple[RunFolder | None, list[Content]]:
+        raise ZeroDivisionError("[b]oops[/b]")
+
+    monkeypatch.setattr(configure, "start_run", broken)
+    async with running(WIDE) as (app, pilot):
+        await opened(app, pilot, BASE)
+        await pilot.press("ctrl+s")
+        await pilot.pause(0.3)
+        assert "ZeroDivisionError" in shown(app, "#answer")
+        assert "[b]oops[/b]" in shown(app, "#answer")
+
+
+async def test_a_file_is_opened_and_a_bad_one_refused_with_its_line(
+    home: Path, tmp_path: Path
+) -> None:
+    good, bad = tmp_path / "run.yaml", tmp_path / "bad.yaml"
+    good.write_text(yaml.safe_dump({**BASE, "method": {"kind": "full"}}))
+    bad.write_text("model: [")
+    async with running(WIDE) as (app, pilot):
+        screen = await opened(app, pilot)
+        await pilot.press("o")
+        await typed(pilot, str(good))
+        assert spec_of(screen).method.kind == "full"
+        assert "from run.yaml" in shown(app, "#headline")
+        await pilot.press("o")
+        await typed(pilot, str(bad))
+        assert any("bad.yaml:1" in note.message for note in app._notifications)
+        assert spec_of(screen).method.kind == "full"
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ({"data": {"train": "/nowhere/data.jsonl"}}, "there is no file /nowhere/data.jsonl"),
+        ({"model": {"name_or_path": "/nowhere/model"}}, "there is no folder /nowhere/model"),
+    ],
+)
+def test_what_stands_against_a_run_is_told_before_it_starts(
+    home: Path, spec: dict[str, object], words: str
+) -> None:
+    folder, problems = start_run(build_spec({**BASE, **spec}))
+    assert folder is None
+    assert any(words in line.plain for line in problems)
+
+
+async def test_the_editor_gives_the_run_back(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    editor = tmp_path / "edit"
+    editor.write_text("#!/bin/sh\nsed -i 's/support/renamed/' \"$1\"\n")
+    editor.chmod(0o700)
+    monkeypatch.setenv("VISUAL", str(editor))
+    async with running(WIDE) as (app, pilot):
+        monkeypatch.setattr(app, "suspend", nullcontext)  # there is no terminal to give away
+        screen = await opened(app, pilot, BASE)
+        await pilot.press("e")
+        await pilot.pause()
+        assert spec_of(screen).name == "renamed"
+        monkeypatch.setenv("VISUAL", "/nowhere/editor")
+        await pilot.press("e")
+        await pilot.pause()
+        assert any("/nowhere/editor" in note.message for note in app._notifications)
+        assert spec_of(screen).name == "renamed"

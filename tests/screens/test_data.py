@@ -13,9 +13,8 @@ from textual.widgets import OptionList
 
 from tests.screens.conftest import make_app
 from tests.screens.showing import said, settled, showing, shown_whole, surveyed
+from tui_ft.screens.configure import ConfigureScreen
 from tui_ft.screens.data import DataScreen
-from tui_ft.screens.new_run import NewRunScreen
-from tui_ft.spec import resolve_spec
 from tui_ft.survey.packing import pack
 from tui_ft.widgets.help import key_help
 from tui_ft.widgets.row_table import RowTable
@@ -145,8 +144,8 @@ async def test_the_verdict_is_told_and_what_each_finding_costs(data: str, tiny_l
     async with showing(data, str(tiny_llama)) as (_, screen, _):
         from tui_ft.survey.verdict import verdict_of
 
-        assert screen._summary is not None
-        verdict = verdict_of(screen._summary, screen._tokens)
+        assert screen._known is not None
+        verdict = verdict_of(screen._known.summary, screen._known.tokens)
         assert f"quality {verdict.quality.score} of 100" in said(screen, "#headline")
         assert said(screen, "#verdict") == verdict.sentence
         findings = screen.query_one("#findings", OptionList)
@@ -161,8 +160,9 @@ async def test_figures_findings_and_rows_follow_the_max_length(data: str, tiny_l
         assert "recommended" in said(screen, "#lengths")
         await pilot.press("v", "l", *"40", "enter")
         await settled(pilot)
-        assert screen._tokens is not None
-        cut = screen._tokens.at(40)
+        assert screen._known is not None
+        assert screen._known.tokens is not None
+        cut = screen._known.tokens.at(40)
         shown = said(screen, "#lengths")
         assert "max_length 40: recommended is" in shown
         assert f"{cut.rows_share * 100:.0f} % of rows" in shown
@@ -218,13 +218,42 @@ async def test_a_new_run_takes_over_what_is_seen(data: str, tiny_llama: Path) ->
         await pilot.press("l", *"96", "enter", "n")
         await pilot.pause(0.2)
         form = app.screen
-        assert isinstance(form, NewRunScreen)
-        spec = resolve_spec("sft-lora", form._overrides())
+        assert isinstance(form, ConfigureScreen)
+        spec = form._draft.spec
+        assert spec is not None
         assert spec.data.train == data
         assert spec.model.name_or_path == str(tiny_llama)
         assert spec.data.format == "prompt_completion"
         assert spec.data.columns == {"prompt": "instruction"}
         assert spec.training.max_length == 96
+
+
+async def test_overlap_with_evaluation_data_is_looked_for(data: str) -> None:
+    lines = Path(data).read_text().splitlines()
+    Path("eval.jsonl").write_text("".join(f"{line}\n" for line in lines[20:25]))
+    async with showing(data) as (app, screen, pilot):
+        await pilot.press("e", *"eval.jsonl", "enter")
+        await settled(pilot)
+        await shown_whole(screen, pilot)
+        findings = screen.query_one("#findings", OptionList)
+        assert " 5 " in str(findings.get_option("eval-overlap").prompt)
+        await pilot.press("e", *["backspace"] * 10, *"none.jsonl", "enter")
+        await settled(pilot)
+        assert any("none.jsonl cannot be read" in note.message for note in app._notifications)
+
+
+async def test_what_is_refused_is_forgotten(data: str, tiny_llama: Path) -> None:
+    surveyed(data, tiny_llama)
+    async with showing(data) as (app, screen, pilot):
+        await pilot.press("m", *"no-model", "enter")
+        await settled(pilot)
+        assert any("no folder no-model" in note.message for note in app._notifications)
+        assert "300 rows" in said(screen, "#headline")
+        await pilot.press("c")  # as it was read before, without the model that is not there
+        await settled(pilot)
+        await pilot.press("ctrl+s")
+        await settled(pilot)
+        assert len(app._notifications) == 1
 
 
 async def test_help_names_every_key_of_the_screen(data: str, tiny_llama: Path) -> None:

@@ -16,6 +16,7 @@ from textual.widgets import Input, OptionList
 
 from tests.screens.conftest import make_app
 from tests.screens.showing import said, settled, showing, shown_whole, surveyed
+from tui_ft.screens.configure import ConfigureScreen
 from tui_ft.screens.data import DataScreen
 from tui_ft.screens.data_clean import CleanData
 from tui_ft.screens.data_columns import MapColumns
@@ -250,6 +251,12 @@ async def test_a_split_says_what_it_comes_to_and_writes_two_files(data: str) -> 
         await pilot.press("enter")
         await shown_whole(screen, pilot)
         assert "rows-train.jsonl   270 rows" in said(screen, "#headline")
+        await pilot.press("n")
+        await pilot.pause(0.2)
+        form = app.screen
+        assert isinstance(form, ConfigureScreen)
+        written = form._draft.values["data"]
+        assert (written["train"], written["eval"]) == ("rows-train.jsonl", "rows-eval.jsonl")
 
 
 async def test_what_is_not_known_to_its_end_is_neither_cleaned_nor_split(strange: str) -> None:

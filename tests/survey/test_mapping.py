@@ -15,7 +15,7 @@ from tui_ft.data import Completion, DataError, Row, RowProblem
 from tui_ft.spec import resolve_spec
 from tui_ft.survey.asking import Asked
 from tui_ft.survey.first_rows import first_rows
-from tui_ft.survey.mapping import as_overrides, as_yaml, columns_of, mapped, parts_of
+from tui_ft.survey.mapping import as_yaml, columns_of, mapped, parts_of
 from tui_ft.survey.request import Request
 
 
@@ -64,19 +64,13 @@ def test_parts_are_those_of_the_format() -> None:
 
 
 @pytest.mark.parametrize("column", ["frage", "a: b", 'ein "Wort"', "日本語", "{x}", "1e5", "#"])
-def test_a_mapping_comes_back_from_the_yaml_and_from_the_overrides(
-    column: str, tmp_path: Path
-) -> None:
+def test_a_mapping_comes_back_from_the_yaml(column: str, tmp_path: Path) -> None:
     columns = {"prompt": column, "completion": "antwort"}
     file = tmp_path / "run.yaml"
     lines = as_yaml("prompt_completion", columns)
     file.write_text(f"model: {{name_or_path: m}}\n{lines}\n  train: d.jsonl\n", encoding="utf-8")
     spec = resolve_spec(str(file), [])
     assert (spec.data.format, spec.data.columns) == ("prompt_completion", columns)
-    given = ["model.name_or_path=m", "data.train=d.jsonl"]
-    spec = resolve_spec("sft-lora", [*given, *as_overrides("prompt_completion", columns)])
-    assert (spec.data.format, spec.data.columns) == ("prompt_completion", columns)
-    assert as_overrides("auto", {}) == ()
 
 
 def test_first_rows_of_tables_and_folders_come_from_a_process(tmp_path: Path) -> None:

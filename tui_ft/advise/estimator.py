@@ -22,7 +22,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         step: one forward and backward pass.
         passes: of all GPUs together, over all epochs.
-        mean_length: tokens of a row in the mean; rows are padded to the longest of their batch.
+        mean_length: tokens of a row with its padding, in the mean.
         gpu: on which; None is the CPU.
         gpus: how many of them.
     """

@@ -51,6 +51,19 @@ _TEMPLATE_ON_BASE: Final = re.compile(r"qwen(?:1\.5|2|2\.5)(?:-|$)", re.I)
 """Families whose base models come with a chat template all the same."""
 
 
+_TYPICAL: Final = {
+    "12 GB": "an RTX 3080",
+    "16 GB": "an RTX 4080",
+    "24 GB": "an RTX 4090",
+    "40 GB": "an A100",
+    "48 GB": "an L40S",
+    "80 GB": "an H100",
+    "96 GB": "an RTX PRO 6000",
+    "141 GB": "an H200",
+}
+"""The card that a size is taken for: how fast it is has to come from somewhere."""
+
+
 class GpuError(ValueError):
     """GPUs asked for that are none; the message is for people."""
 
@@ -61,6 +74,7 @@ def data_facts(
     tokens: TokenSummary | None,
     sft_columns: Mapping[str, str] | None = None,
     words_at: Mapping[int, int] | None = None,
+    evaluation: str = "",
 ) -> DataFacts:
     """Return what a survey says of a data set.
 
@@ -69,6 +83,7 @@ def data_facts(
         verdict: of the survey.
         tokens: as the model sees them, counted to the end; None where they were not.
         sft_columns: by which answers can be learned from rows made for something else.
+        evaluation: data to examine it on, as a run takes them; empty without.
         words_at: percentile -> words in a row, to guess lengths by where tokens were not counted.
     """
     supervised = None
@@ -80,6 +95,7 @@ def data_facts(
     exact = next((p.share for p in verdict.quality.parts if p.finding == _EXACT), 0.0)
     return DataFacts(
         path=path,
+        eval=evaluation,
         rows=Known(verdict.usable, "measured"),
         format=Known(verdict.format, "measured") if verdict.format else None,
         objectives=Known(tuple(c.objective for c in verdict.candidates), "measured"),
@@ -252,10 +268,10 @@ def _is_sibling(entry: CatalogueEntry, other: CatalogueEntry) -> bool:
     )
 
 
-def _likeness(entry: CatalogueEntry, other: CatalogueEntry) -> tuple[int, str]:
-    """Return how much of a name two models begin with; of equals the later name is the newer."""
+def _likeness(entry: CatalogueEntry, other: CatalogueEntry) -> tuple[int, int, str]:
+    """Return how alike two names are: by how they begin, then the plainer one, then the newer."""
     alike = takewhile(lambda pair: pair[0] == pair[1], zip(entry.id, other.id, strict=False))
-    return len(list(alike)), other.id
+    return len(list(alike)), -len(other.id), other.id
 
 
 def gpu_facts(gpu: Gpu) -> GpuFacts:
@@ -290,10 +306,17 @@ def asked_gpus(said: str) -> tuple[GpuFacts, ...]:
         )
     size = float(found[2])
     name = f"{size:g} GB"
+    taken_for = f" (taken for {_TYPICAL[name]})" if name in _TYPICAL else ""
     card = next((card for card in CARDS if card.name == name), None)
     memory = math.floor(size * _GIB) if card is None else card.memory_bytes
     capability = (8, 0) if card is None else card.capability
     return tuple(
-        GpuFacts(index=at, name=f"{name} card", total=memory, free=memory, capability=capability)
+        GpuFacts(
+            index=at,
+            name=f"{name} card{taken_for}",
+            total=memory,
+            free=memory,
+            capability=capability,
+        )
         for at in range(int(found[1] or 1))
     )

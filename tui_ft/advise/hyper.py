@@ -104,7 +104,9 @@ _RATE_RULES: Final = (
         "large models take half: QLoRA's authors took 2e-4 to 13B, 1e-4 for 33B and 65B",
         f"{sources.QLORA}, table 9",
     ),
-    Rule(always, "0.0002", "adapters: 1e-4 to 2e-4; 2e-4 in four of five recipes", _RATES),
+    Rule(
+        always, "0.0002", "adapters: 1e-4 to 2e-4; 2e-4 in the recipes of all five guides", _RATES
+    ),
 )
 
 
@@ -126,6 +128,9 @@ def _epochs(state: State) -> Answer:
 
 def _evaluation(state: State) -> Answer:
     rows, source = state.rows, at(sources.EXPERT, "dataset preparation: 90/10")
+    if state.data.eval:
+        why = "evaluation data of their own: nothing is taken from training"
+        return Answer("file", "asked", why, at(sources.OPS, "best practices"))
     if rows is None:
         return Answer("twentieth", "assumed", "rows are not known", at(sources.COMPLETE, "10.1"))
     if rows < _FEW_HELD_OUT:
@@ -196,6 +201,7 @@ NODES: Final = (
         (
             Branch("tenth", "a tenth of the rows", "early_stopping"),
             Branch("twentieth", "a twentieth of the rows", "early_stopping"),
+            Branch("file", "evaluation data of their own", "early_stopping"),
             Branch("none", "nothing", "early_stopping"),
         ),
         _evaluation,

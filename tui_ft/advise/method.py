@@ -155,7 +155,7 @@ def _effective_batch(state: State) -> Answer:
         return Answer("8", how, "few rows: smaller steps, so that there are enough of them", source)
     if rows == "many":
         return Answer("64", how, "many rows: larger steps, with less noise", source)
-    return Answer("16", how, "16 rows a step in four of five recipes (Part 3 takes 32)", source)
+    return Answer("16", how, "16 rows a step in four of five guides (Part 3 takes 32)", source)
 
 
 def _gpus(state: State) -> Answer:

@@ -29,8 +29,9 @@ from tui_ft.advise.ways import WAYS, is_adapter
 from tui_ft.memory.figure import Figure
 from tui_ft.spec import RunSpec, build_spec
 
-_HELD_OUT: Final = {"tenth": 0.1, "twentieth": 0.05, "none": 0.0}
+_HELD_OUT: Final = {"tenth": 0.1, "twentieth": 0.05, "none": 0.0, "file": 0.0}
 _SHORT_RUN: Final = 100
+_MUCH_PADDING: Final = 2.0
 _PATIENCE: Final = 3
 _NAME_LENGTH: Final = 64
 
@@ -129,11 +130,22 @@ def _model_and_data(state: State) -> list[Choice]:
     supervised = state.choice("objective") in STARTS_AS_SFT
     if supervised:
         choices += _columns(state)
-    held_out = _HELD_OUT[state.choice("evaluation")]
-    choices.append(_from_node(state, "data.eval_fraction", "evaluation", held_out))
+    choices.append(_held_out(state))
     if supervised:
         choices.append(_loss(state))
     return choices
+
+
+def _held_out(state: State) -> Choice:
+    chosen = state.choice("evaluation")
+    if chosen == "file" and state.data.eval:
+        return _from_node(state, "data.eval", "evaluation", state.data.eval)
+    return _from_node(state, "data.eval_fraction", "evaluation", _HELD_OUT[chosen])
+
+
+def _evaluates(state: State) -> bool:
+    """Tell whether there is anything to evaluate on; a file may be wished for and not be there."""
+    return bool(_held_out(state).value)
 
 
 def _template(state: State) -> list[Choice]:
@@ -191,8 +203,8 @@ def _method(state: State, plan: Plan) -> list[Choice]:
             key="method.lora_alpha",
             value=alpha,
             reason=(
-                "twice the rank, the convention of three guides (r: Part 3, 8; 16 beside r 64: "
-                "Complete Guide 4.5)"
+                "twice the rank in all five guides (equal to it: Part 3, 8; 16 beside rank 64: "
+                "Complete Guide 4.5 and Part 3, 4)"
                 if twice
                 else "equal to the rank: at a high rank the update is large enough unscaled"
             ),
@@ -275,14 +287,64 @@ def _steps(state: State, plan: Plan) -> list[Choice]:
         ),
         length,
         _from_node(state, "training.packing", "packing", state.choice("packing") == "yes"),
+        *_grouping(state, plan),
     ]
+
+
+def _grouping(state: State, plan: Plan) -> list[Choice]:
+    if not groups_by_length(state, plan):
+        return []
+    why = (
+        "rows of like length go together, which saves padding: the longest is "
+        f"{_longest_to_mean(state):.0f} times the mean"
+    )
+    return [
+        Choice(
+            key="training.extra",
+            value={"train_sampling_strategy": "group_by_length"},
+            reason=why,
+            source=at(sources.COMPLETE, "10.1"),
+        )
+    ]
+
+
+def groups_by_length(state: State, plan: Plan) -> bool:
+    """Tell whether rows of like length are put together, as far as padding would cost much."""
+    if plan.batch == 1 or state.choice("packing") == "yes":
+        return False
+    return state.choice("objective") in STARTS_AS_SFT and _longest_to_mean(state) > _MUCH_PADDING
+
+
+def mean_padded_length(state: State, plan: Plan) -> int:
+    """Return the tokens of a row with its padding, in the mean.
+
+    Rows alone are not padded, packed ones are full; of rows in a batch it is in the middle between
+    their mean and the longest, and a tenth above the mean where like lengths go together.
+    """
+    tokens, rows = state.data.tokens, state.rows
+    if tokens is None or not rows or state.choice("packing") == "yes":
+        return plan.max_length
+    mean = min(plan.max_length, max(1, tokens.value // rows))
+    if plan.batch == 1:
+        return mean
+    if groups_by_length(state, plan):
+        return min(plan.max_length, mean * 11 // 10)
+    longest = state.data.longest
+    return (mean + min(plan.max_length, longest.value if longest else plan.max_length)) // 2
+
+
+def _longest_to_mean(state: State) -> float:
+    tokens, rows, longest = state.data.tokens, state.rows, state.data.longest
+    if tokens is None or not tokens.value or not rows or longest is None:
+        return 1.0
+    return longest.value * rows / tokens.value
 
 
 def _schedule(state: State, plan: Plan) -> list[Choice]:
     steps = total_steps(state, plan)
     short = steps is not None and steps < _SHORT_RUN
     way = WAYS[plan.way]
-    evaluates = state.choice("evaluation") != "none"
+    evaluates = _evaluates(state)
     known: How = "assumed" if steps is None else "measured"
     said = "a run of unknown length" if steps is None else f"{steps:,} steps in all"
     saves = 0.2 if way.kind == "full" else 0.1
@@ -343,7 +405,7 @@ def _schedule(state: State, plan: Plan) -> list[Choice]:
             source=sources.OWN,
         ),
     ]
-    if state.choice("early_stopping") == "yes":
+    if state.choice("early_stopping") == "yes" and evaluates:
         choices.append(
             _from_node(state, "training.early_stopping_patience", "early_stopping", _PATIENCE)
         )

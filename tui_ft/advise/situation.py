@@ -60,6 +60,7 @@ class DataFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         path: as a run takes it.
+        eval: evaluation data, as a run takes them; empty without.
         rows: rows with something to teach.
         format: as in `data.format`.
         objectives: what the rows can teach, the likeliest first.
@@ -77,6 +78,7 @@ class DataFacts(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     path: str
+    eval: str = ""
     rows: Known[int] | None = None
     format: Known[str] | None = None
     objectives: Known[tuple[str, ...]] | None = None

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from tui_ft import text
 from tui_ft.advise.advice import Candidate
 from tui_ft.advise.candidates import Plan, gib, plan_of, possible_ways, used_gpus
 from tui_ft.advise.estimator import Seconds, Work
-from tui_ft.advise.run import total_passes
+from tui_ft.advise.run import mean_padded_length, total_passes
 from tui_ft.advise.situation import GpuFacts
 from tui_ft.advise.state import State
 from tui_ft.advise.ways import WAYS, Way
 from tui_ft.memory.figure import Figure
+
+_SMALL: Final = 1_000_000_000
 
 
 def table_of(state: State, chosen: Plan) -> tuple[Candidate, ...]:
@@ -58,12 +63,12 @@ def _seconds(state: State, plan: Plan) -> Seconds | None:
     passes = total_passes(state, plan)
     if plan.step is None or passes is None or plan.way == "smaller":
         return None
-    tokens, rows = state.data.tokens, state.rows
-    mean = plan.max_length
-    if tokens is not None and rows and state.choice("packing") != "yes":
-        mean = min(plan.max_length, max(1, tokens.value // rows))
     work = Work(
-        step=plan.step, passes=passes, mean_length=mean, gpu=_gpu(state, plan), gpus=plan.gpus
+        step=plan.step,
+        passes=passes,
+        mean_length=mean_padded_length(state, plan),
+        gpu=_gpu(state, plan),
+        gpus=plan.gpus,
     )
     found = state.estimator.seconds(work)
     return found if isinstance(found, Seconds) else None
@@ -108,14 +113,22 @@ def _though_it_fits(state: State, way: Way, chosen: Plan) -> str:
         return f"{taken} is the safer way to spend the memory"
     said = {
         "prompt_tuning": f"{taken} fits and learns more; ftui cannot start it yet",
-        "full": (
-            f"it fits, but {_count(state.rows)} rows do not need every weight, and all of them "
-            f"forget more; {taken} does as well"
-        ),
+        "full": _full(state, taken),
         "lora": f"it fits, and changes less than is wished for; {taken} was taken",
         "qlora": f"{taken} fits: no need to round the base, and it is faster",
     }
     return said.get(way.kind, "")
+
+
+def _full(state: State, taken: str) -> str:
+    parameters = state.model.parameters
+    if parameters is not None and parameters.value < _SMALL:
+        size = text.count(parameters.value)
+        return (
+            f"it fits, and {size} parameters cost little: worth a second run; {taken} forgets less"
+        )
+    rows = _count(state.rows)
+    return f"it fits, but {rows} rows do not need every weight, and it forgets more than {taken}"
 
 
 def _count(rows: int | None) -> str:

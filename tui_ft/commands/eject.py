@@ -12,6 +12,7 @@ from tui_ft.commands.work import complete_run, set_option
 
 if TYPE_CHECKING:
     from tui_ft.eject import Target
+    from tui_ft.runs.folder import RunFolder
     from tui_ft.spec import RunSpec
 
 
@@ -32,11 +33,13 @@ def eject(
     RUN is a run's name, a YAML file, or a preset.
     """
     from tui_ft import paths
+    from tui_ft.commands.hub_data import with_rows_here
     from tui_ft.eject import EjectError
     from tui_ft.eject import eject as hand_over
     from tui_ft.runs.launch import with_absolute_paths
 
-    spec = with_absolute_paths(_spec(run, overrides), Path.cwd())
+    written, begun = _spec(run, overrides)
+    spec = with_rows_here(with_absolute_paths(written, Path.cwd()), begun)
     folder = paths.expand(out) if out else Path(f"{spec.name}-{target}")
     try:
         done = hand_over(spec, cast("Target", target), folder)
@@ -52,12 +55,13 @@ def eject(
     say(f"cd {folder} && {done.command}")
 
 
-def _spec(run: str, overrides: tuple[str, ...]) -> RunSpec:
-    """Return the spec in a file, or of a run as it was frozen, or of a preset."""
+def _spec(run: str, overrides: tuple[str, ...]) -> tuple[RunSpec, RunFolder | None]:
+    """Return the spec in a file, or of a run as it was frozen and its folder, or of a preset."""
     from tui_ft.runs import folder as folders
     from tui_ft.spec import load_spec, resolve_spec
 
     begins_so = any(folder.id.startswith(run) for folder in folders.all_folders())
     if begins_so and not Path(run).is_file():
-        return load_spec(folders.find(run).spec_file, overrides)
-    return resolve_spec(run, overrides)
+        begun = folders.find(run)
+        return load_spec(begun.spec_file, overrides), begun
+    return resolve_spec(run, overrides), None

@@ -35,6 +35,7 @@ _GOALS: Final = (
     help="How often the facts change that answers rest on; none: there are none to look up.",
 )
 @click.option("--gpu", metavar="GB", help="Advise for other GPUs, such as 24, 8x80 or none.")
+@click.option("--eval", "eval_", metavar="DATA", help="Data to evaluate on.")
 @click.option("--column", "columns", multiple=True, metavar="PART=NAME", help="Map a column.")
 @click.option(
     "--answer",
@@ -55,6 +56,7 @@ def recommend(
     budget: str | None,
     facts: str | None,
     gpu: str | None,
+    eval_: str | None,
     columns: tuple[str, ...],
     answers: tuple[str, ...],
     write: str | None,
@@ -68,10 +70,10 @@ def recommend(
     """
     from tui_ft.advise.facts import GpuError
     from tui_ft.advise.node import AnswerError
-    from tui_ft.advise.rough import Rough
     from tui_ft.advise.tree import advise
     from tui_ft.commands.progress import OnTerminal
     from tui_ft.commands.row_format import mapping_of
+    from tui_ft.plan.estimator import estimator
     from tui_ft.plan.gathering import Sought, gather
 
     chosen = dict(_pair(answer) for answer in answers)
@@ -79,13 +81,14 @@ def recommend(
     sought = Sought(
         model=model,
         data=data,
+        evaluation=eval_,
         gpu=gpu,
         columns=mapping_of(columns),
         said={name: value for name, value in said.items() if value is not None},
     )
     try:
         situation = gather(sought, OnTerminal())
-        advice = advise(situation, chosen, estimator=Rough())
+        advice = advise(situation, chosen, estimator=estimator())
     except (AnswerError, GpuError) as error:
         fail(str(error))
         return

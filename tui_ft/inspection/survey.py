@@ -106,7 +106,7 @@ class Survey:
             exact = duplicates.same_hash(self._column("rows.u64"), self._column("unusable.u8"))
             self._add_groups("exact-duplicate", exact)
             self._find_conflicts()
-            self._data.languages = languages.result()
+            self._data.add_languages(languages.result())
         if self._request.eval:
             self._publish("overlap")
             self._find_overlap(examined(paths.expand(self._request.eval), self._detection))

@@ -77,6 +77,7 @@ class Architecture:
         modules: all modules with weights, in no order that matters.
         output: the module that gives logits or scores, also among `modules`.
         labels: of a classification; None for a language model.
+        repeats_kv: keys and values are kept for every head of the queries: Falcon from 40B on.
         names_kv_heads: its configuration has `num_key_value_heads`, which peft goes by.
         guessed: transformers' class is not known here; it was counted as a Llama is.
         prefix: where its layers are: `model.layers.{}.`.
@@ -108,6 +109,7 @@ class Architecture:
     experts: Experts | None = None
     latent: Latent | None = None
     labels: int | None = None
+    repeats_kv: bool = False
     names_kv_heads: bool = True
     guessed: bool = False
 
@@ -161,7 +163,7 @@ class Architecture:
         """
         if self.kind == "encoder":
             return 0
-        width = 2 * self.kv_heads * self.head_dim
+        width = 2 * (self.heads if self.repeats_kv else self.kv_heads) * self.head_dim
         if self.latent is not None:
             width = self.latent.kv_rank + self.latent.rope_dim
         seen = tokens if self.window is None else min(tokens, self.window)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from tui_ft import text
+
+_LARGEST: Final = 1 << 32
+_MOST_LAYERS: Final = 10_000
 
 
 class ArchitectureError(ValueError):
@@ -65,10 +68,21 @@ class Values:
             return None
         if isinstance(value, float) and value.is_integer():
             value = int(value)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < _LARGEST:
             shown = text.one_line(repr(value), 40)
-            raise ArchitectureError(f"`{name}` of the configuration is {shown}, and no number")
+            raise ArchitectureError(f"`{name}` of the configuration is {shown}, and no size")
         return value
+
+    def layers(self) -> int:
+        """Return the number of layers.
+
+        Raises:
+            ArchitectureError: it is missing, or none that a model can have.
+        """
+        found = self.size("num_hidden_layers")
+        if found > _MOST_LAYERS:
+            raise ArchitectureError(f"`num_hidden_layers` is {found:,}: no model has so many")
+        return found
 
     def flag(self, name: str) -> bool:
         """Return a yes or no; null is no."""

@@ -36,6 +36,7 @@ class Sought(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         model: a folder, or an id on the Hub.
         data: a file, a folder, or an id on the Hub.
+        evaluation: data to examine it on; they are looked through for rows of the training data.
         gpu: the GPUs to advise for, such as `24` or `8x80`; this machine's when None.
         columns: which of the data's columns plays which part.
         said: what a person said: `goal`, `prompt`, `budget`, `facts`.
@@ -43,6 +44,7 @@ class Sought(msgspec.Struct, frozen=True, kw_only=True):
 
     model: str
     data: str
+    evaluation: str | None = None
     gpu: str | None = None
     columns: dict[str, str] = {}
     said: dict[str, str] = {}
@@ -145,11 +147,10 @@ def _has_template(name: str) -> bool | None:
 
 def _data(sought: Sought, model: ModelFacts, told: Listener) -> DataFacts:
     """Return what a survey finds in the data, with tokens where the tokenizer is at hand."""
-    local = sought.data
-    if is_dataset_id(local):
-        cancelled = told.is_cancelled
-        local = str(fetch_dataset(local, progress=told.fetching, cancelled=cancelled))
-    asked = Asked(Request(local, columns=sought.columns, tokens=_tokens(model, told)))
+    local = _local(sought.data, told)
+    examined = None if sought.evaluation is None else _local(sought.evaluation, told)
+    tokens = _tokens(model, told)
+    asked = Asked(Request(local, columns=sought.columns, eval=examined, tokens=tokens))
     summary = _followed(asked, told)
     counted = asked.tokens()
     if counted is not None and counted.problem is not None:
@@ -158,7 +159,15 @@ def _data(sought: Sought, model: ModelFacts, told: Listener) -> DataFacts:
     mapped = sought.columns or _sft_columns(summary.rows_file, sought.columns)
     verdict = verdict_of(summary, counted)
     words = summary.numbers.words_at
-    return data_facts(sought.data, verdict, _whole(counted), mapped, words)
+    evaluation = sought.evaluation or ""
+    return data_facts(sought.data, verdict, _whole(counted), mapped, words, evaluation)
+
+
+def _local(data: str, told: Listener) -> str:
+    """Return where rows lie on this machine; a data set on the Hub is fetched first."""
+    if not is_dataset_id(data):
+        return data
+    return str(fetch_dataset(data, progress=told.fetching, cancelled=told.is_cancelled))
 
 
 def _whole(counted: TokenSummary | None) -> TokenSummary | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -105,7 +105,7 @@ def check_data(spec: RunSpec) -> list[Finding]:
         ("train", spec.data.train, "training"),
         ("eval", spec.data.eval, "evaluation"),
     )
-    findings: list[Finding] = []
+    findings = _check_idle_fields(spec, on_hub)
     for name, path, use in uses:
         if name in on_hub:
             findings += _check_hub_data(spec, on_hub[name], name, use)
@@ -117,6 +117,22 @@ def check_data(spec: RunSpec) -> list[Finding]:
         alone = spec.model_copy(update={"data": spec.data.model_copy(update=how)})
         findings += _check_file(alone, Path(mix.train), "mixed in")
     return findings
+
+
+def _check_idle_fields(spec: RunSpec, on_hub: Mapping[Use, Wanted]) -> list[Finding]:
+    """Say which fields are given that only data sets on the Hub have."""
+    data = spec.data
+    fields: tuple[tuple[str, str | None, bool], ...] = (
+        ("config", data.config, "train" in on_hub),
+        ("revision", data.revision, "train" in on_hub),
+        ("train_split", data.train_split, "train" in on_hub),
+        ("eval_split", data.eval_split, "eval" in on_hub),
+    )
+    return [
+        Finding("warning", f"data.{name} is for data sets on the Hub, and does nothing here")
+        for name, value, counts in fields
+        if value is not None and not counts
+    ]
 
 
 def _check_hub_data(spec: RunSpec, wanted: Wanted, name: Use, use: str) -> list[Finding]:

@@ -65,12 +65,18 @@ def wanted_of(spec: RunSpec) -> dict[Use, Wanted]:
 
 
 def bring_data(
-    folder: RunFolder,
+    folder: RunFolder | None,
     spec: RunSpec,
     progress: Callable[[Progress], None],
     cancelled: Callable[[], bool],
 ) -> tuple[RunSpec, tuple[str, ...]]:
     """Fetch what is on the Hub and not here yet; return the run with files, and notes on them.
+
+    Args:
+        folder: the run's, which keeps what was taken; None for a run that has not begun.
+        spec: the run.
+        progress: called with every step.
+        cancelled: asked ten times a second.
 
     Raises:
         Cancelled: ``cancelled`` said so.
@@ -80,11 +86,12 @@ def bring_data(
     wanted = wanted_of(spec)
     if not wanted:
         return spec, ()
-    before = _recorded(folder)
+    before = {} if folder is None else _recorded(folder)
     brought = {
         use: _brought(one, before.get(use), progress, cancelled) for use, one in wanted.items()
     }
-    paths.write_atomically(folder.path / FILE, msgspec.json.encode(brought))
+    if folder is not None:
+        paths.write_atomically(folder.path / FILE, msgspec.json.encode(brought))
     notes = [f"{one.id}: {note}" for one in brought.values() for note in one.notes]
     return _with_files(spec, brought), tuple(dict.fromkeys(notes))
 

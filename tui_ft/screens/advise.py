@@ -117,7 +117,18 @@ class AdviseScreen(FtuiScreen):
         self.set_class(True, "-path")
         self.set_interval(_LOOK_SECONDS, self._look)
         self._look()
-        self._gather() if self._model and self._data else self._ask("model", self._model)
+        self.ask_about(self._model, self._data)
+
+    def ask_about(self, model: str, data: str) -> None:
+        """Advise on a model and data; what is not known is asked for."""
+        if not self.is_attached:
+            self._model, self._data = model, data
+            return
+        self._model, self._data = model or self._model, data or self._data
+        if self._model and self._data and model:
+            self._gather()
+        else:
+            self._ask("model", self._model)
 
     def _look(self) -> None:
         if self.is_current:

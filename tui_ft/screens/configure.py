@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import subprocess
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -22,25 +18,32 @@ from textual.worker import Worker, WorkerState
 
 from tui_ft import paths, text
 from tui_ft.runs.folder import RunFolder
+from tui_ft.runs.launch import with_absolute_paths
+from tui_ft.runs.memory_check import memory_of
 from tui_ft.screens import configure_text
 from tui_ft.screens.base import HELP, FtuiScreen
+from tui_ft.screens.draft_files import in_editor, write_draft
 from tui_ft.screens.outlook_line import OutlookLine
 from tui_ft.screens.starting import problem, start_run
 from tui_ft.screens.top_line import TopLine
 from tui_ft.screens.yaml_pane import YamlPane
 from tui_ft.spec import SpecError, find_presets
-from tui_ft.spec.draft import Draft
+from tui_ft.spec.draft import FIRST_PRESET, Draft
 from tui_ft.spec.fields import SpecField
+from tui_ft.spec.loading import read_yaml
 from tui_ft.widgets.choose import Choice, Choose
 from tui_ft.widgets.choose_gpus import ChooseGpus
-from tui_ft.widgets.confirm import Confirm
 from tui_ft.widgets.row_table import RowTable
 
-_FIRST_PRESET: Final = "sft-lora"
 _LOOK_SECONDS: Final = 1.0
 _MOST_UNDONE: Final = 100
 _GPUS: Final = "hardware.gpus"
-Asking = Literal["field", "filter", "file", "preset"]
+_OF_MODEL_AND_DATA: Final = (
+    *("model.name_or_path", "data.train", "data.eval"),
+    *("data.config", "data.revision", "data.train_split", "data.eval_split"),
+)
+"""What a preset leaves as it is: which model, and which rows."""
+Asking = Literal["field", "filter", "file", "open", "preset"]
 
 
 class ConfigureScreen(FtuiScreen):
@@ -52,6 +55,11 @@ class ConfigureScreen(FtuiScreen):
         Binding("b", "basic", "All", id="configure.all", tooltip="All fields, or the basic ones"),
         Binding("d", "default", "Default", id="configure.default", tooltip="The default again"),
         Binding("u", "undo", "Undo", id="configure.undo", tooltip="As it was before"),
+        Binding("o", "open", "Open", show=False, id="configure.open", tooltip="Open a YAML file"),
+        Binding(
+            "ctrl+g", "memory", "Memory", show=False, id="configure.memory",
+            tooltip="Replay a step: what it takes of a GPU, exactly",
+        ),
         Binding("p", "preset", "Preset", id="configure.preset", tooltip="Begin with a preset"),
         Binding(
             "c", "compare", "Compare", show=False, id="configure.compare",
@@ -77,9 +85,16 @@ class ConfigureScreen(FtuiScreen):
             self.folder, self.problems = folder, problems
             super().__init__()
 
+    class Measured(Message):
+        """What a replayed step takes of a GPU, in words."""
+
+        def __init__(self, line: Content) -> None:
+            self.line = line
+            super().__init__()
+
     def __init__(self, draft: Draft | None = None) -> None:
         super().__init__()
-        self._draft = draft or _from_preset(_FIRST_PRESET)
+        self._draft = draft or Draft.from_preset(FIRST_PRESET)
         self._before: list[Draft] = []
         self._fields: tuple[SpecField, ...] = ()
         self._everything = False
@@ -243,10 +258,13 @@ class ConfigureScreen(FtuiScreen):
                     self._show_about(draft)
                     return
                 self._take(draft)
+            case "open":
+                self._open(typed)
             case "file":
-                self._write_to(paths.expand(typed))
+                write_draft(self.app, self._draft, paths.expand(typed))
             case "preset":
-                self._write_to(paths.config_dir() / "presets" / f"{typed}.yaml")
+                presets = paths.config_dir() / "presets"
+                write_draft(self.app, self._draft, presets / f"{typed}.yaml")
         self._end_asking()
 
     def action_back(self) -> None:
@@ -299,8 +317,8 @@ class ConfigureScreen(FtuiScreen):
     def _begin_with(self, name: str | None) -> None:
         if name is None:
             return
-        draft = _from_preset(name)
-        for key in ("model.name_or_path", "data.train", "data.eval"):
+        draft = Draft.from_preset(name)
+        for key in _OF_MODEL_AND_DATA:
             kept = next((one for one in self._draft.fields if one.key == key), None)
             if kept is not None and self._draft.is_set(key):
                 draft = draft.with_text(kept, self._draft.text_of(kept))
@@ -337,16 +355,9 @@ class ConfigureScreen(FtuiScreen):
 
     def action_editor(self) -> None:
         """Write the run as YAML in `$EDITOR`."""
-        editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
-        with tempfile.TemporaryDirectory(prefix="ftui-") as folder:
-            file = Path(folder) / "run.yaml"
-            paths.write_atomically(file, self._draft.to_yaml())
-            try:
-                with self.app.suspend():
-                    subprocess.run([*shlex.split(editor), str(file)], check=False)
-                self._take(self._draft.with_yaml(file.read_text(encoding="utf-8"), "run.yaml"))
-            except (OSError, UnicodeDecodeError, SpecError) as error:
-                self.notify(f"{editor}: {error}", severity="error", markup=False)
+        edited = in_editor(self.app, self._draft)
+        if edited is not None:
+            self._take(edited)
 
     # Files
 
@@ -355,6 +366,18 @@ class ConfigureScreen(FtuiScreen):
         name = next((self._draft.text_of(f) for f in self._draft.fields if f.key == "name"), "run")
         self._ask("file", f"{name}.yaml", "a file; enter writes it")
 
+    def action_open(self) -> None:
+        """Go on with a run that is written in a file."""
+        self._ask("open", "", "a YAML file of a run; enter opens it")
+
+    def _open(self, name: str) -> None:
+        try:
+            values, _ = read_yaml(paths.expand(name))
+        except SpecError as error:
+            self.notify(str(error), severity="error", markup=False)
+        else:
+            self._take(Draft.begin(values, Path(name).name))
+
     def action_save_preset(self) -> None:
         """Keep it as a preset of your own."""
         if not self._draft.is_set("description"):
@@ -362,27 +385,31 @@ class ConfigureScreen(FtuiScreen):
             return
         self._ask("preset", "", "the name of the preset; enter writes it")
 
-    def _write_to(self, file: Path) -> None:
-        def write(yes: bool | None) -> None:
-            if not yes:
-                return
-            try:
-                if not file.parent.exists():
-                    paths.make_private_dir(file.parent)
-                paths.write_atomically(file, self._draft.to_yaml())
-            except OSError as error:
-                said = f"{file} cannot be written: {error.strerror}"
-                self.notify(said, severity="error", markup=False)
-            else:
-                self.notify(f"written to {file.absolute()}", markup=False)
+    # Memory, and starting
 
-        if file.exists():
-            self.app.push_screen(Confirm(f"Replace {file}?", "What it holds is lost.", "Replace"),
-                                 write)  # fmt: skip
-        else:
-            write(True)
+    def action_memory(self) -> None:
+        """Replay a step off the screen's thread, and say what the run takes of a GPU."""
+        spec = self._draft.spec
+        if spec is None:
+            self.action_start()  # which says what is wrong
+            return
+        self._answer([Content("replays a step of it; a large model takes some seconds …")])
+        snapshot = self.shell.hardware.latest()
 
-    # Starting
+        def work() -> None:
+            found = memory_of(
+                with_absolute_paths(spec, Path.cwd()), snapshot.gpus if snapshot else ()
+            )
+            said = f"{found.text}{f' ({found.advice})' if found.advice else ''}"
+            line = problem(said) if found.severity == "bad" else Content(text.plain(said))
+            self.post_message(self.Measured(line))
+
+        self.run_worker(work, thread=True, group="memory", exclusive=True, exit_on_error=False)
+
+    def on_configure_screen_measured(self, message: Measured) -> None:
+        """Say what was found, unless the run is being started by now."""
+        if not self._starting:
+            self._answer([message.line])
 
     def action_start(self) -> None:
         """Check and start, off the screen's thread, once however often the key is pressed."""
@@ -421,8 +448,3 @@ class ConfigureScreen(FtuiScreen):
         answer = self.query_one("#answer", Static)
         answer.display = bool(lines)
         answer.update(Content("\n").join(lines))
-
-
-def _from_preset(name: str) -> Draft:
-    preset = find_presets().get(name)
-    return Draft.begin(preset.values, name) if preset is not None else Draft({})

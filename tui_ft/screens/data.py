@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -30,16 +29,12 @@ from tui_ft.screens.data_rows import Named, RowsPane
 from tui_ft.screens.data_split import SplitData
 from tui_ft.screens.data_surveyed import Surveyed
 from tui_ft.screens.data_token_text import Lens
-from tui_ft.screens.shell import Filled
 from tui_ft.screens.top_line import TopLine
+from tui_ft.spec.draft import FIRST_PRESET, Draft
 from tui_ft.survey.asking import Asked
-from tui_ft.survey.folder import rows_to_look_at
-from tui_ft.survey.mapping import as_overrides
+from tui_ft.survey.known import Known, look_at
 from tui_ft.survey.request import Request, TokenRequest
-from tui_ft.survey.summary import Finding, Summary
-from tui_ft.survey.token_findings import TOKEN_CHECKS, token_findings, token_positions
-from tui_ft.survey.tokens import TokenSummary
-from tui_ft.survey.verdict import Quality, Verdict, verdict_of
+from tui_ft.survey.splitting import SplitReport
 
 _POLL_SECONDS: Final = 0.5
 _SHORTEST: Final = 8
@@ -62,6 +57,14 @@ class DataScreen(FtuiScreen):
         Binding("s", "split", "Split", id="data.split", tooltip="Hold rows out, in two new files"),
         Binding("n", "new", "New run", id="data.new", tooltip="Start a run on this data set"),
         Binding(
+            "a",
+            "advise",
+            "Advise",
+            show=False,
+            id="data.advise",
+            tooltip="Whether and how to train",
+        ),
+        Binding(
             "m",
             "ask('model')",
             "Model",
@@ -76,6 +79,14 @@ class DataScreen(FtuiScreen):
             show=False,
             id="data.length",
             tooltip="Choose a max_length; figures and findings follow",
+        ),
+        Binding(
+            "e",
+            "ask('eval')",
+            "Evaluation",
+            show=False,
+            id="data.eval",
+            tooltip="Name evaluation data, and look for overlap with it",
         ),
         Binding(
             "f",
@@ -98,24 +109,21 @@ class DataScreen(FtuiScreen):
     ]
 
     class Looked(Message):
-        """The survey was looked at."""
+        """The survey was looked at; nothing may be known yet."""
 
-        def __init__(
-            self, asked: Asked, summary: Summary | None, tokens: TokenSummary | None
-        ) -> None:
-            self.asked, self.summary, self.tokens = asked, summary, tokens
+        def __init__(self, asked: Asked, known: Known | None) -> None:
+            self.asked, self.known = asked, known
             super().__init__()
 
     def __init__(self, path: str = "", model: str = "") -> None:
         super().__init__()
         self._request = Request(path, tokens=TokenRequest(model) if model else None)
+        self._opened = Request("")
         self._chosen_length: int | None = None
         self._memory = SearchMemory()
         self._opening = Opening(self)
         self._asked: Asked | None = None
-        self._summary: Summary | None = None
-        self._tokens: TokenSummary | None = None
-        self._verdict: Verdict | None = None
+        self._known: Known | None = None
         self._lens = Lens()
 
     def compose_content(self) -> ComposeResult:
@@ -158,16 +166,18 @@ class DataScreen(FtuiScreen):
 
     def on_opening_previewed(self, message: Opening.Previewed) -> None:
         """Show the first rows."""
-        self._asked = self._summary = self._tokens = self._verdict = None
+        self._asked = self._known = None
         self.rows.preview(message.preview)
 
     def on_opening_refused(self, message: Opening.Refused) -> None:
-        """Say why there is nothing to see."""
+        """Say why it cannot be opened; what was open before stays."""
+        self._request = self._opened
         self.notify(message.problem, severity="error", markup=False)
 
     def on_opening_opened(self, message: Opening.Opened) -> None:
         """Show the survey."""
-        self._asked, self._summary, self._tokens = message.asked, None, None
+        self._opened = self._request
+        self._asked, self._known = message.asked, None
         self._lens = Lens(message.tokenizer, asked=message.asked)
         self._look()
 
@@ -181,60 +191,38 @@ class DataScreen(FtuiScreen):
 
     def is_shown_whole(self) -> bool:
         """Return whether nothing more will come of the data set that is open."""
-        if self._summary is None or not self._summary.is_over:
-            return False
-        waits = self._asked is not None and self._asked.token_folder is not None
-        is_counted = self._tokens is not None and self._tokens.is_over
-        return not waits or is_counted or self._summary.stage == "failed"
+        return self._known is not None and self._known.is_whole
 
     def _read(self) -> None:
         if self._asked is not None:
-            self.post_message(self.Looked(self._asked, self._asked.summary(), self._asked.tokens()))
+            self.post_message(self.Looked(self._asked, look_at(self._asked)))
 
     def on_data_screen_looked(self, message: Looked) -> None:
         """Show what has been found out since."""
         self.reading = False
-        if message.summary is None or message.asked is not self._asked:
+        known = message.known
+        if known is None or message.asked is not self._asked:
             return
-        self._summary, self._tokens = message.summary, message.tokens
-        is_known = self._summary.stage == "done"
-        self._verdict = verdict_of(self._summary, self._tokens) if is_known else None
-        self._show_verdict(self._summary)
-        self.rows.know(message.asked.folder, self._summary)
+        self._known = known
+        self.query_one("#headline", Static).update(data_text.headline(known))
+        self.query_one("#verdict", Static).update(data_text.verdict_line(known.verdict))
+        self.rows.know(message.asked.folder, known.summary)
         self._follow_length()
-
-    def _show_verdict(self, summary: Summary) -> None:
-        """Say what the data set is, and how good once it is known to its end."""
-        counts = self._asked is not None and self._asked.token_folder is not None
-        head = data_text.headline(summary, self._tokens, self._quality, counts=counts)
-        self.query_one("#headline", Static).update(head)
-        self.query_one("#verdict", Static).update(data_text.verdict_line(self._verdict))
-
-    @property
-    def _quality(self) -> Quality | None:
-        return self._verdict.quality if self._verdict is not None else None
 
     def _follow_length(self) -> None:
         """Show rows, figures and findings at the max_length chosen, or recommended by now."""
-        if self._summary is None or self._asked is None:
+        known = self._known
+        if known is None:
             return
-        if self._tokens is not None:
-            length = self._chosen_length or self._tokens.recommended_max_length()
-            lens = replace(self._lens, max_length=length, is_counted=self._tokens.is_over)
-            if lens != self._lens:
-                self._lens = lens
-                self._show_row()
-        self.query_one(LengthsPane).show(
-            self._summary, self._tokens, self._asked.token_folder, self._lens.max_length
-        )
-        self.rows.count_tokens(self._asked.token_folder if self._tokens is not None else None)
-        self.query_one(FindingsPane).show(self._findings(), self._quality)
-
-    def _findings(self) -> tuple[Finding, ...]:
-        found = self._summary.findings if self._summary else ()
-        if self._tokens is None:
-            return found
-        return (*token_findings(self._tokens, self._lens.max_length), *found)
+        is_counted = known.tokens is not None and known.tokens.is_over
+        length = known.max_length(self._chosen_length) or self._lens.max_length
+        lens = replace(self._lens, max_length=length, is_counted=is_counted)
+        if lens != self._lens:
+            self._lens = lens
+            self._show_row()
+        self.query_one(LengthsPane).show(known.summary, known.tokens, known.token_folder, length)
+        self.query_one(FindingsPane).show(known.findings(length), known.quality)
+        self.rows.count_tokens(known.token_folder)
 
     def on_rows_pane_chosen(self) -> None:
         """Show the row under the cursor."""
@@ -245,20 +233,14 @@ class DataScreen(FtuiScreen):
 
     def on_findings_pane_chosen(self, message: FindingsPane.Chosen) -> None:
         """Show only the rows that have it."""
-        positions = self._positions_of(message.finding)
+        if self._known is None:
+            return
+        positions = self._known.positions_of(message.finding, self._lens.max_length)
         if not positions:
             self.notify("this concerns the data set as a whole", markup=False)
             return
         self.rows.show_named(Named(message.finding.title, positions))
         self.rows.table.focus()
-
-    def _positions_of(self, found: Finding) -> array[int]:
-        if self._asked is None:
-            return array("Q")
-        folder, tokens = self._asked.token_folder, self._tokens
-        if found.id in TOKEN_CHECKS and folder is not None and tokens is not None:
-            return token_positions(folder, tokens, found.id, self._lens.max_length)
-        return rows_to_look_at(self._asked.folder, found.id)
 
     def on_ask_line_closed(self) -> None:
         """Give the keys back to the rows."""
@@ -273,6 +255,8 @@ class DataScreen(FtuiScreen):
                     self.notify("the rows are not known yet: search when they are", markup=False)
             case "model":
                 self._open(tokens=TokenRequest(said) if said else None)
+            case "eval":
+                self._open(eval=said or None)
             case "length":
                 self._choose_length(said)
 
@@ -301,6 +285,8 @@ class DataScreen(FtuiScreen):
                 return self._request.tokens.model if self._request.tokens is not None else ""
             case "text":
                 return self.rows.sought
+            case "eval":
+                return self._request.eval or ""
             case "length":
                 return str(self._chosen_length or "")
 
@@ -318,26 +304,34 @@ class DataScreen(FtuiScreen):
         self.app.push_screen(MapColumns(self._here, so_far), use)
 
     def action_clean(self) -> None:
-        """Write the data set anew, without what was found in it."""
-        self._reshape(CleanData)
-
-    def action_split(self) -> None:
-        """Write the data set to two files."""
-        self._reshape(SplitData)
-
-    def _reshape(self, dialog: type[CleanData | SplitData]) -> None:
-        """Ask for new files, once everything is known; then open what is new, if that is wanted."""
-        is_known = self._summary is not None and self._summary.stage == "done"
-        if self._asked is None or self._summary is None or not is_known:
-            self.notify("the data set is not known to its end yet", markup=False)
-            return
+        """Write the data set anew, without what was found in it; then open it, if wanted."""
 
         def follow(new: Path | None) -> None:
             if new is not None:
                 self._open(path=str(new))
 
-        data = Surveyed(self._request.path, self._asked.folder, self._summary)
-        self.app.push_screen(dialog(data), follow)
+        data = self._surveyed()
+        if data is not None:
+            self.app.push_screen(CleanData(data), follow)
+
+    def action_split(self) -> None:
+        """Write the data set to two files; then open the one to train on, beside the other."""
+
+        def follow(new: SplitReport | None) -> None:
+            if new is not None:
+                self._open(path=new.train, eval=new.eval)
+
+        data = self._surveyed()
+        if data is not None:
+            self.app.push_screen(SplitData(data), follow)
+
+    def _surveyed(self) -> Surveyed | None:
+        """Return the data set that is open, once it is known to its end; say so if it is not."""
+        known = self._known
+        if known is None or not known.is_done:
+            self.notify("the data set is not known to its end yet", markup=False)
+            return None
+        return Surveyed(self._request.path, known.asked.folder, known.summary)
 
     @property
     def _here(self) -> str | None:
@@ -345,19 +339,32 @@ class DataScreen(FtuiScreen):
         return self._asked.request.path if self._asked is not None else None
 
     def action_new(self) -> None:
-        """Start a run on this data set, read as it is read here."""
-        more = as_overrides(self._request.format, self._request.columns)
-        if self._chosen_length is not None:
-            more = (*more, f"training.max_length={self._chosen_length}")
-        model = self._request.tokens.model if self._request.tokens is not None else ""
-        self.shell.new_run(Filled(model, self._request.path, more))
+        """Write a run on this data set, read as it is read here."""
+        request = self._request
+        draft = Draft.from_preset(FIRST_PRESET).with_value("data.train", request.path)
+        for key, value in (
+            ("model.name_or_path", request.tokens.model if request.tokens is not None else None),
+            ("data.format", request.format if request.format != "auto" else None),
+            ("data.columns", dict(request.columns) or None),
+            ("data.eval", request.eval),
+            ("training.max_length", self._chosen_length),
+        ):
+            draft = draft if value is None else draft.with_value(key, value)
+        self.shell.configure(draft)
+
+    def action_advise(self) -> None:
+        """Ask whether and how to fine-tune a model on this data set."""
+        request = self._request
+        self.shell.advise(request.tokens.model if request.tokens else "", request.path)
 
     def action_open(self) -> None:
         """Choose another data set."""
 
         def follow(chosen: Request | None) -> None:
             if chosen is not None:
-                self._open(path=chosen.path, format=chosen.format, columns=chosen.columns)
+                self._open(
+                    path=chosen.path, format=chosen.format, columns=chosen.columns, eval=chosen.eval
+                )
 
         self.app.push_screen(OpenData(self._memory), follow)
 

@@ -8,12 +8,13 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import Input
 
-Asking = Literal["model", "text", "length"]
-"""What is asked for: a model's folder, a text to search for, a max_length."""
+Asking = Literal["model", "text", "length", "eval"]
+"""What is asked for: a model's folder, a text to search for, a max_length, evaluation data."""
 
 _PLACEHOLDERS: Final[dict[Asking, str]] = {
     "model": "the folder of a model, whose tokens are counted",
     "text": "a text to search the rows for; column:text looks into one column",
+    "eval": "a file of evaluation data, with which rows shall not overlap; nothing for none",
     "length": "where rows are cut, in tokens; nothing for what is recommended",
 }
 

@@ -74,7 +74,7 @@ class CleanData(Dialog[Path | None]):
             box.border_subtitle = "space mark  u usual  ctrl+s write  esc back"
             yield OptionList(id="remedies")
             yield Static(id="changes")
-            with VerticalScroll(id="examples", can_focus=False):
+            with VerticalScroll(id="examples"):
                 yield Static(id="example-rows")
             yield Label("the new file; the old one stays as it is")
             yield Input(str(beside(self._data.name, "clean")), id="output")

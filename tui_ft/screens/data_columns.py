@@ -93,7 +93,7 @@ class MapColumns(Dialog[Chosen | None]):
             yield Static(id="formats")
             yield OptionList(id="columns")
             yield Static(id="outcome")
-            with VerticalScroll(id="first", can_focus=False):
+            with VerticalScroll(id="first"):
                 yield Static(id="first-row")
             yield Static(id="yaml")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import ClassVar, Final, NamedTuple
 
 from textual.app import ComposeResult
@@ -42,8 +41,8 @@ class Wish(NamedTuple):
     by: By
 
 
-class SplitData(Dialog[Path | None]):
-    """Dismisses with the file to train on, if it is to be opened."""
+class SplitData(Dialog[SplitReport | None]):
+    """Dismisses with what was written, if it is to be opened."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+s", "write", "Write", id="split.write", tooltip="Write the two files"),
@@ -60,7 +59,7 @@ class SplitData(Dialog[Path | None]):
     def __init__(self, data: Surveyed) -> None:
         super().__init__()
         self._data = data
-        self._written: Path | None = None
+        self._written: SplitReport | None = None
 
     def compose(self) -> ComposeResult:
         """Lay out the form."""
@@ -174,7 +173,7 @@ class SplitData(Dialog[Path | None]):
     def on_writing_done(self, message: Writing.Done) -> None:
         """Say what was written, and offer to open it."""
         report: SplitReport = message.result
-        self._written = Path(report.train)
+        self._written = report
         said = (
             f"{report.train_rows:,} rows written to {report.train}, "
             f"{report.eval_rows:,} to {report.eval}"

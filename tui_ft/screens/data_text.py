@@ -11,9 +11,9 @@ from tui_ft.data import RowProblem
 from tui_ft.data.hub_download import Progress
 from tui_ft.data.row_view import view_of
 from tui_ft.survey.browsing import Browsed
+from tui_ft.survey.known import Known
 from tui_ft.survey.searching import Found
-from tui_ft.survey.summary import Finding, Summary
-from tui_ft.survey.tokens import TokenSummary
+from tui_ft.survey.summary import Finding
 from tui_ft.survey.verdict import Quality, Verdict
 from tui_ft.widgets.signs import sign
 
@@ -21,15 +21,9 @@ _WITH_TOKENS: Final = 50
 """Cells that a row needs before there is room for the number of its tokens."""
 
 
-def headline(
-    summary: Summary, tokens: TokenSummary | None, quality: Quality | None, *, counts: bool
-) -> Content:
-    """Return what the data set is, in a line.
-
-    Args:
-        quality: once it is known.
-        counts: whether tokens have been asked for.
-    """
+def headline(known: Known) -> Content:
+    """Return what the data set is, in a line, and how far one is with it."""
+    summary, tokens = known.summary, known.tokens
     parts = [
         Content.styled(text.one_line(summary.path.rpartition("/")[2], 40), "bold"),
         Content(f"{summary.rows:,} rows"),
@@ -38,8 +32,8 @@ def headline(
     if summary.layout is not None:
         sure = text.percent(summary.layout.confidence)
         parts.append(Content(f"{summary.layout.style or summary.layout.format} ({sure} of rows)"))
-    if quality is not None:
-        parts.append(Content(f"quality {quality.score} of 100"))
+    if known.quality is not None:
+        parts.append(Content(f"quality {known.quality.score} of 100"))
     if summary.problem is not None:
         parts.append(sign("bad").content(text.plain(summary.problem)))
     elif not summary.is_over:
@@ -52,7 +46,7 @@ def headline(
         done = tokens.rows / max(1, tokens.rows_total)
         counted = "" if tokens.is_over else f" {text.percent(done)}"
         parts.append(Content(f"tokens: {model}{counted}"))
-    elif counts and summary.stage != "failed":
+    elif known.counts_tokens and summary.stage != "failed":
         parts.append(sign("waiting").content("tokens are counted"))
     return Content("   ").join(parts)
 

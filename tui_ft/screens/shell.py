@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from tui_ft.hardware import Snapshot
 from tui_ft.runs.registry import RunSummary
-from tui_ft.spec.draft import Draft
 
-
-@dataclass(frozen=True, slots=True)
-class Filled:
-    """What a new run's form begins with: model, data, and more as `key=value`."""
-
-    model: str = ""
-    data: str = ""
-    more: tuple[str, ...] = ()
+if TYPE_CHECKING:
+    from tui_ft.spec.draft import Draft
 
 
 class Hardware(Protocol):
@@ -45,8 +37,8 @@ class Shell(Protocol):
     def live_runs(self) -> list[RunSummary]:
         """Return the runs as they were read last."""
 
-    def new_run(self, filled: Filled | None = None) -> None:
-        """Ask for a run, with some fields filled in; start it, and show it."""
+    def advise(self, model: str, data: str) -> None:
+        """Show advice for a model and data; what is not known is asked for."""
 
     def configure(self, draft: Draft | None) -> None:
         """Show the run that is being written, or another draft in its place."""

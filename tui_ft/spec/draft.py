@@ -6,14 +6,18 @@ import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
 from tui_ft.spec.fields import NONE, ON, SpecField, fields_of, shown_value, value_at
 from tui_ft.spec.loading import build_spec, dump_spec, parse_yaml, put, read_value
+from tui_ft.spec.presets import find_presets
 from tui_ft.spec.problems import Problem, SpecError
 from tui_ft.spec.run_spec import RunSpec
+
+FIRST_PRESET: Final = "sft-lora"
+"""What a run begins with when nothing else is chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,12 @@ class Draft:
     ) -> Draft:
         """Return a draft that has just these ``values`` and counts changes from them."""
         return cls(copy.deepcopy(dict(values)), copy.deepcopy(dict(values)), origin, reasons or {})
+
+    @classmethod
+    def from_preset(cls, name: str) -> Draft:
+        """Return a draft that begins with a preset; an empty one where there is none so called."""
+        preset = find_presets().get(name)
+        return cls({}) if preset is None else cls.begin(preset.values, name)
 
     @classmethod
     def of(cls, spec: RunSpec, origin: str, reasons: Mapping[str, str] | None = None) -> Draft:

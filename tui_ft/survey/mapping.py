@@ -103,14 +103,6 @@ def as_yaml(format: FormatChoice, columns: Mapping[str, str]) -> str:
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True).rstrip()
 
 
-def as_overrides(format: FormatChoice, columns: Mapping[str, str]) -> tuple[str, ...]:
-    """Return what is set on a run, `key=value`, so that it reads rows in this way."""
-    chosen = (f"data.format={format}",) if format != "auto" else ()
-    if not columns:
-        return chosen
-    return (*chosen, f"data.columns={json.dumps(dict(columns), ensure_ascii=False)}")
-
-
 def _column(name: str, rows: Sequence[Row]) -> Column:
     values = [row.values.get(name) for row in rows]
     there = [value for value in values if value is not None and value != ""]

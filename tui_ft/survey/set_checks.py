@@ -95,7 +95,7 @@ _ABOUT: Final = (
         "offensive language (profanity-check)",
         "note",
         "A model repeats the tone of its data. A classifier of English words by their company: "
-        "it is at times wrong, of mosquitoes that suck blood for one.",
+        "it is often wrong, of mosquitoes that suck blood for one.",
         "Look at them: drop those that are not there on purpose, as in data for moderation.",
     ),
     CheckAbout(

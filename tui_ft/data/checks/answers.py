@@ -152,8 +152,9 @@ def _stops_in_a_long_line(line: str) -> bool:
         return False
     before, _, word = line.rpartition(" ")
     sentence = before.rpartition(". ")[2]
-    # A source, a name or a keyword may follow the last full stop.
-    return "/" not in word and "." not in word and len(sentence.split()) >= _LEAST_WORDS // 2
+    # A source, a name or a keyword may follow the last full stop, and so may a hashtag.
+    is_word = "/" not in word and "." not in word and word[:1] not in ("#", "@")
+    return is_word and len(sentence.split()) >= _LEAST_WORDS // 2
 
 
 EMPTY_PROMPT: Final = RowCheck(

@@ -22,9 +22,10 @@ _EMAIL: Final = re.compile(
 )
 _NOBODYS: Final = re.compile(
     r"(?:^|\.)(?:example|test|invalid|localhost)(?:\.|$)|^(?:domain|email|company|your-?\w*|mail|abc|"
-    r"xyz|website|site|provider|\w*example\w*)\.\w+$",
+    r"xyz|website|site|provider|[\w-]*example[\w-]*)\.\w+$",
     re.IGNORECASE,
 )
+_OF_LETTERS: Final = re.compile(r"\w@\w\.")  # a@b.co, as in questions about addresses
 
 _KEYS: Final = re.compile(
     r"(?<![A-Za-z0-9])(?:(?:AKIA|ASIA)(?P<aws>[0-9A-Z]{16})(?![A-Za-z0-9])"
@@ -55,7 +56,8 @@ _MANY: Final = 3
 _PHONE_DIGITS: Final = 9
 _PHONE: Final = re.compile(
     r"(?<![\w.+/=-])(?:\+[1-9]\d{0,2}[ .-]?\(?\d{1,4}\)?(?:[ .-]?\d{2,4}){2,4}"
-    r"|\([2-9]\d{2}\) ?(?!555)\d{3}[ .-]\d{4}|(?:1-)?[2-9]\d{2}-(?!555)[2-9]\d{2}-\d{4})"
+    r"|\((?!555)[2-9]\d{2}\) ?(?!555)\d{3}[ .-]\d{4}"
+    r"|(?:1-)?(?!555)[2-9]\d{2}-(?!555)[2-9]\d{2}-\d{4})"
     r"(?![\w/=*+-]|\.\d)"
     r"|(?:手机|电话|联系方式|微信)[号码]{0,2}[是为:： ]{0,2}1[3-9]\d{9}(?!\d)"
 )
@@ -101,7 +103,10 @@ _TEST_IBANS: Final = frozenset(("DE89370400440532013000", "GB82WEST1234569876543
 def _has_email(view: RowView) -> bool:
     if b"@" not in residue(view.whole):
         return False
-    return any(not _NOBODYS.search(match[1]) for match in _EMAIL.finditer(view.whole))
+    return any(
+        not _NOBODYS.search(match[1]) and not _OF_LETTERS.match(match[0])
+        for match in _EMAIL.finditer(view.whole)
+    )
 
 
 def _may_have_email(glance: Glance) -> list[int]:

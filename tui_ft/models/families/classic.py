@@ -17,7 +17,7 @@ class _Layout:
     def __init__(self, values: Values, root: str, block: str) -> None:
         self.values = values
         self.hidden = values.size("hidden_size")
-        self.layers: Layers = range(values.size("num_hidden_layers"))
+        self.layers: Layers = range(values.layers())
         self.heads = values.size("num_attention_heads")
         self.vocab = values.size("vocab_size")
         self.root = root
@@ -214,6 +214,7 @@ def falcon(values: Values, family: Family, labels: int | None) -> Architecture:
         kv_heads=kv_heads,
         intermediate_size=inner,
         parallel=parallel or grouped,
+        repeats_kv=grouped,
         positions="alibi" if values.flag("alibi") else "rotary",
         activation=values.word("activation"),
     )

@@ -13,7 +13,7 @@ from tui_ft.models.values import Values
 
 def deepseek(values: Values, family: Family, labels: int | None) -> Architecture:
     """Lay out a DeepSeek model."""
-    hidden, layers = values.size("hidden_size"), values.size("num_hidden_layers")
+    hidden, layers = values.size("hidden_size"), values.layers()
     heads, vocab = values.size("num_attention_heads"), values.size("vocab_size")
     latent = Latent(
         q_rank=values.optional_size("q_lora_rank"),

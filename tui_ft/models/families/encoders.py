@@ -39,7 +39,7 @@ class _Names:
 
 def _encoder(names: _Names) -> Build:
     def build(values: Values, family: Family, labels: int | None) -> Architecture:
-        hidden, layers = values.size("hidden_size"), range(values.size("num_hidden_layers"))
+        hidden, layers = values.size("hidden_size"), range(values.layers())
         heads, vocab = values.size("num_attention_heads"), values.size("vocab_size")
         inner = values.size("intermediate_size")
         tied = values.flag("tie_word_embeddings")

@@ -62,7 +62,7 @@ def _part(values: Values, name: str) -> Mapping[str, Any]:
 
 
 def _tower(vision: Values, width: int) -> list[Piece]:
-    inner, layers = vision.size("intermediate_size"), range(vision.size("num_hidden_layers"))
+    inner, layers = vision.size("intermediate_size"), range(vision.layers())
     patch, channels = vision.size("patch_size"), vision.size("num_channels")
     patches = (vision.size("image_size") // patch) ** 2
     tables, block = f"{_TOWER}embeddings.", f"{_TOWER}encoder.layers.{{}}."

@@ -85,7 +85,7 @@ def llama_like(traits: Traits) -> Build:
     """Return how a family with these traits is laid out."""
 
     def build(values: Values, family: Family, labels: int | None) -> Architecture:
-        hidden, layers = values.size("hidden_size"), values.size("num_hidden_layers")
+        hidden, layers = values.size("hidden_size"), values.layers()
         heads = values.size("num_attention_heads")
         head_dim = values.optional_size("head_dim") or hidden // heads
         kv_heads = values.optional_size("num_key_value_heads") or heads
