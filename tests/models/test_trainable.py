@@ -253,9 +253,9 @@ def test_experts_take_plain_lora_only(model_type: str) -> None:
 
 
 @pytest.mark.parametrize("model_type", ["mixtral", "qwen3_moe", "gpt_oss", "granitemoe"])
-@pytest.mark.parametrize("targets", [["q_proj"], "all-linear"])
+@pytest.mark.parametrize("targets", [["q_proj"], "all-linear", None])
 def test_experts_by_the_names_of_their_parameters(
-    model_type: str, targets: str | list[str]
+    model_type: str, targets: str | list[str] | None
 ) -> None:
     config = config_of(FIRST_OF_EACH[model_type])
     named = {"target_modules": targets, "target_parameters": ["experts.down_proj"]}

@@ -93,8 +93,10 @@ def lora(
 
 
 def _targets(architecture: Architecture, adapter: Settings) -> _Found:
-    named = named_targets(architecture, adapter, "LORA")
     parameters = set(adapter.get("target_parameters") or ())
+    named: str | Collection[str] = ()
+    if adapter.get("target_modules") is not None or not parameters:
+        named = named_targets(architecture, adapter, "LORA")
     doubled: set[str] = set()
     former = _STACKED.get(architecture.model_type)
     if former is not None:
