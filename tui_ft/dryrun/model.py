@@ -18,6 +18,7 @@ from transformers import (
 from trl.trainer.utils import add_fused_lm_head
 
 from tui_ft.dryrun import autocast
+from tui_ft.dryrun.answers import Answering
 from tui_ft.dryrun.four_bit import quantize
 from tui_ft.memory.step import Step
 
@@ -77,7 +78,7 @@ def configuration(step: Step) -> PretrainedConfig:
         config.num_labels = 1 if step.objective == "reward" else step.num_labels
         if config.pad_token_id is None:
             config.pad_token_id = 0
-    config.use_cache = False
+    config.use_cache = step.cache
     return config
 
 
@@ -107,7 +108,7 @@ def _adapted(model: Any, step: Step) -> Any:  # noqa: ANN401
     task = "SEQ_CLS" if step.objective in _SCORES else "CAUSAL_LM"
     config = peft.PeftConfig.from_peft_type(**{"task_type": task, **step.adapter})
     asked = dtype(step.adapter_dtype)
-    with META:
+    with META, Answering():
         # peft casts what it adds to float32, and leaves what it trains in place as it is.
         model = peft.get_peft_model(model, config, autocast_adapter_dtype=asked == torch.float32)
     if step.quantization is not None:

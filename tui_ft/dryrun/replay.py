@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from tui_ft.dryrun import fused_head
+from tui_ft.dryrun.adapters import undeclared_tensors, without_values
 from tui_ft.dryrun.autocast import Autocast, announced
 from tui_ft.dryrun.four_bit import hidden_tensors
 from tui_ft.dryrun.kernels import cuda_attention
@@ -49,7 +50,7 @@ def replay(
     """
     began = time.monotonic()
     low = dtype(step.arithmetic) if step.arithmetic else None
-    with announced(low), _as_on(device):
+    with announced(low), without_values(), _as_on(device):
         model = build(step)
         reference = build_reference(step) if step.holds_reference else None
         allocator = CachingAllocator(expandable_segments=expandable_segments)
@@ -150,7 +151,8 @@ def _hold_weights(tracker: StorageTracker, models: Sequence[Any], step: Step) ->
     for model in models:
         if model is None:
             continue
-        for tensor in (*model.parameters(), *model.buffers(), *hidden_tensors(model)):
+        declared = (*model.parameters(), *model.buffers())
+        for tensor in (*declared, *hidden_tensors(model), *undeclared_tensors(model)):
             tracker.hold(tensor, "weights")
     workspace = torch.empty(int(step.workspace_mib * MIB), dtype=torch.uint8, device="meta")
     tracker.hold(workspace, "temporaries")

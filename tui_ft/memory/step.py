@@ -56,6 +56,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
         beta: of a preference loss; 0 asks for no reference at all where the loss allows it.
         holds_outputs: the training loop keeps the model's outputs, logits and all, until the next
             forward pass is done. Trainers of transformers and trl do not.
+        cache: the model makes a cache of keys and values in its forward pass and hands it out with
+            its outputs (`config.use_cache`). trl's trainers turn that off; a plain loop does not.
         workspace_mib: cuBLAS's workspace, taken from the allocator: 8.125 MiB, and 32 MiB on
             compute capability 9.0 (torch/csrc, `parseChosenWorkspaceSize`).
     """
@@ -80,6 +82,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     reference_model: bool = False
     beta: float = 0.1
     holds_outputs: bool = False
+    cache: bool = False
     workspace_mib: float = 8.125
 
     @property
