@@ -48,8 +48,9 @@ class Answers:
             return _longs(args[2] if len(args) > 2 else 1)  # noqa: PLR2004 - minlength is third
         if operation is _aten._to_copy.default and kwargs.get("device") == _CPU:
             return torch.empty(args[0].shape, dtype=kwargs.get("dtype") or args[0].dtype)
-        if operation is _aten.nonzero.default and _key(args[0]) in self._marked:
-            return _longs(self._marked[_key(args[0])], args[0].dim())
+        if operation is _aten.nonzero.default:
+            places = self._marked.get(_key(args[0]), args[0].numel())
+            return _longs(places, args[0].dim())
         return None
 
     def note(self, operation: Any, args: tuple[Any, ...], out: Any) -> None:  # noqa: ANN401

@@ -21,7 +21,7 @@ from tui_ft.dryrun.kernels import scratch_of
 from tui_ft.memory.allocator import Block, CachingAllocator
 
 Kind = Literal["weights", "gradients", "optimizer", "inputs", "activations", "temporaries"]
-Stage = Literal["before", "forward", "backward", "optimizer"]
+Stage = Literal["before", "generation", "forward", "backward", "optimizer", "evaluation"]
 KINDS: Final[tuple[Kind, ...]] = (
     "weights",
     "gradients",
