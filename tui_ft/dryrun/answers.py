@@ -44,6 +44,8 @@ class Answers:
             return True
         if operation is _aten.index.Tensor:
             return self._selected(*args)
+        if operation is _aten._grouped_mm.default:
+            return _grouped_product(*args[:2], args[2] if len(args) > 2 else kwargs.get("offs"))  # noqa: PLR2004
         if operation is _aten.bincount.default:
             return _longs(args[2] if len(args) > 2 else 1)  # noqa: PLR2004 - minlength is third
         if operation is _aten._to_copy.default and kwargs.get("device") == _CPU:
@@ -103,6 +105,26 @@ _KEEPS_PLACES = (_aten.eq.Scalar, _aten.ne.Scalar, _aten.gt.Scalar, _aten._to_co
 
 def _key(tensor: torch.Tensor) -> int:
     return tensor.untyped_storage()._cdata
+
+
+def _grouped_product(
+    left: torch.Tensor, right: torch.Tensor, ends: torch.Tensor | None
+) -> torch.Tensor:
+    """Return the shape of a product by groups, which meta refuses but for contiguous bfloat16.
+
+    Rows of the result are padded to 16 bytes (aten/src/ATen/native/GroupedMMUtils.h). How many rows
+    go to which group does not change its size.
+    """
+    matrix = 2
+    groups = ends.numel() if ends is not None else 1
+    rows, columns = left.shape[-2], right.shape[-1]
+    shape: tuple[int, ...] = (rows, columns)
+    if left.dim() == right.dim():
+        shape = (groups if left.dim() == matrix else left.shape[0], rows, columns)
+    width = 16 // left.element_size()
+    padded = -(-columns // width) * width
+    strides = (rows * padded, padded, 1)[-len(shape) :]
+    return torch.empty_strided(shape, strides, dtype=left.dtype, device="meta")
 
 
 def _longs(*shape: int) -> torch.Tensor:
