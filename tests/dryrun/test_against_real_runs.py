@@ -45,7 +45,7 @@ from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 from tests.memory.models import TINY, TINY_MOE
 from tests.tiny_model import make_tiny_llama
 from tui_ft.dryrun.replay import replay
-from tui_ft.memory.step import GENERATES, Generation, Step, StepObjective
+from tui_ft.memory.step import GENERATES, Generation, Step
 
 SCORES = ("reward", "classification")
 PAIR = {"prompt": "alice " * 30, "chosen": "bob apple " * 30, "rejected": "bob apple " * 30}
@@ -125,6 +125,22 @@ def _trainer(kind: str, folder: Path, tokenizer: Any, lora: bool, checkpointing:
         case "dpo":
             settings = DPOConfig(max_length=LENGTH, **arguments)
             return DPOTrainer(args=settings, train_dataset=Dataset.from_list([PAIR] * 8), **shared)
+        case "reward":
+            scored = [{"chosen_ids": [6] * LENGTH, "rejected_ids": [7] * LENGTH}] * 8
+            reward = RewardConfig(max_length=LENGTH, **arguments)
+            return RewardTrainer(args=reward, train_dataset=Dataset.from_list(scored), **shared)
+        case "classification":
+            labelled = {"input_ids": [5] * LENGTH, "attention_mask": [1] * LENGTH, "labels": 1}
+            return Trainer(
+                model=peft.get_peft_model(model, adapter) if adapter else model,
+                args=TrainingArguments(**arguments),
+                train_dataset=Dataset.from_list([labelled] * 8),
+            )
+    return _other_trainer(kind, arguments, shared)
+
+
+def _other_trainer(kind: str, arguments: dict[str, Any], shared: dict[str, Any]) -> Any:
+    match kind:
         case "kto":
             answers = {"prompt": PAIR["prompt"], "completion": PAIR["chosen"]}
             judged = [{**answers, "label": number % 2 == 0} for number in range(8)]
@@ -152,16 +168,7 @@ def _trainer(kind: str, folder: Path, tokenizer: Any, lora: bool, checkpointing:
                 train_dataset=Dataset.from_list([{"prompt": PAIR["prompt"]}] * 8),
                 **shared,
             )
-        case "reward":
-            scored = [{"chosen_ids": [6] * LENGTH, "rejected_ids": [7] * LENGTH}] * 8
-            reward = RewardConfig(max_length=LENGTH, **arguments)
-            return RewardTrainer(args=reward, train_dataset=Dataset.from_list(scored), **shared)
-    labelled = [{"input_ids": [5] * LENGTH, "attention_mask": [1] * LENGTH, "labels": 1}] * 8
-    return Trainer(
-        model=peft.get_peft_model(model, adapter) if adapter else model,
-        args=TrainingArguments(**arguments),
-        train_dataset=Dataset.from_list(labelled),
-    )
+    raise ValueError(kind)
 
 
 def _length(kind: str, trainer: Any, tokenizer: Any) -> int:

@@ -81,8 +81,8 @@ def attention_as_on_cuda(
     """Return scaled dot product attention by the kernel that CUDA would choose.
 
     On meta torch takes the plain path and holds all scores. CUDA takes flash attention for halves
-    without a mask whose keys and values are of one size, else the memory-efficient kernel, for which keys and values of grouped heads and
-    the mask are written out in full.
+    without a mask whose keys and values are of one size, else the memory-efficient kernel, for
+    which keys and values of grouped heads and the mask are written out in full.
 
     Args:
         query: (B, heads, S, head size).
