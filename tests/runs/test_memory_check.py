@@ -128,11 +128,10 @@ def test_a_prediction_kept_with_a_run_needs_no_new_dry_run(
         return ()
 
     monkeypatch.setattr(measured_memory, "dry_runs", ask)
-    _finished(spec, 1100, 1000)
-    _finished(spec, 1100, None)
-    first, second = compare_runs()
-    assert (first.predicted, first.measured, first.method) == (1000, 1100, "lora")
-    assert second.predicted is None
+    known, unknown = _finished(spec, 1100, 1000), _finished(spec, 1100, None)
+    found = {one.run: one for one in compare_runs()}
+    assert found[known.id] == Compared(run=known.id, method="lora", predicted=1000, measured=1100)
+    assert found[unknown.id].predicted is None
     assert asked == []
     assert machine_correction().runs == 1
 
