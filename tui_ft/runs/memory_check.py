@@ -12,7 +12,7 @@ from tui_ft.memory.cards import CARDS, fit
 from tui_ft.memory.dry_run import DryRunError
 from tui_ft.memory.estimating import Unknown, figures
 from tui_ft.memory.figure import Figure
-from tui_ft.memory.from_spec import step_of
+from tui_ft.memory.from_spec import not_modelled, step_of
 from tui_ft.runs.measured_memory import machine_correction
 from tui_ft.runs.preflight import Finding
 from tui_ft.spec import RunSpec
@@ -37,7 +37,8 @@ def memory_findings(spec: RunSpec, gpus: Sequence[Gpu]) -> tuple[Finding, ...]:
         return (Finding("note", f"how much memory it takes is not known: {error}"),)
     by = machine_correction(spec.method.kind)
     pairs = zip(readable, answers, strict=True)
-    return tuple(_finding(spec, gpu, _corrected(answer, by)) for gpu, answer in pairs)
+    unknown = tuple(Finding("note", sentence) for sentence in not_modelled(spec))
+    return (*(_finding(spec, gpu, _corrected(answer, by)) for gpu, answer in pairs), *unknown)
 
 
 def memory_of(spec: RunSpec, gpus: Sequence[Gpu]) -> Finding:
