@@ -48,8 +48,8 @@ check: $(VENV)/dev.stamp  ## style, types, floors
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-bench: $(VENV)/dev.stamp $(VENV)/demo.stamp  ## measure, and print what was measured
-	$(BIN)/python -m benchmarks
+bench: $(VENV)/dev.stamp $(VENV)/demo.stamp  ## measure, and print it (ARGS="--only data --scale 0.1")
+	$(BIN)/python -m benchmarks $(ARGS)
 
 bench-memory: $(VENV)/dev.stamp  ## compare the dry run with what others measured (DATA=folder)
 	$(BIN)/python -m benchmarks.bench_memory $(DATA)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tui_ft.train.objectives.sft import SoundnessTrainer
+    from tui_ft.train.objectives.common import SoundnessTrainer
 
 _STEPS = 200
 _ROUNDS = 7
@@ -57,6 +57,7 @@ def _trainer_maker(root: Path) -> Make:
     from tui_ft.train.chat_tokenizer import TransformersChatTokenizer
     from tui_ft.train.dataset import prepare_data
     from tui_ft.train.model import load_model
+    from tui_ft.train.objectives.common import Job
     from tui_ft.train.objectives.sft import build_trainer
     from tui_ft.train.precision import Precision
 
@@ -87,16 +88,22 @@ def _trainer_maker(root: Path) -> Make:
         spec, TransformersChatTokenizer(tokenizer), root / "cache", 0, lambda _: None
     )
 
+    def load() -> Any:  # noqa: ANN401
+        return load_model(spec, precision, on_gpu=False)
+
     def make(checkpoints: Path) -> SoundnessTrainer:
         return build_trainer(
-            spec,
-            load_model(spec, precision, on_gpu=False),
-            tokenizer,
-            data,
-            precision,
-            checkpoints=checkpoints,
-            on_gpu=False,
-            note=lambda _: None,
+            Job(
+                spec=spec,
+                model=load(),
+                tokenizer=tokenizer,
+                data=data,
+                precision=precision,
+                checkpoints=checkpoints,
+                on_gpu=False,
+                note=lambda _: None,
+                load_again=load,
+            )
         )
 
     return make

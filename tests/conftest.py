@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.tiny_model import make_tiny_llama
+from tests.tiny_model import make_tiny_bert, make_tiny_llama
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -22,3 +22,9 @@ settings.load_profile("ftui")
 def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a tiny Llama with its tokenizer."""
     return make_tiny_llama(tmp_path_factory.mktemp("tiny-llama"))
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a tiny encoder with its tokenizer."""
+    return make_tiny_bert(tmp_path_factory.mktemp("tiny-bert"))

@@ -166,3 +166,10 @@ def test_wide_characters_are_counted_in_cells() -> None:
     assert text.fitted("法国", 6) == "法国  "
     assert text.fitted("a long word", 6) == "a lon…"
     assert text.fitted("🚀 go", 8) == "🚀 go   "
+
+
+def test_of_a_path_the_end_is_kept() -> None:
+    assert text.ending("rows.jsonl", 10) == "rows.jsonl"
+    assert text.ending("/a/long/way/to/rows.jsonl", 12) == "…/rows.jsonl"
+    assert text.ending("/data/数据集.jsonl", 12) == "…据集.jsonl"
+    assert text.ending("\x1b[31ma/b", 8) == "a/b"

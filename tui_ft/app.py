@@ -29,8 +29,11 @@ from tui_ft.screens.shell import Hardware
 from tui_ft.widgets.help import HelpScreen
 
 if TYPE_CHECKING:
+    from tui_ft.screens.advise import AdviseScreen
+    from tui_ft.screens.configure import ConfigureScreen
     from tui_ft.screens.data import DataScreen
     from tui_ft.screens.monitor import MonitorScreen
+    from tui_ft.spec.draft import Draft
 
 _SAMPLE_SECONDS: Final = 2.0
 
@@ -48,6 +51,8 @@ class Mode:
 MODES: Final = (
     Mode("1", "home", "Home", "All runs, and the hardware"),
     Mode("2", "data", "Data", "What is in a data set, and what is wrong with it"),
+    Mode("3", "advise", "Advise", "Whether and how to fine-tune, and why"),
+    Mode("4", "configure", "Configure", "Every field of a run, before it is started"),
     Mode("5", "monitor", "Monitor", "The run seen last, else the live or the newest one"),
 )
 """Work flows from low keys to high ones; keys and palette are made from this table."""
@@ -64,7 +69,8 @@ class FtuiApp(App[None]):
 
     TITLE = "ftui"
     CSS_PATH: ClassVar[list[str | PurePath]] = [
-        f"styles/{name}.tcss" for name in ("app", "home", "data", "monitor", "new_run")
+        f"styles/{name}.tcss"
+        for name in (*("app", "home", "data", "data_dialogs", "advise", "configure", "monitor"),)
     ]
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -90,6 +96,8 @@ class FtuiApp(App[None]):
         self._last_run: RunFolder | None = None
         self._home = HomeScreen()
         self._data: DataScreen | None = None
+        self._advise: AdviseScreen | None = None
+        self._configure: ConfigureScreen | None = None
 
     def get_default_screen(self) -> Screen[None]:
         """Home lies below everything."""
@@ -108,7 +116,6 @@ class FtuiApp(App[None]):
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Offer in the palette what the keys do, and every run by name."""
         yield from super().get_system_commands(screen)
-        yield SystemCommand("New run", "Start a run from a preset or a YAML file", self.new_run)
         for mode in MODES:
             yield SystemCommand(mode.name, mode.tooltip, partial(self.run_action, mode.action))
         for run in self.live_runs():
@@ -122,16 +129,6 @@ class FtuiApp(App[None]):
     def live_runs(self) -> list[RunSummary]:
         """Return the runs as Home read them last."""
         return self._home.runs
-
-    def new_run(self) -> None:
-        """Ask for a run, start it, and show it."""
-        from tui_ft.screens.new_run import NewRunScreen
-
-        def started(folder: RunFolder | None) -> None:
-            if folder is not None:
-                self.open_run(folder.id)
-
-        self.push_screen(NewRunScreen(), started)
 
     def open_run(self, run_id: str) -> None:
         """Show the monitor of a run."""
@@ -166,6 +163,40 @@ class FtuiApp(App[None]):
             self._data = DataScreen()
             self.install_screen(self._data, "data")  # kept when another is shown
         self.push_screen("data")
+
+    def action_advise(self) -> None:
+        """Show the advice given last, or ask for what it is to be about."""
+        self.advise("", "")
+
+    def advise(self, model: str, data: str) -> None:
+        """Show advice for a model and data; what is not known is asked for."""
+        from tui_ft.screens.advise import AdviseScreen
+
+        if self._advise is None:
+            self._advise = AdviseScreen(model, data)
+            self.install_screen(self._advise, "advise")  # kept when another is shown
+        elif data:
+            self._advise.ask_about(model, data)
+        if not isinstance(self.screen, AdviseScreen):
+            self.action_home()
+            self.push_screen("advise")
+
+    def action_configure(self) -> None:
+        """Show the run that is being written."""
+        self.configure(None)
+
+    def configure(self, draft: Draft | None) -> None:
+        """Show the run that is being written, or another draft in its place."""
+        from tui_ft.screens.configure import ConfigureScreen
+
+        if self._configure is None:
+            self._configure = ConfigureScreen(draft)
+            self.install_screen(self._configure, "configure")  # kept when another is shown
+        elif draft is not None:
+            self._configure.begin(draft)
+        if not isinstance(self.screen, ConfigureScreen):
+            self.action_home()
+            self.push_screen("configure")
 
     def action_monitor(self) -> None:
         """Show the run seen last, or the live one, or the newest."""

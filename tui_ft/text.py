@@ -121,6 +121,17 @@ def fitted(text: str, width: int) -> str:
     return shown + " " * (width - (len(shown) if shown.isascii() else _cells(shown)))
 
 
+def ending(text: str, width: int) -> str:
+    """Return the end of ``text`` made plain in at most ``width`` cells: of a path, what matters."""
+    flat = " ".join(plain(text).split())
+    if _cells(flat) <= width:
+        return flat
+    kept = flat[-max(1, width - 1) :]
+    while _cells(kept) > width - 1:
+        kept = kept[1:]
+    return "…" + kept
+
+
 def _cells(text: str) -> int:
     from rich.cells import cell_len
 

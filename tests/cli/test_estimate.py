@@ -106,3 +106,16 @@ def test_the_rows_of_the_data_decide_how_long_a_step_is(tiny_llama: Path, tmp_pa
     missing = _run(str(tiny_llama), "--data", "/nowhere.jsonl")
     assert "/nowhere.jsonl" in missing.output
     assert missing.exit_code == 1
+
+
+def test_a_well_known_model_is_estimated_without_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    arguments = ("--method", "lora", "--seq", "64", "--batch", "1", "--gpu", "24", "--json")
+    result = _run("HuggingFaceTB/SmolLM2-135M-Instruct", *arguments)
+    assert result.exit_code == 0, result.output
+    assert "ftui's own catalogue" in result.stderr
+    (found,) = json.loads(result.stdout)
+    assert found["fits"] == {"24 GB": "fits"}

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from tests.inspection.data_hub import DataHub, Repository
+from tests.inspection.data_hub import DataHub, Repository, in_the_hubs_place
 from tui_ft.cli import main
 
 
@@ -50,25 +51,40 @@ def test_terminal_escapes_in_a_row_arrive_harmless(tmp_path: Path) -> None:
     assert "\x1b" not in result.output
 
 
-def test_a_data_set_on_the_hub_is_fetched_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hub = DataHub()
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DataHub]:
     file = tmp_path / "served.jsonl"
     _rows(file)
-    hub.repositories["org/rows"] = Repository({"train.jsonl": file.read_bytes()})
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.setenv("HF_ENDPOINT", hub.url)
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-    try:
-        result = CliRunner().invoke(main, ["inspect", "org/rows", "--json"])
-        missing = CliRunner().invoke(main, ["inspect", "org/none"])
-    finally:
-        hub.close()
+    rows = file.read_bytes() + b"\n"
+    files = {"train.jsonl": rows, "test.jsonl": rows * 2}
+    with in_the_hubs_place(tmp_path / "hf", monkeypatch) as hub:
+        hub.repositories["org/rows"] = Repository(files)
+        yield hub
+
+
+def test_a_data_set_on_the_hub_is_fetched_first(hub: DataHub) -> None:
+    result = CliRunner().invoke(main, ["inspect", "org/rows", "--json"])
+    missing = CliRunner().invoke(main, ["inspect", "org/none"])
     assert result.exit_code == 0, result.output
     assert json.loads(result.output)["data"]["rows"] == 9
     assert missing.exit_code == 1
     assert "org/none" in missing.output
+
+
+def test_a_data_set_on_the_hub_is_cleaned_and_split_into_this_folder(
+    hub: DataHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    cleaned = CliRunner().invoke(main, ["clean", "org/rows", "--split", "test", "--json"])
+    assert cleaned.exit_code == 0, cleaned.output
+    assert (json.loads(cleaned.stdout)["rows"], json.loads(cleaned.stdout)["kept"]) == (18, 9)
+    assert len((here / "rows-clean.jsonl").read_text().splitlines()) == 9
+    divided = CliRunner().invoke(main, ["split", "org/rows", "--fraction", "0.3", "--by", "row"])
+    assert divided.exit_code == 0, divided.output
+    counts = [len((here / f"rows-{it}.jsonl").read_text().splitlines()) for it in ("train", "eval")]
+    assert sum(counts) == 9
 
 
 @pytest.mark.parametrize(
@@ -95,3 +111,20 @@ def test_inspect_prints_the_rows_that_hold_a_text(tmp_path: Path) -> None:
     assert json.loads(as_json.stdout)["line"] == 4
     none = CliRunner().invoke(main, ["inspect", path, "--search", "nowhere"])
     assert (none.exit_code, none.stdout) == (1, "0 of 9 rows hold it\n")
+
+
+def test_inspect_ends_with_a_verdict(tmp_path: Path, tiny_llama: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    _rows(path)
+    clean = CliRunner().invoke(main, ["inspect", str(path), "--model", str(tiny_llama), "--json"])
+    verdict = json.loads(clean.stdout)["verdict"]
+    assert (verdict["rows"], verdict["near_duplicates"]) == (9, 0.0)
+    assert verdict["candidates"][0]["objective"] == "sft"
+    assert verdict["tokens"] > verdict["supervised_tokens"] > 0
+    assert verdict["length"]["max_length"] >= 128
+    path.write_text(path.read_text() + '\n{"question": "Cut o')
+    worse = CliRunner().invoke(main, ["inspect", str(path)])
+    broken = json.loads(CliRunner().invoke(main, ["inspect", str(path), "--json"]).stdout)
+    assert broken["verdict"]["quality"]["score"] < verdict["quality"]["score"]
+    assert f"quality         {broken['verdict']['quality']['score']} of 100" in worse.stdout
+    assert "line cannot be read, 10 % of rows" in worse.stdout

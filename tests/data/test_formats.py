@@ -18,8 +18,8 @@ from tui_ft.data import (
     RowProblem,
     convert,
     detect,
+    objective_refusal,
     read_rows,
-    sft_refusal,
 )
 from tui_ft.data.items import Judged, Labelled, Pair, Prompt
 
@@ -182,11 +182,14 @@ def test_unknown_formats(how: dict[str, Any], said: str) -> None:
 
 def test_sft_refuses_preferences_with_a_way_out() -> None:
     pair = {"prompt": "p", "chosen": "c", "rejected": "r"}
-    said = sft_refusal(detect(_rows(pair)), _rows(pair)) or ""
+    said = objective_refusal("sft", detect(_rows(pair)), _rows(pair)) or ""
     assert "hold preferences" in said
     assert "{prompt: prompt, completion: chosen}" in said
     assert _item(pair, columns={"prompt": "prompt", "completion": "chosen"}) == Completion("p", "c")
-    assert sft_refusal(detect(_rows({"messages": CHAT})), _rows({"messages": CHAT})) is None
+    assert (
+        objective_refusal("sft", detect(_rows({"messages": CHAT})), _rows({"messages": CHAT}))
+        is None
+    )
 
 
 def test_messages_are_kept_as_they_are() -> None:

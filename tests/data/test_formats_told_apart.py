@@ -16,9 +16,9 @@ from tui_ft.data import (
     RowProblem,
     convert,
     detect,
+    objective_refusal,
     objectives_of,
     read_rows,
-    sft_refusal,
 )
 from tui_ft.spec.run_spec import DataSpec
 
@@ -158,12 +158,12 @@ def test_what_sft_refuses_it_takes_when_mapped_as_it_says(
     value: dict[str, Any], said: str, way: dict[str, str]
 ) -> None:
     rows = _rows(*[value] * 4)
-    refused = sft_refusal(detect(rows), rows) or ""
+    refused = objective_refusal("sft", detect(rows), rows) or ""
     assert said in refused
     written = "{" + ", ".join(f"{part}: {column}" for part, column in way.items()) + "}"
     assert f"data.columns to {written}" in refused
     mapped = detect(rows, columns=way)
-    assert sft_refusal(mapped, rows) is None
+    assert objective_refusal("sft", mapped, rows) is None
     item = convert(rows[0], mapped)
     assert not isinstance(item, RowProblem)
     if isinstance(item, Conversation):
@@ -172,7 +172,7 @@ def test_what_sft_refuses_it_takes_when_mapped_as_it_says(
 
 def test_sft_says_of_prompts_that_their_answers_are_missing() -> None:
     rows = _rows({"question": "q"})
-    assert "prompts without answers" in (sft_refusal(detect(rows), rows) or "")
+    assert "prompts without answers" in (objective_refusal("sft", detect(rows), rows) or "")
 
 
 def test_foreign_names_of_columns_do_no_harm() -> None:
@@ -180,7 +180,7 @@ def test_foreign_names_of_columns_do_no_harm() -> None:
     rows = _rows({name: "p", "b": "c", "c": "d"})
     columns = {"prompt": name, "chosen": "b", "rejected": "c"}
     found = detect(rows, columns=columns)
-    assert "\x1b" not in (sft_refusal(found, rows) or "") + found.reason + found.style
+    assert "\x1b" not in (objective_refusal("sft", found, rows) or "") + found.reason + found.style
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the example data are not here")

@@ -85,6 +85,13 @@ CLEAN: list[AnyItem] = [
     _answer("If a < b and b < c, then a < c: the relation is transitive, so we are done here."),
     _answer('{"city": "Paris", "country": "France", "river": "Seine", "known": ["art", "food"]}'),
     _answer("Roses are red,\nviolets are blue,\nsugar is sweet,\nand so, my dear, are you."),
+    _answer(
+        LONG + "Its cranes are still, and the sheds behind them have stood empty for thirty years. "
+        "Now there is music in one of them. So come and see what all of us have made of it. #AtLast"
+    ),
+    _answer("A phone number that is nobody's at all is (555) 123-4567, and so is 555-234-5678."),
+    _answer("An address for examples, and for nothing else, is John.Doe@example-domain.com here."),
+    _answer("Of a@d.co, b@x.co and @.co, the last one alone is no address that mail can go to."),
     _talk("system", "user", "assistant", "user", "assistant"),
     _pair("Paris is the capital of France.", "Lyon is the capital of France."),
 ]

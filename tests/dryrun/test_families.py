@@ -151,7 +151,7 @@ def test_ppo_holds_a_reward_model_and_a_reference_unless_an_adapter_can_be_switc
                 config=config,
                 batch=1,
                 length=32,
-                objective=objective,  # type: ignore[arg-type]
+                objective=objective,
                 adapter=LORA if adapted else None,
             )
         ).by_kind["weights"]

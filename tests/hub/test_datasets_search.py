@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 
 from tests.hub.conftest import TOKEN, Hub, Mute
 from tui_ft.hub import client, datasets_search
-from tui_ft.hub.datasets_search import HubDataset, search_datasets
+from tui_ft.hub.datasets_search import (
+    HubDataset,
+    SearchAnswer,
+    SearchMemory,
+    may_be_named,
+    search_datasets,
+)
 
 ENTRY: dict[str, Any] = {
     "id": "org/alpaca",
@@ -157,3 +163,40 @@ def test_a_mute_hub_is_told(mute: Mute, tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(client, "SECONDS", 0.2)
     environment = {"HF_ENDPOINT": mute.url, "HF_HOME": str(tmp_path)}
     assert "does not answer" in (search_datasets("x", environ=environment).problem or "")
+
+
+def test_answers_are_kept_for_minutes_and_failures_are_not() -> None:
+    asked: list[str] = []
+    now = [0.0]
+
+    def search(query: str) -> SearchAnswer:
+        asked.append(query)
+        return SearchAnswer(problem="no" if query == "bad" else None)
+
+    memory = SearchMemory(search, lambda: now[0])
+    for query in ("llama", " llama ", "bad", "bad"):
+        memory.find(query)
+    assert asked == ["llama", "bad", "bad"]
+    assert memory.known("llama") is not None
+    assert memory.known("bad") is None
+    now[0] = 301.0
+    assert memory.known("llama") is None
+    for number in range(100):
+        memory.find(str(number))
+    assert memory.known("0") is None
+    assert memory.known("99") is not None
+
+
+@pytest.mark.parametrize(
+    ("typed", "asked"),
+    [("al", True), ("org/al", True), ("a", False), ("/al", False), ("~/al", False), ("./a", False)],
+)
+def test_paths_are_not_searched_for(typed: str, asked: bool) -> None:
+    assert may_be_named(typed) is asked
+
+
+def test_formats_are_told_where_the_hub_knows_them() -> None:
+    assert HubDataset("a", tags=("format:json", "language:en", "format:csv")).formats == (
+        "json",
+        "csv",
+    )

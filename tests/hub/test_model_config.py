@@ -13,7 +13,8 @@ from tui_ft.hub.model_config import model_config
 
 def test_a_folder_needs_no_weights(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
-    assert model_config(str(tmp_path)).values == {"model_type": "llama"}
+    found = model_config(str(tmp_path))
+    assert (found.values, found.where) == ({"model_type": "llama"}, "folder")
 
 
 def test_one_file_is_asked_of_the_hub(hub: Hub, tmp_path: Path) -> None:
@@ -21,7 +22,7 @@ def test_one_file_is_asked_of_the_hub(hub: Hub, tmp_path: Path) -> None:
     hub.answer("/api/models/org/name", {"id": "org/name", "siblings": files})
     hub.answer("/org/name/resolve/main/config.json", {"model_type": "qwen2"})
     found = model_config("org/name", environ=hub.environment(tmp_path, HF_TOKEN=TOKEN))
-    assert found.values == {"model_type": "qwen2"}, found.problem
+    assert (found.values, found.where) == ({"model_type": "qwen2"}, "hub"), found.problem
     assert "/org/name/resolve/main/config.json" in [path for path, _ in hub.asked]
 
 

@@ -7,18 +7,23 @@ import hashlib
 import json
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import unquote
+
+import pytest
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @dataclass
 class Repository:
-    """A data set: its files, and whether strangers may read them."""
+    """A data set: its files, what the Hub read in its card, and whether strangers may read it."""
 
     files: dict[str, bytes]
+    card: dict[str, object] = field(default_factory=dict)
     commit: str = COMMIT
     gated: bool = False
     cut_off: set[str] = field(default_factory=set)
@@ -45,6 +50,21 @@ class DataHub:
     def close(self) -> None:
         self.server.shutdown()
         self.server.server_close()
+
+
+@contextlib.contextmanager
+def in_the_hubs_place(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DataHub]:
+    """Serve as the Hub for this process and those it starts, with an empty cache."""
+    hub = DataHub()
+    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "HF_HUB_CACHE", "HF_DATASETS_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_ENDPOINT", hub.url)
+    monkeypatch.setenv("HF_HOME", str(cache))
+    monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
+    try:
+        yield hub
+    finally:
+        hub.close()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -95,6 +115,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         siblings = [{"rfilename": it, "size": len(body)} for it, body in repository.files.items()]
         facts: dict[str, object] = {"id": name, "sha": repository.commit, "tags": []}
+        facts["cardData"] = repository.card
         facts["gated"] = "manual" if repository.gated else False
         self._json({**facts, "siblings": siblings})
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tui_ft.inspection.words import word_counts
+from tui_ft.data.items import Document
+from tui_ft.data.row_view import view_of
+from tui_ft.inspection.glance import JoinedRows
 
 _TEXTS = st.text(st.sampled_from("ab \t\n\x0b\x0c\r\x1c\x1f\x85\u3000é"), max_size=12)
 
@@ -14,4 +16,5 @@ _TEXTS = st.text(st.sampled_from("ab \t\n\x0b\x0c\r\x1c\x1f\x85\u3000é"), max_s
 @example([])
 @example(["", " ", "one", " two  words\n", "fünf", "", "\x00 a"])
 def test_as_splitting_each(texts: list[str]) -> None:
-    assert word_counts(texts) == [len(text.split()) for text in texts]
+    rows = JoinedRows([view_of(Document(text)) for text in texts])
+    assert rows.words == [len(text.split()) for text in texts]

@@ -11,6 +11,7 @@ from pathlib import Path
 from tui_ft.runs import events as ev
 from tui_ft.runs.folder import RunFolder
 from tui_ft.runs.link import WorkerLink
+from tui_ft.runs.run_data import with_files
 
 STEPS = 150
 
@@ -62,6 +63,16 @@ def slow_start(
     """Never get beyond preparing."""
     link.send(ev.Phase(phase="load"))
     time.sleep(120)
+
+
+def count_rows(
+    run_dir: Path, gpus: tuple[int, ...], checkpoint: Path | None, link: WorkerLink
+) -> None:
+    """Say how many rows there are to train on and to evaluate, and fail so as to be resumed."""
+    data = with_files(RunFolder(run_dir), RunFolder(run_dir).spec()).data
+    rows = [len(Path(path).read_text().splitlines()) for path in (data.train, data.eval) if path]
+    link.send(ev.Phase(phase="train"))
+    link.send(ev.Ended(state="failed", reason=f"rows: {rows}"))
 
 
 def vanish(run_dir: Path, gpus: tuple[int, ...], checkpoint: Path | None, link: WorkerLink) -> None:

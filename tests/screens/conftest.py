@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -241,3 +242,22 @@ SCORES = (
         ),
     ),
 )
+
+
+def _row(number: int) -> dict[str, str]:
+    answer = f"Answer {number}: " + " ".join(f"w{number}x{n}" for n in range(5 + number % 40)) + "."
+    return {"instruction": f"What is number {number}?", "output": answer}
+
+
+@pytest.fixture
+def data(home: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the name of a file in the current folder: 300 rows, a few of them at fault."""
+    rows = [_row(n) for n in range(300)]
+    rows[7] = rows[3]
+    rows[9] = {**rows[9], "output": ""}
+    rows[11] = {**rows[11], "output": "\x1b[31mred [bold]tag[/bold]\x07 and so on it goes."}
+    folder = tmp_path / "data"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return "rows.jsonl"

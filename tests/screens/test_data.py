@@ -2,85 +2,41 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from array import array
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from textual.binding import Binding
 from textual.pilot import Pilot
-from textual.widgets import OptionList, Static
+from textual.widgets import OptionList
 
 from tests.screens.conftest import make_app
-from tui_ft.app import FtuiApp
+from tests.screens.showing import said, settled, showing, shown_whole, surveyed
+from tui_ft.screens.configure import ConfigureScreen
 from tui_ft.screens.data import DataScreen
-from tui_ft.survey.asking import Asked
-from tui_ft.survey.request import Request, TokenRequest
+from tui_ft.survey.packing import pack
+from tui_ft.widgets.help import key_help
 from tui_ft.widgets.row_table import RowTable
 
 SIZES = pytest.mark.parametrize("size", [(80, 24), (200, 60)], ids=["80x24", "200x60"])
 Compare = Callable[..., bool]
 
 
-def _row(number: int) -> dict[str, str]:
-    answer = f"Answer {number}: " + " ".join(f"w{number}x{n}" for n in range(5 + number % 40)) + "."
-    return {"instruction": f"What is number {number}?", "output": answer}
-
-
-@pytest.fixture
-def data(home: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    rows: list[dict[str, Any]] = [_row(n) for n in range(300)]
-    rows[7] = rows[3]
-    rows[9] = {**rows[9], "output": ""}
-    rows[11] = {**rows[11], "output": "\x1b[31mred [bold]tag[/bold]\x07 and so on it goes."}
-    folder = tmp_path / "data"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return "rows.jsonl"
-
-
-def _surveyed(path: str, model: Path) -> None:
-    for request in (Request(path), Request(path, tokens=TokenRequest(str(model)))):
-        for _ in Asked(request).follow():
-            pass
-
-
-@asynccontextmanager
-async def showing(
-    path: str, model: str = "", size: tuple[int, int] = (200, 60)
-) -> AsyncIterator[tuple[FtuiApp, DataScreen, Pilot[None]]]:
-    app = make_app()
-    async with app.run_test(size=size) as pilot:
-        screen = DataScreen(path, model)
-        app.push_screen(screen)
-        for _ in range(100):
-            await pilot.pause(0.1)
-            if screen._is_shown_whole():
-                break
-        await pilot.pause(0.2)
-        yield app, screen, pilot
-
-
-def _text(screen: DataScreen, selector: str) -> str:
-    return str(screen.query_one(selector, Static).content)
-
-
 async def test_rows_findings_and_lengths_are_shown(data: str, tiny_llama: Path) -> None:
-    _surveyed(data, tiny_llama)
+    surveyed(data, tiny_llama)
     async with showing(data, str(tiny_llama)) as (_, screen, _):
-        assert "300 rows" in _text(screen, "#headline")
-        assert "Alpaca (100 % of rows)" in _text(screen, "#headline")
+        assert "300 rows" in said(screen, "#headline")
+        assert "Alpaca (100 % of rows)" in said(screen, "#headline")
         ids = [option.id for option in screen.query_one("#findings", OptionList).options]
         assert "exact-duplicate" in ids
-        assert "p50" in _text(screen, "#lengths")
-        assert "packing saves" in _text(screen, "#lengths")
-        assert "What is number 0?" in _text(screen, "#row")
+        assert "p50" in said(screen, "#lengths")
+        assert "packed" in said(screen, "#lengths")
+        assert "What is number 0?" in said(screen, "#row")
 
 
 async def test_a_finding_shows_its_rows_and_escape_shows_all(data: str, tiny_llama: Path) -> None:
-    _surveyed(data, tiny_llama)
+    surveyed(data, tiny_llama)
     async with showing(data) as (_, screen, pilot):
         findings = screen.query_one("#findings", OptionList)
         await pilot.press("f")
@@ -89,41 +45,41 @@ async def test_a_finding_shows_its_rows_and_escape_shows_all(data: str, tiny_lla
         await pilot.press("enter")
         await pilot.pause(0.3)
         # The group: the row that stays, and its twin.
-        assert [screen._line(index, 80).split()[0] for index in (0, 1)] == ["4", "8"]
+        assert [screen.rows.line(index, 80).split()[0] for index in (0, 1)] == ["4", "8"]
         await pilot.press("escape")
-        assert screen._line(0, 80).split()[0] == "1"
+        assert screen.rows.line(0, 80).split()[0] == "1"
 
 
 async def test_a_row_as_the_model_sees_it(data: str, tiny_llama: Path) -> None:
-    _surveyed(data, tiny_llama)
+    surveyed(data, tiny_llama)
     async with showing(data, str(tiny_llama)) as (_, screen, pilot):
         await pilot.press("v")
-        await screen.app.workers.wait_for_complete()
-        await pilot.pause(0.3)
-        shown = _text(screen, "#row")
+        await settled(pilot)
+        shown = said(screen, "#row")
         assert shown.startswith("learned: ")
         assert "▌ Answer 0: w0x0" in shown
         assert "  What is number 0?" in shown
         await pilot.press("v")
-        await screen.app.workers.wait_for_complete()
-        await pilot.pause(0.3)
-        assert '"instruction": "What is number 0?"' in _text(screen, "#row")
+        await settled(pilot)
+        assert said(screen, "#row").startswith("a sequence of ")
+        await pilot.press("v")
+        await settled(pilot)
+        assert '"instruction": "What is number 0?"' in said(screen, "#row")
 
 
 async def test_escapes_and_markup_in_rows_arrive_harmless(data: str, tiny_llama: Path) -> None:
-    _surveyed(data, tiny_llama)
+    surveyed(data, tiny_llama)
     async with showing(data) as (_, screen, pilot):
-        assert "\x1b" not in screen._line(11, 120)
-        assert "red [bold]tag[/bold]␇ and so" in screen._line(11, 120)
+        assert "\x1b" not in screen.rows.line(11, 120)
+        assert "red [bold]tag[/bold]␇ and so" in screen.rows.line(11, 120)
         for _ in range(11):
             await pilot.press("j")
-        await screen.app.workers.wait_for_complete()
-        await pilot.pause(0.3)
-        assert "red [bold]tag[/bold]␇ and so" in _text(screen, "#row")
+        await settled(pilot)
+        assert "red [bold]tag[/bold]␇ and so" in said(screen, "#row")
 
 
 async def test_the_cursor_goes_to_the_last_row_and_back(data: str, tiny_llama: Path) -> None:
-    _surveyed(data, tiny_llama)
+    surveyed(data, tiny_llama)
     async with showing(data, size=(80, 24)) as (_, screen, pilot):
         await pilot.press("G")
         table = screen.query_one(RowTable)
@@ -139,8 +95,7 @@ async def test_what_is_not_there_is_said(home: None) -> None:
         await pilot.press("2")
         await pilot.pause(0.2)
         await pilot.press(*"none.jsonl", "enter")
-        await app.workers.wait_for_complete()
-        await pilot.pause(0.2)
+        await settled(pilot)
         assert any("none.jsonl cannot be read" in note.message for note in app._notifications)
         await pilot.press("1")
         await pilot.pause(0.1)
@@ -151,19 +106,15 @@ async def test_what_is_not_there_is_said(home: None) -> None:
 
 @SIZES
 def test_data(data: str, tiny_llama: Path, snap_compare: Compare, size: tuple[int, int]) -> None:
-    _surveyed(data, tiny_llama)
+    surveyed(data, tiny_llama)
     app = make_app()
 
     async def run_before(pilot: Pilot[None]) -> None:
         screen = DataScreen(data, str(tiny_llama))
         pilot.app.push_screen(screen)
-        for _ in range(100):
-            await pilot.pause(0.1)
-            if screen._is_shown_whole():
-                break
-        await pilot.pause(0.7)
-        await pilot.app.workers.wait_for_complete()
-        await pilot.pause(0.3)
+        await shown_whole(screen, pilot)
+        await pilot.pause(0.5)
+        await settled(pilot)
 
     settle: Callable[[Pilot[None]], Awaitable[None]] = run_before
     assert snap_compare(app, terminal_size=size, run_before=settle)
@@ -174,18 +125,141 @@ async def test_rows_are_searched_for_a_text(data: str, tiny_llama: Path) -> None
         table = screen.query_one(RowTable)
         box = screen.query_one("#rows-box")
         await pilot.press("slash", *"number 29", "enter")
-        await app.workers.wait_for_complete()
-        await pilot.pause()
-        assert screen._browser is not None
-        assert len(screen._browser) == 11  # 29 and 290 to 299
+        await settled(pilot)
+        assert screen.rows.count == 11  # 29 and 290 to 299
         assert "/number 29 11 found · esc for all" in str(box.border_title)
         assert app.focused is table
         await pilot.press("escape")
         await pilot.pause()
-        assert len(screen._browser) == 300
+        assert screen.rows.count == 300
         assert str(box.border_title) == "Rows"
         await pilot.press("slash", *"[bold]tag", "enter")
-        await app.workers.wait_for_complete()
-        await pilot.pause()
-        assert len(screen._browser) == 1
+        await settled(pilot)
+        assert screen.rows.count == 1
         assert "bold]tag 1 found" in str(box.border_title)
+
+
+async def test_the_verdict_is_told_and_what_each_finding_costs(data: str, tiny_llama: Path) -> None:
+    surveyed(data, tiny_llama)
+    async with showing(data, str(tiny_llama)) as (_, screen, _):
+        from tui_ft.survey.verdict import verdict_of
+
+        assert screen._known is not None
+        verdict = verdict_of(screen._known.summary, screen._known.tokens)
+        assert f"quality {verdict.quality.score} of 100" in said(screen, "#headline")
+        assert said(screen, "#verdict") == verdict.sentence
+        findings = screen.query_one("#findings", OptionList)
+        line = str(findings.get_option("exact-duplicate").prompt)
+        (lost,) = [p.points for p in verdict.quality.parts if p.finding == "exact-duplicate"]
+        assert f"-{lost:.1f}" in line
+
+
+async def test_figures_findings_and_rows_follow_the_max_length(data: str, tiny_llama: Path) -> None:
+    surveyed(data, tiny_llama)
+    async with showing(data, str(tiny_llama)) as (_, screen, pilot):
+        assert "recommended" in said(screen, "#lengths")
+        await pilot.press("v", "l", *"40", "enter")
+        await settled(pilot)
+        assert screen._known is not None
+        assert screen._known.tokens is not None
+        cut = screen._known.tokens.at(40)
+        shown = said(screen, "#lengths")
+        assert "max_length 40: recommended is" in shown
+        assert f"{cut.rows_share * 100:.0f} % of rows" in shown
+        assert f"packed {len(_packed(screen, 40)):,} sequences" in shown
+        assert "max_length 40 cuts" in said(screen, "#row")
+        assert "▌max_length▌" in said(screen, "#row")
+        findings = screen.query_one("#findings", OptionList)
+        assert f"{cut.rows_cut:,}" in str(findings.get_option("cut-by-max-length").prompt)
+        await pilot.press("l", *"x", "enter")
+        await settled(pilot)
+        assert any("number of tokens" in note.message for note in screen.app._notifications)
+        await pilot.press("l", "backspace", "backspace", "enter")
+        await settled(pilot)
+        assert ": recommended\n" in said(screen, "#lengths")
+
+
+def _packed(screen: DataScreen, max_length: int) -> list[list[int]]:
+    assert screen._asked is not None
+    assert screen._asked.token_folder is not None
+    lengths = array("I", (screen._asked.token_folder / "lengths.u32").read_bytes())
+    return pack([length for length in lengths if length], max_length)
+
+
+async def test_a_row_is_shown_in_the_sequence_that_it_is_packed_into(
+    data: str, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    surveyed(data, tiny_llama)
+    async with showing(data, str(tiny_llama)) as (_, screen, pilot):
+        await pilot.press("v", "v", "l", *"512", "enter")
+        await settled(pilot)
+        shown = said(screen, "#row").splitlines()
+        (members,) = [rows for rows in _packed(screen, 512) if 0 in rows]
+        assert shown[0].startswith(f"a sequence of {len(members)} rows")
+        assert shown[1].count("┃") == len(members) + 1
+        listed = [line for line in shown if line.startswith(("▸ row", "  row"))]
+        # Row 10 is refused: from there on a row's line is its place among those packed, and one.
+        assert [int(line.split()[line.split().index("row") + 1]) for line in listed] == [
+            at + 1 if at < 9 else at + 2 for at in members
+        ]
+        borders = [line for line in shown if line.startswith("━━ row ")]
+        assert len(borders) == len(members)
+        monkeypatch.setenv("FTUI_ASCII", "1")
+        await pilot.press("v", "v", "v", "v")
+        await settled(pilot)
+        assert said(screen, "#row").splitlines()[1].isascii()
+
+
+async def test_a_new_run_takes_over_what_is_seen(data: str, tiny_llama: Path) -> None:
+    surveyed(data, tiny_llama)
+    async with showing(data, str(tiny_llama)) as (app, screen, pilot):
+        screen._open(format="prompt_completion", columns={"prompt": "instruction"})
+        await settled(pilot)
+        await pilot.press("l", *"96", "enter", "n")
+        await pilot.pause(0.2)
+        form = app.screen
+        assert isinstance(form, ConfigureScreen)
+        spec = form._draft.spec
+        assert spec is not None
+        assert spec.data.train == data
+        assert spec.model.name_or_path == str(tiny_llama)
+        assert spec.data.format == "prompt_completion"
+        assert spec.data.columns == {"prompt": "instruction"}
+        assert spec.training.max_length == 96
+
+
+async def test_overlap_with_evaluation_data_is_looked_for(data: str) -> None:
+    lines = Path(data).read_text().splitlines()
+    Path("eval.jsonl").write_text("".join(f"{line}\n" for line in lines[20:25]))
+    async with showing(data) as (app, screen, pilot):
+        await pilot.press("e", *"eval.jsonl", "enter")
+        await settled(pilot)
+        await shown_whole(screen, pilot)
+        findings = screen.query_one("#findings", OptionList)
+        assert " 5 " in str(findings.get_option("eval-overlap").prompt)
+        await pilot.press("e", *["backspace"] * 10, *"none.jsonl", "enter")
+        await settled(pilot)
+        assert any("none.jsonl cannot be read" in note.message for note in app._notifications)
+
+
+async def test_what_is_refused_is_forgotten(data: str, tiny_llama: Path) -> None:
+    surveyed(data, tiny_llama)
+    async with showing(data) as (app, screen, pilot):
+        await pilot.press("m", *"no-model", "enter")
+        await settled(pilot)
+        assert any("no folder no-model" in note.message for note in app._notifications)
+        assert "300 rows" in said(screen, "#headline")
+        await pilot.press("c")  # as it was read before, without the model that is not there
+        await settled(pilot)
+        await pilot.press("ctrl+s")
+        await settled(pilot)
+        assert len(app._notifications) == 1
+
+
+async def test_help_names_every_key_of_the_screen(data: str, tiny_llama: Path) -> None:
+    surveyed(data, tiny_llama)
+    async with showing(data) as (app, _, _):
+        bindings = [binding for binding in DataScreen.BINDINGS if isinstance(binding, Binding)]
+        assert all(binding.id and binding.tooltip for binding in bindings)
+        helped = {entry.description for entry in key_help(app, app.screen.active_bindings.values())}
+        assert {binding.description for binding in bindings} <= helped

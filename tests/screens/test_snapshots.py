@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from textual.pilot import Pilot
 
+from tests.advise.given import Arithmetic, situation_of
 from tests.screens.conftest import (
     FAILED,
     FINISHED,
@@ -17,6 +18,7 @@ from tests.screens.conftest import (
     make_app,
 )
 from tui_ft.runs import events as ev
+from tui_ft.screens import advise
 from tui_ft.screens.monitor import MonitorScreen
 
 SIZES = pytest.mark.parametrize("size", [(80, 24), (200, 60)], ids=["80x24", "200x60"])
@@ -83,5 +85,17 @@ def test_a_failed_monitor(make_run: MakeRun, snap_compare: Compare, size: Size) 
 
 
 @SIZES
-def test_new_run(home: None, snap_compare: Compare, size: Size) -> None:
-    assert snap_compare(make_app(), terminal_size=size, run_before=_settle("n"))
+def test_configure(home: None, snap_compare: Compare, size: Size) -> None:
+    keys = ("n", "enter", *"/m/llama", "enter", "j", "j")
+    assert snap_compare(make_app(), terminal_size=size, run_before=_settle(*keys))
+
+
+@SIZES
+def test_advise(
+    home: None, snap_compare: Compare, size: Size, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {"goal": "style", "model": "llama-8b-chat", "data": "answers-5k", "gpus": 24}
+    monkeypatch.setattr(advise, "gather", lambda sought, listener: situation_of(said))
+    monkeypatch.setattr(advise, "estimator", Arithmetic)
+    keys = ("3", *"/m/llama", "enter", *"/d/s.jsonl", "enter", "j")
+    assert snap_compare(make_app(), terminal_size=size, run_before=_settle(*keys))

@@ -7,6 +7,21 @@ import pytest
 from tui_ft.spec import RunSpec, SpecError, find_presets, resolve_spec
 from tui_ft.spec.presets import PACKAGED
 
+SHIPPED = {
+    "classify-encoder",
+    "classify-lora",
+    "demo",
+    "dpo-full",
+    "dpo-lora",
+    "kto-lora",
+    "orpo-lora",
+    "pretrain-lora",
+    "reward-lora",
+    "sft-full",
+    "sft-lora",
+    "sft-qlora",
+    "simpo-lora",
+}
 FILLED = ("model.name_or_path=m", "data.train=d.jsonl")
 
 
@@ -18,7 +33,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_packaged_presets_are_these() -> None:
-    assert set(find_presets()) == {"demo", "sft-full", "sft-lora", "sft-qlora"}
+    assert set(find_presets()) == SHIPPED
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGED.glob("*.yaml")), ids=lambda path: path.stem)
@@ -70,7 +85,7 @@ def test_a_name_cannot_lead_out_of_the_folders(tmp_path: Path, config: Path) -> 
 
 def test_a_user_preset_is_one_more(config: Path) -> None:
     (config / "mine.yaml").write_text("description: mine\ntraining: {seed: 7}\n")
-    assert set(find_presets()) == {"demo", "mine", "sft-full", "sft-lora", "sft-qlora"}
+    assert set(find_presets()) == {*SHIPPED, "mine"}
     assert resolve_spec("mine", FILLED).training.seed == 7
 
 

@@ -12,6 +12,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tui_ft.cli import main
+from tui_ft.data import DataError
+from tui_ft.survey.asking import Asked
+from tui_ft.survey.cleaning import Plan
+from tui_ft.survey.request import Request
+from tui_ft.survey.splitting import share_said
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +85,80 @@ def test_clean_replaces_no_file_and_knows_its_findings(data: Path) -> None:
     assert "is there already" in result.output
     assert data.with_name("rows-clean.jsonl").read_text() == "mine"
     assert "known: " in _run("clean", data, "--repair", "exact-duplicate").output
+
+
+def _plan(path: Path, drop: Sequence[str], repair: Sequence[str]) -> Plan:
+    asked = Asked(Request(str(path)))
+    *_, summary = asked.follow()
+    return Plan(asked.folder, summary, drop, repair)
+
+
+def test_what_would_change_is_known_before_anything_is_written(data: Path) -> None:
+    plan = _plan(data, ["exact-duplicate", "unusable-empty-answer"], ["invisible-characters"])
+    changes = plan.changes()
+    assert (changes.rows, changes.kept, changes.dropped, changes.repaired) == (20, 18, 2, 1)
+    (dropped,) = plan.examples("unusable-empty-answer")
+    assert (dropped.line, dropped.after) == (7, None)
+    assert '"output":""' in dropped.before.replace(" ", "")
+    (repaired,) = plan.examples("invisible-characters")
+    assert repaired.line == 9
+    assert repaired.before.endswith(r"Hid\u200bden.")
+    assert (repaired.after or "").endswith("Hidden.")
+    assert plan.examples("near-duplicate") == ()
+    report = plan.carry_out(None)
+    assert (report.kept, report.repaired) == (changes.kept, changes.repaired)
+
+
+def test_a_row_that_goes_is_not_repaired(data: Path) -> None:
+    plan = _plan(data, ["invisible-characters"], ["invisible-characters"])
+    assert (plan.changes().dropped, plan.changes().repaired) == (1, 0)
+
+
+def test_nothing_is_written_in_place_whatever_its_name(data: Path) -> None:
+    before = data.read_bytes()
+    link = data.with_name("link.jsonl")
+    link.symlink_to(data)
+    for command in (
+        ("clean", data, "--out", data, "--force"),
+        ("clean", data, "--out", link, "--force"),
+    ):
+        result = _run(*command)
+        assert result.exit_code == 1
+        assert "is the data set itself" in result.output
+    assert data.read_bytes() == before
+
+
+def test_work_that_is_given_up_leaves_no_file(data: Path) -> None:
+    class StopError(Exception): ...
+
+    def stop(_: int) -> None:
+        raise StopError
+
+    plan = _plan(data, ["exact-duplicate"], [])
+    output = data.with_name("new.jsonl")
+    with pytest.raises(StopError):
+        plan.carry_out(output, tell=stop)
+    assert sorted(file.name for file in data.parent.iterdir()) == ["home", "rows.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("said", "rows", "share"),
+    [("5 %", 100, 0.05), ("0.25", 8, 0.25), ("200", 1_000, 0.2), (" 12.5% ", 8, 0.125)],
+)
+def test_a_share_is_understood_as_people_say_it(said: str, rows: int, share: float) -> None:
+    assert share_said(said, rows) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("said", ["", "x", "0", "100 %", "500", "-1", "nan", "inf"])
+def test_what_is_no_share_is_refused(said: str) -> None:
+    with pytest.raises(DataError):
+        share_said(said, 500)
+
+
+def test_so_many_rows_are_held_out(data: Path) -> None:
+    result = _run("split", data, "--rows", "3", "--by", "row", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.output)["eval_rows"] == 3
 
 
 def test_the_same_split_twice_is_the_same_to_the_byte(data: Path, tmp_path: Path) -> None:

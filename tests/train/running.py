@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import multiprocessing
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import pytest
+import torch
 
 from tests.tiny_model import chat_rows, write_rows
 from tui_ft.runs import events as ev
@@ -16,17 +21,27 @@ from tui_ft.runs.history import RunHistory
 from tui_ft.runs.journal import Journal
 from tui_ft.runs.link import WorkerLink
 from tui_ft.spec import RunSpec, build_spec, dump_spec
-from tui_ft.train import worker
+from tui_ft.train import objectives, worker
+from tui_ft.train.chat_tokenizer import TransformersChatTokenizer
+from tui_ft.train.dataset import prepare_data
+from tui_ft.train.model import load_model, load_tokenizer
+from tui_ft.train.objectives.common import Job, Objective
+from tui_ft.train.precision import Precision
 
 OnEvent = Callable[[ev.Event, Callable[[str], None]], None]
 
 
 @dataclass(slots=True)
 class Ran:
-    """A run that the worker brought to its end."""
+    """A run that the worker brought to its end.
+
+    Attributes:
+        trainer: the trainer that it was trained with, when the worker got so far.
+    """
 
     folder: RunFolder
     events: list[ev.Event] = field(default_factory=list)
+    trainer: Any = None
 
     @property
     def ended(self) -> ev.Ended:
@@ -112,9 +127,56 @@ def run_worker(
     listener = threading.Thread(target=listen)
     listener.start()
     link = WorkerLink(events_there, commands_there)
-    worker.main(path, (), checkpoint, link)
+    with _keeping_the_trainer(ran):
+        worker.main(path, (), checkpoint, link)
     link.close()
     listener.join(10)
     journal.close()
     commands_here.close()
     return ran
+
+
+@contextlib.contextmanager
+def _keeping_the_trainer(ran: Ran) -> Iterator[None]:
+    real = objectives.objective_of
+
+    def keeping(kind: str) -> Objective:
+        objective = real(kind)
+
+        def build(job: Job) -> Any:
+            ran.trainer = objective.build(job)
+            return ran.trainer
+
+        return dataclasses.replace(objective, build=build)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(objectives, "objective_of", keeping)
+        yield
+
+
+def make_trainer(spec: RunSpec, folder: Path) -> Any:
+    """Return the trainer that the worker would train, on the CPU in float32."""
+    tokenizer = load_tokenizer(spec)
+    precision = Precision("fp32", torch.float32)
+    data = prepare_data(
+        spec, TransformersChatTokenizer(tokenizer), folder / "cache", 2, lambda _: None
+    )
+    objective = objectives.objective_of(spec.objective.kind)
+    classes = objective.classes(data) if objective.classes else None
+
+    def load() -> Any:
+        return load_model(spec, precision, False, classes)
+
+    return objective.build(
+        Job(
+            spec=spec,
+            model=load(),
+            tokenizer=tokenizer,
+            data=data,
+            precision=precision,
+            checkpoints=folder / "checkpoints",
+            on_gpu=False,
+            note=lambda _: None,
+            load_again=load,
+        )
+    )

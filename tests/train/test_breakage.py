@@ -20,7 +20,7 @@ from tui_ft.train.dataset import Question
 from tui_ft.train.errors import RunFailure
 from tui_ft.train.failures import explain
 from tui_ft.train.generation import answer
-from tui_ft.train.objectives.sft import SoundnessTrainer
+from tui_ft.train.objectives.common import SoundnessTrainer
 from tui_ft.train.signature import checked_extra
 
 

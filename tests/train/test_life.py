@@ -13,7 +13,8 @@ import torch
 from tests.tiny_model import chat_rows, write_rows
 from tests.train.running import Ran, make_spec, run_worker
 from tui_ft.runs import events as ev
-from tui_ft.train.objectives.sft import SoundnessTrainer
+from tui_ft.train.objectives.common import SoundnessTrainer
+from tui_ft.train.objectives.sft import SftRunTrainer
 
 DROPOUT = {"kind": "lora", "r": 8, "lora_alpha": 16, "lora_dropout": 0.1}
 
@@ -96,14 +97,14 @@ def test_a_loss_that_is_no_number_ends_it_and_keeps_the_last_good_checkpoint(
 
 
 def _poison_step(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    real = SoundnessTrainer.compute_loss
+    real = SftRunTrainer.compute_loss
 
     def compute_loss(self: Any, *args: Any, **kwargs: Any) -> Any:
         loss = real(self, *args, **kwargs)
         bad = self.model.training and self.state.global_step == step - 1
         return loss * float("nan") if bad else loss
 
-    monkeypatch.setattr(SoundnessTrainer, "compute_loss", compute_loss)
+    monkeypatch.setattr(SftRunTrainer, "compute_loss", compute_loss)
 
 
 def _break_training(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:

@@ -15,7 +15,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from tests.train.running import Ran, make_spec, run_worker
 from tui_ft.runs import events as ev
 from tui_ft.train import worker as worker_module
-from tui_ft.train.objectives import sft
 
 PROMPT = "<|im_start|>user\nWhat colour is the fig of bob?<|im_end|>\n<|im_start|>assistant\n"
 LORA = {"r": 8, "lora_alpha": 16}
@@ -51,25 +50,16 @@ def train(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Any:
 def _train(kind: str, folder: Path, model: Path) -> Kept:
     method = {"kind": kind} if kind == "full" else {"kind": kind, **LORA}
     rate = 5e-3 if kind == "full" else 2e-2
-    trainers: list[Any] = []
-    build = sft.build_trainer
-
-    def remember(*args: Any, **kwargs: Any) -> Any:
-        trainers.append(build(*args, **kwargs))
-        return trainers[-1]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sft, "build_trainer", remember)
-        spec = make_spec(
-            folder,
-            model,
-            method=method,
-            training={"learning_rate": rate},
-            evaluation={"samples": 1, "sample_max_new_tokens": 4},
-        )
-        ran = run_worker(spec, folder / "run")
+    spec = make_spec(
+        folder,
+        model,
+        method=method,
+        training={"learning_rate": rate},
+        evaluation={"samples": 1, "sample_max_new_tokens": 4},
+    )
+    ran = run_worker(spec, folder / "run")
     tokenizer = AutoTokenizer.from_pretrained(model)
-    return Kept(ran, _logits(trainers[0].model, tokenizer))
+    return Kept(ran, _logits(ran.trainer.model, tokenizer))
 
 
 @pytest.mark.parametrize(("kind", "margin"), [("full", 3.0), ("lora", 0.3), ("qlora", 0.3)])

@@ -7,14 +7,13 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.tiny_model import chat_rows, write_rows
-from tests.train.running import make_spec
+from tests.train.running import make_spec, make_trainer
 from tui_ft.runs import events as ev
 from tui_ft.train.chat_tokenizer import TransformersChatTokenizer
-from tui_ft.train.dataset import IGNORED, Question, prepare_data
+from tui_ft.train.dataset import Question, prepare_data
 from tui_ft.train.generation import answer, grade, is_exact_match, is_valid_json
-from tui_ft.train.model import load_model
-from tui_ft.train.objectives.sft import build_trainer
 from tui_ft.train.precision import Precision, choose_precision
+from tui_ft.train.rows import IGNORED
 
 
 def test_the_batch_that_the_trainer_sees_is_masked_token_by_token(
@@ -22,20 +21,7 @@ def test_the_batch_that_the_trainer_sees_is_masked_token_by_token(
 ) -> None:
     spec = make_spec(tmp_path, tiny_llama)
     tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
-    data = prepare_data(
-        spec, TransformersChatTokenizer(tokenizer), tmp_path / "cache", 2, lambda _: None
-    )
-    precision = Precision("fp32", torch.float32)
-    trainer = build_trainer(
-        spec,
-        load_model(spec, precision, on_gpu=False),
-        tokenizer,
-        data,
-        precision,
-        checkpoints=tmp_path / "checkpoints",
-        on_gpu=False,
-        note=lambda _: None,
-    )
+    trainer = make_trainer(spec, tmp_path)
     batch = next(iter(trainer.get_train_dataloader()))
     assert batch["input_ids"].shape[0] == 8
     for ids, labels, attended in zip(

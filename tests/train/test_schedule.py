@@ -13,8 +13,8 @@ from tests.tiny_model import chat_rows, write_rows
 from tests.train.running import make_spec, run_worker
 from tui_ft.runs import events as ev
 from tui_ft.spec.run_spec import TrainingSpec
+from tui_ft.spec.trainer_arguments import plan_schedule
 from tui_ft.train import worker
-from tui_ft.train.objectives.sft import plan_schedule
 
 
 @pytest.mark.parametrize(

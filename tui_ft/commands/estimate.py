@@ -67,14 +67,16 @@ def estimate(
     if model is None:
         fail("which MODEL? A folder with a config.json, or a model's id on the Hub")
         return
-    from tui_ft.hub.model_config import model_config
     from tui_ft.memory.dry_run import DryRunError
     from tui_ft.memory.estimating import figures
     from tui_ft.memory.from_spec import step_of
+    from tui_ft.memory.model_facts import model_facts
 
-    found = model_config(model)
-    if found.values is None:
+    found = model_facts(model)
+    if found.config is None:
         fail(found.problem or f"{model} has no configuration")
+    if found.note is not None:
+        warn(found.note)
     cards = _cards(gpu)
     chosen = methods or _METHODS
     runs = [_spec(model, method, seq, batch, settings) for method in chosen]
@@ -83,7 +85,7 @@ def estimate(
     steps = [
         step_of(
             run,
-            found.values or {},
+            found.config or {},
             capability=capability,
             longest=longest,
             supervised=supervised,

@@ -11,6 +11,8 @@ from tui_ft.commands.output import fail, for_people, json_option, say, say_json
 
 if TYPE_CHECKING:
     from tui_ft.hub.datasets_search import HubDataset
+    from tui_ft.runs.folder import RunFolder
+    from tui_ft.spec import RunSpec
 
 _COLUMNS: Final = ("data set", "rows", "size", "licence", "downloads", "changed", "")
 _MOST: Final = 100
@@ -46,10 +48,27 @@ def datasets(query: tuple[str, ...], limit: int, as_json: bool) -> None:
         say("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip())
 
 
+def with_rows_here(spec: RunSpec, folder: RunFolder | None) -> RunSpec:
+    """Return a run with files in place of data on the Hub, fetched unless they are here.
+
+    Args:
+        spec: the run.
+        folder: the run's, if it has begun: then the rows are those that it began with.
+
+    Raises:
+        RunError: the data cannot be had, and what to do.
+    """
+    from tui_ft.commands.inspect import show_download
+    from tui_ft.runs.run_data import bring_data
+
+    return bring_data(folder, spec, show_download, lambda: False)[0]
+
+
 def _row(found: HubDataset) -> tuple[str, ...]:
     counted = text.count(found.rows) if found.rows is not None else found.rows_class
     marks = ["private"] if found.private else []
     marks += ["gated"] if found.gated else []
+    marks += found.formats
     return (
         text.one_line(found.id, _LONGEST_NAME),
         counted or text.NOT_AVAILABLE,

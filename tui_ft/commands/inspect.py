@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import click
 import msgspec
 
 from tui_ft import text
+from tui_ft.commands.help_options import help_options
 from tui_ft.commands.matches import print_matches
 from tui_ft.commands.output import fail, for_people, json_option, say, say_json
+from tui_ft.commands.row_format import column_option, format_option, mapping_of, show_mapping
 from tui_ft.data.counts import percentiles
-from tui_ft.survey.tokens import TokenSummary, packed_sequences, steps_per_epoch
+from tui_ft.survey.packing import count_sequences
+from tui_ft.survey.tokens import TokenSummary, steps_per_epoch
 from tui_ft.vocabulary import FormatName
 from tui_ft.widgets.signs import sign
 
 if TYPE_CHECKING:
+    from tui_ft.data.hub_download import Progress
     from tui_ft.survey.asking import Asked
     from tui_ft.survey.summary import Finding, Summary
 
@@ -26,21 +30,17 @@ _BATCH: Final = 16
 
 @click.command()
 @click.argument("path")
-@click.option(
-    "--format",
-    "format_",
-    type=click.Choice(["auto", *get_args(FormatName)]),
-    default="auto",
-    help="How a row is read; found by itself.",
-)
-@click.option("--column", "columns", multiple=True, metavar="PART=NAME", help="Map a column.")
+@format_option
+@column_option
 @click.option("--eval", "eval_", metavar="FILE", help="Look for overlap with evaluation data.")
 @click.option("--model", metavar="FOLDER", help="Count tokens with this model's tokenizer.")
 @click.option("--max-length", type=click.IntRange(min=8), help="Say what this length cuts.")
 @click.option("--split", help="Of a data set on the Hub; `train` by default.")
 @click.option("--config", help="Of a data set on the Hub that has several.")
 @click.option("--search", metavar="TEXT", help="Print the rows that hold TEXT, or COLUMN:TEXT.")
+@click.option("--mapping", is_flag=True, help="Only say which column plays which part.")
 @click.option("--no-near", is_flag=True, help="Do not look for near duplicates.")
+@help_options
 @json_option
 @for_people
 def inspect(
@@ -54,29 +54,42 @@ def inspect(
     split: str | None,
     config: str | None,
     search: str | None,
+    mapping: bool,
     no_near: bool,
+    embed: str | None,
+    pii: bool,
+    toxicity: bool,
     as_json: bool,
 ) -> None:
     """Say what is in a data set, and what is wrong with it.
 
     PATH is a file, a folder, or a data set's id on the Hub, which is fetched once.
     """
+    from tui_ft.commands.verdict_text import show_verdict
     from tui_ft.survey.asking import Asked
     from tui_ft.survey.request import Request, TokenRequest
+    from tui_ft.survey.verdict import verdict_of
 
     path = local_rows(path, split, config)
-    mapping = dict(_mapped(column) for column in columns)
+    by_hand = mapping_of(columns)
+    if mapping:
+        show_mapping(path, format_, by_hand, as_json=as_json)
+        return
     tokens = None if model is None else TokenRequest(model)
-    asked = Asked(Request(path, format_, mapping, eval_, not no_near, tokens))
+    request = Request(path, format_, by_hand, eval_, not no_near, tokens, embed, pii, toxicity)
+    asked = Asked(request)
     summary, counted = finished(asked), asked.tokens()
     if search and summary.problem is None:
         print_matches(asked.folder, summary, search, as_json=as_json)
         return
+    verdict = verdict_of(summary, counted)
     if as_json:
-        say_json({"data": summary, "tokens": _as_json(counted, max_length)})
+        tokens_as_json = _as_json(asked, counted, max_length)
+        say_json({"data": summary, "tokens": tokens_as_json, "verdict": verdict})
     elif summary.problem is None:
         _show(summary)
-        _show_tokens(counted, max_length)
+        _show_tokens(asked, counted, max_length)
+        show_verdict(verdict)
     if summary.problem is not None:
         fail(summary.problem)
     if counted is not None and counted.problem is not None:
@@ -87,7 +100,7 @@ def finished(asked: Asked) -> Summary:
     """Wait for a survey, showing how far it is; return its end."""
     try:
         for summary in asked.follow():
-            _show_progress(summary)
+            show_progress(summary)
     except KeyboardInterrupt:
         asked.cancel()
         if sys.stderr.isatty():
@@ -106,25 +119,21 @@ def local_rows(path: str, split: str | None = None, config: str | None = None) -
 
     if not is_dataset_id(path):
         return path
-    from tui_ft.data.hub_download import Progress, fetch_dataset
+    from tui_ft.data.hub_download import fetch_dataset
 
-    def show(progress: Progress) -> None:
-        if sys.stderr.isatty():
-            size = f"{text.size(progress.bytes)} of {text.size(progress.total)}"
-            what = text.one_line(progress.what, 60)
-            click.echo(f"\r{what} {size} \x1b[K", nl=False, err=True)
-
-    return str(fetch_dataset(path, split=split, config=config, progress=show))
+    return str(fetch_dataset(path, split=split, config=config, progress=show_download))
 
 
-def _mapped(column: str) -> tuple[str, str]:
-    part, found, name = column.partition("=")
-    if not found or not part or not name:
-        raise click.BadParameter(f"`{column}` is not PART=NAME, such as prompt=question")
-    return part, name
+def show_download(progress: Progress) -> None:
+    """Show on a terminal how much of a data set has been fetched."""
+    if sys.stderr.isatty():
+        size = f"{text.size(progress.bytes)} of {text.size(progress.total)}"
+        what = text.one_line(progress.what, 60)
+        click.echo(f"\r{what} {size} \x1b[K", nl=False, err=True)
 
 
-def _show_progress(summary: Summary) -> None:
+def show_progress(summary: Summary) -> None:
+    """Show on a terminal how much of a data set has been read."""
     if not sys.stderr.isatty():
         return
     share = "" if summary.share is None else f" {text.percent(summary.share)}"
@@ -167,7 +176,9 @@ def _show_finding(finding: Finding) -> None:
         say(f"  {'':>17}  {finding.why} {finding.advice}")
 
 
-def _as_json(counted: TokenSummary | None, max_length: int | None) -> dict[str, Any] | None:
+def _as_json(
+    asked: Asked, counted: TokenSummary | None, max_length: int | None
+) -> dict[str, Any] | None:
     """Return the tokens' summary, and beside it what a max_length does."""
     if counted is None:
         return None
@@ -177,12 +188,17 @@ def _as_json(counted: TokenSummary | None, max_length: int | None) -> dict[str, 
     return {
         **msgspec.structs.asdict(counted),
         "at_max_length": counted.at(length),
-        "packed_sequences": packed_sequences(counted.lengths, length),
+        "packed_sequences": _packed(asked, length),
         "findings": token_findings(counted, length),
     }
 
 
-def _show_tokens(counted: TokenSummary | None, max_length: int | None) -> None:
+def _packed(asked: Asked, max_length: int) -> int:
+    """Return how many sequences hold all rows, packed as trl does."""
+    return count_sequences(asked.token_folder, max_length) if asked.token_folder else 0
+
+
+def _show_tokens(asked: Asked, counted: TokenSummary | None, max_length: int | None) -> None:
     if counted is None or not counted.lengths:
         return
     from tui_ft.survey.token_findings import token_findings
@@ -204,7 +220,7 @@ def _show_tokens(counted: TokenSummary | None, max_length: int | None) -> None:
         f"  {said} {length:,} cuts {text.percent(cut.rows_share)} of rows and "
         f"{text.percent(cut.tokens_share)} of tokens"
     )
-    packed = packed_sequences(counted.lengths, length)
+    packed = _packed(asked, length)
     steps, fewer = (steps_per_epoch(rows, _BATCH) for rows in (counted.rows, packed))
     saved = text.percent(1 - fewer / max(1, steps))
     say(f"  batch {_BATCH}: {steps:,} steps an epoch, {fewer:,} packed: {saved} fewer")

@@ -8,10 +8,10 @@ from tui_ft.data.formats import Detection, detect
 from tui_ft.data.items import Completion, Conversation, Document, Item, Message
 from tui_ft.data.loss_mask import MaskedRow, mask_row, prompt_text
 from tui_ft.data.mask_summary import MaskSummary, refusal
+from tui_ft.data.objective_fit import objective_refusal, sft_columns
 from tui_ft.data.problems import BadLine, DataError, RowProblem
 from tui_ft.data.reading import read_rows
 from tui_ft.data.rows import Row
-from tui_ft.data.sft_fit import sft_refusal
 from tui_ft.data.split import held_out
 from tui_ft.data.turns import Turn
 from tui_ft.vocabulary import FormatName, LossOn
@@ -41,9 +41,10 @@ __all__ = [
     "file_digest",
     "held_out",
     "mask_row",
+    "objective_refusal",
     "objectives_of",
     "prompt_text",
     "read_rows",
     "refusal",
-    "sft_refusal",
+    "sft_columns",
 ]

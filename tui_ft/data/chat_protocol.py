@@ -27,6 +27,19 @@ class Encoded:
     offsets: list[Span] | None
 
 
+class TokenSpans(Protocol):
+    """Where the tokens of a text stand, each asked for."""
+
+    def __len__(self) -> int:
+        """Return how many tokens there are."""
+
+    def span(self, token: int) -> Span:
+        """Return the characters of a token."""
+
+    def at(self, character: int) -> int | None:
+        """Return the first token that holds a character; None for white space in no token."""
+
+
 class ChatTokenizer(Protocol):
     """A tokenizer with a chat template, whichever library it comes from."""
 

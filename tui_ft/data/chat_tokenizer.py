@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from tui_ft import text
-from tui_ft.data.chat_protocol import Encoded, TemplateError
+from tui_ft.data.chat_protocol import Encoded, Span, TemplateError
 from tui_ft.data.items import Message
 from tui_ft.data.problems import DataError
 
 if TYPE_CHECKING:
     from jinja2 import Template
-    from tokenizers import AddedToken, Tokenizer
+    from tokenizers import AddedToken, Encoding, Tokenizer
 
 _NAMED: Final = (
     "bos_token",
@@ -118,6 +118,10 @@ class LocalChatTokenizer:
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
         return Encoded(encoding.ids, encoding.offsets)
 
+    def spans(self, text: str) -> LocalSpans:
+        """Return where the tokens of ``text`` stand: sooner than `encode`, which lists them all."""
+        return LocalSpans(self._tokenizer.encode(text, add_special_tokens=False))
+
     def _template(self, with_tools: bool) -> Template:
         from jinja2 import TemplateSyntaxError
 
@@ -138,6 +142,25 @@ class LocalChatTokenizer:
                 f"the template is not valid in line {error.lineno}: {error.message}"
             ) from None
         return self._compiled[name]
+
+
+class LocalSpans:
+    """Tokens of a text, as `TokenSpans`."""
+
+    def __init__(self, encoding: Encoding) -> None:
+        self._encoding = encoding
+
+    def __len__(self) -> int:
+        """Return how many tokens there are."""
+        return len(self._encoding)
+
+    def span(self, token: int) -> Span:
+        """Return the characters of a token."""
+        return self._encoding.token_to_chars(token) or (0, 0)
+
+    def at(self, character: int) -> int | None:
+        """Return the first token that holds a character; None for white space in no token."""
+        return self._encoding.char_to_token(character)
 
 
 def load_chat_tokenizer(folder: Path, chat_template: Path | None = None) -> LocalChatTokenizer:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import IO, Final
 from urllib.parse import quote
@@ -119,7 +119,7 @@ def fetch_dataset(
     wanted = Wanted(id=id, split=split, config=config, revision=revision)
     commit = dataset_commit(id, revision, environ=environ)
     folder = _folder(wanted, commit) if to is None else paths.expand(to).absolute()
-    here = _already_here(folder, wanted, commit, search=to is None)
+    here = on_this_machine(wanted, commit) if to is None else _already_in([folder], wanted, commit)
     if here is not None:
         return here
     return _run(wanted, folder, progress, cancelled, environ)
@@ -137,6 +137,18 @@ def fetched(rows: Path) -> Done | None:
         return None
 
 
+def on_this_machine(wanted: Wanted, commit: str | None) -> Path | None:
+    """Return the rows that were fetched before; of a commit that is not known, the newest."""
+    folder = _folder(wanted, commit)
+    folders = [folder]
+    if commit is None:
+        pattern = quote(_choice(wanted), safe="") + "@*"
+        with contextlib.suppress(OSError):
+            found = folder.parent.glob(pattern)
+            folders += sorted(found, key=lambda it: it.stat().st_mtime, reverse=True)
+    return _already_in(folders, wanted, commit)
+
+
 def _folder(wanted: Wanted, commit: str | None) -> Path:
     version = commit[:_SHORT] if commit else wanted.revision or "main"
     name = "@".join(quote(part, safe="") for part in (_choice(wanted), version))
@@ -147,16 +159,9 @@ def _choice(wanted: Wanted) -> str:
     return f"{wanted.config or 'default'}-{wanted.split or 'auto'}"
 
 
-def _already_here(folder: Path, wanted: Wanted, commit: str | None, *, search: bool) -> Path | None:
-    """Return the rows that were asked for before; of an unknown commit the newest are."""
-    folders = [folder]
-    if search and commit is None:
-        pattern = quote(_choice(wanted), safe="") + "@*"
-        with contextlib.suppress(OSError):
-            found = folder.parent.glob(pattern)
-            folders += sorted(found, key=lambda it: it.stat().st_mtime, reverse=True)
-    for candidate in folders:
-        rows = candidate / ROWS_FILE
+def _already_in(folders: Iterable[Path], wanted: Wanted, commit: str | None) -> Path | None:
+    for folder in folders:
+        rows = folder / ROWS_FILE
         record = fetched(rows)
         if record is None or record.wanted != wanted:
             continue

@@ -15,12 +15,10 @@ end-of-turn is learned and the padding is not.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 
-from tui_ft.data.chat_protocol import ChatTokenizer, Encoded, Span, TemplateError
+from tui_ft.data.chat_protocol import ChatTokenizer, Span, TemplateError
 from tui_ft.data.items import (
     AnyItem,
     Completion,
@@ -30,13 +28,10 @@ from tui_ft.data.items import (
     Prompt,
     taught,
 )
+from tui_ft.data.token_ranges import token_ranges
 from tui_ft.data.turn_shapes import shapes_of
 from tui_ft.data.turns import Turn, TurnNotFoundError, find_turns, prompt_before
 from tui_ft.vocabulary import LossOn
-
-
-class ShapeFailedError(Exception):
-    """A template makes of a row something else than of others of its shape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,27 +132,6 @@ def _mask_prompt(item: Prompt, tokenizer: ChatTokenizer) -> MaskedRow | str:
     return MaskedRow(whole, ids, [False] * len(ids), (), False, len(ids), 0)
 
 
-def mask_like_shape(
-    item: Item, tokenizer: ChatTokenizer, *, loss_on: LossOn = "assistant", render: bool
-) -> MaskedRow | None:
-    """Return what `mask_row` should return, without rendering; None if that cannot be foretold.
-
-    For counting only: a template is a program and may look into what it is given, so ``render``
-    should be set for some rows.
-
-    Raises:
-        ShapeFailedError: the row was rendered, and that is not what was foretold.
-    """
-    if not isinstance(item, Conversation):
-        return None
-    found = shapes_of(tokenizer).predicted(item, tokenizer, _learned(item, loss_on))
-    if found is None:
-        return None
-    if render and tokenizer.render(item.messages) != found[0]:
-        raise ShapeFailedError
-    return _masked(*found, tokenizer, loss_on, None)
-
-
 def prompt_text(item: Item, tokenizer: ChatTokenizer) -> str | None:
     """Return what the model is given to answer the row's last turn; None if there is none.
 
@@ -181,12 +155,19 @@ def _mask_text(
     loss_on: LossOn,
     max_length: int | None,
 ) -> MaskedRow:
-    """Mask text that goes through no template: a begin token before, an end token after it."""
+    whole, turn = text_with_ends(prompt, answer, tokenizer)
+    return masked(whole, [turn], tokenizer, loss_on, max_length)
+
+
+def text_with_ends(prompt: str, answer: str, tokenizer: ChatTokenizer) -> tuple[str, Turn]:
+    """Return text that goes through no template, and what of it is learned.
+
+    A begin token stands before it, an end token after it.
+    """
     before = f"{_leading_bos(prompt or answer, tokenizer)}{prompt}"
     eos = tokenizer.eos_token or ""
     whole = before + (answer if eos and answer.endswith(eos) else f"{answer}{eos}")
-    turn = Turn(0, len(before), len(whole), eos, as_generated=True)
-    return _masked(whole, [turn], tokenizer, loss_on, max_length)
+    return whole, Turn(0, len(before), len(whole), eos, as_generated=True)
 
 
 def _leading_bos(text: str, tokenizer: ChatTokenizer) -> str:
@@ -201,7 +182,7 @@ def _mask_conversation(
         whole = tokenizer.render(item.messages, tools=item.tools)
     except TemplateError as error:
         return f"the chat template refuses it: {error}"
-    wanted = _learned(item, loss_on)
+    wanted = learned_messages(item, loss_on)
     turns = shapes_of(tokenizer).turns(whole, item, tokenizer, wanted)
     if turns is None:
         try:
@@ -210,28 +191,29 @@ def _mask_conversation(
             if loss_on != "all":
                 return str(fault)
             turns = ()
-    return _masked(whole, turns, tokenizer, loss_on, max_length)
+    return masked(whole, turns, tokenizer, loss_on, max_length)
 
 
-def _learned(item: Conversation, loss_on: LossOn) -> tuple[int, ...]:
+def learned_messages(item: Conversation, loss_on: LossOn) -> tuple[int, ...]:
     """Return the positions of the assistant's messages that are learned."""
     if loss_on == "all":
         return item.answers
     return item.learned_answers[-1:] if loss_on == "last_assistant" else item.learned_answers
 
 
-def _masked(
+def masked(
     whole: str,
     turns: Sequence[Turn],
     tokenizer: ChatTokenizer,
     loss_on: LossOn,
     max_length: int | None,
 ) -> MaskedRow:
+    """Return the mask of a rendered row whose turns are known."""
     encoded = tokenizer.encode(whole)
     length = len(encoded.ids)
     kept = length if max_length is None else min(length, max_length)
     spans = [(turn.start, turn.end) for turn in turns]
-    ranges, straddling = _token_ranges(whole, spans, encoded, tokenizer)
+    ranges, straddling = token_ranges(whole, spans, encoded, tokenizer)
     supervised = [loss_on == "all"] * length
     for first, last in ranges:
         supervised[first:last] = [True] * (last - first)
@@ -264,84 +246,3 @@ def _masked(
 
 def _ends_with_special(text: str, tokenizer: ChatTokenizer) -> bool:
     return text.rstrip().endswith(tuple(filter(None, tokenizer.special_tokens)))
-
-
-def _token_ranges(
-    whole: str, spans: Sequence[Span], encoded: Encoded, tokenizer: ChatTokenizer
-) -> tuple[list[tuple[int, int]], int]:
-    """Return for each span its tokens `[first, last)`, and how many begin before their span."""
-    if encoded.offsets is None:
-        return _ranges_without_offsets(whole, spans, encoded.ids, tokenizer)
-    begins = _Begins(encoded.offsets)
-    ranges, straddling = [], 0
-    for start, end in spans:
-        first, last = begins.index_of(start), begins.index_of(end)
-        reaches_in = first > 0 and encoded.offsets[first - 1][1] > start and start < end
-        if reaches_in and not _is_special(whole, encoded.offsets[first - 1], tokenizer):
-            straddling += 1
-            first = begins.index_of(begins.of(first - 1))
-        ranges.append((first, max(first, last)))
-    return ranges, straddling
-
-
-class _Begins:
-    """Where each token begins, never going back.
-
-    A token of white space has no width left when a tokenizer trims offsets (GPT-2, SmolLM2): it
-    begins where the one before it ended. The bytes of one character share its place.
-    """
-
-    def __init__(self, offsets: Sequence[Span]) -> None:
-        self._offsets = offsets
-        self._starts: list[int] = list(accumulate([start for start, _ in offsets], max))
-        self._reached: list[int] = list(accumulate([end for _, end in offsets], max))
-
-    def of(self, token: int) -> int:
-        """Return where a token begins."""
-        start, end = self._offsets[token]
-        if start != end:
-            return self._starts[token]
-        return min(self._starts[token], self._reached[token - 1] if token else 0)
-
-    def index_of(self, position: int) -> int:
-        """Return the first token that begins at ``position`` or after it."""
-        token = bisect_left(self._starts, position)
-        while token < len(self._starts) and self.of(token) < position:
-            token += 1
-        return token
-
-
-def _is_special(whole: str, span: Span, tokenizer: ChatTokenizer) -> bool:
-    return whole[slice(*span)].strip() in tokenizer.special_tokens
-
-
-def _ranges_without_offsets(
-    whole: str, spans: Sequence[Span], ids: Sequence[int], tokenizer: ChatTokenizer
-) -> tuple[list[tuple[int, int]], int]:
-    """Find the borders by encoding the text up to each of them, for tokenizers without offsets."""
-    ranges, straddling = [], 0
-    for start, end in spans:
-        first, starts_inside = _border(whole, start, ids, tokenizer)
-        last, ends_inside = _border(whole, end, ids, tokenizer)
-        straddling += starts_inside
-        ranges.append((first, max(first, last + ends_inside)))
-    return ranges, straddling
-
-
-def _border(
-    whole: str, border: int, ids: Sequence[int], tokenizer: ChatTokenizer
-) -> tuple[int, bool]:
-    """Return how many tokens end before ``border``, and whether it cuts through the next one.
-
-    No token is cut if the text before the border has the tokens that the whole begins with, or the
-    text after it those that the whole ends with. Either may fail for itself: white space at the end
-    is put together otherwise (GPT-2), a text's first word gets a space (SentencePiece).
-    """
-    before = tokenizer.encode(whole[:border]).ids
-    if before == ids[: len(before)]:
-        return len(before), False
-    after = tokenizer.encode(whole[border:]).ids
-    if after == ids[len(ids) - len(after) :]:
-        return len(ids) - len(after), False
-    pairs = enumerate(zip(before, ids, strict=False))
-    return next((n for n, (one, two) in pairs if one != two), min(len(before), len(ids))), True

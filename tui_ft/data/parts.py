@@ -54,7 +54,8 @@ class Parts:
 
     def text(self, part: str) -> str:
         """Return the text that plays ``part``, which has to be there."""
-        value = self.value(part)
+        column = self._columns.get(part)
+        value = None if column is None else self._values.get(column)
         if isinstance(value, str):
             return value
         if value is None:

@@ -73,21 +73,25 @@ def view_of(item: AnyItem) -> RowView:  # noqa: PLR0911 - one for each kind of i
 
 
 def _of_messages(item: Conversation, messages: Sequence[Message]) -> RowView:
-    said = [_said(message) for message in messages]
-    roles = tuple(message["role"] for message in messages)
-    last = len(roles) - 1
-    while last >= 0 and roles[last] != ASSISTANT:
-        last -= 1
-    asked = last - 1
-    while asked >= 0 and roles[asked] != "user":
-        asked -= 1
+    said: list[str] = []
+    roles: list[str] = []
+    last = asked = user = -1
+    for number, message in enumerate(messages):
+        content = message.get("content")
+        said.append(content if isinstance(content, str) else "")
+        role = message["role"]
+        roles.append(role)
+        if role == ASSISTANT:
+            last, asked = number, user
+        elif role == "user":
+            user = number
     return RowView(
         item,
         prompt=said[asked] if asked >= 0 else "",
         answer=said[last] if last >= 0 else "",
         rejected=None,
         label=None,
-        roles=roles,
+        roles=tuple(roles),
         context="\n".join(said[:last] if last >= 0 else said),
         whole="\n".join(said),
     )

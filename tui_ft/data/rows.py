@@ -11,10 +11,11 @@ import gzip
 import io
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, Final, TypeAlias
+
+import msgspec
 
 from tui_ft import text
 
@@ -45,9 +46,8 @@ _MARKS: Final = (  # UTF-32 first: its little-endian mark begins with that of UT
 _Buffered: TypeAlias = "BufferedReader[Any] | gzip.GzipFile"
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row.
+class Row(msgspec.Struct, frozen=True, gc=False):
+    """One row. Made for every row of the largest files, so a struct (see `items`).
 
     Attributes:
         line: the line it begins on, from 1; in arrays, Parquet and Arrow its position.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+import torch
 import torch.nn.functional as F
 from trl import DPOTrainer, KTOTrainer, RewardTrainer, SFTTrainer
 
@@ -14,6 +15,13 @@ from tui_ft.dryrun.trainers import Batch, bare_trainer, longs
 from tui_ft.memory.step import GENERATES, PAIRED, Step
 
 _COUNTED: Final = 100  # any number of supervised tokens: a loss is divided by it
+
+
+_REFERENCE_SAID: Final = {
+    "dpo": ("ref_chosen_logps", "ref_rejected_logps"),
+    "kto": ("ref_logps", "ref_KL_logps"),
+}
+"""What the reference said of each row before training."""
 
 
 def make_batch(step: Step, length: int) -> Batch:
@@ -30,6 +38,9 @@ def make_batch(step: Step, length: int) -> Batch:
     batch = {"input_ids": longs(*shape)}
     if step.padded or objective != "causal_lm":
         batch["attention_mask"] = longs(*shape)
+    if step.reference_known:
+        said = _REFERENCE_SAID.get(objective, ())
+        batch |= {name: torch.zeros(step.batch, device="meta") for name in said}
     match objective:
         case "dpo":
             batch["completion_mask"] = longs(*shape)
@@ -80,7 +91,7 @@ def _dpo(step: Step, model: Any, others: Others, batch: Batch) -> Any:  # noqa: 
         model,
         others.reference,
         ld_alpha=None,
-        precompute_ref_logps=False,
+        precompute_ref_logps=step.reference_known,
         f_divergence_type="reverse_kl",
         loss_types=["sigmoid"],
         loss_weights=[1.0],
@@ -98,7 +109,7 @@ def _kto(step: Step, model: Any, others: Others, batch: Batch) -> Any:  # noqa: 
         others.reference,
         loss_type="kto",
         calculate_KL=True,
-        precompute_ref_logps=False,
+        precompute_ref_logps=step.reference_known,
         desirable_weight=1.0,
         undesirable_weight=1.0,
     )

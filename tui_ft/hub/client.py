@@ -11,7 +11,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -63,7 +63,7 @@ class Silence:
 
 def ask(
     path: str,
-    parameters: Mapping[str, str],
+    parameters: Mapping[str, str | Sequence[str]],
     environ: Mapping[str, str] = os.environ,
     transport: httpx.BaseTransport | None = None,
 ) -> Answer | Silence:
@@ -71,6 +71,7 @@ def ask(
 
     Args:
         path: below the endpoint, such as `/api/models/org/name`; quoted as URLs are.
+        parameters: of the question; one with several values is given several times.
         environ: honours HF_ENDPOINT, HF_TOKEN, HF_TOKEN_PATH and HF_HOME.
         transport: how the Hub is reached; httpx's own when None.
     """
@@ -92,7 +93,7 @@ def ask(
 
 def _get(
     path: str,
-    parameters: Mapping[str, str],
+    parameters: Mapping[str, str | Sequence[str]],
     environ: Mapping[str, str],
     transport: httpx.BaseTransport | None,
 ) -> Answer:

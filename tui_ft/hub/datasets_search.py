@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,7 +14,11 @@ import httpx
 from tui_ft import text
 from tui_ft.hub import client
 
+_KEPT: Final = 64
+_KEPT_SECONDS: Final = 300.0
+_SHORTEST_QUERY: Final = 2
 _LICENCE: Final = "license:"
+_FORMAT: Final = "format:"
 _SIZE: Final = "size_categories:"
 _MOST: Final = 100
 _LONGEST: Final = 300
@@ -47,6 +52,11 @@ class HubDataset:
     last_modified: str | None = None
     tags: tuple[str, ...] = ()
     description: str = ""
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The kinds of its files, such as `json` and `parquet`, where the Hub knows them."""
+        return tuple(tag.removeprefix(_FORMAT) for tag in self.tags if tag.startswith(_FORMAT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +105,46 @@ def search_datasets(
         return SearchAnswer(problem=client.nonsense(environ))
     read = (_dataset(entry) for entry in entries[:_MOST])
     return SearchAnswer(tuple(found for found in read if found is not None))
+
+
+class SearchMemory:
+    """Answers to searches, kept for some minutes, so that a letter taken back asks nobody.
+
+    Args:
+        search: what asks the Hub.
+        clock: seconds, from any beginning.
+    """
+
+    def __init__(
+        self,
+        search: Callable[[str], SearchAnswer] = search_datasets,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._search, self._clock = search, clock
+        self._answers: dict[str, tuple[float, SearchAnswer]] = {}
+
+    def known(self, query: str) -> SearchAnswer | None:
+        """Return the answer to ``query``, if it was asked for lately."""
+        at, answer = self._answers.get(query.strip(), (0.0, None))
+        return answer if answer is not None and self._clock() - at < _KEPT_SECONDS else None
+
+    def find(self, query: str) -> SearchAnswer:
+        """Return the answer, the Hub's if none is known; what went wrong is tried again."""
+        known = self.known(query)
+        if known is not None:
+            return known
+        answer = self._search(query.strip())
+        if answer.problem is None:
+            while len(self._answers) >= _KEPT:
+                self._answers.pop(next(iter(self._answers)), None)
+            self._answers[query.strip()] = (self._clock(), answer)
+        return answer
+
+
+def may_be_named(typed: str) -> bool:
+    """Return whether what was typed can be the beginning of a name on the Hub, and is no path."""
+    said = typed.strip()
+    return len(said) >= _SHORTEST_QUERY and not said.startswith(("/", "~", "."))
 
 
 def _dataset(entry: Any) -> HubDataset | None:  # noqa: ANN401 - whatever came

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 import httpx
@@ -24,10 +24,12 @@ class ModelConfig:
     Attributes:
         values: the file's; None when there are none to be had.
         problem: why not, and what to do.
+        where: it was found in a folder, in the cache, or asked of the Hub.
     """
 
     values: dict[str, Any] | None = None
     problem: str | None = None
+    where: Literal["folder", "cache", "hub"] | None = None
 
 
 def model_config(
@@ -46,18 +48,18 @@ def model_config(
     """
     folder = paths.expand(name_or_path)
     if (folder / "config.json").is_file():
-        return _read(folder / "config.json")
+        return _read(folder / "config.json", "folder")
     location = locate_model(name_or_path, revision, environ, transport)
     if location.path is not None and (location.path / "config.json").is_file():
-        return _read(location.path / "config.json")
+        return _read(location.path / "config.json", "cache")
     if location.where != "hub":
         return ModelConfig(problem=location.reason or f"{name_or_path} is not to be found")
     return _ask(name_or_path, revision, environ, transport)
 
 
-def _read(path: Path) -> ModelConfig:
+def _read(path: Path, where: Literal["folder", "cache"]) -> ModelConfig:
     try:
-        return _parsed(path.read_bytes(), str(path))
+        return _parsed(path.read_bytes(), str(path), where)
     except OSError as error:
         return ModelConfig(problem=f"{path} cannot be read: {error.strerror}")
 
@@ -74,14 +76,14 @@ def _ask(
         return ModelConfig(problem=f"{answer.endpoint} does not answer ({answer.error})")
     if answer.status != httpx.codes.OK:
         return ModelConfig(problem=f"the Hub has no config.json of {name} ({answer.status})")
-    return _parsed(answer.body, f"{name}/config.json")
+    return _parsed(answer.body, f"{name}/config.json", "hub")
 
 
-def _parsed(content: bytes, name: str) -> ModelConfig:
+def _parsed(content: bytes, name: str, where: Literal["folder", "cache", "hub"]) -> ModelConfig:
     try:
         values = orjson.loads(content)
     except orjson.JSONDecodeError as error:
         return ModelConfig(problem=f"{name} is no JSON: {text.one_line(str(error), 80)}")
     if not isinstance(values, dict) or "model_type" not in values:
         return ModelConfig(problem=f"{name} has no `model_type`: it is no model's configuration")
-    return ModelConfig(values)
+    return ModelConfig(values, where=where)

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+
+from tui_ft.inspection.columns import BLOCK, Column
+
+_PART_BITS: Final = 18
+"""Rows of a part, about, as a power of two."""
+
+_Array = npt.NDArray[Any]
+_NONE: Final = np.empty(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,25 +53,67 @@ class Groups:
         return [self.members[self.starts[g] : ends[g]][:of_each].tolist() for g in largest]
 
 
-def same_hash(hashes: npt.NDArray[np.uint64], usable: npt.NDArray[np.bool_]) -> Groups:
-    """Return the groups of usable rows with one hash."""
-    positions = np.flatnonzero(usable)
-    order = positions[np.argsort(hashes[positions], kind="stable")]
-    return _runs(order, hashes[order])
+def same_hash(hashes: Column, unusable: Column) -> Groups:
+    """Return the groups of usable rows with one hash; rows with 0 have none."""
+    return _joined(_equal(keys, positions) for positions, keys in _parts(unusable, hashes))
 
 
-def conflicting(
-    prompts: npt.NDArray[np.uint64],
-    rows: npt.NDArray[np.uint64],
-    usable: npt.NDArray[np.bool_],
-) -> Groups:
-    """Return the groups of rows with one prompt and more than one answer."""
-    positions = np.flatnonzero(usable & (prompts != 0))
-    order = positions[np.lexsort((rows[positions], prompts[positions]))]
-    groups = _runs(order, prompts[order])
+def conflicting(prompts: Column, rows: Column, unusable: Column) -> Groups:
+    """Return the groups of usable rows with one prompt and more than one answer.
+
+    Args:
+        prompts: hashes of what stands before the answer; 0 for nothing.
+        rows: hashes of the whole.
+        unusable: 1 for a row that is not.
+    """
+    return _joined(
+        _with_several(prompts_of, rows_of, positions)
+        for positions, prompts_of, rows_of in _parts(unusable, prompts, rows)
+    )
+
+
+def _parts(unusable: Column, keys: Column, *beside: Column) -> Iterator[tuple[_Array, ...]]:
+    """Return usable rows part by part: their positions, keys, and what is beside these.
+
+    All rows of one key are in one part. A part is small however many rows there are, so that
+    sorting them takes no more memory for more of them.
+    """
+    bits = max(0, (len(keys) - 1).bit_length() - _PART_BITS)
+    for part in range(1 << bits):
+        picked = []
+        for start in range(0, len(keys), BLOCK):
+            some = keys.block(start)
+            wanted = (some != 0) & (unusable.block(start) == 0)
+            if bits:
+                wanted &= some >> np.uint64(64 - bits) == part
+            at = np.flatnonzero(wanted)
+            picked.append((at + start, some[at], *(column.block(start)[at] for column in beside)))
+        if picked:
+            yield tuple(np.concatenate(column) for column in zip(*picked, strict=True))
+
+
+def _equal(keys: _Array, positions: _Array) -> Groups:
+    order = np.argsort(keys, kind="stable")
+    return _runs(positions[order], keys[order])
+
+
+def _with_several(prompts: _Array, rows: _Array, positions: _Array) -> Groups:
+    order = np.lexsort((rows, prompts))
+    rows = rows[order]
+    groups = _runs(np.arange(len(order)), prompts[order])
     # Sorted by row within a prompt: first and last differ unless all are the same.
     first, last = rows[groups.members[groups.starts]], rows[groups.members[groups.ends - 1]]
-    return _chosen(groups, first != last)
+    found = _chosen(groups, first != last)
+    return Groups(positions[order[found.members]].astype(np.int64), found.starts)
+
+
+def _joined(parts: Iterable[Groups]) -> Groups:
+    members, starts, size = [_NONE], [_NONE], 0
+    for part in parts:
+        members.append(part.members)
+        starts.append(part.starts + size)
+        size += len(part.members)
+    return Groups(np.concatenate(members), np.concatenate(starts))
 
 
 def from_roots(roots: npt.NDArray[np.int64]) -> Groups:
@@ -70,10 +122,10 @@ def from_roots(roots: npt.NDArray[np.int64]) -> Groups:
     return _runs(order, roots[order])
 
 
-def _runs(order: npt.NDArray[np.int64], keys: npt.NDArray) -> Groups:  # type: ignore[type-arg]
+def _runs(order: npt.NDArray[np.int64], keys: _Array) -> Groups:
     """Return the runs of equal keys that are longer than one."""
     if not len(order):
-        return Groups(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
+        return Groups(_NONE, _NONE)
     starts = np.flatnonzero(np.append(True, keys[1:] != keys[:-1]))
     sizes = np.diff(np.append(starts, len(keys)))
     everything = Groups(order.astype(np.int64), starts.astype(np.int64))

@@ -27,13 +27,27 @@ def processes(
         prepare: called in each with what is ``given``: large things, handed on by forking and not
             with every task.
     """
-    count = min(_MOST, os.cpu_count() or 1)
+    count = _count()
     if count == 1 or is_small:
         if prepare is not None:
             prepare(*given)
         return _Here()
     return ProcessPoolExecutor(
         count, mp_context=get_context("fork"), initializer=_begin, initargs=(prepare, given)
+    )
+
+
+def _count() -> int:
+    return min(_MOST, os.cpu_count() or 1)
+
+
+def one_process() -> Executor:
+    """Return one process that keeps what a task leaves in it, for those that load torch.
+
+    It is spawned: a fork would have the locks of threads that are not there.
+    """
+    return ProcessPoolExecutor(
+        1, mp_context=get_context("spawn"), initializer=_begin, initargs=(None, ())
     )
 
 
@@ -69,7 +83,7 @@ def in_order(
 ) -> Iterator[tuple[_T, _R]]:
     """Return each thing given and what ``task`` makes of it, in order, some ahead at a time."""
     waiting: deque[tuple[_T, Future[_R]]] = deque()
-    ahead = 1 if isinstance(pool, _Here) else 2 * _MOST
+    ahead = 1 if isinstance(pool, _Here) else 2 * _count()
     for thing in given:
         waiting.append((thing, pool.submit(task, thing)))
         if len(waiting) >= ahead:

@@ -8,23 +8,24 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from functools import lru_cache
+from typing import Final
 
 import xxhash
 
-from tui_ft.data import BadLine, Detection, Row, RowProblem, convert
-from tui_ft.data.checks import found_in_rows
-from tui_ft.data.items import AnyItem, Judged, Labelled
+from tui_ft.data import BadLine, Detection, RowProblem, convert
 from tui_ft.data.json_rows import parse_line
 from tui_ft.data.row_view import RowView, view_of
 from tui_ft.data.rows import BOM
+from tui_ft.inspection.glance import JoinedRows, found_in_rows
 from tui_ft.inspection.source import Piece
-from tui_ft.inspection.words import word_counts
 
 MOST_LABELS: Final = 200
 MOST_SCHEMAS: Final = 50
 _EXAMPLES: Final = 20
+_64_BITS: Final = (1 << 64) - 1
 _ROWS_AT_ONCE: Final = 500
 """Rows looked at together: enough to be fast, and still in the processor's cache."""
 
@@ -66,83 +67,116 @@ class PieceFindings:
 def read_piece(piece: Piece, detection: Detection) -> PieceFindings:
     """Return what is in ``piece``, read as ``detection`` says."""
     findings = PieceFindings(broken=list(piece.broken), broken_count=len(piece.broken))
-    offset = piece.start
-    known = piece.lines
     lines = piece.read().split(b"\n")
     if not lines[-1]:
         lines.pop()  # what follows the last line's end is no line
     findings.line_count = len(lines)
-    batch = _Batch()
-    for number, raw in enumerate(lines, start=1):
+    known = range(1, len(lines) + 1) if piece.lines is None else piece.lines
+    offset = piece.start
+    for first in range(0, len(lines), _ROWS_AT_ONCE):
+        some = slice(first, first + _ROWS_AT_ONCE)
+        batch = _Batch()
+        offset = _read_lines(findings, batch, offset, lines[some], known[some], detection)
+        _take_in(findings, batch)
+    return findings
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Rows that are looked at together, and where in the piece they stand.
+
+    Attributes:
+        schemas: of each row the names of its columns.
+        views: the usable rows.
+        positions: where these stand.
+        unusable: where the others stand, their lines, and what is wrong with them.
+    """
+
+    schemas: list[tuple[str, ...]] = field(default_factory=list)
+    views: list[RowView] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
+    unusable: list[tuple[int, bytes, RowProblem]] = field(default_factory=list)
+
+
+def _read_lines(
+    findings: PieceFindings,
+    batch: _Batch,
+    offset: int,
+    lines: Sequence[bytes],
+    numbers: Sequence[int],
+    detection: Detection,
+) -> int:
+    """Read ``lines``, the first of which begins at ``offset``; return where the last ends."""
+    for number, raw in zip(numbers, lines, strict=True):
         here, offset = offset, offset + len(raw) + 1
         line = raw.strip()
         if here == 0:
             line = line.removeprefix(BOM).strip()
         if not line:
             continue
-        row = parse_line(number if known is None else known[number - 1], line)
+        row = parse_line(number, line)
         if isinstance(row, BadLine):
             findings.broken_count += 1
             if len(findings.broken) < _EXAMPLES:
                 findings.broken.append(row)
             continue
+        position = len(findings.lines)
         findings.offsets.append(here)
-        _take_in(findings, batch, row, line, detection)
-        if len(batch.views) >= _ROWS_AT_ONCE:
-            _check(findings, batch)
-            batch = _Batch()
-    _check(findings, batch)
-    return findings
+        findings.lines.append(number)
+        batch.schemas.append(tuple(row.values))
+        item = convert(row, detection)
+        if isinstance(item, RowProblem):
+            batch.unusable.append((position, line, item))
+        else:
+            batch.views.append(view_of(item))
+            batch.positions.append(position)
+    return offset
 
 
-@dataclass(slots=True)
-class _Batch:
-    """Usable rows that have been taken in, but not yet checked; and where they stand."""
-
-    views: list[RowView] = field(default_factory=list)
-    positions: list[int] = field(default_factory=list)
-
-
-def _take_in(
-    findings: PieceFindings, batch: _Batch, row: Row, line: bytes, detection: Detection
-) -> None:
-    position = len(findings.lines)
-    findings.lines.append(row.line)
-    findings.words.append(0)
-    _count_schema(findings, row.values)
-    item = convert(row, detection)
-    if isinstance(item, RowProblem):
-        findings.rows.append(xxhash.xxh3_64_intdigest(line))
-        findings.prompts.append(0)
-        findings.unusable.append(1)
-        _mark(findings, f"unusable-{item.kind}", [position])
+def _take_in(findings: PieceFindings, batch: _Batch) -> None:
+    """Take in what is found by looking at many rows together, which is far faster."""
+    for column in (findings.rows, findings.prompts, findings.words):
+        column.frombytes(bytes(column.itemsize * len(batch.schemas)))
+    findings.unusable.extend(bytes(len(batch.schemas)))
+    for names, count in Counter(batch.schemas).items():
+        if names in findings.schemas or len(findings.schemas) < MOST_SCHEMAS:
+            findings.schemas[names] += count
+    for position, line, problem in batch.unusable:
+        findings.rows[position] = xxhash.xxh3_64_intdigest(line)
+        findings.unusable[position] = 1
+        _mark(findings, f"unusable-{problem.kind}", [position])
         if len(findings.problems) < _EXAMPLES:
-            findings.problems.append((position, item))
-        return
-    view = view_of(item)
-    findings.rows.append(row_hash(item, view))
-    findings.prompts.append(text_hash(view.context) if view.context else 0)
-    findings.unusable.append(0)
-    batch.views.append(view)
-    batch.positions.append(position)
+            findings.problems.append((position, problem))
+    if batch.views:
+        _check(findings, batch)
 
 
 def _check(findings: PieceFindings, batch: _Batch) -> None:
-    """Take in what is found by looking at many rows together, which is far faster."""
-    if not batch.views:
-        return
-    for name, rows in found_in_rows(batch.views).items():
+    glance = JoinedRows(batch.views)
+    for name, rows in found_in_rows(glance).items():
         _mark(findings, name, [batch.positions[row] for row in rows])
-    counts = word_counts([view.whole for view in batch.views])
-    for position, count in zip(batch.positions, counts, strict=True):
-        findings.words[position] = count
+    looked_at = zip(batch.positions, batch.views, glance.encoded, glance.words, strict=True)
+    for position, view, encoded, words in looked_at:
+        findings.rows[position] = row_hash(view, encoded)
+        findings.prompts[position] = text_hash(view.context) if view.context else 0
+        findings.words[position] = words
     _count(findings, batch.views)
 
 
-def row_hash(item: AnyItem, view: RowView) -> int:
-    """Return a 64-bit hash of all that a row says, but for how it is laid out."""
-    judged = f"\0{view.label}" if isinstance(item, Labelled | Judged) else ""
-    return text_hash(f"{'|'.join(view.roles)}\0{view.context}\0{view.whole}{judged}")
+def row_hash(view: RowView, whole: bytes) -> int:
+    """Return a 64-bit hash of all that a row says, but for how it is laid out.
+
+    Args:
+        view: the row; what stands before its answer begins all that it says.
+        whole: `view.whole` in UTF-8.
+    """
+    seed = _seed(view.roles, view.label) + len(view.context)
+    return xxhash.xxh3_64_intdigest(whole, seed & _64_BITS)
+
+
+@lru_cache
+def _seed(roles: tuple[str, ...], label: str | None) -> int:
+    return text_hash(f"{'|'.join(roles)}\0{label}")
 
 
 def text_hash(text: str) -> int:
@@ -166,9 +200,3 @@ def _count(findings: PieceFindings, views: list[RowView]) -> None:
     for label in [view.label for view in views if view.label is not None]:
         if label in findings.labels or len(findings.labels) < MOST_LABELS:
             findings.labels[label] += 1
-
-
-def _count_schema(findings: PieceFindings, values: dict[str, Any]) -> None:
-    names = tuple(values)
-    if names in findings.schemas or len(findings.schemas) < MOST_SCHEMAS:
-        findings.schemas[names] += 1

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tui_ft.data import Detection, Row, RowProblem, convert
+from tui_ft.data.items import AnyItem
 from tui_ft.data.row_view import RowView, view_of
 from tui_ft.survey.rows import SurveyedRows
 
@@ -42,12 +43,20 @@ class RowsAgain:
 
     def view(self, position: int) -> RowView | None:
         """Return one row; None if it is unusable."""
+        item = self._item(position)
+        return None if item is None else view_of(item)
+
+    def items(self, first: int, end: int) -> Iterator[AnyItem | None]:
+        """Return what rows have to teach, None for unusable ones."""
+        return map(self._item, range(first, end))
+
+    def _item(self, position: int) -> AnyItem | None:
         found = self._rows.at(position)
         row = found.row() if found is not None else None
         if not isinstance(row, Row):
             return None
         item = convert(row, self._detection)
-        return None if isinstance(item, RowProblem) else view_of(item)
+        return None if isinstance(item, RowProblem) else item
 
     def views(self, positions: Iterable[int]) -> Iterator[RowView | None]:
         """Return rows, None for unusable ones."""

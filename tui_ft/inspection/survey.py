@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -16,18 +16,20 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from tui_ft import paths
+from tui_ft import paths, text
 from tui_ft.data import DataError, Detection, Row, detect, read_rows
 from tui_ft.data.json_rows import holds_lines_in_place
 from tui_ft.data.reading import source_bytes
 from tui_ft.inspection import duplicates, near_duplicates
+from tui_ft.inspection.by_library import STAGES, look
 from tui_ft.inspection.collecting import Collector
-from tui_ft.inspection.columns import ColumnWriter
+from tui_ft.inspection.columns import Column, ColumnWriter
 from tui_ft.inspection.languages import language_shares
 from tui_ft.inspection.overlap import Examined, examined, overlaps
 from tui_ft.inspection.pool import in_order, processes
 from tui_ft.inspection.reading_pieces import read_piece
 from tui_ft.inspection.rows_again import RowsAgain, column
+from tui_ft.inspection.semantic import ALIKE, semantic_groups
 from tui_ft.inspection.source import pieces
 from tui_ft.survey.request import Request
 from tui_ft.survey.summary import Stage
@@ -57,6 +59,7 @@ class Survey:
         self._published = 0.0
         self._total = source_bytes(self._path)
         self._data = Collector(self._path, folder, self._total)
+        self._looked_for: list[Stage] = []
 
     def run(self) -> None:
         """Do all stages. What a person can cause ends in the summary as `problem`."""
@@ -98,53 +101,76 @@ class Survey:
     def _compare(self) -> None:
         """Find what takes more than one row to see."""
         self._publish("duplicates")
-        usable = column(self._folder, "unusable.u8", np.uint8) == 0
-        hashes = column(self._folder, "rows.u64", np.uint64)
-        exact = duplicates.same_hash(hashes, usable)
-        self._add_groups("exact-duplicate", exact)
-        self._find_conflicts(hashes, usable)
-        self._data.languages = self._languages(usable)
+        with self._processes() as pool:  # the language model takes half a second to load
+            languages = pool.submit(_languages, self._rows())
+            exact = duplicates.same_hash(self._column("rows.u64"), self._column("unusable.u8"))
+            self._add_groups("exact-duplicate", exact)
+            self._find_conflicts()
+            self._data.add_languages(languages.result())
         if self._request.eval:
             self._publish("overlap")
-            self._find_overlap(examined(paths.expand(self._request.eval), self._detection), usable)
-        if self._request.near:
-            self._publish("near duplicates")
-            alone = usable.copy()
-            alone[exact.later()] = False
-            near = self._near(np.flatnonzero(alone).astype(np.int64))
-            self._add_groups("near-duplicate", near)
-            self._write_group_numbers(len(usable), exact, near)
+            self._find_overlap(examined(paths.expand(self._request.eval), self._detection))
+            self._looked_for.append("overlap")
+        self._find_alike(exact)
+        for extra in self._request.extras:
+            self._publish(STAGES[extra])
+            found = look(extra, self._rows(), self._publish_now_and_then)
+            for finding, positions in sorted(found.rows.items()):
+                self._data.add_found(finding, positions, detail=found.detail(finding))
+            self._looked_for.append(STAGES[extra])
         self._data.flush()
+
+    def _column(self, name: str) -> Column:
+        self._data.flush()
+        return Column(self._folder / name, np.uint8 if name.endswith(".u8") else np.uint64)
 
     @property
     def _detection(self) -> Detection:
         assert self._data.detection is not None, "the format is found before anything is compared"
         return self._data.detection
 
-    def _find_conflicts(
-        self, hashes: npt.NDArray[np.uint64], usable: npt.NDArray[np.bool_]
-    ) -> None:
+    def _find_alike(self, exact: duplicates.Groups) -> None:
+        """Find what is the same but for a few words, or but for all of them."""
+        alone = column(self._folder, "unusable.u8", np.uint8) == 0
+        alone[exact.later()] = False
+        groups = [exact]
+        if self._request.near:
+            self._publish("near duplicates")
+            near = self._near(np.flatnonzero(alone).astype(np.int64))
+            self._add_groups("near-duplicate", near)
+            alone[near.later()] = False
+            groups.insert(0, near)
+            self._looked_for.append("near duplicates")
+        encoder = self._request.encoder()
+        if encoder is not None:
+            self._publish("embedding")
+            positions = np.flatnonzero(alone).astype(np.int64)
+            scratch, tell = self._folder / "vectors.f32", self._publish_now_and_then
+            same = semantic_groups(self._rows(), positions, encoder, scratch, tell)
+            detail = f"cosine above {ALIKE} by {text.one_line(encoder.name, 40)}"
+            self._add_groups("semantic-duplicate", same, detail)
+            groups.insert(0, same)
+            self._looked_for.append("semantic duplicates")
+        if len(groups) > 1:
+            self._write_group_numbers(len(alone), groups)
+
+    def _find_conflicts(self) -> None:
         """Several pairs, judgements or labels for one prompt are how such data are made."""
         if self._detection.format in ("preference", "kto", "prompt_only", "text_label"):
             return
-        prompts = column(self._folder, "prompts.u64", np.uint64)
-        groups = duplicates.conflicting(prompts, hashes, usable)
+        columns = map(self._column, ("prompts.u64", "rows.u64", "unusable.u8"))
+        groups = duplicates.conflicting(*columns)
         if len(groups):
             members = duplicates.as_positions(np.sort(groups.members))
             self._data.add_found("conflicting-answers", members, len(groups))
             self._write_groups("conflicting-answers", groups)
 
-    def _languages(self, usable: npt.NDArray[np.bool_]) -> dict[str, float]:
-        positions = np.flatnonzero(usable)
-        step = max(1, len(positions) // _LANGUAGE_SAMPLE)
-        sample = positions[::step][:_LANGUAGE_SAMPLE].tolist()
-        views = self._rows().views(sample)
-        return language_shares(view.answer or view.whole for view in views if view is not None)
-
-    def _find_overlap(self, examined_rows: Examined, usable: npt.NDArray[np.bool_]) -> None:
+    def _find_overlap(self, examined_rows: Examined) -> None:
         whole, partly = array("Q"), array("Q")
         with self._processes(_look_for, self._rows(), examined_rows) as pool:
-            for span, found in in_order(pool, _overlaps, iter(_spans(len(usable)))):
+            for span, found in in_order(
+                pool, _overlaps, iter(_spans(len(self._column("unusable.u8"))))
+            ):
                 for position, (is_whole, is_part) in enumerate(found, span[0]):
                     if is_whole:
                         whole.append(position)
@@ -172,9 +198,10 @@ class Survey:
         bands.rmdir()
         return groups
 
-    def _add_groups(self, name: str, groups: duplicates.Groups) -> None:
+    def _add_groups(self, name: str, groups: duplicates.Groups, detail: str = "") -> None:
         if len(groups):
-            self._data.add_found(name, duplicates.as_positions(groups.later()), len(groups))
+            later = duplicates.as_positions(groups.later())
+            self._data.add_found(name, later, len(groups), detail)
             self._write_groups(name, groups)
 
     def _write_groups(self, name: str, groups: duplicates.Groups) -> None:
@@ -182,12 +209,14 @@ class Survey:
         paths.make_private_dir(self._folder / "groups")
         paths.write_atomically(self._folder / "groups" / f"{name}.json", msgspec.json.encode(lists))
 
-    def _write_group_numbers(
-        self, rows: int, exact: duplicates.Groups, near: duplicates.Groups
-    ) -> None:
-        """Write for each row the position of the first row of its group, its own for none."""
+    def _write_group_numbers(self, rows: int, kinds: Sequence[duplicates.Groups]) -> None:
+        """Write for each row the position of the first row of its group, its own for none.
+
+        Args:
+            kinds: the loosest first: of a group of exact duplicates the first alone is compared.
+        """
         first = np.arange(rows, dtype=np.uint64)
-        for groups in (near, exact):
+        for groups in kinds:
             sizes = groups.ends - groups.starts
             leaders = np.repeat(first[groups.members[groups.starts]], sizes)
             first[groups.members] = leaders
@@ -211,13 +240,22 @@ class Survey:
     ) -> None:
         self._data.flush()
         summary = self._data.summary(stage, time.monotonic() - self._began)
-        summary = msgspec.structs.replace(summary, problem=problem, stage_share=share)
+        summary = msgspec.structs.replace(
+            summary, problem=problem, stage_share=share, looked_for=tuple(self._looked_for)
+        )
         paths.write_atomically(self._folder / "summary.json", msgspec.json.encode(summary))
         self._published = time.monotonic()
 
 
 def _spans(rows: int) -> list[tuple[int, int]]:
     return [(n, min(rows, n + _ROWS_AT_ONCE)) for n in range(0, rows, _ROWS_AT_ONCE)]
+
+
+def _languages(rows: RowsAgain) -> dict[str, float]:
+    """Return the languages of a sample of the rows."""
+    step = max(1, len(rows) // _LANGUAGE_SAMPLE)
+    views = rows.views(range(0, len(rows), step)[:_LANGUAGE_SAMPLE])
+    return language_shares(view.answer or view.whole for view in views if view is not None)
 
 
 class _Work:

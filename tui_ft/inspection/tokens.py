@@ -1,8 +1,8 @@
 """A surveyed data set as tokens of one model, counted row by row through the trainer's own mask.
 
-Templates are rendered for one row in 16 of a known shape, to see that the shape still holds; the
-others are put together from it (`tui_ft.data.turn_shapes`), which is what makes this as fast as the
-tokenizer. A shape that fails once makes the whole piece be counted anew, every row rendered.
+Rows are counted without their masks (`tui_ft.data.token_counts`), which is what makes this nearly
+as fast as the tokenizer. One row in 64 is rendered by its template and masked: should what was
+counted differ once, all rows of the piece are counted anew, by their masks.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from typing import Final, Literal
 import msgspec
 
 from tui_ft import paths
-from tui_ft.data import DataError, MaskedRow
+from tui_ft.data import DataError
 from tui_ft.data.chat_tokenizer import LocalChatTokenizer, load_chat_tokenizer
 from tui_ft.data.items import AnyItem, taught
-from tui_ft.data.loss_mask import ShapeFailedError, mask_each, mask_like_shape
+from tui_ft.data.loss_mask import MaskedRow, mask_each
+from tui_ft.data.token_counts import NotAsMaskedError, RowCounts, count_row, counts_of
 from tui_ft.inspection.columns import ColumnWriter
 from tui_ft.inspection.pool import in_order, processes
 from tui_ft.inspection.rows_again import RowsAgain
@@ -33,7 +34,7 @@ from tui_ft.vocabulary import LossOn
 
 _ROWS_AT_ONCE: Final = 2_000
 _FIRST_ROWS: Final = 200
-_RENDER_EVERY: Final = 16
+_CHECK_EVERY: Final = 64
 _PUBLISH_SECONDS: Final = 0.5
 _MOST_REASONS: Final = 20
 _EXAMPLES: Final = 20
@@ -185,36 +186,40 @@ def _look_at(rows: RowsAgain, tokenizer: LocalChatTokenizer, loss_on: LossOn) ->
 def _count_span(span: Span) -> _Piece:
     try:
         return _counted(span, trust=True)
-    except ShapeFailedError:
+    except NotAsMaskedError:
         return _counted(span, trust=False)
 
 
 def _counted(span: Span, *, trust: bool) -> _Piece:
     piece = _Piece()
-    for at, view in enumerate(_Work.rows.views(range(*span))):
-        render = at % _RENDER_EVERY == 0
-        masks = [] if view is None else _masks(view.item, trust, render)
-        _take(piece, at, masks)
+    for at, item in enumerate(_Work.rows.items(*span)):
+        rows = [] if item is None else _counts(item, at if trust else None)
+        _take(piece, at, rows)
     return piece
 
 
-def _masks(item: AnyItem, trust: bool, render: bool) -> Sequence[MaskedRow | str]:
+def _counts(item: AnyItem, at: int | None) -> Sequence[RowCounts | str]:
+    """Return the figures of a row, or why it has none; of a pair both sides'.
+
+    Args:
+        item: the row.
+        at: its place in the piece; None where only masks are to be trusted.
+    """
     tokenizer, loss_on = _Work.tokenizer, _Work.loss_on
-    if trust:
-        parts = [
-            mask_like_shape(part, tokenizer, loss_on=loss_on, render=render)
-            for part in taught(item)
-        ]
-        known = [part for part in parts if part is not None]
-        if known and len(known) == len(parts):
+    if at is not None:
+        check = at % _CHECK_EVERY == 0
+        found = [count_row(part, tokenizer, loss_on=loss_on, check=check) for part in taught(item)]
+        known = [counts for counts in found if counts is not None]
+        if known and len(known) == len(found):
             return known
-    return mask_each(item, tokenizer, loss_on=loss_on)
+    masks = mask_each(item, tokenizer, loss_on=loss_on)
+    return [counts_of(mask) if isinstance(mask, MaskedRow) else mask for mask in masks]
 
 
-def _take(piece: _Piece, at: int, masks: Sequence[MaskedRow | str]) -> None:
-    """Take in a row: of a pair the first mask's figures, and the longer one's length."""
-    fault = next((mask for mask in masks if isinstance(mask, str)), None)
-    rows = [mask for mask in masks if isinstance(mask, MaskedRow)]
+def _take(piece: _Piece, at: int, found: Sequence[RowCounts | str]) -> None:
+    """Take in a row: of a pair the first side's figures, and the longer one's length."""
+    fault = next((counts for counts in found if isinstance(counts, str)), None)
+    rows = [counts for counts in found if isinstance(counts, RowCounts)]
     if fault is not None or not rows:
         for values in (piece.lengths, piece.answers):
             values.append(0)
@@ -224,11 +229,11 @@ def _take(piece: _Piece, at: int, masks: Sequence[MaskedRow | str]) -> None:
             piece.refused.setdefault(fault, []).append(at)
         return
     first = rows[0]
-    piece.lengths.append(max(row.full_length for row in rows))
-    piece.prompts.append(first.supervised.index(True) if first.full_supervised else NEVER)
-    piece.answers.append(first.full_supervised)
+    piece.lengths.append(max([row.length for row in rows]))
+    piece.prompts.append(NEVER if first.first_learned is None else first.first_learned)
+    piece.answers.append(first.learned)
     piece.ends.append(first.first_end or NEVER)
-    if any(row.double_bos for row in rows):
+    if any([row.double_bos for row in rows]):
         piece.double_bos.append(at)
-    piece.unlike_inference += not all(row.as_generated for row in rows)
-    piece.straddling += any(row.straddling for row in rows)
+    piece.unlike_inference += not all([row.as_generated for row in rows])
+    piece.straddling += any([row.straddling for row in rows])

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tui_ft.memory.step import Dtype, Generation, Quantization, Step
+from tui_ft.memory.step import Dtype, Generation, Quantization, Step, StepObjective
 from tui_ft.spec import RunSpec
+from tui_ft.spec.objectives import CpoObjective, DpoObjective, Objective, ReferenceFields
 from tui_ft.spec.peft_arguments import peft_arguments
 from tui_ft.spec.run_spec import QloraMethod
 
@@ -14,6 +15,16 @@ _DTYPES: Final[dict[str, Dtype]] = {
     "bf16": "bfloat16",
     "fp16": "float16",
     "fp32": "float32",
+}
+_OBJECTIVES: Final[dict[str, StepObjective]] = {
+    "sft": "sft",
+    "pretraining": "sft",
+    "dpo": "dpo",
+    "kto": "kto",
+    "orpo": "orpo",
+    "cpo": "cpo",
+    "reward": "reward",
+    "classification": "classification",
 }
 _BF16_FROM: Final = (8, 0)
 _HOPPER: Final = (9, 0)
@@ -50,6 +61,9 @@ def step_of(
         # Rows of one batch are hardly ever of one length; packed ones are, but for the last.
         padded=training.per_device_train_batch_size > 1 and not training.packing,
         supervised=supervised,
+        objective=_objective(spec.objective),
+        beta=getattr(spec.objective, "beta", 0.0),
+        reference_known=_knows_its_reference(spec.objective),
         adapter=peft_arguments(method),
         quantization=_quantization(method) if isinstance(method, QloraMethod) else None,
         weights=_weights(spec, arithmetic),
@@ -63,6 +77,17 @@ def step_of(
         evaluation_batch=_evaluated(spec),
         workspace_mib=32.0 if capability is not None and capability >= _HOPPER else 8.125,
     )
+
+
+def _objective(objective: Objective) -> StepObjective:
+    simple = isinstance(objective, CpoObjective) and objective.loss_type == "simpo"
+    return "simpo" if simple else _OBJECTIVES[objective.kind]
+
+
+def _knows_its_reference(objective: Objective) -> bool:
+    """Tell whether the reference was asked before training, or is none."""
+    free = isinstance(objective, DpoObjective) and objective.reference_free
+    return free or (isinstance(objective, ReferenceFields) and objective.precompute_ref_log_probs)
 
 
 def not_modelled(spec: RunSpec) -> tuple[str, ...]:

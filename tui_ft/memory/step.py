@@ -83,6 +83,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
             before an optimizer step).
         reference_model: a frozen second copy of the model; without an adapter, DPO and KTO always
             have it, GRPO, RLOO and PPO only with a beta above 0.
+        reference_known: the reference's log-probabilities are in the batch: it was asked before
+            training, and is not held.
         beta: of a preference loss; 0 asks for no reference at all where the loss allows it.
         holds_outputs: the training loop keeps the model's outputs, logits and all, until the next
             forward pass is done. Trainers of transformers and trl do not.
@@ -114,6 +116,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     clip: bool = True
     accumulation: bool = False
     reference_model: bool = False
+    reference_known: bool = False
     beta: float = 0.1
     holds_outputs: bool = False
     cache: bool = False
@@ -126,7 +129,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
         """Whether a frozen copy is held: an adapter can be switched off instead."""
         if self.reference_model:
             return True
-        if self.adapter is not None:
+        if self.adapter is not None or self.reference_known:
             return False
         compares = self.objective in GENERATES and self.beta > 0
         return compares or self.objective in ("dpo", "kto")

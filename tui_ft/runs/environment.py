@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from tui_ft import __version__, paths
 from tui_ft.data.digest import data_digest
+from tui_ft.data.hub_download import fetched
 from tui_ft.data.reading import source_bytes
 from tui_ft.hardware import Snapshot
 from tui_ft.runs.folder import RunFolder
@@ -44,7 +45,9 @@ def record_environment(folder: RunFolder, spec: RunSpec, snapshot: Snapshot) -> 
     _write(folder, facts)
 
     def add_hashes() -> None:
-        facts["data"] = [_data_facts(path) for path in (spec.data.train, spec.data.eval) if path]
+        mixed_in = spec.data.mix.train if spec.data.mix else None
+        files = (spec.data.train, spec.data.eval, mixed_in)
+        facts["data"] = [_data_facts(path) for path in files if path]
         _write(folder, facts)
 
     threading.Thread(target=add_hashes, daemon=True, name="ftui-data-hash").start()
@@ -73,8 +76,18 @@ def _facts(snapshot: Snapshot, spec: RunSpec) -> dict[str, Any]:
 def _data_facts(path: str) -> dict[str, Any]:
     file = paths.expand(path)
     with contextlib.suppress(OSError):
-        return {"path": str(file), "bytes": source_bytes(file), "sha256": data_digest(file)}
+        facts = {"path": str(file), "bytes": source_bytes(file), "sha256": data_digest(file)}
+        return facts | _hub_facts(file)
     return {"path": str(file), "bytes": None, "sha256": None}
+
+
+def _hub_facts(file: Path) -> dict[str, Any]:
+    """Return what a file was fetched from: enough to fetch the same rows again."""
+    done = fetched(file)
+    if done is None:
+        return {}
+    origin = {"id": done.wanted.id, "config": done.config, "split": done.split}
+    return {"hub": {**origin, "revision": done.commit}}
 
 
 def _git_commit(folder: Path) -> str | None:

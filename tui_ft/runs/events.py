@@ -111,6 +111,7 @@ class Plan(_Event, frozen=True, tag="plan"):
     precision: str
     method: str
     longest_row: int | None = None
+    objective: str = "sft"
 
 
 class Progress(_Event, frozen=True, tag="progress"):

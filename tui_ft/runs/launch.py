@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tui_ft import paths
+from tui_ft.hub.dataset_info import is_dataset_id
 from tui_ft.runs.endings import log_tail
 from tui_ft.runs.folder import RunError, RunFolder, create
 from tui_ft.runs.registry import read_status, summary_of
@@ -59,10 +60,16 @@ def with_absolute_paths(spec: RunSpec, base: Path) -> RunSpec:
     def absolute(path: str) -> str:
         return os.path.normpath(base / paths.expand(path))
 
+    def file_or_id(path: str) -> str:
+        there = absolute(path)
+        return path if not Path(there).exists() and is_dataset_id(path) else there
+
+    mix = spec.data.mix
     data = spec.data.model_copy(
         update={
-            "train": absolute(spec.data.train),
-            "eval": None if spec.data.eval is None else absolute(spec.data.eval),
+            "train": file_or_id(spec.data.train),
+            "eval": None if spec.data.eval is None else file_or_id(spec.data.eval),
+            "mix": mix and mix.model_copy(update={"train": absolute(mix.train)}),
         }
     )
     model = spec.model

@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tui_ft.hub.model_config import model_config
 from tui_ft.memory.calibration import Compared, Correction, correction
 from tui_ft.memory.dry_run import dry_runs
 from tui_ft.memory.from_spec import step_of
+from tui_ft.memory.model_facts import model_facts
 from tui_ft.memory.question import Question
 from tui_ft.memory.step import Step
 from tui_ft.runs.folder import RunError, RunFolder, all_folders
@@ -83,7 +83,5 @@ def _measured(folder: RunFolder) -> Iterator[_Measured]:
 
 def _step(one: _Measured) -> Step | None:
     """Return the step that a run made; None where its model's configuration is gone."""
-    config = model_config(one.spec.model.name_or_path, one.spec.model.revision)
-    if config.values is None:
-        return None
-    return step_of(one.spec, config.values, longest=one.longest_row)
+    config = model_facts(one.spec.model.name_or_path, one.spec.model.revision).config
+    return None if config is None else step_of(one.spec, config, longest=one.longest_row)

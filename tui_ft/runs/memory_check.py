@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from tui_ft import text
 from tui_ft.hardware import Gpu
-from tui_ft.hub.model_config import model_config
 from tui_ft.memory.calibration import Correction, corrected
 from tui_ft.memory.cards import CARDS, fit
 from tui_ft.memory.dry_run import DryRunError
 from tui_ft.memory.estimating import Unknown, figures
 from tui_ft.memory.figure import Figure
 from tui_ft.memory.from_spec import not_modelled, step_of
+from tui_ft.memory.model_facts import model_facts
 from tui_ft.runs.measured_memory import machine_correction
 from tui_ft.runs.preflight import Finding
 from tui_ft.spec import RunSpec
@@ -27,18 +27,19 @@ def memory_findings(spec: RunSpec, gpus: Sequence[Gpu]) -> tuple[Finding, ...]:
     readable = [gpu for gpu in gpus if gpu.memory_free_bytes is not None]
     if not readable:
         return ()
-    config = model_config(spec.model.name_or_path, spec.model.revision)
-    if config.values is None:
+    facts = model_facts(spec.model.name_or_path, spec.model.revision)
+    if facts.config is None:
         return ()
     try:
-        steps = [step_of(spec, config.values, capability=g.compute_capability) for g in readable]
+        steps = [step_of(spec, facts.config, capability=g.compute_capability) for g in readable]
         answers = figures(steps)
     except DryRunError as error:
         return (Finding("note", f"how much memory it takes is not known: {error}"),)
     by = machine_correction(spec.method.kind)
     pairs = zip(readable, answers, strict=True)
-    unknown = tuple(Finding("note", sentence) for sentence in not_modelled(spec))
-    return (*(_finding(spec, gpu, _corrected(answer, by)) for gpu, answer in pairs), *unknown)
+    notes = (*((facts.note,) if facts.note is not None else ()), *not_modelled(spec))
+    noted = (Finding("note", sentence) for sentence in notes)
+    return (*(_finding(spec, gpu, _corrected(answer, by)) for gpu, answer in pairs), *noted)
 
 
 def memory_of(spec: RunSpec, gpus: Sequence[Gpu]) -> Finding:
@@ -49,11 +50,11 @@ def memory_of(spec: RunSpec, gpus: Sequence[Gpu]) -> Finding:
     findings = memory_findings(spec, gpus[:1])
     if findings:
         return findings[0]
-    config = model_config(spec.model.name_or_path, spec.model.revision)
-    if config.values is None:
-        return Finding("warning", config.problem or "the model's configuration is not to be had")
+    facts = model_facts(spec.model.name_or_path, spec.model.revision)
+    if facts.config is None:
+        return Finding("warning", facts.problem or "the model's configuration is not to be had")
     try:
-        (answer,) = figures([step_of(spec, config.values)])
+        (answer,) = figures([step_of(spec, facts.config)])
     except DryRunError as error:
         return Finding("note", f"how much memory it takes is not known: {error}")
     answer = _corrected(answer, machine_correction(spec.method.kind))

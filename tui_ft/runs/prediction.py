@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tui_ft import paths
-from tui_ft.hub.model_config import model_config
 from tui_ft.memory.dry_run import DryRunError, dry_runs
 from tui_ft.memory.from_spec import step_of
 from tui_ft.memory.question import Question
@@ -59,10 +58,10 @@ def read_prediction(folder: RunFolder) -> Prediction | None:
 
 
 def _predicted(spec: RunSpec, gpu: Gpu, longest_row: int | None) -> Prediction | None:
-    config = model_config(spec.model.name_or_path, spec.model.revision)
-    if config.values is None:
+    config = model_facts(spec.model.name_or_path, spec.model.revision).config
+    if config is None:
         return None
-    step = step_of(spec, config.values, capability=gpu.compute_capability, longest=longest_row)
+    step = step_of(spec, config, capability=gpu.compute_capability, longest=longest_row)
     try:
         (answer,) = dry_runs([Question(step=step)], gently=True)
     except DryRunError as error:

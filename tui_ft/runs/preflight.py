@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Final, Literal
 
-from tui_ft import text
-from tui_ft.data import BadLine, DataError, detect, read_rows, sft_refusal
+from tui_ft import paths, text
+from tui_ft.data import BadLine, DataError, detect, objective_refusal, read_rows
+from tui_ft.data.hub_download import Wanted, on_this_machine
 from tui_ft.hardware import Gpu
 from tui_ft.hub import ModelLocation, locate_model
+from tui_ft.hub.dataset_info import dataset_info
 from tui_ft.runs import events as ev
+from tui_ft.runs import hub_data
+from tui_ft.runs.learning_rates import far_learning_rate
+from tui_ft.runs.run_data import Use, wanted_of
 from tui_ft.spec import RunSpec
+from tui_ft.spec.combinations import impossible
 
 _ROWS_LOOKED_AT: Final = 1_000
 _FEW_ROWS: Final = 20
@@ -44,7 +50,8 @@ def check(spec: RunSpec, output: Path, gpus: Sequence[Gpu] = ()) -> tuple[Findin
     model = locate_model(spec.model.name_or_path, spec.model.revision)
     return (
         *_check_hardware(spec),
-        *_check_data(spec),
+        *_check_objective(spec),
+        *check_data(spec),
         *_check_model(model),
         *_check_disk(spec, output, model),
         *_check_gpus(spec, gpus, model),
@@ -73,10 +80,80 @@ def _check_hardware(spec: RunSpec) -> list[Finding]:
     return [Finding("bad", reason, "name one GPU, or write `auto`")]
 
 
-def _check_data(spec: RunSpec) -> list[Finding]:
-    findings = _check_file(spec, Path(spec.data.train), "training")
-    if spec.data.eval:
-        findings += _check_file(spec, Path(spec.data.eval), "evaluation")
+def _check_objective(spec: RunSpec) -> list[Finding]:
+    """Look at what cannot go together, or is hardly meant so."""
+    findings = [Finding("bad", one.reason, one.advice) for one in impossible(spec)]
+    far = far_learning_rate(spec)
+    if far is not None:
+        findings.append(Finding("warning", *far))
+    if spec.objective.kind == "pretraining" and not spec.training.packing:
+        findings.append(
+            Finding(
+                "note",
+                "without packing, every text shorter than training.max_length is padded",
+                "set training.packing to true",
+            )
+        )
+    return findings
+
+
+def check_data(spec: RunSpec) -> list[Finding]:
+    """Return what is found in the first rows of the data, or of what will be fetched."""
+    on_hub = wanted_of(spec)
+    uses: tuple[tuple[Use, str | None, str], ...] = (
+        ("train", spec.data.train, "training"),
+        ("eval", spec.data.eval, "evaluation"),
+    )
+    findings = _check_idle_fields(spec, on_hub)
+    for name, path, use in uses:
+        if name in on_hub:
+            findings += _check_hub_data(spec, on_hub[name], name, use)
+        elif path:
+            findings += _check_file(spec, Path(path), use)
+    mix = spec.data.mix
+    if mix is not None:
+        how = {"format": mix.format, "columns": mix.columns}
+        alone = spec.model_copy(update={"data": spec.data.model_copy(update=how)})
+        findings += _check_file(alone, Path(mix.train), "mixed in")
+    return findings
+
+
+def _check_idle_fields(spec: RunSpec, on_hub: Mapping[Use, Wanted]) -> list[Finding]:
+    """Say which fields are given that only data sets on the Hub have."""
+    data = spec.data
+    fields: tuple[tuple[str, str | None, bool], ...] = (
+        ("config", data.config, "train" in on_hub),
+        ("revision", data.revision, "train" in on_hub),
+        ("train_split", data.train_split, "train" in on_hub),
+        ("eval_split", data.eval_split, "eval" in on_hub),
+    )
+    return [
+        Finding("warning", f"data.{name} is for data sets on the Hub, and does nothing here")
+        for name, value, counts in fields
+        if value is not None and not counts
+    ]
+
+
+def _check_hub_data(spec: RunSpec, wanted: Wanted, name: Use, use: str) -> list[Finding]:
+    """Say what will be fetched, or why it cannot be; rows that are here already are looked at."""
+    info = dataset_info(wanted.id, wanted.revision)
+    rows = on_this_machine(wanted, info.commit if info.where == "hub" else None)
+    if rows is not None:
+        why = f" ({info.reason})" if info.where != "hub" and info.reason else ""
+        note = Finding("note", f"{use} data: {wanted.id} is on this machine already{why}")
+        return [note, *_check_file(spec, rows, use)]
+    bad = hub_data.why_not(wanted, info, f"data.{name}_split")
+    if bad is not None:
+        return [Finding("bad", *bad)]
+    findings = [Finding("note", f"{use} data: {hub_data.said(wanted, info)}")]
+    if info.gated:
+        findings.append(Finding("warning", info.reason or f"{wanted.id} is gated"))
+    size, free = hub_data.size_of(wanted, info), _free(paths.home())
+    needed = (size or 0) * hub_data.COPIES
+    if needed > free:
+        what = f"{text.size(size)} of {wanted.id} are fetched, kept as tables and as rows: "
+        what += f"about {text.size(needed)}, and {text.size(free)} are free"
+        findings.append(Finding("warning", what, "set FTUI_HOME and HF_HOME to a larger disk"))
     return findings
 
 
@@ -92,7 +169,7 @@ def _check_file(spec: RunSpec, path: Path, use: str) -> list[Finding]:
         detection = detect(rows, format=spec.data.format, columns=spec.data.columns)
     except DataError as error:
         return [Finding("bad", str(error))]
-    unfit = sft_refusal(detection, rows)
+    unfit = objective_refusal(spec.objective.kind, detection, rows)
     if unfit is not None:
         return [Finding("bad", f"{path}: {unfit}")]
     findings = [
@@ -138,8 +215,8 @@ def _check_disk(spec: RunSpec, output: Path, model: ModelLocation) -> list[Findi
     of an adapter, a small part of the weights. At rank 16 on all linear layers of a 7B model it is
     3 x 160 MB, 3.5 % of the 16-bit weights; the share grows with the rank.
     """
-    existing = next((p for p in (output, *output.parents) if p.exists()), Path("/"))
-    free = shutil.disk_usage(existing).free
+    existing = _existing(output)
+    free = _free(output)
     weights = model.weights_bytes or 0
     method = spec.method
     one = 3 * weights if method.kind == "full" else int(weights * 0.0022 * method.r)
@@ -186,8 +263,16 @@ def _check_gpus(spec: RunSpec, gpus: Sequence[Gpu], model: ModelLocation) -> lis
     return findings
 
 
+def _existing(folder: Path) -> Path:
+    return next((p for p in (folder, *folder.parents) if p.exists()), Path("/"))
+
+
+def _free(folder: Path) -> int:
+    return shutil.disk_usage(_existing(folder)).free
+
+
 def _check_output(output: Path) -> list[Finding]:
-    existing = next((p for p in (output, *output.parents) if p.exists()), Path("/"))
+    existing = _existing(output)
     if os.access(existing, os.W_OK | os.X_OK):
         return []
     return [Finding("bad", f"{existing} cannot be written", "set FTUI_HOME to a folder of yours")]

@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -19,6 +20,7 @@ from typing import Final
 import msgspec
 
 from tui_ft import paths
+from tui_ft.data.hub_download import Cancelled, Progress
 from tui_ft.hardware import Gpu, Sampler, Snapshot, take_snapshot
 from tui_ft.runs import endings, preflight
 from tui_ft.runs import events as ev
@@ -31,6 +33,7 @@ from tui_ft.runs.leases import GpuQueue, Waiting
 from tui_ft.runs.prediction import predict_behind
 from tui_ft.runs.reader import LineTail
 from tui_ft.runs.registry import HEARTBEAT_SECONDS, summarise
+from tui_ft.runs.run_data import bring_data
 from tui_ft.runs.telemetry import TelemetryClock, reading
 from tui_ft.runs.worker_process import TRAIN_ENTRY, Assignment, WorkerHandle, start_worker
 from tui_ft.spec import RunSpec, SpecError
@@ -134,14 +137,19 @@ class Supervisor:
         self._journal.write(ev.Phase(phase="preflight", text="checks data, model, disk and GPU"))
         self._gpus = choice.gpus(granted)
         findings = preflight.check(spec, self.folder.path, self._gpus)
-        for finding in findings:
-            self._journal.write(
-                ev.Alert(severity=finding.severity, text=finding.text, advice=finding.advice)
-            )
+        self._report(findings)
         refused = preflight.refusal(findings)
         if refused:
             return refused
-        record_environment(self.folder, spec, take_snapshot(self.folder.path))
+        local = self._bring_data(spec)
+        if local != spec:
+            # Now that there are rows, they can be looked at.
+            found = preflight.check_data(local)
+            self._report([finding for finding in found if finding not in findings])
+            refused = preflight.refusal(found)
+            if refused:
+                return refused
+        record_environment(self.folder, local, take_snapshot(self.folder.path))
         self._tick(0)
         if self._stop_user or self._kill_user:
             raise Stopped(self._stop_user or self._kill_user or "")
@@ -155,6 +163,32 @@ class Supervisor:
             )
         )
         return self._attend(self._worker)
+
+    def _report(self, findings: Iterable[preflight.Finding]) -> None:
+        for finding in findings:
+            self._journal.write(
+                ev.Alert(severity=finding.severity, text=finding.text, advice=finding.advice)
+            )
+
+    def _bring_data(self, spec: RunSpec) -> RunSpec:
+        """Fetch data that are on the Hub, in a process of its own; return the run with files."""
+
+        def tell(progress: Progress) -> None:
+            done, total, text = progress.bytes, progress.total, progress.what
+            phase = ev.Phase(phase="download", text=text, done=done, total=total, unit="B")
+            self._journal.write(phase)
+
+        def is_over() -> bool:
+            self._tick(0)
+            return bool(self._stop_user or self._kill_user)
+
+        try:
+            local, notes = bring_data(self.folder, spec, tell, is_over)
+        except Cancelled:
+            raise Stopped(self._stop_user or self._kill_user or "") from None
+        for note in notes:
+            self._journal.write(ev.Alert(severity="note", kind="data", text=note))
+        return local
 
     def _attend(self, worker: WorkerHandle) -> ev.Ended:
         """Listen to the worker until it is gone; return how it ended."""

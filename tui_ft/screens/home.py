@@ -167,8 +167,8 @@ class HomeScreen(FtuiScreen):
         self.query_one("#runs").focus()
 
     def action_new(self) -> None:
-        """Start a run."""
-        self.shell.new_run()
+        """Write a run, and start it."""
+        self.shell.configure(None)
 
     def action_mark(self) -> None:
         """Mark the run, and go to the next one."""

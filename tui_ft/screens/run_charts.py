@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from tui_ft.runs.history import RunHistory, Series
@@ -11,17 +12,43 @@ from tui_ft.widgets.chart import LineChart, SeriesData, XKind
 
 @dataclass(frozen=True, slots=True)
 class SmallChart:
-    """One of the charts below the big one: its widget's id, its title, the figure it shows."""
+    """One of the charts below the big one.
+
+    Attributes:
+        id: its widget's.
+        title: of the figure that every run has.
+        figure: that figure.
+        smooth: whether it is shown smoothed.
+        rather: title -> figure of what is shown instead by runs that have it, the first that they
+            have: how well answers or classes are told apart says more than how it was trained.
+    """
 
     id: str
     title: str
     figure: str
     smooth: bool = False
+    rather: Mapping[str, str] = field(default_factory=dict)
+
+    def shown(self, history: RunHistory) -> tuple[str, str]:
+        """Return the title and the figure that this run's chart shows."""
+        found = (pair for pair in self.rather.items() if pair[1] in history.metrics)
+        return next(found, (self.title, self.figure))
 
 
 SMALL_CHARTS: Final = (
-    SmallChart("learning-rate", "learning rate", "learning_rate"),
-    SmallChart("grad-norm", "gradient norm", "grad_norm", smooth=True),
+    SmallChart(
+        "learning-rate",
+        "learning rate",
+        "learning_rate",
+        rather={"reward margin": "rewards/margins", "margin": "margin"},
+    ),
+    SmallChart(
+        "grad-norm",
+        "gradient norm",
+        "grad_norm",
+        smooth=True,
+        rather={"reward accuracy": "rewards/accuracies", "accuracy": "accuracy"},
+    ),
     SmallChart("throughput", "tokens/s", "tokens_per_second", smooth=True),
 )
 
@@ -50,11 +77,20 @@ class RunCharts:
         )  # fmt: skip
 
     def update_small(self, chart: LineChart, what: SmallChart) -> None:
-        """Show one of the small charts' figures."""
-        series = self._history.series(what.figure)
-        data = SeriesData(what.title, series.x, series.y, "primary", "line", smooth=what.smooth)
+        """Show one of the small charts' figures, and the same of the held-out rows."""
+        title, figure = what.shown(self._history)
+        series = self._history.series(figure)
+        curves = [SeriesData(title, series.x, series.y, "primary", "line", smooth=what.smooth)]
+        held_out = self._history.evaluations.get(f"eval_{figure}")
+        if held_out is not None:
+            curves.append(
+                SeriesData(
+                    "evaluation", held_out.x, held_out.y, "secondary", "points", smooth=False
+                )
+            )
         plan = self._history.plan
-        chart.update_series([data], x_end=plan.total_steps if plan else None)
+        chart.title = title
+        chart.update_series(curves, x_end=plan.total_steps if plan else None)
 
     def _x(self, series: Series) -> list[float]:
         if self.x_kind == "tokens":

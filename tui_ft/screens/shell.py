@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from tui_ft.hardware import Snapshot
 from tui_ft.runs.registry import RunSummary
+
+if TYPE_CHECKING:
+    from tui_ft.spec.draft import Draft
 
 
 class Hardware(Protocol):
@@ -34,8 +37,11 @@ class Shell(Protocol):
     def live_runs(self) -> list[RunSummary]:
         """Return the runs as they were read last."""
 
-    def new_run(self) -> None:
-        """Ask for a run, start it, and show it."""
+    def advise(self, model: str, data: str) -> None:
+        """Show advice for a model and data; what is not known is asked for."""
+
+    def configure(self, draft: Draft | None) -> None:
+        """Show the run that is being written, or another draft in its place."""
 
     def open_run(self, run_id: str) -> None:
         """Show the monitor of a run."""

@@ -71,7 +71,7 @@ def _validated(merged: dict[str, Any], overridden: Mapping[str, str]) -> RunSpec
         texts = {_dotted(_walk(e["loc"])[0]) for e in error.errors() if e["type"] == "string_type"}
     for key in texts & set(overridden):
         if overridden[key].strip():
-            _put(merged, key, overridden[key].strip())
+            put(merged, key, overridden[key].strip())
     return RunSpec.model_validate(merged)
 
 
@@ -158,17 +158,21 @@ def _apply_override(values: dict[str, Any], text: str) -> tuple[str, str]:
     if not equals or not key:
         fault = f"`{text}` is not of the form key=value, such as training.learning_rate=1e-4"
         raise SpecError([Problem("", fault, file="--set")])
+    put(values, key, read_value(raw))
+    return key, raw
+
+
+def read_value(raw: str) -> object:
+    """Return what a person means who types ``raw``: YAML, or a text where it is none."""
     try:
         value = yaml.safe_load(raw) if raw.strip() else None
     except (yaml.YAMLError, ValueError):
         value = raw
-    if isinstance(value, str):
-        value = _number_or_text(value)
-    _put(values, key, value)
-    return key, raw
+    return _number_or_text(value) if isinstance(value, str) else value
 
 
-def _put(values: dict[str, Any], key: str, value: object) -> None:
+def put(values: dict[str, Any], key: str, value: object) -> None:
+    """Put ``value`` into ``values`` at a dotted key; groups on the way are made, or copied."""
     inner = values
     *groups, last = key.split(".")
     for group in groups:

@@ -11,8 +11,6 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
@@ -21,26 +19,37 @@ from pydantic import (
     model_validator,
 )
 
-from tui_ft.vocabulary import FormatName, LossOn
+from tui_ft.spec.group import Extra, Fraction, Group, about
+from tui_ft.spec.methods import FullMethod, LoraMethod, Method, QloraMethod
+from tui_ft.spec.objectives import Objective, SftObjective
+from tui_ft.vocabulary import FormatName
 
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-Extra = dict[str, Any]
+__all__ = [
+    "DataMix",
+    "DataSpec",
+    "EvaluationSpec",
+    "FullMethod",
+    "GenerationScore",
+    "HardwareSpec",
+    "LoraMethod",
+    "Method",
+    "ModelSpec",
+    "Objective",
+    "OutputSpec",
+    "QloraMethod",
+    "RunSpec",
+    "ScoreMetric",
+    "SftObjective",
+    "TrainingSpec",
+]
+
 ScoreMetric = Literal["exact_match", "valid_json"]
 
 
-def _about(unit: str | None = None, source: str | None = None, *, basic: bool = False) -> Any:  # noqa: ANN401 - pydantic's own type
-    """Return what a form needs to know of a field beside its help."""
-    return {"unit": unit, "source": source, "basic": basic}
-
-
-class _Group(BaseModel):
-    model_config = ConfigDict(extra="forbid", validate_default=True, use_attribute_docstrings=True)
-
-
-class ModelSpec(_Group):
+class ModelSpec(Group):
     """The model that is fine-tuned."""
 
-    name_or_path: Annotated[str, Field(min_length=1, json_schema_extra=_about(basic=True))]
+    name_or_path: Annotated[str, Field(min_length=1, json_schema_extra=about(basic=True))]
     """A local folder, or a model's id on the Hub."""
     revision: str | None = None
     """Branch, tag or commit on the Hub; the newest when not given."""
@@ -56,14 +65,36 @@ class ModelSpec(_Group):
     """Passed to `AutoModelForCausalLM.from_pretrained`."""
 
 
-class DataSpec(_Group):
+class DataMix(Group):
+    """Other data that are mixed in, such as general text against forgetting."""
+
+    train: Annotated[str, Field(min_length=1)]
+    """A file or folder of the same kinds as the training data."""
+    weight: Annotated[float, Field(gt=0, lt=1, json_schema_extra=about("share of tokens"))] = 0.1
+    """The share of all training tokens that come from it; its rows are repeated if need be."""
+    format: Literal["auto", FormatName] = "auto"
+    """How its rows are read."""
+    columns: dict[str, str] = Field(default_factory=dict)
+    """Which of its columns plays which part."""
+
+
+class DataSpec(Group):
     """What the model learns from, and what it is examined on."""
 
-    train: Annotated[str, Field(min_length=1, json_schema_extra=_about(basic=True))]
-    """The training data: JSONL, JSON, CSV, Parquet, Arrow or text, packed or not, or a folder."""
-    eval: Annotated[str | None, Field(json_schema_extra=_about(basic=True))] = None
-    """The evaluation file. Without one, `eval_fraction` of the training rows is held out."""
-    eval_fraction: Annotated[Fraction, Field(json_schema_extra=_about("share of rows"))] = 0.05
+    train: Annotated[str, Field(min_length=1, json_schema_extra=about(basic=True))]
+    """The training data: JSONL, JSON, CSV, Parquet, Arrow or text, packed or not, a folder of
+    those, or a data set's id on the Hub, such as `openai/gsm8k`."""
+    eval: Annotated[str | None, Field(json_schema_extra=about(basic=True))] = None
+    """The evaluation data, a file or an id. Without, `eval_fraction` of the rows is held out."""
+    config: str | None = None
+    """Of a data set on the Hub that has several configs (its page says subset): which one."""
+    train_split: str | None = None
+    """Of a data set on the Hub: the split to train on; `train`, or the only one, by default."""
+    eval_split: str | None = None
+    """Of evaluation data on the Hub: the split, such as `test`. `eval` may be the same data set."""
+    revision: str | None = None
+    """Branch, tag or commit of a data set on the Hub; the newest when not given."""
+    eval_fraction: Annotated[Fraction, Field(json_schema_extra=about("share of rows"))] = 0.05
     """Share of the training rows held out when there is no evaluation file; 0 for none."""
     max_eval_rows: PositiveInt | None = 512
     """At most this many held-out rows: evaluation takes time from training."""
@@ -74,95 +105,34 @@ class DataSpec(_Group):
     max_rows: PositiveInt | None = None
     """Take only the first rows of the training file."""
     split_seed: NonNegativeInt = 42
-    """Decides which rows are held out."""
+    """Decides which rows are held out, and which are mixed in."""
+    mix: DataMix | None = None
+    """Other data mixed into the training rows; none of them are held out."""
 
 
-class SftObjective(_Group):
-    """Supervised fine-tuning: learn to give the answers of the data."""
+class TrainingSpec(Group):
+    """How it is trained. Names and meaning are those of transformers and `trl.SFTConfig`."""
 
-    kind: Literal["sft"] = "sft"
-    """Supervised fine-tuning."""
-    loss_on: LossOn = "assistant"
-    """Which tokens carry loss: every answer, only the last one, or everything."""
-
-
-Objective = SftObjective
-
-
-class _LoraFields(_Group):
-    r: Annotated[PositiveInt, Field(le=1024, json_schema_extra=_about(basic=True))] = 16
-    """Rank of the update: 8 for style, 16 by default, 32-64 for reasoning."""
-    lora_alpha: Annotated[PositiveInt, Field(json_schema_extra=_about(basic=True))] = 32
-    """Scale of the update; alpha / r multiplies it. Usually r or 2 r."""
-    lora_dropout: Fraction = 0.0
-    """Dropout on the input of the update, 0 to 0.1."""
-    target_modules: Literal["all-linear"] | list[str] = "all-linear"
-    """The layers that get an update: all linear ones, or those with these names."""
-    bias: Literal["none", "all", "lora_only"] = "none"
-    """Which biases are trained as well."""
-    use_rslora: bool = False
-    """Scale by alpha / sqrt(r), which keeps high ranks stable (arXiv:2312.03732)."""
-    use_dora: bool = False
-    """Train magnitude and direction apart (arXiv:2402.09353); slower."""
-    modules_to_save: list[str] = Field(default_factory=list)
-    """Layers trained and saved whole, such as `lm_head` after adding tokens."""
-    extra: Extra = Field(default_factory=dict)
-    """Passed to `peft.LoraConfig`."""
-
-
-class FullMethod(_Group):
-    """Full fine-tuning: every weight is trained."""
-
-    kind: Literal["full"] = "full"
-    """Every weight is trained."""
-
-
-class LoraMethod(_LoraFields):
-    """LoRA (arXiv:2106.09685): low-rank updates beside frozen weights."""
-
-    kind: Literal["lora"] = "lora"
-    """Low-rank updates beside frozen weights."""
-
-
-class QloraMethod(_LoraFields):
-    """QLoRA (arXiv:2305.14314): LoRA on a base held in 4 bits."""
-
-    kind: Literal["qlora"] = "qlora"
-    """LoRA on a base held in 4 bits."""
-    bnb_4bit_quant_type: Literal["nf4", "fp4"] = "nf4"
-    """The 4-bit type; nf4 is made for normally distributed weights."""
-    bnb_4bit_use_double_quant: bool = True
-    """Quantise the quantisation constants too: 0.37 bit a weight less."""
-
-
-Method = Annotated[FullMethod | LoraMethod | QloraMethod, Field(discriminator="kind")]
-
-
-class TrainingSpec(_Group):
-    """How it is trained. Names and meaning are those of `trl.SFTConfig`."""
-
-    learning_rate: Annotated[PositiveFloat, Field(lt=1, json_schema_extra=_about(basic=True))] = (
-        2e-4
-    )
+    learning_rate: Annotated[PositiveFloat, Field(lt=1, json_schema_extra=about(basic=True))] = 2e-4
     """Peak learning rate: LoRA 1e-4 to 2e-4, full fine-tuning 1e-5 to 5e-5."""
-    num_train_epochs: Annotated[PositiveFloat, Field(json_schema_extra=_about(basic=True))] = 3.0
+    num_train_epochs: Annotated[PositiveFloat, Field(json_schema_extra=about(basic=True))] = 3.0
     """How often every row is seen."""
-    max_steps: Annotated[PositiveInt | None, Field(json_schema_extra=_about("steps"))] = None
+    max_steps: Annotated[PositiveInt | None, Field(json_schema_extra=about("steps"))] = None
     """Stop after this many optimizer steps, whatever the epochs."""
     per_device_train_batch_size: Annotated[
-        PositiveInt, Field(json_schema_extra=_about("rows", basic=True))
+        PositiveInt, Field(json_schema_extra=about("rows", basic=True))
     ] = 4
     """Rows in one forward pass on one device."""
     per_device_eval_batch_size: Annotated[
-        PositiveInt | None, Field(json_schema_extra=_about("rows"))
+        PositiveInt | None, Field(json_schema_extra=about("rows"))
     ] = None
     """Rows in one forward pass of the evaluation; as in training when not given."""
     gradient_accumulation_steps: Annotated[
-        PositiveInt, Field(json_schema_extra=_about("passes", basic=True))
+        PositiveInt, Field(json_schema_extra=about("passes", basic=True))
     ] = 1
     """Passes before one optimizer step; multiplies the batch without its memory."""
     max_length: Annotated[
-        PositiveInt, Field(ge=8, json_schema_extra=_about("tokens", basic=True))
+        PositiveInt, Field(ge=8, json_schema_extra=about("tokens", basic=True))
     ] = 1024
     """Longer rows are cut to this many tokens; the preflight says how many."""
     packing: bool = False
@@ -183,11 +153,11 @@ class TrainingSpec(_Group):
     """Type of the arithmetic; `auto` takes bf16 where the hardware has it, else fp16, else fp32."""
     seed: NonNegativeInt = 42
     """Decides initial adapter weights, order of rows and dropout."""
-    logging_steps: Annotated[PositiveInt, Field(json_schema_extra=_about("steps"))] = 1
+    logging_steps: Annotated[PositiveInt, Field(json_schema_extra=about("steps"))] = 1
     """Every how many steps loss and its company are written down."""
-    eval_steps: Annotated[PositiveFloat | None, Field(json_schema_extra=_about("steps"))] = 0.1
+    eval_steps: Annotated[PositiveFloat | None, Field(json_schema_extra=about("steps"))] = 0.1
     """Every how many steps the held-out rows are evaluated; below 1, a share of all steps."""
-    save_steps: Annotated[PositiveFloat | None, Field(json_schema_extra=_about("steps"))] = 0.1
+    save_steps: Annotated[PositiveFloat | None, Field(json_schema_extra=about("steps"))] = 0.1
     """Every how many steps a checkpoint is written; below 1, a share of all steps."""
     save_total_limit: PositiveInt | None = 2
     """Only this many checkpoints are kept, the best one among them."""
@@ -198,38 +168,38 @@ class TrainingSpec(_Group):
     dataloader_num_workers: NonNegativeInt = 0
     """Processes that prepare batches."""
     extra: Extra = Field(default_factory=dict)
-    """Passed to `trl.SFTConfig`."""
+    """Passed to the configuration of the objective's trainer, such as `trl.SFTConfig`."""
 
 
-class GenerationScore(_Group):
+class GenerationScore(Group):
     """Real answers to held-out rows, generated before and after training, and graded."""
 
-    rows: Annotated[PositiveInt, Field(json_schema_extra=_about("rows"))] = 64
+    rows: Annotated[PositiveInt, Field(json_schema_extra=about("rows"))] = 64
     """How many held-out rows are answered."""
-    metrics: list[ScoreMetric] = ["exact_match"]
+    metrics: list[ScoreMetric] = Field(default=["exact_match"])
     """exact_match: equal to the reference but for outer space; valid_json: parses as JSON."""
-    max_new_tokens: Annotated[PositiveInt, Field(json_schema_extra=_about("tokens"))] = 128
+    max_new_tokens: Annotated[PositiveInt, Field(json_schema_extra=about("tokens"))] = 128
     """An answer is cut here."""
-    batch_size: Annotated[PositiveInt, Field(json_schema_extra=_about("rows"))] = 8
+    batch_size: Annotated[PositiveInt, Field(json_schema_extra=about("rows"))] = 8
     """Rows generated at once."""
 
 
-class EvaluationSpec(_Group):
+class EvaluationSpec(Group):
     """What is looked at beside the loss on held-out rows."""
 
-    samples: Annotated[NonNegativeInt, Field(le=8, json_schema_extra=_about("rows"))] = 2
+    samples: Annotated[NonNegativeInt, Field(le=8, json_schema_extra=about("rows"))] = 2
     """Held-out rows answered at each evaluation, to be read in the monitor; 0 for none."""
-    sample_max_new_tokens: Annotated[PositiveInt, Field(json_schema_extra=_about("tokens"))] = 64
+    sample_max_new_tokens: Annotated[PositiveInt, Field(json_schema_extra=about("tokens"))] = 64
     """A sample is cut here."""
     score: GenerationScore | None = None
     """Generate answers before and after training and grade them."""
 
 
-class HardwareSpec(_Group):
+class HardwareSpec(Group):
     """What the run may use."""
 
     gpus: Literal["auto", "none"] | list[Annotated[int, Field(ge=0)]] = Field(
-        default="auto", json_schema_extra=_about(basic=True)
+        default="auto", json_schema_extra=about(basic=True)
     )
     """`auto`: one GPU, the CPU when there is none; `none`: the CPU; or the GPUs' numbers."""
     cpu_threads: PositiveInt | None = None
@@ -245,21 +215,21 @@ class HardwareSpec(_Group):
         return self
 
 
-class OutputSpec(_Group):
+class OutputSpec(Group):
     """What is kept when the run ends."""
 
     keep_checkpoints: bool = True
     """Keep the checkpoints after a finished run; a stopped run keeps them always."""
 
 
-class RunSpec(_Group):
+class RunSpec(Group):
     """One run, whole: enough to start the same run elsewhere."""
 
     version: Literal[1] = 1
     """The version of this format."""
     name: Annotated[
         str,
-        Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", json_schema_extra=_about(basic=True)),
+        Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", json_schema_extra=about(basic=True)),
     ] = "run"
     """What the run is called: letters, digits, `.`, `_`, `-`; its folder takes this name."""
     description: str = ""
@@ -272,6 +242,15 @@ class RunSpec(_Group):
     evaluation: EvaluationSpec = Field(default_factory=EvaluationSpec)
     hardware: HardwareSpec = Field(default_factory=HardwareSpec)
     output: OutputSpec = Field(default_factory=OutputSpec)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sft_unless_said(cls, values: Any) -> Any:  # noqa: ANN401 - whatever was written
+        """Take an objective without a kind for SFT: files are older than the others."""
+        given = values.get("objective") if isinstance(values, dict) else None
+        if not isinstance(given, dict) or "kind" in given:
+            return values
+        return {**values, "objective": {"kind": "sft", **given}}
 
     @model_validator(mode="after")
     def _best_needs_evaluation(self) -> RunSpec:

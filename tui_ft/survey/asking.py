@@ -13,8 +13,8 @@ import msgspec
 
 from tui_ft import paths
 from tui_ft.data.problems import DataError
-from tui_ft.survey.folder import is_being_made, read_summary, read_token_summary
-from tui_ft.survey.request import Request
+from tui_ft.survey.folder import is_being_made, mark_used, read_summary, read_token_summary
+from tui_ft.survey.request import REQUEST_FILE, Request
 from tui_ft.survey.summary import Summary
 from tui_ft.survey.tokens import TokenSummary
 
@@ -38,7 +38,9 @@ class Asked:
         self.folder = request.folder()
         self.token_folder = request.token_folder()
         self._process: subprocess.Popen[bytes] | None = None
-        if not self._is_answered():
+        if self._is_answered():
+            mark_used(self.folder)
+        else:
             self._start()
 
     def summary(self) -> Summary | None:
@@ -109,6 +111,8 @@ class Asked:
         try:
             paths.make_private_dir(self.folder)
             self._forget_failures()
+            asked = msgspec.structs.replace(self.request, tokens=None)
+            paths.write_atomically(self.folder / REQUEST_FILE, msgspec.json.encode(asked))
             with self._log() as log:
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", "tui_ft.inspection", str(self.folder)],

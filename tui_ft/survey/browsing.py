@@ -5,14 +5,12 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from tui_ft import paths
-from tui_ft.data import DataError, Row, RowProblem, convert, detect, read_rows
+from tui_ft.data import DataError, Row, RowProblem, convert, detect
 from tui_ft.data.items import AnyItem
-from tui_ft.data.reading import is_table
+from tui_ft.survey.first_rows import first_rows
 from tui_ft.survey.folder import detection_of
 from tui_ft.survey.request import Request
 from tui_ft.survey.rows import SurveyedRows
@@ -20,15 +18,15 @@ from tui_ft.survey.summary import Summary
 
 _PAGE: Final = 64
 _PAGES_KEPT: Final = 8
-_PREVIEWED: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Browsed:
-    """A row, and what it teaches or why nothing."""
+    """A row, what it teaches or why nothing, and its position in the data set."""
 
     row: Row
     item: AnyItem | RowProblem
+    position: int
 
 
 class Browser:
@@ -67,8 +65,10 @@ class Browser:
             return []
         detection = self._detection
         return [
-            Browsed(row, convert(row, detection)) if isinstance(row, Row) and detection else None
-            for row in rows
+            Browsed(row, convert(row, detection), position)
+            if isinstance(row, Row) and detection
+            else None
+            for position, row in zip(positions, rows, strict=True)
         ]
 
 
@@ -76,7 +76,7 @@ class Preview:
     """The first rows of a data set, read at once, to be looked at until a survey has begun.
 
     Args:
-        request: whose first rows; of a table or a folder none, for what reads those is heavy.
+        request: whose first rows; of no known format, they are shown with the reason.
     """
 
     def __init__(self, request: Request) -> None:
@@ -92,12 +92,15 @@ class Preview:
 
 
 def _first_rows(request: Request) -> list[Browsed]:
-    path = paths.expand(request.path)
-    if not path.is_file() or path.stat().st_size == 0 or is_table(path):
-        return []
     try:
-        rows = [row for row in islice(read_rows(path), _PREVIEWED) if isinstance(row, Row)]
-        detection = detect(rows, request.format, request.columns) if rows else None
+        rows = first_rows(request.path)
     except DataError:  # the survey says it, with all that is to be said
         return []
-    return [] if detection is None else [Browsed(row, convert(row, detection)) for row in rows]
+    try:
+        detection = detect(rows, request.format, request.columns) if rows else None
+    except DataError as error:
+        reason = str(error)
+        return [Browsed(row, RowProblem(row.line, reason), at) for at, row in enumerate(rows)]
+    if detection is None:
+        return []
+    return [Browsed(row, convert(row, detection), at) for at, row in enumerate(rows)]

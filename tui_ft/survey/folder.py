@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -62,15 +63,25 @@ def is_being_made(folder: Path) -> bool:
     return False
 
 
+def newest_first() -> list[Path]:
+    """Return the folders of all surveys, the one used last first."""
+    try:
+        return sorted(surveys_dir().iterdir(), key=_used, reverse=True)
+    except OSError:
+        return []
+
+
 def remove_old(kept: int = _KEPT) -> None:
     """Remove all but the ``kept`` surveys that were used last; those being made stay."""
-    try:
-        folders = sorted(surveys_dir().iterdir(), key=_used, reverse=True)
-    except OSError:
-        return
-    for folder in folders[kept:]:
+    for folder in newest_first()[kept:]:
         if not is_being_made(folder):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def mark_used(folder: Path) -> None:
+    """Remember that a survey was looked at."""
+    with contextlib.suppress(OSError):
+        os.utime(folder / LOCK_FILE)
 
 
 def _used(folder: Path) -> float:

@@ -16,10 +16,14 @@ from tui_ft import paths
 from tui_ft.data.problems import DataError
 from tui_ft.hub import locate_model
 from tui_ft.survey.folder import surveys_dir
+from tui_ft.survey.helpers import Extra, encoder_folder, require
 from tui_ft.vocabulary import FormatName, LossOn
 
-FORMAT_OF_ANSWERS: Final = 2
+FORMAT_OF_ANSWERS: Final = 3
 """Raised when the files of an answer change: older ones are then made anew."""
+
+REQUEST_FILE: Final = "request.json"
+"""Beside an answer: what was asked, without the tokens."""
 
 _TOKENIZER_FILES: Final = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
@@ -63,6 +67,9 @@ class Request(msgspec.Struct, frozen=True):
         eval: a file to compare with, for overlap.
         near: look for near duplicates as well.
         tokens: count tokens as well.
+        embed: an encoder's folder or id in the Hub's cache, to find what means the same.
+        pii: look for personal data with presidio.
+        toxicity: look for offensive language with profanity-check.
     """
 
     path: str
@@ -71,15 +78,41 @@ class Request(msgspec.Struct, frozen=True):
     eval: str | None = None
     near: bool = True
     tokens: TokenRequest | None = None
+    embed: str | None = None
+    pii: bool = False
+    toxicity: bool = False
+
+    @property
+    def extras(self) -> tuple[Extra, ...]:
+        """The libraries of extras that are asked for."""
+        asked: tuple[tuple[Extra, bool], ...] = (("pii", self.pii), ("toxicity", self.toxicity))
+        return tuple(extra for extra, wanted in asked if wanted)
+
+    def encoder(self) -> Path | None:
+        """Return the encoder's folder; None if none is asked for.
+
+        Raises:
+            DataError: there is no such encoder on this machine.
+        """
+        return None if self.embed is None else encoder_folder(self.embed)
 
     def folder(self) -> Path:
         """Return the folder of the answer: the same for the same question about the same bytes.
 
         Raises:
-            DataError: there is no such file.
+            DataError: there is no such file or encoder, or a library is not installed.
         """
+        for extra in self.extras:
+            require(extra)
+        encoder = self.encoder()
         asked = (FORMAT_OF_ANSWERS, self.format, sorted(self.columns.items()), self.near)
-        return surveys_dir() / _digest(asked, _stamps(self.path), self.eval and _stamps(self.eval))
+        return surveys_dir() / _digest(
+            asked,
+            _stamps(self.path),
+            self.eval and _stamps(self.eval),
+            encoder and _stamps(str(encoder)),
+            self.extras,
+        )
 
     def token_folder(self) -> Path | None:
         """Return the folder of the tokens' answer, inside the other; None if not asked for.
@@ -94,6 +127,14 @@ class Request(msgspec.Struct, frozen=True):
         template = self.tokens.chat_template and _stamp(paths.expand(self.tokens.chat_template))
         key = _digest(FORMAT_OF_ANSWERS, stamps, template, self.tokens.loss_on)
         return self.folder() / f"tokens-{key}"
+
+
+def read_request(folder: Path) -> Request | None:
+    """Return what was asked of the survey in ``folder``; None where nobody wrote it down."""
+    try:
+        return msgspec.json.decode((folder / REQUEST_FILE).read_bytes(), type=Request)
+    except (OSError, msgspec.MsgspecError):
+        return None
 
 
 def _no_tokenizer(model: str, local: Path) -> str:

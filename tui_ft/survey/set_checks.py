@@ -66,6 +66,39 @@ _ABOUT: Final = (
         "arXiv:2107.06499",
     ),
     CheckAbout(
+        "semantic-duplicate",
+        "mean the same in other words",
+        "warning",
+        "Rows that a sentence encoder takes for one weigh that much more, and leak from training "
+        "into evaluation.",
+        "Look at the groups; drop all but the first where they teach the same.",
+        "SemDeDup, arXiv:2303.09540",
+    ),
+    CheckAbout(
+        "personal-data",
+        "personal data (presidio)",
+        "warning",
+        "Numbers of identity papers, accounts, addresses of machines: models repeat what they were "
+        "trained on, and some of it belongs to people.",
+        "Look at them: drop the rows that hold real ones, or put made-up ones in their place.",
+        "Carlini et al. 2021, Extracting Training Data from Large Language Models",
+    ),
+    CheckAbout(
+        "names-of-people",
+        "names of people (presidio)",
+        "note",
+        "Names of private persons do not belong in a model; those of public ones stand anywhere.",
+        "Look at some of them: drop the rows that are about private persons.",
+    ),
+    CheckAbout(
+        "toxic-text",
+        "offensive language (profanity-check)",
+        "note",
+        "A model repeats the tone of its data. A classifier of English words by their company: "
+        "it is often wrong, of mosquitoes that suck blood for one.",
+        "Look at them: drop those that are not there on purpose, as in data for moderation.",
+    ),
+    CheckAbout(
         "conflicting-answers",
         "same prompt, different answers",
         "note",
@@ -159,8 +192,19 @@ SET_REMEDIES: Final = {
     "broken-line": "drop",
     "exact-duplicate": "drop",
     "near-duplicate": "drop",
+    "semantic-duplicate": "drop",
+    "personal-data": "drop",
+    "toxic-text": "drop",
     "eval-overlap": "drop",
     "eval-overlap-ngram": "drop",
     "conflicting-answers": "none",
 }
 """What cleaning can do about those that name rows."""
+
+LOOKED_FOR_BY: Final[dict[str, tuple[str, str]]] = {
+    "semantic-duplicate": ("semantic duplicates", "--embed"),
+    "personal-data": ("personal data", "--pii"),
+    "names-of-people": ("personal data", "--pii"),
+    "toxic-text": ("toxicity", "--toxicity"),
+}
+"""Those that are looked for only when asked for: the stage that does, and the option."""

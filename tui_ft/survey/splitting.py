@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
@@ -14,7 +15,7 @@ from tui_ft.data import DataError, Row, RowProblem, convert
 from tui_ft.data.row_view import view_of
 from tui_ft.data.split import held_out
 from tui_ft.survey.folder import detection_of
-from tui_ft.survey.new_files import new_file
+from tui_ft.survey.new_files import Tell, new_file, refuse_in_place, told
 from tui_ft.survey.rows import SurveyedRows
 from tui_ft.survey.summary import Summary
 
@@ -34,6 +35,48 @@ class SplitReport(msgspec.Struct, frozen=True):
     seed: int
 
 
+@dataclass(frozen=True, slots=True)
+class Division:
+    """Which rows are held out, by position, and in how many groups or classes all of them are."""
+
+    held: frozenset[int]
+    rows: int
+    parts: int
+
+
+def share_said(said: str, rows: int) -> float:
+    """Return the share of ``rows`` that is meant by `5 %`, `0.05` or a number of rows: `200`.
+
+    Raises:
+        DataError: it is none, or would leave one side empty.
+    """
+    number = said.strip().removesuffix("%").strip().replace(",", "")
+    try:
+        value = float(number)
+    except ValueError:
+        raise DataError(f"`{said.strip()}` is no share (5 %, 0.05) and no number of rows") from None
+    if "%" in said:
+        value /= 100
+    elif value >= 1:
+        value /= max(1, rows)
+    if not 0 < value < 1:
+        raise DataError(f"`{said.strip()}` of {rows:,} rows would leave one of the files empty")
+    return value
+
+
+def divide(
+    folder: Path, summary: Summary, *, fraction: float, seed: int, by: By = "group"
+) -> Division:
+    """Return which rows of a surveyed data set are held out; see `split`.
+
+    Raises:
+        DataError: the rows have no labels, or groups were not looked for.
+    """
+    parts = _parts(folder, summary, by)
+    held = _held_out(parts, summary.rows, fraction, seed, by)
+    return Division(frozenset(held), summary.rows, len(set(parts)) if by != "row" else summary.rows)
+
+
 def split(
     folder: Path,
     summary: Summary,
@@ -43,6 +86,7 @@ def split(
     seed: int,
     by: By = "group",
     replace: bool = False,
+    tell: Tell | None = None,
 ) -> SplitReport:
     """Write the rows of a surveyed data set to two files, each in their order.
 
@@ -52,13 +96,15 @@ def split(
         seed: decides which.
         by: `row` each for itself; `group`: near and exact duplicates stay on one side; `label`:
             each class is held out in the same share.
+        replace: files of these names.
+        tell: called with the rows done.
 
     Raises:
         DataError: a file is there already, or the rows have no labels.
         OSError: a file cannot be written.
     """
-    parts = _parts(folder, summary, by)
-    out = _held_out(parts, summary.rows, fraction, seed, by)
+    refuse_in_place(summary, *outputs)
+    division = divide(folder, summary, fraction=fraction, seed=seed, by=by)
     kept = held = 0
     train_path, eval_path = outputs
     with (
@@ -66,13 +112,12 @@ def split(
         new_file(eval_path, replace=replace) as evaluation,
         SurveyedRows(Path(summary.rows_file), folder) as surveyed,
     ):
-        for row in surveyed:
-            side = row.position in out
+        for row in told(surveyed, tell):
+            side = row.position in division.held
             (evaluation if side else train).write(row.data + b"\n")
             held += side
             kept += not side
-    distinct = len(set(parts)) if by != "row" else summary.rows
-    return SplitReport(str(train_path), str(eval_path), kept, held, by, distinct, seed)
+    return SplitReport(str(train_path), str(eval_path), kept, held, by, division.parts, seed)
 
 
 def _parts(folder: Path, summary: Summary, by: By) -> list[int] | list[str]:
@@ -101,7 +146,7 @@ def _labels(folder: Path, summary: Summary) -> list[str]:
                 label = view_of(item).label
             labels.append(_UNLABELLED if label is None else label)
     if all(label == _UNLABELLED for label in labels):
-        raise DataError(f"{summary.path} has no labels to split by; use --by group or --by row")
+        raise DataError(f"{summary.path} has no labels to split by: split by group or by row")
     return labels
 
 

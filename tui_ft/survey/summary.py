@@ -12,7 +12,19 @@ import msgspec
 
 from tui_ft.data.checks.check import Severity
 
-Stage = Literal["opening", "reading", "duplicates", "overlap", "near duplicates", "done", "failed"]
+Stage = Literal[
+    "opening",
+    "reading",
+    "duplicates",
+    "overlap",
+    "near duplicates",
+    "embedding",
+    "semantic duplicates",
+    "personal data",
+    "toxicity",
+    "done",
+    "failed",
+]
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -99,6 +111,7 @@ class Summary(msgspec.Struct, frozen=True):
         rows_file: where the rows lie, one JSON object a line: the file itself, or a copy.
         seconds: how long it has taken.
         stage_share: how much of the stage is done, where that is known.
+        looked_for: the stages asked for that are done: what they did not find is not there.
     """
 
     path: str
@@ -116,6 +129,7 @@ class Summary(msgspec.Struct, frozen=True):
     numbers: Numbers = Numbers()
     seconds: float = 0.0
     stage_share: float | None = None
+    looked_for: tuple[Stage, ...] = ()
 
     @property
     def share(self) -> float | None:

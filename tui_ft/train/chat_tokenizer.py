@@ -94,6 +94,19 @@ class TransformersChatTokenizer:
         offsets = [(int(a), int(b)) for a, b in encoded["offset_mapping"]] if fast else None
         return Encoded(list(encoded["input_ids"]), offsets)
 
+    def encode_alone(self, text: str, max_length: int) -> list[int]:
+        """Return the tokens of ``text`` as the model is given it by itself, cut to ``max_length``.
+
+        With the special tokens that the tokenizer puts around a text (`[CLS]`, `[SEP]`, begin of
+        text); the cut leaves them in.
+        """
+        encoded = self._tokenizer(text, truncation=True, max_length=max_length)
+        return list(encoded["input_ids"])
+
+    def length_alone(self, text: str) -> int:
+        """Return how many tokens ``text`` has with them, uncut."""
+        return len(self._tokenizer(text, verbose=False)["input_ids"])
+
 
 def _text_or_none(token: object) -> str | None:
     return str(token) if token else None

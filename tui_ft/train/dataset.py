@@ -1,19 +1,20 @@
-"""Rows of a file as tokens and labels, and the held-out rows as questions to answer.
+"""Rows of a file as tokens, and the held-out rows as questions to answer.
 
-The loss mask is ftui's own (`tui_ft.data`): the trainer is handed token ids and labels and has no
-template to apply, so what was previewed is what is trained on.
+The loss mask is ftui's own (`tui_ft.data`): the trainer is handed token ids and what carries loss
+and has no template to apply, so what was previewed is what is trained on. What a row becomes is the
+objective's to say (`tui_ft.train.rows.RowMaker`).
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from datasets import Dataset, Features, Sequence, Value
+from datasets import Dataset, Features
 
 from tui_ft.data import (
     BadLine,
@@ -21,31 +22,27 @@ from tui_ft.data import (
     Completion,
     Conversation,
     Detection,
-    Document,
     Item,
-    LossOn,
-    MaskedRow,
-    MaskSummary,
     Row,
     RowProblem,
     convert,
     detect,
     held_out,
-    mask_row,
+    objective_refusal,
     prompt_text,
     read_rows,
-    refusal,
-    sft_refusal,
 )
 from tui_ft.data.mask_summary import Tally
 from tui_ft.spec import RunSpec
+from tui_ft.spec.objectives import ANSWERS_NOTHING
+from tui_ft.spec.run_spec import DataMix
+from tui_ft.train.chat_tokenizer import TransformersChatTokenizer
 from tui_ft.train.errors import RunFailure
-
-IGNORED: Final = -100
-"""The label that torch's cross entropy passes over."""
+from tui_ft.train.mixing import mix_rows
+from tui_ft.train.objectives import objective_of
+from tui_ft.train.rows import RowMaker, TokenRow, Totals, answered
 
 _ROWS_TO_DETECT: Final = 1_000
-_FEATURES: Final = {"input_ids": Sequence(Value("int32")), "labels": Sequence(Value("int32"))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,27 +60,35 @@ class TokenizedFile:
     """A file as tokens.
 
     Attributes:
-        places: for each row of `rows` its place (from 1) among all that was read: lines repeat
-            over the files of a folder.
+        rows: its rows of tokens.
+        maker: what made them, and knows what they add up to.
+        places: for each row of `rows` the place (from 1), among all that was read, of what it was
+            made of: lines repeat over the files of a folder.
         problems: rows that could not be used, by reason.
     """
 
     path: Path
     detection: Detection
     rows: Dataset
+    maker: RowMaker
     places: array[int]
-    summary: MaskSummary
     problems: dict[str, Tally] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """What is trained on, what is evaluated on, and what is asked."""
+    """What is trained on, what is evaluated on, and what is asked.
+
+    Attributes:
+        maker: what made the rows of the training file.
+        totals: what those add up to, the ones held out included.
+    """
 
     train: Dataset
     eval: Dataset | None
     questions: tuple[Question, ...]
-    summary: MaskSummary
+    maker: RowMaker
+    totals: Totals
     warnings: tuple[str, ...]
 
 
@@ -91,7 +96,11 @@ Progress = Callable[[int], None]
 
 
 def prepare_data(
-    spec: RunSpec, tokenizer: ChatTokenizer, cache: Path, questions: int, progress: Progress
+    spec: RunSpec,
+    tokenizer: TransformersChatTokenizer,
+    cache: Path,
+    questions: int,
+    progress: Progress,
 ) -> TrainingData:
     """Return the data of a run as tokens.
 
@@ -106,74 +115,101 @@ def prepare_data(
         RunFailure: no row can be used, or training on them would teach nothing.
         DataError: a file cannot be read.
     """
-    train = _tokenize(spec, Path(spec.data.train), tokenizer, cache / "train", progress)
+    maker = objective_of(spec.objective.kind).maker(spec, tokenizer)
+    train = _tokenize(spec, Path(spec.data.train), maker, cache / "train", progress)
     _refuse_useless(train)
-    warnings = _warnings(train, spec.training.max_length)
+    warnings = _warnings(train)
     if spec.data.eval is None:
-        rows = len(train.places)
-        out = held_out(rows, spec.data.eval_fraction, spec.data.split_seed, spec.data.max_eval_rows)
-        kept = [position for position in range(rows) if position not in out]
-        evaluated = train.rows.select(sorted(out)) if out else None
-        asked = [train.places[position] for position in sorted(out)]
-        rows_to_train = train.rows.select(kept)
+        rows_to_train, evaluated, asked = _split(spec, train)
         source = train
     else:
-        source = _tokenize(spec, Path(spec.data.eval), tokenizer, cache / "eval", progress)
+        beside = maker.beside()
+        source = _tokenize(spec, Path(spec.data.eval), beside, cache / "eval", progress)
         _refuse_useless(source)
-        warnings += _warnings(source, spec.training.max_length)
+        warnings += _warnings(source)
         limit = min(len(source.places), spec.data.max_eval_rows or len(source.places))
         evaluated, asked = source.rows.select(range(limit)), list(source.places)
         rows_to_train = train.rows
+    totals = maker.totals()
+    if spec.data.mix is not None:
+        mixed_in = _mix_in(spec, spec.data.mix, maker, cache / "mix", progress)
+        rows_to_train, said = mix_rows(rows_to_train, mixed_in.rows, spec.data)
+        warnings += [*_warnings(mixed_in), *said]
+    wanted = 0 if spec.objective.kind in ANSWERS_NOTHING else questions
     return TrainingData(
         train=rows_to_train,
         eval=evaluated,
-        questions=_questions(source, asked[:questions], tokenizer),
-        summary=train.summary,
+        questions=_questions(source, asked[:wanted], tokenizer),
+        maker=maker,
+        totals=totals,
         warnings=tuple(warnings),
     )
 
 
+def _mix_in(
+    spec: RunSpec, mix: DataMix, maker: RowMaker, cache: Path, progress: Progress
+) -> TokenizedFile:
+    source = {"train": mix.train, "format": mix.format, "columns": mix.columns, "max_rows": None}
+    alone = spec.model_copy(update={"data": spec.data.model_copy(update=source)})
+    file = _tokenize(alone, Path(mix.train), maker.beside(), cache, progress)
+    _refuse_useless(file)
+    return file
+
+
+def _split(spec: RunSpec, file: TokenizedFile) -> tuple[Dataset, Dataset | None, list[int]]:
+    """Return rows to train on, rows held out, and the places of those.
+
+    What was made of one row of the file stays on one side.
+    """
+    places = list(dict.fromkeys(file.places))
+    data = spec.data
+    out = held_out(len(places), data.eval_fraction, data.split_seed, data.max_eval_rows)
+    asked = [places[position] for position in sorted(out)]
+    away = set(asked)
+    positions = enumerate(file.places)
+    sides: tuple[list[int], list[int]] = ([], [])
+    for position, place in positions:
+        sides[place in away].append(position)
+    kept, held = sides
+    return file.rows.select(kept), file.rows.select(held) if held else None, asked
+
+
 def _tokenize(
-    spec: RunSpec, path: Path, tokenizer: ChatTokenizer, cache: Path, progress: Progress
+    spec: RunSpec, path: Path, maker: RowMaker, cache: Path, progress: Progress
 ) -> TokenizedFile:
     detection = _detect(spec, path)
     places: array[int] = array("Q")
-    summary = MaskSummary()
     problems: dict[str, Tally] = {}
-    loss_on, max_length = spec.objective.loss_on, spec.training.max_length
 
-    def generate() -> Iterator[dict[str, list[int]]]:
+    def generate() -> Iterator[TokenRow]:
         limit = spec.data.max_rows if path == Path(spec.data.train) else None
         for number, row in enumerate(islice(read_rows(path), limit), start=1):
             progress(number)
-            masked = _mask(row, detection, tokenizer, loss_on, max_length)
-            if isinstance(masked, str):
-                problems.setdefault(masked, Tally()).add(row.line)
+            made = _make(row, detection, maker)
+            if isinstance(made, str):
+                problems.setdefault(made, Tally()).add(row.line)
                 continue
-            summary.add(row.line, masked)
-            if masked.supervised_count:
+            for tokens in made:
                 places.append(number)
-                yield _with_labels(masked)
+                yield tokens
 
-    rows = _write_rows(generate, cache)
-    return TokenizedFile(path, detection, rows, places, summary, problems)
+    rows = _write_rows(generate, maker.features, cache)
+    return TokenizedFile(path, detection, rows, maker, places, problems)
 
 
-def _write_rows(generate: Callable[[], Iterator[dict[str, list[int]]]], cache: Path) -> Dataset:
+def _write_rows(
+    generate: Callable[[], Iterator[TokenRow]], features: Mapping[str, Any], cache: Path
+) -> Dataset:
     """Write the rows to an Arrow file and map it, so that memory does not grow with the data."""
     from datasets.arrow_writer import ArrowWriter
 
     cache.mkdir(parents=True, exist_ok=True)
     file = cache / "tokens.arrow"
-    with ArrowWriter(features=Features(_FEATURES), path=str(file)) as writer:
+    with ArrowWriter(features=Features(features), path=str(file)) as writer:
         for row in generate():
             writer.write(row)
         count, _ = writer.finalize()
-    return (
-        Dataset.from_file(str(file))
-        if count
-        else Dataset.from_dict({"input_ids": [], "labels": []})
-    )
+    return Dataset.from_file(str(file)) if count else Dataset.from_dict({n: [] for n in features})
 
 
 def _detect(spec: RunSpec, path: Path) -> Detection:
@@ -181,52 +217,34 @@ def _detect(spec: RunSpec, path: Path) -> Detection:
     if not first:
         raise RunFailure(f"{path} holds no usable row", "check the file")
     detection = detect(first, format=spec.data.format, columns=spec.data.columns)
-    unfit = sft_refusal(detection, first)
+    unfit = objective_refusal(spec.objective.kind, detection, first)
     if unfit is not None:
         raise RunFailure(f"{path}: {unfit}")
     return detection
 
 
-def _mask(
-    row: Row | BadLine,
-    detection: Detection,
-    tokenizer: ChatTokenizer,
-    loss_on: LossOn,
-    max_length: int,
-) -> MaskedRow | str:
+def _make(row: Row | BadLine, detection: Detection, maker: RowMaker) -> Sequence[TokenRow] | str:
     if isinstance(row, BadLine):
         return row.reason
     item = convert(row, detection)
-    if isinstance(item, RowProblem):
-        return item.reason
-    if not isinstance(item, Conversation | Completion | Document):
-        return "it is no row to learn one answer from"
-    return mask_row(item, tokenizer, loss_on=loss_on, max_length=max_length)
-
-
-def _with_labels(row: MaskedRow) -> dict[str, list[int]]:
-    pairs = zip(row.input_ids, row.supervised, strict=True)
-    return {
-        "input_ids": row.input_ids,
-        "labels": [token if learned else IGNORED for token, learned in pairs],
-    }
+    return item.reason if isinstance(item, RowProblem) else maker.make(row.line, item)
 
 
 def _refuse_useless(file: TokenizedFile) -> None:
-    if not file.summary.rows and file.problems:
+    if not file.maker.totals().rows and file.problems:
         reason, tally = max(file.problems.items(), key=lambda item: item[1].count)
         raise RunFailure(f"no row of {file.path} can be used: {reason} ({tally.where()})")
-    reason = refusal(file.summary) or ""
+    reason = file.maker.refusal() or ("" if file.places else "no row is left to learn from")
     if reason:
         raise RunFailure(f"{file.path}: {reason}")
 
 
-def _warnings(file: TokenizedFile, max_length: int) -> list[str]:
+def _warnings(file: TokenizedFile) -> list[str]:
     skipped = [
         f"{tally.count:,} rows of {file.path.name} are left out: {reason} ({tally.where()})"
         for reason, tally in sorted(file.problems.items(), key=lambda item: -item[1].count)
     ]
-    return skipped + list(file.summary.warnings(max_length))
+    return skipped + file.maker.warnings()
 
 
 def _questions(
@@ -240,8 +258,9 @@ def _questions(
     for place, row in enumerate(islice(read_rows(file.path), max(wanted)), start=1):
         if place not in wanted or isinstance(row, BadLine):
             continue
-        item = convert(row, file.detection)
-        if isinstance(item, Conversation | Completion | Document):
+        converted = convert(row, file.detection)
+        item = None if isinstance(converted, RowProblem) else answered(converted)
+        if item is not None:
             prompt = prompt_text(item, tokenizer)
             if prompt is not None:
                 found.append(Question(row.line, prompt, *_shown(item)))

@@ -10,9 +10,11 @@ import transformers
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
     AutoTokenizer,
     BitsAndBytesConfig,
     GenerationConfig,
+    set_seed,
 )
 
 from tui_ft.spec import RunSpec
@@ -23,6 +25,8 @@ from tui_ft.train.signature import checked_extra
 
 # Only safetensors are loaded, code only by model.trust_remote_code, and no token is written down.
 _RESERVED: Final = ("use_safetensors", "weights_only", "token", "pretrained_model_name_or_path")
+_HEADS: Final = ("score", "classifier", "pre_classifier", "pooler", "head")
+"""The parts of a scoring head, which are trained whole and so never quantised."""
 _THROUGH_KWARGS: Final = ("device_map", "max_memory", "offload_folder", "subfolder", "variant")
 
 
@@ -64,8 +68,17 @@ def stop_token_ids(spec: RunSpec) -> tuple[int, ...]:
     return tuple(found) if isinstance(found, list) else (found,) if found is not None else ()
 
 
-def load_model(spec: RunSpec, precision: Precision, on_gpu: bool) -> Any:  # noqa: ANN401
+def load_model(
+    spec: RunSpec, precision: Precision, on_gpu: bool, classes: tuple[str, ...] | None = None
+) -> Any:  # noqa: ANN401
     """Return the base model on its device, from safetensors alone.
+
+    Args:
+        spec: which model, and how its weights are held.
+        precision: types of the run.
+        on_gpu: whether there is a GPU.
+        classes: the names of the outputs of a scoring head, which begins with random weights (the
+            same for the same seed); None for the model's own head, which generates text.
 
     Raises:
         RunFailure: `model.extra` has an argument that nothing takes.
@@ -84,10 +97,41 @@ def load_model(spec: RunSpec, precision: Precision, on_gpu: bool) -> Any:  # noq
         arguments["device_map"] = {"": 0 if on_gpu else "cpu"}
     if spec.model.extra:
         arguments = _with_extra(spec, arguments)
-    model = AutoModelForCausalLM.from_pretrained(spec.model.name_or_path, **arguments)
+    if classes is None:
+        model = AutoModelForCausalLM.from_pretrained(spec.model.name_or_path, **arguments)
+    else:
+        model = _load_with_scores(spec, arguments, classes)
     model.config.use_cache = False  # a cache is of no use while training, and warns
     _keep_as_quantised(model)
     return model
+
+
+def _load_with_scores(spec: RunSpec, arguments: dict[str, Any], classes: tuple[str, ...]) -> Any:  # noqa: ANN401
+    set_seed(spec.training.seed)  # the head is not in the checkpoint
+    if "quantization_config" in arguments:
+        arguments["quantization_config"].llm_int8_skip_modules = list(_HEADS)
+    model, report = AutoModelForSequenceClassification.from_pretrained(
+        spec.model.name_or_path,
+        output_loading_info=True,
+        num_labels=len(classes),
+        id2label=dict(enumerate(classes)),
+        label2id={name: number for number, name in enumerate(classes)},
+        ignore_mismatched_sizes=True,  # another head of an earlier classification
+        **arguments,
+    )
+    replaced = [key for key, *_ in report["mismatched_keys"]]
+    new = {key.rpartition(".")[0] for key in (*report["missing_keys"], *replaced)}
+    model.ftui_new_modules = tuple(sorted(new))
+    return model
+
+
+def new_modules(model: Any) -> tuple[str, ...]:  # noqa: ANN401
+    """Return the paths of the modules of ``model`` that were not in its checkpoint.
+
+    A scoring head, and what some models keep before it (BERT's pooler, DistilBERT's
+    `pre_classifier`, ModernBERT's `head`): whoever loads the model would get others.
+    """
+    return getattr(model, "ftui_new_modules", ())
 
 
 def _keep_as_quantised(model: torch.nn.Module) -> None:

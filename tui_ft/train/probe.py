@@ -25,6 +25,9 @@ from tui_ft.memory.probing import ProbeAnswer, ProbeQuestion
 from tui_ft.spec import RunSpec
 
 _STEPS: Final = 3  # the first makes the optimizer's states, the second is whole
+_ANSWERS: Final = ("sft", "pretraining")
+_PAIRS: Final = ("dpo", "orpo", "cpo")
+"""Objectives whose rows can be made up here."""
 _UNITS: Final = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
 
@@ -70,29 +73,37 @@ def _asked_for(said: str) -> int:
 
 def _measured(question: ProbeQuestion, folder: Path) -> ProbeAnswer:
     from tui_ft.train.model import count_parameters, load_model
-    from tui_ft.train.objectives.sft import build_trainer
+    from tui_ft.train.objectives import objective_of
+    from tui_ft.train.objectives.common import Job
     from tui_ft.train.precision import choose_precision
     from tui_ft.train.random_model import plain_tokenizer, random_model
 
     on_gpu = question.device == "cuda"
     spec = _short(RunSpec.model_validate(question.spec))
     precision = choose_precision(spec, on_gpu)
+    objective = spec.objective.kind
+    if objective not in (*_ANSWERS, *_PAIRS):
+        return ProbeAnswer(problem=f"a run with the objective {objective} cannot be probed yet")
     real = _has_weights(spec)
-    model = (
-        load_model(spec, precision, on_gpu)
-        if real
-        else random_model(question.config, spec, precision, question.device)
-    )
-    trainer = build_trainer(
-        spec,
-        model,
-        plain_tokenizer(),
-        _rows(spec, question),
-        precision,
+
+    def load() -> Any:  # noqa: ANN401 - transformers is untyped here
+        if real:
+            return load_model(spec, precision, on_gpu)
+        return random_model(question.config, spec, precision, question.device)
+
+    tokenizer = plain_tokenizer()
+    job = Job(
+        spec=spec,
+        model=load(),
+        tokenizer=tokenizer,
+        data=_data(spec, question, tokenizer),
+        precision=precision,
         checkpoints=folder,
         on_gpu=on_gpu,
         note=lambda _: None,
+        load_again=load,
     )
+    trainer = objective_of(objective).build(job)
     trainable, total = count_parameters(trainer.model)
     allocated, reserved, process = (_on_gpu if on_gpu else _on_cpu)(trainer)
     return ProbeAnswer(
@@ -128,25 +139,48 @@ def _has_weights(spec: RunSpec) -> bool:
     return any(isinstance(try_to_load_from_cache(name, f, revision=revision), str) for f in files)
 
 
-def _rows(spec: RunSpec, question: ProbeQuestion) -> Any:  # noqa: ANN401 - datasets are untyped
+def _data(spec: RunSpec, question: ProbeQuestion, tokenizer: Any) -> Any:  # noqa: ANN401
     """Return rows of the longest length; where rows are padded, each second a token shorter."""
     from datasets import Dataset
 
-    from tui_ft.data.mask_summary import MaskSummary
-    from tui_ft.train.dataset import IGNORED, TrainingData
+    from tui_ft.train.chat_tokenizer import TransformersChatTokenizer
+    from tui_ft.train.dataset import TrainingData
+    from tui_ft.train.objectives import objective_of
 
     training = spec.training
     batch = training.per_device_train_batch_size
     shorter = int(batch > 1 and not question.spec["training"].get("packing", False))
+    make = _pair if spec.objective.kind in _PAIRS else _answer_row
     count = batch * training.gradient_accumulation_steps * _STEPS
-    ids, labels = [], []
-    for number in range(count):
-        length = question.longest - shorter * (number % 2)
-        unlearned = round(length * (1 - question.supervised))
-        ids.append([1] * length)
-        labels.append([IGNORED] * unlearned + [1] * (length - unlearned))
-    rows = Dataset.from_dict({"input_ids": ids, "labels": labels})
-    return TrainingData(train=rows, eval=None, questions=(), summary=MaskSummary(), warnings=())
+    rows = [
+        make(length, round(length * (1 - question.supervised)))
+        for number in range(count)
+        for length in (question.longest - shorter * (number % 2),)
+    ]
+    maker = objective_of(spec.objective.kind).maker(spec, TransformersChatTokenizer(tokenizer, ()))
+    return TrainingData(
+        train=Dataset.from_list(rows),
+        eval=None,
+        questions=(),
+        maker=maker,
+        totals=maker.totals(),
+        warnings=(),
+    )
+
+
+def _answer_row(length: int, unlearned: int) -> dict[str, Any]:
+    from tui_ft.train.rows import IGNORED
+
+    labels = [IGNORED] * unlearned + [1] * (length - unlearned)
+    return {"input_ids": [1] * length, "labels": labels}
+
+
+def _pair(length: int, unlearned: int) -> dict[str, Any]:
+    supervised = [False] * unlearned + [True] * (length - unlearned)
+    row: dict[str, Any] = {}
+    for side in ("chosen", "rejected"):
+        row |= {f"{side}_input_ids": [1] * length, f"{side}_supervised": supervised}
+    return row
 
 
 def _on_gpu(trainer: Any) -> tuple[int, int, int | None]:  # noqa: ANN401

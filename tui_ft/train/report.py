@@ -24,7 +24,11 @@ _LIBRARIES: Final = ("torch", "transformers", "trl", "peft", "bitsandbytes")
 
 @dataclass(slots=True)
 class Outcome:
-    """What is known at the end; times in seconds of this attempt, tokens of all attempts."""
+    """What is known at the end; times in seconds of this attempt, tokens of all attempts.
+
+    Attributes:
+        evaluation: the figures of the held-out rows for the weights that are kept.
+    """
 
     steps: int
     epochs: float
@@ -33,6 +37,8 @@ class Outcome:
     best_step: int | None
     seconds: float
     tokens: int
+    objective: str = "sft"
+    evaluation: Mapping[str, float | None] = field(default_factory=dict)
     scores: dict[str, ev.Score] = field(default_factory=dict)
     plan: ev.Plan | None = None
     memory: ev.PeakMemory | None = None
@@ -61,11 +67,13 @@ def write_report(folder: RunFolder, outcome: Outcome, output: Path) -> None:
     report: Mapping[str, Any] = {
         "run": folder.id,
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "objective": outcome.objective,
         "steps": outcome.steps,
         "epochs": outcome.epochs,
         "train_loss": outcome.train_loss,
         "eval_loss": outcome.eval_loss,
         "best_step": outcome.best_step,
+        "evaluation": dict(outcome.evaluation),
         "tokens": outcome.tokens,
         "seconds": round(outcome.seconds, 1),
         "scores": {when: s.values | {"rows": s.rows} for when, s in outcome.scores.items()},

@@ -19,11 +19,12 @@ from tui_ft.runs.endings import how_to_go_on
 from tui_ft.runs.folder import RunFolder
 from tui_ft.runs.link import WorkerLink
 from tui_ft.runs.reader import RunReader
+from tui_ft.runs.run_data import with_files
 from tui_ft.spec import RunSpec
 
 if TYPE_CHECKING:
     from tui_ft.train.dataset import TrainingData
-    from tui_ft.train.objectives.sft import SoundnessTrainer
+    from tui_ft.train.objectives.common import Objective, SoundnessTrainer
     from tui_ft.train.precision import Precision
 
 _PROGRESS_SECONDS: Final = 0.5
@@ -52,7 +53,7 @@ def main(run_dir: Path, gpus: tuple[int, ...], checkpoint: Path | None, link: Wo
     spec: RunSpec | None = None
     try:
         link.send(ev.Phase(phase="load", text="loads torch, transformers and trl"))
-        spec = RunFolder(run_dir).spec()
+        spec = with_files(RunFolder(run_dir), RunFolder(run_dir).spec())
         ended = _Work(RunFolder(run_dir), spec, gpus, checkpoint, link).run()
     except BaseException as error:  # whatever it is, the person is told the cause
         traceback.print_exc()
@@ -85,30 +86,58 @@ class _Work:
 
     def run(self) -> ev.Ended:
         """Go through all stages; return how it ended."""
-        from tui_ft.train.model import load_model, load_tokenizer
-        from tui_ft.train.objectives.sft import build_trainer
+        from tui_ft.train.model import load_tokenizer
+        from tui_ft.train.objectives import objective_of
         from tui_ft.train.precision import choose_precision
 
+        self._refuse_impossible()
         self._prepare_torch()
         precision = choose_precision(self._spec, self._on_gpu)
         self._fetch()
         tokenizer = load_tokenizer(self._spec)
+        objective = objective_of(self._spec.objective.kind)
         try:
             data = self._tokenise(tokenizer)
-            self._say("load", f"loads {self._spec.model.name_or_path}")
-            trainer = build_trainer(
-                self._spec,
-                load_model(self._spec, precision, self._on_gpu),
-                tokenizer,
-                data,
-                precision,
-                checkpoints=self._folder.checkpoints_dir,
-                on_gpu=self._on_gpu,
-                note=lambda text: self._link.send(ev.Alert(severity="note", text=text)),
-            )
+            trainer = self._build(objective, tokenizer, data, precision)
             return self._train(trainer, tokenizer, data, precision)
         finally:
             shutil.rmtree(self._cache, ignore_errors=True)
+
+    def _build(
+        self,
+        objective: Objective,
+        tokenizer: Any,  # noqa: ANN401 - transformers is untyped here
+        data: TrainingData,
+        precision: Precision,
+    ) -> SoundnessTrainer:
+        from tui_ft.train.model import load_model
+        from tui_ft.train.objectives.common import Job
+
+        def load() -> Any:  # noqa: ANN401
+            return load_model(self._spec, precision, self._on_gpu, classes)
+
+        classes = objective.classes(data) if objective.classes else None
+        self._say("load", f"loads {self._spec.model.name_or_path}")
+        job = Job(
+            spec=self._spec,
+            model=load(),
+            tokenizer=tokenizer,
+            data=data,
+            precision=precision,
+            checkpoints=self._folder.checkpoints_dir,
+            on_gpu=self._on_gpu,
+            note=lambda text: self._link.send(ev.Alert(severity="note", text=text)),
+            load_again=load,
+        )
+        return objective.build(job)
+
+    def _refuse_impossible(self) -> None:
+        from tui_ft.spec.combinations import impossible
+        from tui_ft.train.errors import RunFailure
+
+        found = impossible(self._spec)
+        if found:
+            raise RunFailure(found[0].reason, *(one.advice for one in found))
 
     def _prepare_torch(self) -> None:
         import torch
@@ -194,25 +223,29 @@ class _Work:
     def _finish(
         self, trainer: SoundnessTrainer, output: Path, plan: ev.Plan, tokens: int, seconds: float
     ) -> ev.Ended:
-        from tui_ft.train.callback import peak_memory
+        from tui_ft.train.callback import figures, peak_memory
         from tui_ft.train.report import Outcome, write_report
 
         memory = peak_memory()
         self._link.send(memory)
         state = trainer.state
         losses = [entry for entry in state.log_history if "loss" in entry]
-        evaluations = [entry for entry in state.log_history if "eval_loss" in entry]
         best = state.best_model_checkpoint
+        best_step = int(best.rpartition("-")[2]) if best else None
+        evaluations = [
+            entry
+            for entry in state.log_history
+            if "eval_loss" in entry and best_step in (None, entry.get("step"))
+        ]
+        evaluation = figures(evaluations[-1], prefix="eval_") if evaluations else {}
         outcome = Outcome(
             steps=state.global_step,
             epochs=round(state.epoch or 0.0, 3),
             train_loss=losses[-1]["loss"] if losses else None,
-            eval_loss=state.best_metric
-            if state.best_metric is not None
-            else evaluations[-1]["eval_loss"]
-            if evaluations
-            else None,
-            best_step=int(best.rpartition("-")[2]) if best else None,
+            eval_loss=evaluation.get("eval_loss"),
+            best_step=best_step,
+            objective=self._spec.objective.kind,
+            evaluation=evaluation,
             seconds=seconds,
             tokens=tokens,
             scores=self._scores,
@@ -259,8 +292,8 @@ class _Work:
             else training.num_train_epochs,
             train_rows=len(data.train),
             eval_rows=len(data.eval) if data.eval is not None else 0,
-            train_tokens=data.summary.tokens - data.summary.tokens_cut,
-            supervised_tokens=data.summary.supervised - data.summary.supervised_cut,
+            train_tokens=data.totals.tokens,
+            supervised_tokens=data.totals.supervised,
             effective_batch_size=training.per_device_train_batch_size
             * training.gradient_accumulation_steps,
             trainable_parameters=trainable,
@@ -268,7 +301,8 @@ class _Work:
             device=_device_name(self._on_gpu),
             precision=precision.arithmetic,
             method=self._spec.method.kind,
-            longest_row=min(data.summary.longest, training.max_length),
+            longest_row=data.totals.longest,
+            objective=self._spec.objective.kind,
         )
 
     def _take_up(self) -> float:

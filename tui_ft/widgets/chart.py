@@ -209,6 +209,16 @@ class LineChart(Widget, can_focus=True):
             self._redraw()
 
     @property
+    def title(self) -> str:
+        """What the border calls the chart."""
+        return self._title
+
+    @title.setter
+    def title(self, title: str) -> None:
+        self._title = title
+        self._update_title()
+
+    @property
     def empty(self) -> str:
         """What stands where there is no point."""
         return self._empty

@@ -78,9 +78,17 @@ class RowTable(ScrollView, can_focus=True):
 
     def watch_cursor(self) -> None:
         """Bring the row into sight and tell."""
-        self.scroll_to_region(Region(0, self.cursor, 1, 1), animate=False, force=True)
+        self._bring_into_sight()
         self.refresh()
         self.post_message(self.Moved(self.cursor))
+
+    def on_resize(self) -> None:
+        """Bring the row into sight: the cursor may have moved while the table was hidden."""
+        self._bring_into_sight()
+
+    def _bring_into_sight(self) -> None:
+        if self.size.height:
+            self.scroll_to_region(Region(0, self.cursor, 1, 1), animate=False, force=True)
 
     def action_move(self, by: int) -> None:
         """Go to the next or the last row."""

@@ -22,17 +22,21 @@ _TO_FILL_IN: Final = re.compile(
     r"\[insert\b[^\]\n]{1,60}\]|<(?:your|insert)[ _-][^>\n]{1,40}[ _-]here>|<insert [^>\n]{1,40}>",
     re.IGNORECASE,
 )
-_UNFINISHED: Final = re.compile(rb"TODO|FIXME|XXX|[\[<]")
+_UNFINISHED: Final = re.compile(rb"TODO|FIXME|XXX")
+_GAPS: Final = ("nsert", "NSERT", "here>", "HERE>")
+# Without case: a dotted capital and a small letter without a dot begin with 0xC4 in UTF-8.
+_GAP_BEGINNINGS: Final = (*(b"[i", b"[I", b"[\xc4", b"<i", b"<I", b"<\xc4", b"<y", b"<Y"),)
 _LOREM: Final = re.compile(r"lorem ipsum", re.IGNORECASE)
 _ASKS_FOR_FILLER: Final = re.compile(
     r"lorem|ipsum|placeholder|dummy|filler|template|mock-?up|fill[- ]in|boilerplate", re.IGNORECASE
 )
-_FENCE: Final = re.compile(rb"```")
+_FENCE: Final = b"```"
 _COPIED: Final = 20
 _ALIKE: Final = 8  # characters by which an answer that begins as its question is suspected
 _SENTENCE_END: Final = frozenset(".!?\"')]}*`。！？”’」）…:;|>_~")
 _OPEN: Final = frozenset("([{（「《")
 _COMMAS: Final = frozenset(",，、")
+_OPEN_ENDS: Final = _OPEN | _COMMAS
 _OPEN_WORDS: Final = frozenset(("and", "or", "but", "the", "an", "because", "und", "oder", "et"))
 _LEAST_WORDS: Final = 10
 _LONG_WORDS: Final = 40
@@ -65,12 +69,12 @@ def _is_placeholder(view: RowView) -> bool:
 
 def _may_be_placeholder(glance: Glance) -> set[int]:
     short = [row for row, said in enumerate(glance.answers) if len(said) <= _LONGEST_NOTHING]
-    return {*short, *glance.matching(_UNFINISHED), *glance.with_one_of((b"ipsum",))}
+    said = glance.saying(b"ipsum", *_GAP_BEGINNINGS)
+    return {*short, *said, *glance.matching(_UNFINISHED)}
 
 
 def _has_gap(answer: str) -> bool:
-    hint = "nsert" in answer or "NSERT" in answer or "here>" in answer or "HERE>" in answer
-    return hint and _TO_FILL_IN.search(answer) is not None
+    return any(gap in answer for gap in _GAPS) and _TO_FILL_IN.search(answer) is not None
 
 
 def _repeats_prompt(view: RowView) -> bool:
@@ -105,8 +109,15 @@ def _is_cut(view: RowView) -> bool:
 
 
 def _may_be_cut(glance: Glance) -> set[int]:
-    ends = [row for row, said in enumerate(glance.answers) if said[-1:] not in _SENTENCE_END]
-    return {*ends, *glance.matching(_FENCE)}
+    ends = [row for row, said in enumerate(glance.answers) if _may_end_open(said[-1:])]
+    return {*ends, *glance.saying(_FENCE)}
+
+
+def _may_end_open(last: str) -> bool:
+    """Return whether an answer whose last character this is, or white space, may end open."""
+    if last in _SENTENCE_END:
+        return False
+    return "a" <= last <= "z" or last.isspace() or last in _OPEN_ENDS or _HAN[0] <= last <= _HAN[1]
 
 
 def _has_open_fence(answer: str) -> bool:
@@ -119,7 +130,7 @@ def _ends_open(answer: str, last: str) -> bool:
     line = answer[answer.rfind("\n") + 1 :]
     if _LIST_ITEM.match(line) or _CODE.search(answer):
         return False
-    if last in _COMMAS or last in _OPEN:
+    if last in _OPEN_ENDS:
         return _is_prose(line) and answer[-2:-1] not in (":", ";", "=")
     if last.islower() and last.isascii():
         if line.rpartition(" ")[2] in _OPEN_WORDS:
@@ -141,8 +152,9 @@ def _stops_in_a_long_line(line: str) -> bool:
         return False
     before, _, word = line.rpartition(" ")
     sentence = before.rpartition(". ")[2]
-    # A source, a name or a keyword may follow the last full stop.
-    return "/" not in word and "." not in word and len(sentence.split()) >= _LEAST_WORDS // 2
+    # A source, a name or a keyword may follow the last full stop, and so may a hashtag.
+    is_word = "/" not in word and "." not in word and word[:1] not in ("#", "@")
+    return is_word and len(sentence.split()) >= _LEAST_WORDS // 2
 
 
 EMPTY_PROMPT: Final = RowCheck(

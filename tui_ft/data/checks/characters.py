@@ -10,7 +10,7 @@ from typing import Final
 
 from tui_ft.data.checks.check import CheckAbout, RowCheck
 from tui_ft.data.checks.clues import has_unprintable, residue
-from tui_ft.data.checks.glance import Glance
+from tui_ft.data.checks.glance import Glance, characters
 from tui_ft.data.row_view import RowView
 
 _C1_START: Final = 0x80
@@ -18,12 +18,15 @@ _C1_END: Final = 0xA0
 _NO_CONTROLS: Final = bytes(set(range(0x20, 0x7F)) | {0x1B})
 _C1: Final = re.compile("[\x80-\x9f]")
 _CONTROL_MARKS: Final = re.compile(rb"[\x00-\x1a\x1c-\x1f\x7f]")
-_ESCAPE_MARK: Final = re.compile(rb"\x1b")
-# How the characters below begin in UTF-8: soft hyphen, Arabic mark, Mongolian separator, U+2000 to
-# U+207F, byte order mark, tags.
-_INVISIBLE_BYTES: Final = (
-    *(b"\xc2\xad", b"\xd8\x9c", b"\xe1\xa0\x8e", b"\xe2\x80", b"\xe2\x81"),
-    *(b"\xef\xbb\xbf", b"\xf3\xa0"),
+_ESCAPE: Final = b"\x1b"
+# All characters below.
+_INVISIBLE_BYTES: Final = tuple(
+    characters(first, last)
+    for first, last in (
+        *((0xAD, 0xAD), (0x61C, 0x61C), (0x180E, 0x180E), (0x200B, 0x200F), (0x202A, 0x202E)),
+        *((0x2060, 0x2064), (0x2066, 0x2069), (0xFEFF, 0xFEFF)),
+        *((0xE0000, 0xE003F), (0xE0040, 0xE007F)),
+    )
 )
 
 
@@ -68,7 +71,7 @@ _INVISIBLE: Final = re.compile(f"{_HIDDEN}|[{_BIDI}]")
 # are for deceiving.
 _INVISIBLE_AMID_ARABIC: Final = re.compile(f"{_HIDDEN}|[{_OVERRIDE}]")
 
-_ESCAPE: Final = re.compile(
+_ESCAPE_SEQUENCE: Final = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)|[PX^_][^\x1b\n]*\x1b\\|[()][0-9A-B]"  # noqa: E501
     r"|[78=>cM])?"
 )
@@ -86,7 +89,7 @@ def repair_invisible(text: str) -> str:
 
 def repair_escapes(text: str) -> str:
     """Return ``text`` without the sequences that colour a terminal or move its cursor."""
-    return _ESCAPE.sub("", text)
+    return _ESCAPE_SEQUENCE.sub("", text)
 
 
 def _invisible_of(text: str) -> re.Pattern[str]:
@@ -101,7 +104,7 @@ def _has_controls(view: RowView) -> bool:
 
 
 def _may_have_controls(glance: Glance) -> set[int]:
-    latin = [row for row in glance.foreign if b"\xc2" in glance.encoded[row]]
+    latin = glance.with_sequence(characters(_C1_START, _C1_END - 1))
     return {*latin, *glance.matching(_CONTROL_MARKS)}
 
 
@@ -113,19 +116,15 @@ def _has_invisible(view: RowView) -> bool:
 
 
 def _may_have_invisible(glance: Glance) -> list[int]:
-    return [
-        row
-        for row in glance.foreign
-        if any([begin in glance.encoded[row] for begin in _INVISIBLE_BYTES])
-    ]
+    return glance.with_sequence(*_INVISIBLE_BYTES)
 
 
 def _has_escapes(view: RowView) -> bool:
-    return b"\x1b" in residue(view.whole)
+    return _ESCAPE in residue(view.whole)
 
 
 def _may_have_escapes(glance: Glance) -> list[int]:
-    return glance.matching(_ESCAPE_MARK)
+    return glance.saying(_ESCAPE)
 
 
 CONTROL_CHARACTERS: Final = RowCheck(

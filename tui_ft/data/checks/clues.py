@@ -21,7 +21,8 @@ _UNSPACED: Final = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
     "\U00020000-\U0003ffff"
 )
-_WORD: Final = re.compile(f"[{_UNSPACED}]|[^\\s{_UNSPACED}\u3000-\u303f\uff00-\uff65]+")
+_UNSPACED_RUN: Final = re.compile(f"[{_UNSPACED}]+")
+_FOREIGN_SPACE: Final = re.compile("[\u3000-\u303f\uff00-\uff65]+")
 
 
 @lru_cache(maxsize=2)
@@ -48,7 +49,10 @@ def has_unprintable(text: str) -> bool:
 
 def word_count(text: str) -> int:
     """Return the number of words; in scripts without spaces every character counts as one."""
-    return len(text.split()) if text.isascii() else len(_WORD.findall(text))
+    if text.isascii():
+        return len(text.split())
+    spaced, runs = _UNSPACED_RUN.subn(" ", text)
+    return len(text) - len(spaced) + runs + len(_FOREIGN_SPACE.sub(" ", spaced).split())
 
 
 def is_taught(view: RowView) -> bool:

@@ -10,7 +10,7 @@ import re
 from typing import Final
 
 from tui_ft.data.checks.check import CheckAbout, RowCheck
-from tui_ft.data.checks.glance import Glance
+from tui_ft.data.checks.glance import Glance, characters
 from tui_ft.data.row_view import RowView
 
 
@@ -50,6 +50,8 @@ _CYRILLIC: Final = rf"(?:[\u00d0\u00d1]{_REST}){{3,}}"
 _HAN: Final = rf"(?:[\u00e4-\u00e9]{_REST}{_REST}){{2,}}"
 _MOJIBAKE: Final = re.compile("|".join((_LATIN, _PUNCTUATION, _EMOJI, _MARKS, _CYRILLIC, _HAN)))
 _LEADS: Final = ("\u00c3", "\u00c2", "\u00e2", "\u00f0", "\u00d0", "\u00d1", "\u00ef\u00bb")
+# What all sequences begin with, and the first byte of what follows, which is not ASCII either.
+_SEQUENCE_BYTES: Final = (*characters(0xC2, 0xF0), (0xC2, 0xE2))
 _HAN_LEADS: Final = ("\u00e4", "\u00e5", "\u00e6", "\u00e7", "\u00e8", "\u00e9")
 
 
@@ -76,8 +78,7 @@ def _is_mojibake(view: RowView) -> bool:
 
 
 def _may_be_mojibake(glance: Glance) -> list[int]:
-    # All that a sequence begins with, from U+00C2 to U+00F0, begins with this byte itself.
-    return [row for row in glance.foreign if b"\xc3" in glance.encoded[row]]
+    return glance.with_sequence(_SEQUENCE_BYTES)
 
 
 def _has_lost_characters(view: RowView) -> bool:
@@ -85,7 +86,7 @@ def _has_lost_characters(view: RowView) -> bool:
 
 
 def _may_have_lost_characters(glance: Glance) -> list[int]:
-    return glance.foreign_with_one_of(("\ufffd".encode(),))
+    return glance.with_sequence(characters(0xFFFD, 0xFFFD))
 
 
 MOJIBAKE: Final = RowCheck(

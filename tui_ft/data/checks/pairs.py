@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from tui_ft.data.checks.check import CheckAbout, RowCheck
@@ -15,7 +16,7 @@ _LEAST_LENGTH: Final = 200
 """Characters: `Yes, of course.` is three times as long as `No.` and biased to nothing."""
 
 
-def _pairs(glance: Glance) -> list[int]:
+def _pairs(glance: Glance) -> Sequence[int]:
     return glance.pairs
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from tui_ft.data.checks.check import CheckAbout, RowCheck
 from tui_ft.data.checks.clues import digit_count, residue
-from tui_ft.data.checks.glance import Glance
+from tui_ft.data.checks.glance import Glance, characters
 from tui_ft.data.row_view import RowView
 
 _EMAIL: Final = re.compile(
@@ -22,9 +22,10 @@ _EMAIL: Final = re.compile(
 )
 _NOBODYS: Final = re.compile(
     r"(?:^|\.)(?:example|test|invalid|localhost)(?:\.|$)|^(?:domain|email|company|your-?\w*|mail|abc|"
-    r"xyz|website|site|provider|\w*example\w*)\.\w+$",
+    r"xyz|website|site|provider|[\w-]*example[\w-]*)\.\w+$",
     re.IGNORECASE,
 )
+_OF_LETTERS: Final = re.compile(r"\w@\w\.")  # a@b.co, as in questions about addresses
 
 _KEYS: Final = re.compile(
     r"(?<![A-Za-z0-9])(?:(?:AKIA|ASIA)(?P<aws>[0-9A-Z]{16})(?![A-Za-z0-9])"
@@ -33,8 +34,11 @@ _KEYS: Final = re.compile(
     r"|xox[abprs]-(?P<slack>[0-9A-Za-z-]{20,})|AIza(?P<google>[0-9A-Za-z_-]{35})"
     r"|eyJ(?P<jwt>[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{16,}))"
 )
-_KEY_MARKS: Final = re.compile(rb"[_@J-]|AI|A[KS]IA")
 _UNDERSCORED: Final = ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "hf_")
+_KEY_BEGINNINGS: Final = (
+    *(b"sk-", b"xox", b"PRIVATE KEY", b"eyJ", b"AIza", b"AKIA", b"ASIA"),
+    *(begin.encode() for begin in _UNDERSCORED),
+)
 _PRIVATE_KEY: Final = re.compile(
     r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----(?:\s|\\n)*(?:[\w-]+:[^\n]*\s+)*(?P<key>[A-Za-z0-9+/=]{32,})"  # noqa: E501
 )
@@ -52,7 +56,8 @@ _MANY: Final = 3
 _PHONE_DIGITS: Final = 9
 _PHONE: Final = re.compile(
     r"(?<![\w.+/=-])(?:\+[1-9]\d{0,2}[ .-]?\(?\d{1,4}\)?(?:[ .-]?\d{2,4}){2,4}"
-    r"|\([2-9]\d{2}\) ?(?!555)\d{3}[ .-]\d{4}|(?:1-)?[2-9]\d{2}-(?!555)[2-9]\d{2}-\d{4})"
+    r"|\((?!555)[2-9]\d{2}\) ?(?!555)\d{3}[ .-]\d{4}"
+    r"|(?:1-)?(?!555)[2-9]\d{2}-(?!555)[2-9]\d{2}-\d{4})"
     r"(?![\w/=*+-]|\.\d)"
     r"|(?:手机|电话|联系方式|微信)[号码]{0,2}[是为:： ]{0,2}1[3-9]\d{9}(?!\d)"
 )
@@ -60,16 +65,35 @@ _PHONE: Final = re.compile(
 _DASHED: Final = re.compile(rb"\d{3}-\d{4}")
 _PLUS: Final = re.compile(rb"\+[1-9]\d")
 _PLUS_OR_SO: Final = re.compile(rb"\+[1-9]-?\d")
+_LEAST_DIGITS: Final = 6
+_PHONE_MARKS: Final = re.compile(rb"\+[1-9](?:-?\d){5}|[2-9]\d{5}-?\d{4}|[2-9]\d\d-[2-9]\d\d-\d{4}")
 _PHONE_WORDS: Final = ("手机", "电话", "联系方式", "微信")
+_PHONE_WORDS_IN_UTF8: Final = tuple(word.encode() for word in _PHONE_WORDS)
+# How decimal digits of other scripts begin in UTF-8, and all of full width.
+_OTHER_DIGIT_BYTES: Final = (
+    *(((lead, lead),) for lead in (0xD9, 0xDB, 0xDF, 0xE0, 0xE1, 0xEA, 0xF0)),
+    characters(0xFF10, 0xFF19),
+)
 _OTHER_DIGIT: Final = re.compile(r"[^\D0-9]")  # of other scripts, and full width
 _AREA: Final = re.compile(r"\([2-9]\d\d\)")
+# What is left of a card's number or an IBAN among a row's marks, its spaces gone.
+_ACCOUNT_MARKS: Final = re.compile(
+    rb"(?:4\d{3}|5[1-5]\d\d|2[2-7]\d\d|6011|65\d\d|3[47]\d\d)-?"
+    rb"(?:\d{4}-?\d{4}-?\d{4}|\d{6}-?\d{5})"
+    rb"|[A-Z]{2}\d\d[A-Z0-9]{8}"
+)
 _LONG_NUMBER: Final = re.compile(rb"\d(?:-?\d){12}|[A-Z]{2}\d\d[A-Z0-9]{10}")
 _CARD_DIGITS: Final = 13
+# Both begin with what a search can skip to, and only then look back.
 _CARD: Final = re.compile(
-    r"(?<![\w.,+-])(?:4\d{3}|5[1-5]\d{2}|2[2-7]\d{2}|6011|65\d{2}|3[47]\d{2})(?:([ -]?)\d{4}\1\d{4}\1\d{4}"  # noqa: E501
+    r"[2-6](?<![\w.,+-][2-6])"
+    r"(?:(?<=4)\d{3}|(?<=5)[1-5]\d{2}|(?<=2)[2-7]\d{2}|(?<=6)(?:011|5\d{2})|(?<=3)[47]\d{2})"
+    r"(?:([ -]?)\d{4}\1\d{4}\1\d{4}"
     r"|[ -]?\d{6}[ -]?\d{5})(?![\w.,-]*\d)"
 )
-_IBAN: Final = re.compile(r"(?<!\w)[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?!\w)")
+_IBAN: Final = re.compile(
+    r"[A-Z](?<!\w[A-Z])[A-Z]\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?(?!\w)"
+)
 _TEST_CARDS: Final = frozenset(
     ("4111111111111111", "4242424242424242", "5555555555554444", "378282246310005")
 )
@@ -79,11 +103,14 @@ _TEST_IBANS: Final = frozenset(("DE89370400440532013000", "GB82WEST1234569876543
 def _has_email(view: RowView) -> bool:
     if b"@" not in residue(view.whole):
         return False
-    return any(not _NOBODYS.search(match[1]) for match in _EMAIL.finditer(view.whole))
+    return any(
+        not _NOBODYS.search(match[1]) and not _OF_LETTERS.match(match[0])
+        for match in _EMAIL.finditer(view.whole)
+    )
 
 
 def _may_have_email(glance: Glance) -> list[int]:
-    return glance.marked(b"@")
+    return glance.saying(b"@")
 
 
 def _has_secret(view: RowView) -> bool:
@@ -91,9 +118,9 @@ def _has_secret(view: RowView) -> bool:
     return _may_hold_key(text, residue(text)) and any(_is_secret(key) for key in _keys(text))
 
 
-def _may_have_secret(glance: Glance) -> list[int]:
-    suspects = glance.matching(_KEY_MARKS)
-    return [row for row in suspects if _may_hold_key(glance.views[row].whole, glance.marks[row])]
+def _may_have_secret(glance: Glance) -> set[int]:
+    with_password = set(glance.saying(b"@")).intersection(glance.saying(b"://"))
+    return with_password.union(glance.saying(*_KEY_BEGINNINGS))
 
 
 def _may_hold_key(text: str, marks: bytes) -> bool:
@@ -137,12 +164,18 @@ def _has_phone_number(view: RowView) -> bool:
     return _PHONE.search(text) is not None
 
 
-def _may_have_phone_number(glance: Glance) -> list[int]:
-    return [
-        row
-        for row, digits in enumerate(glance.digits)
-        if digits >= _PHONE_DIGITS and _may_hold_phone(glance.views[row].whole, glance.marks[row])
-    ]
+def _may_have_phone_number(glance: Glance) -> set[int]:
+    numbered = glance.with_digits_together(_LEAST_DIGITS)
+    suspects = {row for row in numbered if _PHONE_MARKS.search(glance.marks_of(row))}
+    suspects.update(glance.foreign_saying(*_PHONE_WORDS_IN_UTF8))
+    with_enough = {row for row in suspects if glance.digits[row] >= _PHONE_DIGITS}
+    return with_enough.union(_with_other_digits(glance, _PHONE_DIGITS))
+
+
+def _with_other_digits(glance: Glance, least: int) -> list[int]:
+    """Return the rows with ``least`` ASCII digits that may have some of other scripts too."""
+    rows = glance.with_sequence(*_OTHER_DIGIT_BYTES)
+    return [row for row in rows if glance.digits[row] >= least]
 
 
 def _may_hold_phone(text: str, marks: bytes) -> bool:
@@ -166,12 +199,14 @@ def _has_account_number(view: RowView) -> bool:
     )
 
 
-def _may_have_account_number(glance: Glance) -> list[int]:
-    return [
+def _may_have_account_number(glance: Glance) -> set[int]:
+    numbered = {*glance.with_digits_together(_CARD_DIGITS), *glance.with_code()}
+    suspects = {
         row
-        for row, digits in enumerate(glance.digits)
-        if digits >= _CARD_DIGITS and _LONG_NUMBER.search(glance.marks[row])
-    ]
+        for row in numbered
+        if glance.digits[row] >= _CARD_DIGITS and _ACCOUNT_MARKS.search(glance.marks_of(row))
+    }
+    return suspects.union(_with_other_digits(glance, _CARD_DIGITS))
 
 
 def _is_card(number: str) -> bool:

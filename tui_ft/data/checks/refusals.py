@@ -81,15 +81,14 @@ _CLUES: Final = (
     *("作为", "身为", "我是", "由OpenAI", "知识截止"),
 )
 
-# What a text that speaks of itself has at the least: capitals, or one of these in UTF-8.
-_CLUE_MARKS: Final = re.compile(rb"AI|GPT|KI|IA")
-_CLUES_IN_ASCII: Final = (b"language model", b"knowledge cut", b"training data", b"modelo de len")
-_OTHER_CLUES: Final = tuple(
-    clue.encode()
-    for clue in (
-        *("ficial intelligence", "nowledge cut", "ed by ", "de by ", "nstliche Intelligenz"),
-        *("Sprachmodell", "n tant qu", "ligencia artificial", "人工智能", "语言模型", "知识截止"),
-    )
+# In each phrase above stands one of these, or one of the others in UTF-8.
+_TRACES: Final = (
+    *(b"AI", b"IA", b"KI", b"GPT", b"artific", b"model", b"ledge cut", b"ning data"),
+    *(b"by A", b"by G", b"by M"),
+)
+_OTHER_TRACES: Final = tuple(
+    trace.encode()
+    for trace in ("nstliche Intelligenz", "n tant qu", "人工智能", "语言模型", "知识截止")
 )
 
 _REACH: Final = 80  # characters on either side of a clue: no phrase is longer
@@ -135,11 +134,7 @@ def _speaks_of_itself(view: RowView) -> bool:
 
 
 def _may_speak_of_itself(glance: Glance) -> set[int]:
-    return {
-        *glance.matching(_CLUE_MARKS),
-        *glance.with_one_of(_CLUES_IN_ASCII),
-        *glance.foreign_with_one_of(_OTHER_CLUES),
-    }
+    return {*glance.saying(*_TRACES), *glance.foreign_saying(*_OTHER_TRACES)}
 
 
 def _says_so_near(answer: str, clue: str) -> bool:

@@ -37,8 +37,7 @@ def _is_short(view: RowView) -> bool:
 
 
 def _may_be_short(glance: Glance) -> list[int]:
-    answers = enumerate(glance.answers)
-    return [row for row, said in answers if len(said.split(None, _FEW_WORDS)) < _FEW_WORDS]
+    return glance.with_few_words(_FEW_WORDS - 1)
 
 
 def _is_long(view: RowView) -> bool:
@@ -48,7 +47,7 @@ def _is_long(view: RowView) -> bool:
 
 
 def _may_be_long(glance: Glance) -> list[int]:
-    return [row for row, view in enumerate(glance.views) if len(view.whole) >= _MANY_WORDS]
+    return glance.with_many_words(_MANY_WORDS)
 
 
 def _is_url_heavy(view: RowView) -> bool:
@@ -61,7 +60,7 @@ def _is_url_heavy(view: RowView) -> bool:
 
 
 def _may_be_url_heavy(glance: Glance) -> list[int]:
-    return [row for row in glance.marked(b"/") if "http" in glance.answers[row]]
+    return [row for row in glance.saying(b"http") if "http" in glance.answers[row]]
 
 
 def _is_number_heavy(view: RowView) -> bool:
@@ -73,12 +72,12 @@ def _is_number_heavy(view: RowView) -> bool:
     # The guides drop shorter ones first, and a number is a good answer to a sum.
     if len(words) < _FEW_WORDS:
         return False
-    numerals = sum(_NUMERAL.fullmatch(word) is not None for word in words)
+    numerals = sum(not word[0].isalpha() and _NUMERAL.fullmatch(word) is not None for word in words)
     return numerals > _NUMERAL_SHARE * len(words)
 
 
 def _may_be_number_heavy(glance: Glance) -> list[int]:
-    return [row for row, digits in enumerate(glance.digits) if digits > _FEW_WORDS // 2]
+    return glance.with_many_numbers()
 
 
 def _is_repetitive(view: RowView) -> bool:
@@ -88,15 +87,10 @@ def _is_repetitive(view: RowView) -> bool:
     )
 
 
-def _may_be_repetitive(glance: Glance) -> list[int]:
-    return [
-        row
-        for row, (said, stops) in enumerate(zip(glance.answers, glance.stops, strict=True))
-        # Four pieces have three borders, all of them ASCII where the text is.
-        if stops >= _TIMES - 1
-        or not said.isascii()
-        or (len(said) > _LOOP_LENGTH and _comes_round(said))
-    ]
+def _may_be_repetitive(glance: Glance) -> set[int]:
+    long = [row for row, said in enumerate(glance.answers) if len(said) > _LOOP_LENGTH]
+    loops = [row for row in long if _comes_round(glance.answers[row])]
+    return {*glance.repeating(), *loops}
 
 
 def _repeats_a_piece(answer: str) -> bool:

@@ -1,0 +1,230 @@
+"""Situations by short names, and an estimator of honest arithmetic to judge them by."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from tui_ft.advise.estimator import Seconds, Sharding, Work
+from tui_ft.advise.situation import (
+    DataFacts,
+    GpuFacts,
+    Known,
+    LengthOption,
+    ModelFacts,
+    Situation,
+    SmallerModel,
+)
+from tui_ft.memory.allocator import GIB
+from tui_ft.memory.cards import CARDS
+from tui_ft.memory.estimating import Unknown
+from tui_ft.memory.figure import Figure, Term
+from tui_ft.memory.step import BYTES, Step
+from tui_ft.models import architecture_of
+from tui_ft.models.catalogue import catalogue
+
+_CATALOGUED: Final = {
+    "llama-1b": "meta-llama/Llama-3.2-1B",
+    "llama-3b": "meta-llama/Llama-3.2-3B",
+    "llama-8b": "meta-llama/Llama-3.1-8B",
+    "llama-70b": "meta-llama/Llama-3.3-70B-Instruct",
+    "smollm-135m": "HuggingFaceTB/SmolLM2-135M",
+    "pythia-160m": "EleutherAI/pythia-160m",
+    "bert": "google-bert/bert-base-uncased",
+}
+CONFIGS: Final[dict[str, dict[str, Any]]] = {
+    short: catalogue()[name.casefold()].config for short, name in _CATALOGUED.items()
+}
+# Format, what it teaches, and the tokens of a row in the mean and at most.
+_KINDS: Final[dict[str, tuple[str, tuple[str, ...], int, int]]] = {
+    "answers": ("alpaca", ("sft",), 180, 500),
+    "chats": ("messages", ("sft",), 400, 1000),
+    "short": ("alpaca", ("sft",), 60, 500),
+    "long": ("messages", ("sft",), 3000, 8000),
+    "dirty": ("alpaca", ("sft",), 180, 500),
+    "generated": ("alpaca", ("sft",), 180, 500),
+    "pairs": ("preference", ("dpo", "orpo", "cpo", "reward", "sft"), 300, 1000),
+    "judged": ("kto", ("kto", "sft"), 300, 1000),
+    "prompts": ("prompt_only", ("grpo", "rloo", "ppo"), 80, 200),
+    "labels": ("text_label", ("classification",), 200, 500),
+    "text": ("text", ("pretraining", "sft"), 700, 2000),
+}
+_SFT_COLUMNS: Final[dict[str, dict[str, str]]] = {
+    "pairs": {"prompt": "prompt", "completion": "chosen"},
+    "labels": {"prompt": "text", "completion": "label"},
+}
+
+
+@cache
+def _parameters(name: str) -> int:
+    return architecture_of(CONFIGS[name]).parameters
+
+
+def parameters_of(config: Mapping[str, Any]) -> int:
+    """Return the weights of one of the models above."""
+    return next(_parameters(name) for name, known in CONFIGS.items() if known == config)
+
+
+class Arithmetic:
+    """Memory and time from first principles, roughly: weights, states, activations, one layer's."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def memory(self, step: Step, sharding: Sharding, gpus: int) -> Figure | Unknown:
+        self.asked += 1
+        config = step.config
+        weights = parameters_of(config)
+        h, layers = config["hidden_size"], config["num_hidden_layers"]
+        ends = config["vocab_size"] * h * (1 if config.get("tie_word_embeddings", True) else 2)
+        held = weights * BYTES[step.weights]
+        if step.quantization is not None:
+            held = int((weights - ends) * 0.53 + ends * BYTES[step.weights])
+        trained = weights
+        if step.adapter is not None:
+            trained = 9 * 2 * h * layers * int(step.adapter.get("r", 1))
+        size = BYTES["float32"] if step.adapter is not None else BYTES[step.weights]
+        state = 2 if "8bit" in step.optim else 2 * size
+        learned = trained * (size + state + (size if step.adapter is not None else 0))
+        shared = gpus if sharding == "fsdp" else 1
+        tokens = step.batch * step.length * (2 if step.objective in ("dpo", "orpo") else 1)
+        layer = 34 * tokens * h
+        if step.attention != "flash_attention_2" and step.padded:
+            layer += 4 * step.batch * step.length**2
+        saved = 2 * tokens * h * layers + layer if step.checkpointing else layer * layers
+        reference = weights * BYTES[step.weights] if step.holds_reference else 0
+        expected = (held + learned + reference) // shared + saved + GIB // 2
+        return Figure(
+            low=int(expected * 0.95),
+            expected=expected,
+            high=int(expected * 1.1),
+            terms=(Term("all", expected),),
+            stage="backward",
+            source="estimate",
+            trainable_parameters=trained,
+            parameters=weights,
+        )
+
+    def seconds(self, work: Work) -> Seconds | Unknown:
+        if work.gpu is None:
+            return Unknown("no figure for the CPU")
+        flops = 6 * parameters_of(work.step.config) * work.step.batch * work.mean_length
+        again = 4 / 3 if work.step.checkpointing else 1.0
+        seconds = work.passes * flops * again / (0.4 * 150e12)
+        return Seconds(low=seconds / 2, expected=seconds, high=2 * seconds)
+
+
+def load_table() -> list[dict[str, Any]]:
+    """Return the table of situations."""
+    loaded = yaml.safe_load((Path(__file__).parent / "situations.yaml").read_text())
+    assert isinstance(loaded, list)
+    return loaded
+
+
+def situation_of(given: Mapping[str, Any]) -> Situation:
+    """Return the situation that a row of the table describes."""
+    return Situation(
+        goal=_asked(given.get("goal")),
+        prompt=_asked(given.get("prompt")),
+        budget=_asked(given.get("budget")),
+        facts_change=_asked(given.get("facts")),
+        data=data_of(given["data"]) if "data" in given else None,
+        model=model_of(given["model"]) if "model" in given else None,
+        gpus=Known(gpus_of(given["gpus"], given.get("free")), "measured")
+        if "gpus" in given
+        else None,
+        host_memory=Known(16 * GIB, "measured"),
+        flash_attention=Known(bool(given.get("flash")), "measured"),
+    )
+
+
+def data_of(name: str) -> DataFacts:
+    """Return data such as `answers-5k`."""
+    kind, _, count = name.partition("-")
+    format, teaches, mean, most = _KINDS[kind]
+    number = int(re.sub(r"\D", "", count))
+    rows = number * {"k": 1_000, "m": 1_000_000}.get(count[-1], 1)
+    best = 64 * math.ceil(most / 64)
+    lengths = tuple(
+        LengthOption(
+            max_length=length,
+            rows_cut=cut,
+            tokens_cut=cut / 4,
+            sequences=math.ceil(rows * min(mean, length) / length * 1.02),
+        )
+        for length, cut in ((best // 4, 0.5), (best // 2, 0.08), (best, 0.0))
+    )
+    return DataFacts(
+        path=f"/data/{name}.jsonl",
+        rows=Known(rows, "measured"),
+        format=Known(format, "measured"),
+        objectives=Known(teaches, "measured"),
+        quality=Known(30 if kind == "dirty" else 92, "measured"),
+        faults=("near duplicates", "empty answers") if kind == "dirty" else (),
+        duplicates=Known(0.3 if kind == "dirty" else 0.0, "measured"),
+        model_generated=Known(0.4 if kind == "generated" else 0.0, "measured"),
+        languages=Known({"en": 1.0}, "measured"),
+        tokens=Known(rows * mean, "measured"),
+        longest=Known(most, "measured"),
+        supervised_share=Known(1.0 if kind == "text" else 0.6, "measured"),
+        max_length=Known(best, "measured"),
+        lengths=lengths,
+        sft_columns=_SFT_COLUMNS.get(kind, {}),
+    )
+
+
+def model_of(name: str) -> ModelFacts:
+    """Return a model such as `llama-8b-chat`; without `-chat` it is a base model."""
+    if name == "unknown-chat":
+        return ModelFacts(name=name, kind=Known("chat", "assumed"))
+    base = name.removesuffix("-chat")
+    config = CONFIGS[base]
+    kind = "encoder" if base == "bert" else "chat" if name.endswith("-chat") else "base"
+    size = parameters_of(config)
+    smaller = [
+        SmallerModel(other, parameters_of(CONFIGS[other]), CONFIGS[other])
+        for other in ("llama-8b", "llama-3b", "llama-1b")
+        if base.startswith("llama") and parameters_of(CONFIGS[other]) < size
+    ]
+    return ModelFacts(
+        name=f"org/{name}",
+        kind=Known(kind, "measured"),  # type: ignore[arg-type]
+        parameters=Known(size, "measured"),
+        context=Known(config["max_position_embeddings"], "measured"),
+        family=Known(config["model_type"], "measured"),
+        config=config,
+        smaller=tuple(smaller),
+    )
+
+
+def gpus_of(said: object, free: object = None) -> tuple[GpuFacts, ...]:
+    """Return GPUs such as 24, `8x80`, `t4` (16 GB, no bfloat16) or `none`."""
+    if said == "none":
+        return ()
+    if said == "t4":
+        return (GpuFacts(index=0, name="T4", total=16 * GIB, free=15 * GIB, capability=(7, 5)),)
+    number, _, size = str(said).rpartition("x")
+    card = next(card for card in CARDS if card.name == f"{size} GB")
+    count = int(number or 1)
+    frees = free if isinstance(free, list) else [free] * count
+    return tuple(
+        GpuFacts(
+            index=at,
+            name=card.name,
+            total=card.memory_bytes,
+            free=card.memory_bytes if one is None else int(one * GIB),
+            capability=card.capability,
+            holders=() if one is None else ("anna (pid 12)",),
+        )
+        for at, one in enumerate(frees)
+    )
+
+
+def _asked(value: Any) -> Any:
+    return None if value is None else Known(value, "asked")

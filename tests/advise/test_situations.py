@@ -1,0 +1,79 @@
+"""The table of situations, each row by itself, and the table as a whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.advise.given import Arithmetic, load_table, situation_of
+from tui_ft.advise.advice import Advice
+from tui_ft.advise.tree import advise
+
+TABLE = load_table()
+
+
+def _advice(row: dict[str, Any]) -> Advice:
+    answers = {name: str(choice) for name, choice in row["given"].get("answers", {}).items()}
+    return advise(situation_of(row["given"]), answers, estimator=Arithmetic())
+
+
+def _run_values(advice: Advice) -> dict[str, Any]:
+    assert advice.run is not None, advice.no_run
+    dumped = advice.run.model_dump(mode="json")
+    return {f"{group}.{key}": value for group, values in dumped.items()
+            if isinstance(values, dict) for key, value in values.items()}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row["name"])
+def test_the_advice_is_the_guides(row: dict[str, Any]) -> None:
+    expected, advice = row["expect"], _advice(row)
+    for name in ("approach", "objective", "method"):
+        if name in expected:
+            assert getattr(advice, name) == expected[name], [t.reason for t in advice.path]
+    if expected.get("no_run"):
+        assert advice.run is None
+        assert advice.no_run
+    for key, value in expected.get("run", {}).items():
+        assert _run_values(advice)[key] == value, key
+    for node, choice in expected.get("path", {}).items():
+        taken = advice.taken(node)
+        assert taken is not None
+        assert taken.choice == choice
+    for node, how in expected.get("how", {}).items():
+        taken = advice.taken(node)
+        assert taken is not None
+        assert taken.how == how
+    said = {caution.id for caution in advice.cautions}
+    assert set(expected.get("warnings", [])) <= said
+    assert not set(expected.get("silent", [])) & said
+    fits = {one.way: one.fit for one in advice.candidates}
+    assert {fits[way] for way in expected.get("fits", [])} <= {"fits"}
+    assert {fits[way] for way in expected.get("unfit", [])} <= {"no"}
+    if "effective_batch" in expected:
+        training = _run_values(advice)
+        rows = training["training.per_device_train_batch_size"]
+        passes = training["training.gradient_accumulation_steps"]
+        assert rows * passes == expected["effective_batch"]
+
+
+def test_every_situation_names_its_reason_and_source() -> None:
+    assert len(TABLE) >= 60
+    assert len({row["name"] for row in TABLE}) == len(TABLE)
+    for row in TABLE:
+        assert set(row) == {"name", "given", "expect", "because", "source"}, row["name"]
+        assert row["because"].endswith((".", "?", ")"))
+
+
+def test_the_situations_reach_every_approach_and_objective() -> None:
+    found = [_advice(row) for row in TABLE]
+    assert {advice.approach for advice in found} == {
+        *("prompting", "few_shot", "prompt_optimization", "rag", "sft", "sft_then_rag"),
+        *("preference", "continued_pretraining", "full_training", "gather_data"),
+    }
+    assert {advice.objective for advice in found} >= {
+        *("sft", "sft_then_dpo", "dpo", "kto", "grpo", "pretraining", "classification"),
+    }
+    assert {advice.method for advice in found} >= {
+        *("full", "lora", "qlora", "qlora_fsdp", "smaller"),
+    }

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Ftui, in_a_process
+from tests.tiny_model import chat_rows, write_rows
+from tui_ft.spec import load_spec
+
+
+@pytest.fixture
+def rows(tmp_path: Path, home: Path) -> Path:
+    return write_rows(tmp_path / "rows.jsonl", chat_rows(700))
+
+
+def test_the_path_the_ways_and_the_run(ftui: Ftui, rows: Path, tiny_llama: Path) -> None:
+    result = ftui("recommend", str(tiny_llama), str(rows), "--goal", "style", "--gpu", "24")
+    assert result.exit_code == 0, result.output
+    said = result.stdout
+    assert "▸ style: it should answer in another style" in said
+    assert "? chat: a chat model" in said
+    assert "✔ answers: how to answer" in said
+    assert "GPU 0 24 GB card (taken for an RTX 4090): 23.5 GiB free of 23.5 GiB" in said
+    assert "▸✔  LoRA" in said
+    assert "parameters cost little: worth a second run" in said
+    assert "method.r                              8  (see rank)" in said
+
+
+def test_as_json_with_answers(ftui: Ftui, rows: Path, tiny_llama: Path) -> None:
+    arguments = ("--goal", "style", "--gpu", "none", "--answer", "method=full", "--json")
+    result = ftui("recommend", str(tiny_llama), str(rows), *arguments)
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found["run"]["method"]["kind"] == "full"
+    assert found["run"]["hardware"]["gpus"] == "none"
+    (method,) = (one for one in found["path"] if one["node"] == "method")
+    assert (method["choice"], method["how"], method["own"]) == ("full", "asked", "lora")
+    assert "forgetting" in {one["id"] for one in found["cautions"]}
+
+
+def test_what_needs_no_training_has_nothing_to_write(
+    ftui: Ftui, rows: Path, tiny_llama: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "run.yaml"
+    arguments = ("--goal", "knowledge", "--gpu", "24", "--write", str(file))
+    result = ftui("recommend", str(tiny_llama), str(rows), *arguments)
+    assert result.exit_code == 1
+    assert "no run: retrieval (RAG) needs no run" in result.output
+    assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--gpu", "big"), "--gpu big: write the memory of one in GB"),
+        (("--answer", "rank"), "is not NODE=CHOICE"),
+        (("--answer", "rnak=8"), "did you mean `rank`?"),
+        (("--answer", "method=magic"), "there is no answer `magic`"),
+    ],
+)
+def test_bad_input_is_a_sentence(
+    ftui: Ftui, rows: Path, tiny_llama: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    result = ftui("recommend", str(tiny_llama), str(rows), *arguments)
+    assert result.exit_code != 0
+    assert said in result.output
+    assert "Traceback" not in result.output
+
+
+def test_data_that_are_not_there(ftui: Ftui, tiny_llama: Path) -> None:
+    result = ftui("recommend", str(tiny_llama), "/nowhere.jsonl")
+    assert result.exit_code == 1
+    assert "/nowhere.jsonl" in result.output
+
+
+def test_pairs_become_a_run_on_the_better_answers(
+    ftui: Ftui, tiny_llama: Path, tmp_path: Path, home: Path
+) -> None:
+    """DPO is named, and the stage before it can be started: ftui check finds nothing against it."""
+    pairs: list[dict[str, object]] = [
+        {
+            "conversations": [{"from": "human", "value": f"What is {n} and {n}?"}],
+            "chosen": {"from": "gpt", "value": f"It is {2 * n}, of course, as everybody knows."},
+            "rejected": {"from": "gpt", "value": "I would not know."},
+        }
+        for n in range(200)
+    ]
+    data, file = write_rows(tmp_path / "pairs.jsonl", pairs), tmp_path / "run.yaml"
+    arguments = (str(tiny_llama), str(data), "--answer", "model_kind=base", "--write", str(file))
+    told = ftui("recommend", *arguments)
+    assert told.exit_code == 0, told.output
+    assert "sft_then_dpo: SFT on the better answers, then DPO" in told.output
+    assert "stage 2 of 2: direct preference optimisation (DPO) (ftui cannot train it" in told.output
+    columns = {"prompt": "conversations", "completion": "chosen"}
+    assert load_spec(file).data.columns == columns
+    checked = ftui("check", str(file), "--no-memory")
+    assert checked.exit_code == 0, checked.output
+
+
+def test_evaluation_data_are_taken_and_looked_through(
+    ftui: Ftui, rows: Path, tiny_llama: Path, tmp_path: Path
+) -> None:
+    examined = write_rows(tmp_path / "examined.jsonl", chat_rows(60, seed=7))
+    arguments = ("--goal", "style", "--gpu", "24", "--eval", str(examined), "--json")
+    found = json.loads(ftui("recommend", str(tiny_llama), str(rows), *arguments).stdout)
+    assert found["run"]["data"]["eval"] == str(examined)
+    (evaluation,) = (one for one in found["path"] if one["node"] == "evaluation")
+    assert (evaluation["choice"], evaluation["how"]) == ("file", "asked")
+
+
+def _without_template(model: Path, folder: Path) -> Path:
+    """Return a copy of a model whose tokenizer has no chat template, as those of base models."""
+    folder.mkdir()
+    for part in model.iterdir():
+        if part.name != "chat_template.jinja":
+            (folder / part.name).write_bytes(part.read_bytes())
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    settings.pop("chat_template", None)
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    return folder
+
+
+@pytest.mark.slow
+def test_what_is_recommended_trains_as_it_stands(
+    ftui: Ftui, rows: Path, tiny_llama: Path, tmp_path: Path
+) -> None:
+    """Of a base model without a chat template, which needs one to learn from dialogues."""
+    model, file = _without_template(tiny_llama, tmp_path / "base"), tmp_path / "run.yaml"
+    # Fewer epochs than are advised, so that the test is quick: everything else is as it stands.
+    arguments = ("--goal", "style", "--answer", "epochs=0.1", "--write", str(file))
+    told = ftui("recommend", str(model), str(rows), *arguments)
+    assert told.exit_code == 0, told.output
+    assert "base: a base model" in told.output
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert "is there already" in ftui("recommend", str(model), str(rows), *arguments).output
+    spec = load_spec(file)
+    assert spec.training.num_train_epochs == 0.1
+    assert spec.model.chat_template is not None
+    done = in_a_process("train", str(file), FTUI_HOME=os.environ["FTUI_HOME"])
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "finished" in done.stdout.splitlines()[-1]

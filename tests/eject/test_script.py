@@ -1,0 +1,135 @@
+"""The script trains to the losses that ftui trains to, and marks the tokens that ftui marks."""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.data.chats import assistant, chat, system, user
+from tests.data.families import FAMILIES
+from tests.data.small_tokenizer import write_model_folder
+from tests.tiny_model import chat_rows, write_rows
+from tests.train.running import make_spec, run_worker
+from tui_ft.data import Completion, Document, LossOn, MaskedRow, mask_row
+from tui_ft.data.chat_tokenizer import load_chat_tokenizer
+from tui_ft.eject import EjectError, eject, sft_script
+from tui_ft.spec import RunSpec
+
+LORA = {"kind": "lora", "r": 8, "lora_alpha": 16, "lora_dropout": 0.1}
+
+
+def run_script(folder: Path) -> list[dict[str, Any]]:
+    """Run train.py as people do; return what its trainer logged."""
+    done = subprocess.run(
+        [sys.executable, "train.py"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "2", "PYTHONPATH": ""},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    states = [json.loads(f.read_text()) for f in folder.glob("checkpoints/*/trainer_state.json")]
+    last: dict[str, Any] = max(states, key=lambda state: state["global_step"])
+    logged: list[dict[str, Any]] = last["log_history"]
+    return logged
+
+
+@pytest.mark.parametrize("method", [{"kind": "full"}, LORA, {**LORA, "kind": "qlora"}],
+                         ids=lambda method: method["kind"])  # fmt: skip
+def test_the_script_trains_to_the_same_losses(
+    tmp_path: Path, tiny_llama: Path, method: dict[str, Any]
+) -> None:
+    training = {"gradient_accumulation_steps": 2, "learning_rate": 2e-3, "max_steps": 10,
+                "eval_steps": 5, "save_steps": 5}  # fmt: skip
+    spec = make_spec(tmp_path, tiny_llama, method=method, training=training)
+    ran = run_worker(spec, tmp_path / "run")
+    assert ran.ended.state == "finished", ran.ended
+    done = eject(spec, "script", tmp_path / "script")
+    assert (done.rows.train, done.rows.eval) == (180, 20)
+    logged = run_script(tmp_path / "script")
+    losses = [entry["loss"] for entry in logged if "loss" in entry]
+    assert losses == pytest.approx(ran.losses, abs=1e-4)
+    evaluated = [entry["eval_loss"] for entry in logged if "eval_loss" in entry]
+    assert evaluated == pytest.approx(ran.history.evaluations["eval_loss"].y, abs=1e-4)
+    kind = "model" if method["kind"] == "full" else "adapter"
+    assert list((tmp_path / "script" / kind).glob("*.safetensors"))
+
+
+def encoder(spec: RunSpec, folder: Path) -> Any:
+    """Return the script's function that makes tokens of a row; no weights are loaded for it."""
+    text = sft_script(spec, evaluates=False)
+    (folder / "part.py").write_text(text[: text.index("\non_gpu =")])
+    return runpy.run_path(str(folder / "part.py"))["encode"]
+
+
+CONVERSATIONS = {
+    "one turn": chat(user("Hi?"), assistant("Hello there.")),
+    "three": chat(
+        system("Be brief."),
+        user("Hi?"),
+        assistant("Hello."),
+        user("And now?"),
+        assistant("Bye.\nX"),
+    ),
+}
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_it_learns_the_tokens_that_ftui_learns(tmp_path: Path, family: str) -> None:
+    model = write_model_folder(tmp_path / family, FAMILIES[family])
+    tokenizer = load_chat_tokenizer(model)
+    compared = 0
+    loss_on: LossOn
+    for loss_on in ("assistant", "last_assistant", "all"):
+        spec = make_spec(tmp_path, model, objective={"loss_on": loss_on})
+        encode = encoder(spec, tmp_path)
+        for item in CONVERSATIONS.values():
+            mask = mask_row(item, tokenizer, loss_on=loss_on, max_length=64)
+            if not isinstance(mask, MaskedRow):
+                continue  # the template refuses a system message
+            compared += 1
+            encoded = encode({"text": mask.text, "learned": mask.spans})
+            assert encoded["input_ids"] == mask.input_ids
+            pairs = zip(mask.input_ids, mask.supervised, strict=True)
+            assert encoded["labels"] == [token if yes else -100 for token, yes in pairs]
+    assert compared >= 3
+
+
+@pytest.mark.parametrize("row", [
+    {"prompt": "2 + 2 =", "completion": " 4"},
+    {"text": "Once upon a time."},
+], ids=["completion", "text"])  # fmt: skip
+def test_plain_rows_are_written_as_they_are_learned(
+    tmp_path: Path, tiny_llama: Path, row: dict[str, str]
+) -> None:
+    data = write_rows(tmp_path / "plain.jsonl", [dict(row) for _ in range(30)])
+    spec = make_spec(tmp_path, tiny_llama, data={"train": str(data)})
+    done = eject(spec, "script", tmp_path / "out")
+    assert done.rows.train + done.rows.eval == 30
+    first = json.loads((tmp_path / "out" / "train.jsonl").read_text().splitlines()[0])
+    assert "".join(row.values()) in first["text"]
+    item = Completion(**row) if "prompt" in row else Document(**row)
+    mask = mask_row(item, load_chat_tokenizer(tiny_llama), max_length=64)
+    assert isinstance(mask, MaskedRow)
+    labels = encoder(spec, tmp_path)(first)["labels"]
+    pairs = zip(mask.input_ids, mask.supervised, strict=True)
+    assert labels == [token if yes else -100 for token, yes in pairs]
+
+
+def test_an_existing_folder_is_left_alone(tmp_path: Path, tiny_llama: Path) -> None:
+    spec = make_spec(tmp_path, tiny_llama)
+    with pytest.raises(EjectError, match="not empty"):
+        eject(spec, "script", tmp_path)
+    write_rows(tmp_path / "none.jsonl", chat_rows(0))
+    spec = make_spec(tmp_path, tiny_llama, data={"train": str(tmp_path / "none.jsonl")})
+    with pytest.raises(EjectError):
+        eject(spec, "script", tmp_path / "new")

@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input, OptionList
+
+from tests.advise.given import Arithmetic, situation_of
+from tests.screens.test_home import running, settled, shown
+from tests.tiny_model import chat_rows, write_rows
+from tui_ft.advise.situation import Situation
+from tui_ft.app import FtuiApp
+from tui_ft.data import DataError
+from tui_ft.plan.gathering import Listener, Sought
+from tui_ft.screens import advise
+from tui_ft.screens.advise import AdviseScreen
+from tui_ft.screens.configure import ConfigureScreen
+from tui_ft.spec import load_spec
+from tui_ft.widgets.choose import Choose
+from tui_ft.widgets.row_table import RowTable
+
+WIDE = (170, 50)
+GIVEN = {"goal": "style", "model": "llama-8b-chat", "data": "answers-5k", "gpus": 24}
+
+
+@pytest.fixture
+def given(home: Path, monkeypatch: pytest.MonkeyPatch) -> list[Sought]:
+    """Let gathering end at once in a known situation; return what was sought."""
+    sought: list[Sought] = []
+
+    def gather(asked: Sought, listener: Listener) -> Situation:
+        sought.append(asked)
+        listener.lacking("its tokens are not counted")
+        gpus: dict[str, Any] = {"gpus": asked.gpu} if asked.gpu else {}
+        return situation_of(GIVEN | gpus)
+
+    monkeypatch.setattr(advise, "gather", gather)
+    monkeypatch.setattr(advise, "estimator", Arithmetic)
+    return sought
+
+
+async def opened(app: FtuiApp, pilot: Pilot[None]) -> AdviseScreen:
+    await pilot.press("3")
+    await pilot.pause()
+    screen = app.screen
+    assert isinstance(screen, AdviseScreen)
+    for value in ("org/llama-8b-chat", "rows.jsonl"):
+        screen.query_one("#typed", Input).value = value
+        await pilot.press("enter")
+    await settled(app, pilot)
+    return screen
+
+
+async def go_to(screen: AdviseScreen, pilot: Pilot[None], node: str) -> None:
+    nodes = [line.node.node if line.node else "" for line in screen._lines]
+    screen.query_one(RowTable).cursor = nodes.index(node)
+    await pilot.pause()
+
+
+async def answer(app: FtuiApp, pilot: Pilot[None], choice: str) -> None:
+    await pilot.press("enter")
+    await pilot.pause()
+    assert isinstance(app.screen, Choose)
+    values = [str(option.prompt) for option in app.screen.query_one(OptionList).options]
+    app.screen.query_one(OptionList).highlighted = values.index(choice)
+    await pilot.press("enter")
+    await settled(app, pilot)
+
+
+async def test_advice_shows_its_path_what_fits_and_the_run(given: list[Sought]) -> None:
+    async with running(WIDE) as (app, pilot):
+        screen = await opened(app, pilot)
+        assert given == [Sought(model="org/llama-8b-chat", data="rows.jsonl")]
+        assert "supervised fine-tuning" in shown(app, "#headline")
+        assert "LoRA" in shown(app, "#ways")
+        assert "QLoRA" in shown(app, "#ways")
+        assert "training.learning_rate: " in shown(app, "#run")
+        stages = [line.stage for line in screen._lines if line.node is None]
+        assert stages == ["approach", "objective", "method", "hyper-parameters"]
+        await go_to(screen, pilot, "goal")
+        assert "asked" in shown(app, "#about-node")
+        await go_to(screen, pilot, "rows")
+        assert "source: " in shown(app, "#about-node")
+
+
+async def test_another_answer_changes_the_rest_and_can_be_taken_back(given: list[Sought]) -> None:
+    async with running(WIDE) as (app, pilot):
+        screen = await opened(app, pilot)
+        before = screen._advice
+        assert before is not None
+        await go_to(screen, pilot, "method")
+        await answer(app, pilot, "qlora")
+        assert screen._advice is not None
+        assert screen._advice.method == "qlora"
+        assert screen._advice.run is not None
+        assert screen._advice.run.method.kind == "qlora"
+        assert screen._node is not None
+        assert screen._node.node == "method"  # the cursor stays where it was
+        assert f"the tree would say `{before.method}`" in shown(app, "#about-node")
+        await pilot.press("d")
+        await settled(app, pilot)
+        assert screen._advice == before
+
+
+async def test_a_number_can_be_typed_and_a_wrong_one_is_refused(given: list[Sought]) -> None:
+    async with running(WIDE) as (app, pilot):
+        screen = await opened(app, pilot)
+        await go_to(screen, pilot, "rank")
+        await answer(app, pilot, "another number …")
+        screen.query_one("#typed", Input).value = "24"
+        await pilot.press("enter")
+        await settled(app, pilot)
+        assert screen._advice is not None
+        assert screen._advice.run is not None
+        assert screen._advice.run.method.model_dump()["r"] == 24
+        await answer(app, pilot, "another number …")
+        screen.query_one("#typed", Input).value = "many"
+        await pilot.press("enter")
+        await settled(app, pilot)
+        assert screen._advice.run.method.model_dump()["r"] == 24
+
+
+async def test_advice_for_other_gpus(given: list[Sought]) -> None:
+    async with running(WIDE) as (app, pilot):
+        screen = await opened(app, pilot)
+        await pilot.press("h")
+        screen.query_one("#typed", Input).value = "8x80"
+        await pilot.press("enter")
+        await settled(app, pilot)
+        assert given[-1].gpu == "8x80"
+
+
+async def test_the_run_goes_into_configure_with_its_reasons(given: list[Sought]) -> None:
+    async with running(WIDE) as (app, pilot):
+        screen = await opened(app, pilot)
+        assert screen._advice is not None
+        advised = screen._advice.run
+        await pilot.press("c")
+        await settled(app, pilot)
+        form = app.screen
+        assert isinstance(form, ConfigureScreen)
+        assert form._draft.spec == advised
+        assert "from the advice" in shown(app, "#headline")
+        keys = [one.key for one in form._fields]
+        form.query_one(RowTable).cursor = keys.index("training.learning_rate")
+        await pilot.pause()
+        assert "why: " in shown(app, "#about-field")
+        await pilot.press("3")
+        await pilot.pause()
+        assert isinstance(app.screen, AdviseScreen)  # as it was left
+        assert "LoRA" in shown(app, "#ways")
+
+
+async def test_the_run_is_written_and_nothing_replaced(given: list[Sought], tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    async with running(WIDE) as (app, pilot):
+        screen = await opened(app, pilot)
+        for _ in range(2):
+            await pilot.press("w")
+            screen.query_one("#typed", Input).value = str(file)
+            await pilot.press("enter")
+            await settled(app, pilot)
+        assert screen._advice is not None
+        assert load_spec(file) == screen._advice.run
+        assert "is there already" in str([note.message for note in app._notifications])
+
+
+async def test_what_cannot_be_gathered_is_said(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gather(asked: Sought, listener: Listener) -> Situation:
+        raise DataError("there is no file [b]rows.jsonl[/b]")
+
+    monkeypatch.setattr(advise, "gather", gather)
+    async with running(WIDE) as (app, pilot):
+        await opened(app, pilot)
+        assert "there is no file [b]rows.jsonl[/b]" in shown(app, "#headline")
+
+
+async def test_on_a_small_terminal_panes_take_turns(given: list[Sought]) -> None:
+    async with running((80, 24)) as (app, pilot):
+        screen = await opened(app, pilot)
+        seen = []
+        for _ in range(4):
+            boxes = ("#path-box", "#ways-box", "#run-box")
+            seen.append([box for box in boxes if screen.query_one(box).region.height > 0])
+            await pilot.press("v")
+            await pilot.pause()
+        assert seen == [["#path-box"], ["#ways-box"], ["#run-box"], ["#path-box"]]
+
+
+async def test_real_data_and_a_real_model_without_a_gpu(
+    home: Path, tmp_path: Path, tiny_llama: Path
+) -> None:
+    data = write_rows(tmp_path / "rows.jsonl", chat_rows(300))
+    async with running(WIDE) as (app, pilot):
+        await pilot.press("3")
+        await pilot.pause()
+        screen = app.screen
+        assert isinstance(screen, AdviseScreen)
+        for value in (str(tiny_llama), str(data)):
+            screen.query_one("#typed", Input).value = value
+            await pilot.press("enter")
+        for _ in range(100):
+            await settled(app, pilot)
+            if screen._advice is not None:
+                break
+        assert screen._advice is not None
+        await go_to(screen, pilot, "examples")
+        assert "300" in shown(app, "#about-node")

@@ -1,0 +1,377 @@
+from __future__ import annotations
+
+import json
+import stat
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+import yaml
+from textual.content import Content
+from textual.pilot import Pilot
+from textual.widgets import Input, OptionList, TextArea
+
+from tests.memory.models import TINY
+from tests.screens.conftest import FINISHED, MakeRun
+from tests.screens.test_home import running, settled, shown, until
+from tests.tiny_model import chat_rows, write_rows
+from tui_ft.app import FtuiApp
+from tui_ft.runs.folder import RunFolder
+from tui_ft.screens import configure
+from tui_ft.screens.configure import ConfigureScreen
+from tui_ft.screens.monitor import MonitorScreen
+from tui_ft.screens.starting import start_run
+from tui_ft.spec import RunSpec, build_spec, load_spec
+from tui_ft.spec.draft import Draft
+from tui_ft.widgets.choose import Choose
+from tui_ft.widgets.choose_gpus import ChooseGpus
+from tui_ft.widgets.confirm import Confirm
+from tui_ft.widgets.row_table import RowTable
+
+BASE = {
+    "name": "support",
+    "model": {"name_or_path": "/models/llama"},
+    "data": {"train": "/data/s.jsonl"},
+}
+WIDE = (140, 40)
+
+
+async def opened(app: FtuiApp, pilot: Pilot[None], values: object = None) -> ConfigureScreen:
+    await pilot.press("4")
+    await settled(app, pilot)
+    screen = app.screen
+    assert isinstance(screen, ConfigureScreen)
+    if isinstance(values, dict):
+        screen.begin(Draft.begin(values, "a test"))
+        await pilot.pause()
+    return screen
+
+
+async def go_to(screen: ConfigureScreen, pilot: Pilot[None], key: str) -> None:
+    keys = [one.key for one in screen._fields]
+    screen.query_one(RowTable).cursor = keys.index(key)
+    await pilot.pause()
+
+
+async def typed(pilot: Pilot[None], text: str) -> None:
+    field = pilot.app.screen.query_one("#typed", Input)
+    field.value = text
+    await pilot.pause()
+    await pilot.press("enter")
+    await pilot.pause()
+
+
+def spec_of(screen: ConfigureScreen) -> RunSpec:
+    assert screen._draft.spec is not None, screen._draft.problems
+    return screen._draft.spec
+
+
+async def test_what_has_to_be_given_is_marked_and_can_be_given(home: Path) -> None:
+    async with running(WIDE) as (app, pilot):
+        screen = await opened(app, pilot)
+        assert "2 faults" in shown(app, "#headline")
+        await go_to(screen, pilot, "model.name_or_path")
+        assert "has to be given" in shown(app, "#about-field")
+        await pilot.press("enter")
+        await typed(pilot, "/models/llama")
+        await go_to(screen, pilot, "data.train")
+        await pilot.press("enter")
+        await typed(pilot, "rows.jsonl")
+        assert "can be checked and started" in shown(app, "#headline")
+        assert spec_of(screen).data.train == "rows.jsonl"
+        assert "model.name_or_path: nothing → /models/llama" in shown(app, "#notes")
+
+
+async def test_a_wrong_value_is_told_as_one_types_and_not_taken(home: Path) -> None:
+    async with running(WIDE) as (app, pilot):
+        screen = await opened(app, pilot, BASE)
+        await go_to(screen, pilot, "training.learning_rate")
+        await pilot.press("enter")
+        screen.query_one("#typed", Input).value = "2"
+        await pilot.pause()
+        assert "less than 1" in shown(app, "#about-field")
+        await pilot.press("enter")
+        await pilot.pause()
+        assert screen.query_one("#typed").display
+        await typed(pilot, "1e-4")
+        assert not screen.query_one("#typed").display
+        assert spec_of(screen).training.learning_rate == 1e-4
+        await pilot.press("enter")
+        screen.query_one("#typed", Input).value = "0.5"
+        await pilot.press("escape")
+        assert spec_of(screen).training.learning_rate == 1e-4
+
+
+async def test_a_method_brings_its_fields_and_undo_takes_them_away(home: Path) -> None:
+    async with running(WIDE) as (app, pilot):
+        screen = await opened(app, pilot, BASE)
+        await pilot.press("b")
+        await go_to(screen, pilot, "method.kind")
+        await pilot.press("enter")
+        await pilot.pause()
+        dialog = app.screen
+        assert isinstance(dialog, Choose)
+        await pilot.press("j", "enter")
+        await pilot.pause()
+        assert spec_of(screen).method.kind == "qlora"
+        assert "method.bnb_4bit_quant_type" in [one.key for one in screen._fields]
+        await pilot.press("u")
+        await pilot.pause()
+        assert "method.bnb_4bit_quant_type" not in [one.key for one in screen._fields]
+
+
+async def test_a_flag_turns_and_d_gives_the_default_again(home: Path) -> None:
+    async with running(WIDE) as (app, pilot):
+        screen = await opened(app, pilot, BASE)
+        await pilot.press("b")
+        await go_to(screen, pilot, "training.packing")
+        await pilot.press("enter")
+        assert spec_of(screen).training.packing is True
+        await pilot.press("d")
+        assert spec_of(screen).training.packing is False
+        assert "packing" not in str(screen._draft.values)
+
+
+async def test_fields_are_found_by_what_they_mean(home: Path) -> None:
+    async with running(WIDE) as (app, pilot):
+        screen = await opened(app, pilot, BASE)
+        await pilot.press("slash", *"decay")
+        await pilot.press("enter")
+        assert [one.key for one in screen._fields] == ["training.weight_decay"]
+        await pilot.press("escape")
+        await pilot.pause()
+        assert len(screen._fields) > 5
+
+
+async def test_gpus_are_chosen_by_what_they_do(home: Path) -> None:
+    async with running(WIDE) as (app, pilot):
+        screen = await opened(app, pilot, BASE)
+        await go_to(screen, pilot, "hardware.gpus")
+        await pilot.press("enter")
+        await pilot.pause()
+        assert isinstance(app.screen, ChooseGpus)
+        lines = [str(option.prompt) for option in app.screen.query_one(OptionList).options]
+        assert "61.2/80.0 GB" in lines[0]
+        assert "held by anna" in lines[0]
+        assert "free" in lines[1]
+        await pilot.press("j", "space", "enter")
+        await pilot.pause()
+        assert spec_of(screen).hardware.gpus == [1]
+
+
+async def test_a_preset_keeps_model_and_data(home: Path) -> None:
+    async with running(WIDE) as (app, pilot):
+        data = {"train": "org/qa", "config": "main", "train_split": "test"}
+        screen = await opened(app, pilot, {**BASE, "data": data})
+        await pilot.press("p")
+        await pilot.pause()
+        assert isinstance(app.screen, Choose)
+        names = [str(option.prompt) for option in app.screen.query_one(OptionList).options]
+        app.screen.query_one(OptionList).highlighted = names.index("sft-qlora")
+        await pilot.press("enter")
+        await pilot.pause()
+        assert spec_of(screen).method.kind == "qlora"
+        assert spec_of(screen).model.name_or_path == "/models/llama"
+        kept = spec_of(screen).data
+        assert (kept.train, kept.config, kept.train_split) == ("org/qa", "main", "test")
+        assert "from sft-qlora" in shown(app, "#headline")
+
+
+async def test_yaml_and_form_are_two_views_of_one_run(home: Path) -> None:
+    async with running(WIDE) as (app, pilot):
+        screen = await opened(app, pilot, BASE)
+        await pilot.press("y")
+        await pilot.pause()
+        area = screen.query_one("#yaml", TextArea)
+        assert yaml.safe_load(area.text) == BASE
+        area.text = area.text + "training: {max_length: 4096}\n"
+        await pilot.pause()
+        assert spec_of(screen).training.max_length == 4096
+        area.text = area.text + "trainig: {}\n"
+        await pilot.pause()
+        assert "trainig: unknown key" in shown(app, "#about-field")
+        area.text = "model: ["
+        await pilot.pause()
+        assert "not valid YAML" in shown(app, "#about-field")
+        await pilot.press("escape")
+        await pilot.pause()
+        assert screen.query_one("#fields-box").display
+        assert "trainig" in shown(app, "#notes")
+        await pilot.press("u")
+        assert spec_of(screen).training.max_length == 4096
+
+
+async def test_it_is_written_to_a_file_and_none_is_replaced_unasked(
+    home: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "run.yaml"
+    async with running(WIDE) as (app, pilot):
+        screen = await opened(app, pilot, BASE)
+        await pilot.press("w")
+        await typed(pilot, str(file))
+        assert load_spec(file) == spec_of(screen)
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        await go_to(screen, pilot, "training.max_length")
+        await pilot.press("enter")
+        await typed(pilot, "512")
+        await pilot.press("w")
+        await typed(pilot, str(file))
+        assert isinstance(app.screen, Confirm)
+        await pilot.press("n")
+        await pilot.pause()
+        assert load_spec(file).training.max_length == 1024
+        await pilot.press("w")
+        await typed(pilot, str(file))
+        await pilot.press("y")
+        await pilot.pause()
+        assert load_spec(file).training.max_length == 512
+
+
+async def test_a_preset_of_ones_own_needs_to_say_when_to_use_it(home: Path, tmp_path: Path) -> None:
+    async with running(WIDE) as (app, pilot):
+        screen = await opened(app, pilot, BASE)
+        await pilot.press("P")
+        await pilot.pause()
+        assert not screen.query_one("#typed").display
+        screen.begin(Draft.begin({**BASE, "description": "for support"}, "a test"))
+        await pilot.press("P")
+        await typed(pilot, "support")
+        written = yaml.safe_load((tmp_path / "config" / "presets" / "support.yaml").read_text())
+        assert written["description"] == "for support"
+
+
+async def test_a_run_is_started_once_and_shown(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_run("support", FINISHED, steps=3)
+    started: list[RunSpec] = []
+
+    def start(spec: RunSpec) -> tuple[RunFolder | None, list[Content]]:
+        started.append(spec)
+        return (folder, []) if len(started) > 1 else (None, [Content("no [b]space[/b] left")])
+
+    monkeypatch.setattr(configure, "start_run", start)
+    async with running(WIDE) as (app, pilot):
+        await opened(app, pilot, BASE)
+        await pilot.press("ctrl+s")
+        await settled(app, pilot)
+        assert "no [b]space[/b] left" in shown(app, "#answer")
+        await pilot.press("ctrl+s")
+        await settled(app, pilot)
+        assert isinstance(app.screen, MonitorScreen)
+        assert [spec.name for spec in started] == ["support", "support"]
+        await pilot.press("4")
+        await pilot.pause()
+        assert "support" in shown(app, "#headline")  # the draft is kept
+
+
+async def test_what_is_faulty_is_not_started(home: Path) -> None:
+    async with running(WIDE) as (app, pilot):
+        await opened(app, pilot)
+        await pilot.press("ctrl+s")
+        await settled(app, pilot)
+        assert "data.train" in shown(app, "#answer")
+        assert isinstance(app.screen, ConfigureScreen)
+
+
+async def test_what_the_run_comes_to_is_always_in_sight(
+    home: Path, tmp_path: Path, tiny_llama: Path
+) -> None:
+    data = write_rows(tmp_path / "rows.jsonl", chat_rows(200))
+    values = {"model": {"name_or_path": str(tiny_llama)}, "data": {"train": str(data)}}
+    async with running(WIDE) as (app, pilot):
+        screen = await opened(app, pilot, values)
+        await until(lambda: "steps" in shown(app, "#outlook"), app, pilot)
+        assert "steps 144 " in shown(app, "#outlook")  # 190 rows, 4 a step, 3 epochs
+        assert "on GPU 1" in shown(app, "#outlook")
+        await go_to(screen, pilot, "training.num_train_epochs")
+        await pilot.press("enter")
+        screen.query_one("#typed", Input).value = "1"
+        await pilot.pause()
+        assert "steps 48 " in shown(app, "#outlook")  # as one types
+        await pilot.press("escape")
+        await pilot.pause()
+        assert "steps 144 " in shown(app, "#outlook")
+
+
+async def test_a_step_is_replayed_for_the_memory_it_takes(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(TINY))
+    values = {
+        "model": {"name_or_path": str(tmp_path)},
+        "data": {"train": "rows.jsonl"},
+        "training": {"max_length": 64},
+    }
+    async with running(WIDE) as (app, pilot):
+        await opened(app, pilot, values)
+        await pilot.press("ctrl+g")
+        await settled(app, pilot)
+        assert "memory: " in shown(app, "#answer")
+        assert "GPU 0" in shown(app, "#answer")
+
+
+async def test_what_nobody_foresaw_is_said_in_place(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(spec: RunSpec) -> tuple[RunFolder | None, list[Content]]:
+        raise ZeroDivisionError("[b]oops[/b]")
+
+    monkeypatch.setattr(configure, "start_run", broken)
+    async with running(WIDE) as (app, pilot):
+        await opened(app, pilot, BASE)
+        await pilot.press("ctrl+s")
+        await pilot.pause(0.3)
+        assert "ZeroDivisionError" in shown(app, "#answer")
+        assert "[b]oops[/b]" in shown(app, "#answer")
+
+
+async def test_a_file_is_opened_and_a_bad_one_refused_with_its_line(
+    home: Path, tmp_path: Path
+) -> None:
+    good, bad = tmp_path / "run.yaml", tmp_path / "bad.yaml"
+    good.write_text(yaml.safe_dump({**BASE, "method": {"kind": "full"}}))
+    bad.write_text("model: [")
+    async with running(WIDE) as (app, pilot):
+        screen = await opened(app, pilot)
+        await pilot.press("o")
+        await typed(pilot, str(good))
+        assert spec_of(screen).method.kind == "full"
+        assert "from run.yaml" in shown(app, "#headline")
+        await pilot.press("o")
+        await typed(pilot, str(bad))
+        assert any("bad.yaml:1" in note.message for note in app._notifications)
+        assert spec_of(screen).method.kind == "full"
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ({"data": {"train": "/nowhere/data.jsonl"}}, "there is no file /nowhere/data.jsonl"),
+        ({"model": {"name_or_path": "/nowhere/model"}}, "there is no folder /nowhere/model"),
+    ],
+)
+def test_what_stands_against_a_run_is_told_before_it_starts(
+    home: Path, spec: dict[str, object], words: str
+) -> None:
+    folder, problems = start_run(build_spec({**BASE, **spec}))
+    assert folder is None
+    assert any(words in line.plain for line in problems)
+
+
+async def test_the_editor_gives_the_run_back(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    editor = tmp_path / "edit"
+    editor.write_text("#!/bin/sh\nsed -i 's/support/renamed/' \"$1\"\n")
+    editor.chmod(0o700)
+    monkeypatch.setenv("VISUAL", str(editor))
+    async with running(WIDE) as (app, pilot):
+        monkeypatch.setattr(app, "suspend", nullcontext)  # there is no terminal to give away
+        screen = await opened(app, pilot, BASE)
+        await pilot.press("e")
+        await pilot.pause()
+        assert spec_of(screen).name == "renamed"
+        monkeypatch.setenv("VISUAL", "/nowhere/editor")
+        await pilot.press("e")
+        await pilot.pause()
+        assert any("/nowhere/editor" in note.message for note in app._notifications)
+        assert spec_of(screen).name == "renamed"

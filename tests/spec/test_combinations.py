@@ -1,0 +1,52 @@
+"""The table of what cannot go together: each of its rows is met, and what is near it is not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tui_ft.spec import RunSpec, build_spec, find_presets
+from tui_ft.spec.combinations import COMBINATIONS, impossible
+
+LEAST: dict[str, Any] = {"model": {"name_or_path": "m"}, "data": {"train": "d.jsonl"}}
+ONE_ROW = {"per_device_train_batch_size": 1}
+
+# What has the combination, and the nearest run that may start.
+CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "packing with pairs, verdicts or classes": (
+        {"objective": {"kind": "dpo"}, "training": {"packing": True}},
+        {"objective": {"kind": "pretraining"}, "training": {"packing": True}},
+    ),
+    "graded answers of a model that scores": (
+        {"objective": {"kind": "reward"}, "evaluation": {"score": {}}},
+        {"objective": {"kind": "dpo"}, "evaluation": {"score": {}}},
+    ),
+    "KTO on single rows": (
+        {"objective": {"kind": "kto"}, "training": ONE_ROW},
+        {"objective": {"kind": "kto", "loss_type": "apo_zero_unpaired"}, "training": ONE_ROW},
+    ),
+}
+
+
+def _run(values: dict[str, Any]) -> RunSpec:
+    return build_spec({**LEAST, **values})
+
+
+def test_every_row_of_the_table_has_its_case() -> None:
+    assert set(CASES) == {one.name for one in COMBINATIONS}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_it_is_found_and_what_is_near_it_is_not(name: str) -> None:
+    bad, good = CASES[name]
+    (found,) = impossible(_run(bad))
+    assert found.name == name
+    assert len(found.reason) > 40
+    assert len(found.advice) > 10
+    assert impossible(_run(good)) == ()
+
+
+def test_no_packaged_preset_has_any() -> None:
+    for preset in find_presets().values():
+        assert impossible(preset.build(["model.name_or_path=m", "data.train=d"])) == ()

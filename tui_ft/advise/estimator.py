@@ -1,0 +1,54 @@
+"""What advice asks of whoever estimates memory and time."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+import msgspec
+
+from tui_ft.advise.situation import GpuFacts
+from tui_ft.memory.estimating import Unknown
+from tui_ft.memory.figure import Figure
+from tui_ft.memory.step import Step
+
+Sharding = Literal["one", "ddp", "fsdp"]
+"""One GPU; a whole copy on each of several; or weights, gradients and states shared out over them
+(FSDP's full sharding, which is ZeRO-3)."""
+
+
+class Work(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a run does.
+
+    Attributes:
+        step: one forward and backward pass.
+        passes: of all GPUs together, over all epochs.
+        mean_length: tokens of a row with its padding, in the mean.
+        gpu: on which; None is the CPU.
+        gpus: how many of them.
+    """
+
+    step: Step
+    passes: int
+    mean_length: int
+    gpu: GpuFacts | None
+    gpus: int = 1
+
+
+class Seconds(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a run takes, in seconds, with a band."""
+
+    low: float
+    expected: float
+    high: float
+
+
+class Estimator(Protocol):
+    """Says what a step takes of each GPU, and how long a run takes; both at once, and purely."""
+
+    def memory(self, step: Step, sharding: Sharding, gpus: int) -> Figure | Unknown:
+        """Return the peak on each of ``gpus`` GPUs, or why it is not known."""
+        ...
+
+    def seconds(self, work: Work) -> Seconds | Unknown:
+        """Return how long the work takes, or why that is not known."""
+        ...

@@ -1,0 +1,32 @@
+"""Where advice comes from, named alike everywhere: the field's guides, papers, and ftui's own.
+
+The guides: *Complete Guide* is the LLM Fine-tuning Complete Guide (Y. Kim); *Ops Guide* the skill
+llm-fine-tuning (llmops-skills); *Lesson* is Fine-Tuning LLMs, with its decision framework; *Expert
+Guide* the skill fine-tuning-llm; *Part 3* the article Part 3, Fine-Tuning.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+COMPLETE: Final = "Complete Guide"
+OPS: Final = "Ops Guide"
+LESSON: Final = "Lesson"
+EXPERT: Final = "Expert Guide"
+PART3: Final = "Part 3"
+
+LORA: Final = "LoRA, arXiv:2106.09685"
+QLORA: Final = "QLoRA, arXiv:2305.14314"
+LIMA: Final = "LIMA, arXiv:2305.11206"
+DPO: Final = "DPO, arXiv:2305.18290"
+KTO: Final = "KTO, arXiv:2402.01306"
+HANDBOOK: Final = "alignment-handbook, zephyr-7b-beta's DPO recipe"
+DISTILBERT: Final = "arXiv:1910.01108"
+
+OWN: Final = "ftui"
+"""ftui's own judgement, where the guides are silent."""
+
+
+def at(source: str, place: str) -> str:
+    """Return a place in a source, in words."""
+    return f"{source}, {place}"

@@ -1,0 +1,135 @@
+"""The table of candidates: each way with its figures, and why it was or was not taken."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tui_ft import text
+from tui_ft.advise.advice import Candidate
+from tui_ft.advise.candidates import Plan, gib, plan_of, possible_ways, used_gpus
+from tui_ft.advise.estimator import Seconds, Work
+from tui_ft.advise.run import mean_padded_length, total_passes
+from tui_ft.advise.situation import GpuFacts
+from tui_ft.advise.state import State
+from tui_ft.advise.ways import WAYS, Way
+from tui_ft.memory.figure import Figure
+
+_SMALL: Final = 1_000_000_000
+
+
+def table_of(state: State, chosen: Plan) -> tuple[Candidate, ...]:
+    """Return every way that can be thought of here, in the order of `WAYS`."""
+    rows = []
+    for way in possible_ways(state):
+        plan = chosen if way.id == chosen.way else plan_of(state, way.id)
+        rows.append(_row(state, way, plan, chosen))
+    if chosen.way not in {row.way for row in rows}:  # a person's choice, thought of or not
+        rows.append(_row(state, WAYS[chosen.way], chosen, chosen))
+    return tuple(rows)
+
+
+def _row(state: State, way: Way, plan: Plan, chosen: Plan) -> Candidate:
+    figure = plan.figure if isinstance(plan.figure, Figure) else None
+    seconds = _seconds(state, plan)
+    taken = way.id == chosen.way
+    return Candidate(
+        way=way.id,
+        name=way.name,
+        chosen=taken,
+        fit=plan.fit,
+        low=None if figure is None else figure.low,
+        expected=None if figure is None else figure.expected,
+        high=None if figure is None else figure.high,
+        free=plan.free,
+        batch=plan.batch,
+        accumulation=plan.accumulation,
+        checkpointing=plan.checkpointing,
+        max_length=plan.max_length,
+        gpus=plan.gpus,
+        seconds=None if seconds is None else seconds.expected,
+        seconds_low=None if seconds is None else seconds.low,
+        seconds_high=None if seconds is None else seconds.high,
+        quality=way.quality,
+        risk=way.risk,
+        why_not=state.answer("method").reason if taken else _why_not(state, way, plan, chosen),
+        source=way.source,
+        startable=way.startable,
+        problem="" if isinstance(plan.figure, Figure) else plan.figure.reason,
+        model=plan.model,
+    )
+
+
+def _seconds(state: State, plan: Plan) -> Seconds | None:
+    passes = total_passes(state, plan)
+    if plan.step is None or passes is None or plan.way == "smaller":
+        return None
+    work = Work(
+        step=plan.step,
+        passes=passes,
+        mean_length=mean_padded_length(state, plan),
+        gpu=_gpu(state, plan),
+        gpus=plan.gpus,
+    )
+    found = state.estimator.seconds(work)
+    return found if isinstance(found, Seconds) else None
+
+
+def _gpu(state: State, plan: Plan) -> GpuFacts | None:
+    gpus = used_gpus(state)
+    if not gpus:
+        return None
+    return gpus[-1] if plan.gpus > 1 else gpus[0]
+
+
+def _why_not(state: State, way: Way, plan: Plan, chosen: Plan) -> str:
+    if way.kind == "smaller":
+        return _smaller(plan, chosen)
+    if not isinstance(plan.figure, Figure) or plan.free is None:
+        return "what it takes is not known"
+    if plan.fit == "no":
+        return (
+            f"needs {gib(plan.figure.expected)} with one row and checkpointing; "
+            f"{gib(plan.free)} are free"
+        )
+    if plan.fit == "tight":
+        return f"may need {gib(plan.figure.high)}; {gib(plan.free)} are free"
+    return _though_it_fits(state, way, chosen)
+
+
+def _smaller(plan: Plan, chosen: Plan) -> str:
+    found = f"{plan.model}: {plan.fit}" if plan.model else "none of this family is known"
+    needless = "" if chosen.fit == "no" else "; not needed: this one fits"
+    return f"{found}{needless}"
+
+
+def _though_it_fits(state: State, way: Way, chosen: Plan) -> str:
+    taken = WAYS[chosen.way].name
+    if way.spreads:
+        gain = (
+            "it would fit" if way.sharding == "fsdp" else f"1/{len(used_gpus(state))} of the time"
+        )
+        return f"{gain}, but ftui starts runs on one GPU so far"
+    if way.half_weights:
+        return f"{taken} is the safer way to spend the memory"
+    said = {
+        "prompt_tuning": f"{taken} fits and learns more; ftui cannot start it yet",
+        "full": _full(state, taken),
+        "lora": f"it fits, and changes less than is wished for; {taken} was taken",
+        "qlora": f"{taken} fits: no need to round the base, and it is faster",
+    }
+    return said.get(way.kind, "")
+
+
+def _full(state: State, taken: str) -> str:
+    parameters = state.model.parameters
+    if parameters is not None and parameters.value < _SMALL:
+        size = text.count(parameters.value)
+        return (
+            f"it fits, and {size} parameters cost little: worth a second run; {taken} forgets less"
+        )
+    rows = _count(state.rows)
+    return f"it fits, but {rows} rows do not need every weight, and it forgets more than {taken}"
+
+
+def _count(rows: int | None) -> str:
+    return "the" if rows is None else f"{rows:,}"

@@ -1,0 +1,133 @@
+"""`ftui recommend`: from a model, data and the GPUs that are free to a run, with every reason."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+import msgspec
+
+from tui_ft.commands.output import fail, for_people, json_option, say, say_json, warn
+
+if TYPE_CHECKING:
+    from tui_ft.advise.advice import Advice
+
+_GOALS: Final = (
+    *("knowledge", "style", "instruction", "domain", "language", "classification", "preference"),
+)
+
+
+@click.command()
+@click.argument("model")
+@click.argument("data")
+@click.option("--goal", type=click.Choice(_GOALS), help="What should change in the model.")
+@click.option(
+    "--prompt",
+    type=click.Choice(("solves", "partly", "fails")),
+    help="What a prompt of under 500 tokens achieves.",
+)
+@click.option("--budget", type=click.Choice(("low", "medium", "high")), help="Money and time.")
+@click.option(
+    "--facts",
+    type=click.Choice(("none", "rarely", "often")),
+    help="How often the facts change that answers rest on; none: there are none to look up.",
+)
+@click.option("--gpu", metavar="GB", help="Advise for other GPUs, such as 24, 8x80 or none.")
+@click.option("--eval", "eval_", metavar="DATA", help="Data to evaluate on.")
+@click.option("--column", "columns", multiple=True, metavar="PART=NAME", help="Map a column.")
+@click.option(
+    "--answer",
+    "answers",
+    multiple=True,
+    metavar="NODE=CHOICE",
+    help="Answer a question of the tree yourself, such as method=qlora. Can be given again.",
+)
+@click.option("--write", metavar="FILE", help="Write the run as YAML, with its reasons.")
+@json_option
+@for_people
+def recommend(
+    *,
+    model: str,
+    data: str,
+    goal: str | None,
+    prompt: str | None,
+    budget: str | None,
+    facts: str | None,
+    gpu: str | None,
+    eval_: str | None,
+    columns: tuple[str, ...],
+    answers: tuple[str, ...],
+    write: str | None,
+    as_json: bool,
+) -> None:
+    """Say whether and how to fine-tune MODEL on DATA, and why.
+
+    The path through the decision tree is shown with how each question was answered (measured,
+    asked, assumed), then every way to train against the memory that is free, then the run.
+    `ftui train FILE` starts what --write has written.
+    """
+    from tui_ft.advise.facts import GpuError
+    from tui_ft.advise.node import AnswerError
+    from tui_ft.advise.tree import advise
+    from tui_ft.commands.progress import OnTerminal
+    from tui_ft.commands.row_format import mapping_of
+    from tui_ft.plan.estimator import estimator
+    from tui_ft.plan.gathering import Sought, gather
+
+    chosen = dict(_pair(answer) for answer in answers)
+    said = {"goal": goal, "prompt": prompt, "budget": budget, "facts": facts}
+    sought = Sought(
+        model=model,
+        data=data,
+        evaluation=eval_,
+        gpu=gpu,
+        columns=mapping_of(columns),
+        said={name: value for name, value in said.items() if value is not None},
+    )
+    try:
+        situation = gather(sought, OnTerminal())
+        advice = advise(situation, chosen, estimator=estimator())
+    except (AnswerError, GpuError) as error:
+        fail(str(error))
+        return
+    if as_json:
+        say_json(_as_json(advice))
+    else:
+        from tui_ft.commands.advice_text import advice_lines
+
+        for line in advice_lines(advice):
+            say(line)
+    if write is not None:
+        _write(advice, Path(write), quiet=as_json)
+
+
+def _pair(answer: str) -> tuple[str, str]:
+    node, found, choice = answer.partition("=")
+    if not found or not node or not choice:
+        raise click.BadParameter(f"`{answer}` is not NODE=CHOICE, such as method=qlora")
+    return node.strip(), choice
+
+
+def _write(advice: Advice, file: Path, *, quiet: bool) -> None:
+    """Write the run; a file that is there is never written over."""
+    from tui_ft.advise.explained_yaml import explained_yaml
+
+    if advice.run is None:
+        fail(f"nothing to write: {advice.no_run}")
+        return
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    try:
+        descriptor = os.open(file, flags, 0o600)
+    except FileExistsError:
+        fail(f"{file} is there already: give another name, or remove it")
+        return
+    with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
+        opened.write(explained_yaml(advice))
+    if not quiet:
+        warn(f"written: {file}; `ftui train {file}` starts it")
+
+
+def _as_json(advice: Advice) -> Any:  # noqa: ANN401 - anything that JSON can hold
+    return msgspec.to_builtins(advice, enc_hook=lambda run: run.model_dump(mode="json"))

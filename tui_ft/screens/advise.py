@@ -1,0 +1,380 @@
+"""The Advise screen: whether and how to fine-tune, and why; every answer can be another."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import ClassVar, Final
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Input, Static
+from textual.worker import Worker, WorkerState, get_current_worker
+
+from tui_ft import paths, text
+from tui_ft.advise.advice import Advice, Taken
+from tui_ft.advise.facts import GpuError
+from tui_ft.advise.node import AnswerError
+from tui_ft.advise.situation import Situation
+from tui_ft.advise.tree import advise
+from tui_ft.data import DataError
+from tui_ft.data.hub_download import Progress
+from tui_ft.plan.estimator import estimator
+from tui_ft.plan.gathering import Listener, Sought, gather
+from tui_ft.screens import advise_text
+from tui_ft.screens.advise_text import PathLine
+from tui_ft.screens.base import HELP, FtuiScreen
+from tui_ft.screens.top_line import TopLine
+from tui_ft.spec.draft import Draft
+from tui_ft.survey.summary import Summary
+from tui_ft.widgets.choose import Choice, Choose
+from tui_ft.widgets.row_table import RowTable
+
+_LOOK_SECONDS: Final = 1.0
+_PANES: Final = ("path", "ways", "run")
+_NUMBER: Final = "another number …"
+_ASKED: Final = {
+    "model": "the model: a folder, or an id on the Hub",
+    "data": "the data: a file, a folder, or an id on the Hub",
+    "gpu": "GPUs to advise for, such as 24 or 8x80; empty for this machine's",
+    "number": "a number",
+    "file": "a file; enter writes the run and its reasons",
+}
+
+
+class AdviseScreen(FtuiScreen):
+    """Advice for a model and data. Another answer at any question changes the rest at once."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "answer", "Answer", id="advise.answer", tooltip="Answer otherwise"),
+        Binding("d", "own", "Tree's own", id="advise.own", tooltip="The tree's own answer again"),
+        Binding("o", "open", "Open", id="advise.open", tooltip="Another model and data"),
+        Binding("h", "gpus", "GPUs", id="advise.gpus", tooltip="Advise for other GPUs"),
+        Binding("v", "view", "View", id="advise.view", tooltip="Path, ways to train, run"),
+        Binding("c", "configure", "Configure", id="advise.configure", tooltip="Take the run over"),
+        Binding("w", "write", "Write", id="advise.write", tooltip="Write the run as YAML"),
+        Binding("escape", "back", "Back", show=False, id="advise.back", tooltip="Leave this"),
+        Binding("q", "app.home", "Back", id="advise.quit", tooltip="Back to Home"),
+        HELP,
+    ]
+
+    class Gathering(Message):
+        """How far it is, or what cannot be known, in words."""
+
+        def __init__(self, words: str) -> None:
+            self.words = words
+            super().__init__()
+
+    class Gathered(Message):
+        """What advice starts from is known, or why it is not."""
+
+        def __init__(self, situation: Situation | None, problem: str = "") -> None:
+            self.situation, self.problem = situation, problem
+            super().__init__()
+
+    class Advised(Message):
+        """Advice for the answers given so far, or why there is none."""
+
+        def __init__(self, advice: Advice | None, problem: str = "") -> None:
+            self.advice, self.problem = advice, problem
+            super().__init__()
+
+    def __init__(self, model: str = "", data: str = "") -> None:
+        super().__init__()
+        self._model, self._data, self._gpu = model, data, ""
+        self._asking = ""
+        self._asked_node: Taken | None = None
+        self._situation: Situation | None = None
+        self._answers: dict[str, str] = {}
+        self._advice: Advice | None = None
+        self._lines: tuple[PathLine, ...] = ()
+        self._lacking: list[str] = []
+
+    def compose_content(self) -> ComposeResult:
+        """Lay out path, ways, run, and what is said of the question under the cursor."""
+        yield Static("`o` names a model and data", id="headline")
+        with Horizontal(id="advise-panes"):
+            with Vertical(id="path-box", classes="box") as box:
+                box.border_title = "How we got here"
+                yield RowTable(self._line, id="path")
+            with Vertical(id="advise-right"):
+                with VerticalScroll(id="ways-box", classes="box") as box:
+                    box.border_title = "What fits"
+                    yield Static(id="ways")
+                with VerticalScroll(id="run-box", classes="box") as box:
+                    box.border_title = "The run, and why"
+                    yield Static(id="run")
+        yield Static(id="about-node")
+        yield Input(id="typed")
+
+    def on_mount(self) -> None:
+        """Ask for model and data, unless they were named."""
+        self.query_one("#typed").display = False
+        self.query_one("#path").focus()
+        self.set_class(True, "-path")
+        self.set_interval(_LOOK_SECONDS, self._look)
+        self._look()
+        self.ask_about(self._model, self._data)
+
+    def ask_about(self, model: str, data: str) -> None:
+        """Advise on a model and data; what is not known is asked for."""
+        if not self.is_attached:
+            self._model, self._data = model, data
+            return
+        self._model, self._data = model or self._model, data or self._data
+        if self._model and self._data and model:
+            self._gather()
+        else:
+            self._ask("model", self._model)
+
+    def _look(self) -> None:
+        if self.is_current:
+            self.query_one(TopLine).show(self.shell.hardware.latest(), self.shell.live_runs())
+
+    # Gathering and advising
+
+    def _gather(self) -> None:
+        self._situation, self._advice, self._answers = None, None, {}
+        self._lacking = []
+        self._say("looks at model, data and GPUs …")
+        sought = Sought(model=self._model, data=self._data, gpu=self._gpu or None)
+        work = partial(self._gather_in_thread, sought)
+        self.run_worker(work, thread=True, group="gather", exclusive=True, exit_on_error=False)
+
+    def _gather_in_thread(self, sought: Sought) -> None:
+        try:
+            situation = gather(sought, _Teller(self))
+        except (DataError, GpuError) as error:
+            if not get_current_worker().is_cancelled:
+                self.post_message(self.Gathered(None, str(error)))
+        else:
+            self.post_message(self.Gathered(situation))
+
+    def on_advise_screen_gathering(self, message: Gathering) -> None:
+        """Say how far it is."""
+        self._say(message.words)
+
+    def on_advise_screen_gathered(self, message: Gathered) -> None:
+        """Advise, or say why that cannot be."""
+        if message.situation is None:
+            self._say(message.problem)
+            self.notify(message.problem, severity="error", markup=False)
+            return
+        self._situation = message.situation
+        self._advise(self._answers)
+
+    def _advise(self, answers: dict[str, str]) -> None:
+        situation = self._situation
+        if situation is None:
+            return
+
+        def work() -> None:
+            try:
+                advice = advise(situation, answers, estimator=estimator())
+            except AnswerError as error:
+                self.post_message(self.Advised(None, str(error)))
+            else:
+                self._answers = answers
+                self.post_message(self.Advised(advice))
+
+        self.run_worker(work, thread=True, group="advise", exclusive=True, exit_on_error=False)
+
+    def on_advise_screen_advised(self, message: Advised) -> None:
+        """Show the advice."""
+        if message.advice is None:
+            self.notify(message.problem, severity="error", markup=False)
+            return
+        advice = self._advice = message.advice
+        under = self._node
+        self._lines = advise_text.path_lines(advice)
+        table = self.query_one(RowTable)
+        table.show(len(self._lines))
+        nodes = [line.node.node if line.node else "" for line in self._lines]
+        table.cursor = nodes.index(under.node) if under and under.node in nodes else 1
+        table.refresh()
+        self.query_one("#headline", Static).update(advise_text.headline(advice))
+        width = max(40, self.query_one("#ways-box").size.width - 4)
+        self.query_one("#ways", Static).update(advise_text.ways(advice, width))
+        self.query_one("#run", Static).update(advise_text.run_text(advice))
+        self._show_about()
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """Say what nobody foresaw, too."""
+        super().on_worker_state_changed(event)
+        if event.state is WorkerState.ERROR and event.worker.group in ("gather", "advise"):
+            self.notify(text.plain(repr(event.worker.error)), severity="error", markup=False)
+
+    # What is shown
+
+    @property
+    def _node(self) -> Taken | None:
+        """The question under the cursor."""
+        at = self.query_one(RowTable).cursor
+        return self._lines[at].node if 0 <= at < len(self._lines) else None
+
+    def _line(self, index: int, width: int) -> str:
+        return advise_text.path_line(self._lines[index], width)
+
+    def _say(self, words: str) -> None:
+        about = f"{self._model} x {self._data}: " if self._model and self._data else ""
+        self.query_one("#headline", Static).update(Content(text.plain(f"{about}{words}")))
+
+    def on_row_table_moved(self) -> None:
+        """Say how the question under the cursor was answered."""
+        self._show_about()
+
+    def _show_about(self) -> None:
+        node = self._node
+        said = advise_text.about_node(node) if node else Content("\n".join(self._lacking))
+        self.query_one("#about-node", Static).update(said)
+
+    def lacking(self, words: str) -> None:
+        """Keep what cannot be known, to be read beside the path."""
+        self._lacking.append(text.plain(words))
+
+    def action_view(self) -> None:
+        """Where there is room for one pane: the next one."""
+        shown = next((pane for pane in _PANES if self.has_class(f"-{pane}")), _PANES[0])
+        following = _PANES[(_PANES.index(shown) + 1) % len(_PANES)]
+        for pane in _PANES:
+            self.set_class(pane == following, f"-{pane}")
+        self.query_one("#path" if following == "path" else f"#{following}-box").focus()
+
+    # Answering
+
+    def action_answer(self) -> None:
+        """Answer the question under the cursor otherwise."""
+        node = self._node
+        if node is None or self._asking:
+            return
+        choices = [Choice(node.choice, f"as it is: {node.label}")]
+        choices += [Choice(other.choice, other.label) for other in node.others]
+        choices += [Choice(_NUMBER)] if node.number else []
+        self.app.push_screen(
+            Choose(node.question, choices, node.choice), partial(self._answered, node)
+        )
+
+    def _answered(self, node: Taken, choice: str | None) -> None:
+        if choice is None or choice == node.choice:
+            return
+        if choice == _NUMBER:
+            self._asked_node = node
+            self._ask("number", node.choice)
+            return
+        self._advise({**self._answers, node.node: choice})
+
+    def action_own(self) -> None:
+        """Take the tree's own answer again."""
+        node = self._node
+        if node is not None and node.node in self._answers:
+            self._advise({k: v for k, v in self._answers.items() if k != node.node})
+
+    def action_open(self) -> None:
+        """Name another model and data."""
+        self._ask("model", self._model)
+
+    def action_gpus(self) -> None:
+        """Advise for other GPUs than this machine's."""
+        self._ask("gpu", self._gpu)
+
+    def _ask(self, what: str, value: str) -> None:
+        self._asking = what
+        field = self.query_one("#typed", Input)
+        field.placeholder = _ASKED[what]
+        field.value = value
+        field.display = True
+        field.focus()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Take what was typed."""
+        typed, asked = event.value.strip(), self._asking
+        self._end_asking()
+        match asked:
+            case "model" if typed:
+                self._model = typed
+                self._ask("data", self._data)
+            case "data" if typed:
+                self._data = typed
+                self._gather()
+            case "gpu":
+                self._gpu = typed
+                self._gather()
+            case "number" if self._asked_node is not None and typed:
+                self._advise({**self._answers, self._asked_node.node: typed})
+            case "file" if typed:
+                self._write(paths.expand(typed))
+
+    def _end_asking(self) -> None:
+        self._asking = ""
+        self.query_one("#typed").display = False
+        self.query_one("#path").focus()
+
+    def action_back(self) -> None:
+        """Leave what is being typed."""
+        if self._asking:
+            self._end_asking()
+
+    # The run
+
+    def action_configure(self) -> None:
+        """Take the run over into Configure, with its reasons."""
+        advice = self._advice
+        if advice is None or advice.run is None:
+            self.notify(advice.no_run if advice else "there is no advice yet", markup=False)
+            return
+        reasons = {choice.key: choice.reason for choice in advice.choices}
+        self.shell.configure(Draft.of(advice.run, "the advice", reasons))
+
+    def action_write(self) -> None:
+        """Write the run as YAML, with its reasons."""
+        advice = self._advice
+        if advice is None or advice.run is None:
+            self.notify(advice.no_run if advice else "there is no advice yet", markup=False)
+            return
+        self._ask("file", f"{advice.run.name}.yaml")
+
+    def _write(self, file: Path) -> None:
+        from tui_ft.advise.explained_yaml import explained_yaml
+
+        assert self._advice is not None, "only asked for when there is a run"
+        if file.exists():
+            self.notify(f"{file} is there already: give another name", severity="error",
+                        markup=False)  # fmt: skip
+            return
+        try:
+            paths.write_atomically(file, explained_yaml(self._advice))
+        except OSError as error:
+            said = f"{file} cannot be written: {error.strerror}"
+            self.notify(said, severity="error", markup=False)
+        else:
+            self.notify(f"written to {file.absolute()}", markup=False)
+
+
+class _Teller(Listener):
+    """Tells the screen, from the thread that gathers, how far it is."""
+
+    def __init__(self, screen: AdviseScreen) -> None:
+        self._screen = screen
+        self._worker = get_current_worker()
+
+    def fetching(self, progress: Progress) -> None:
+        """Say how much has been fetched."""
+        size = f"{text.size(progress.bytes)} of {text.size(progress.total)}"
+        self._screen.post_message(AdviseScreen.Gathering(f"{progress.what} {size}"))
+
+    def surveying(self, summary: Summary) -> None:
+        """Say how much has been read."""
+        share = "" if summary.share is None else f" {text.percent(summary.share)}"
+        said = f"{summary.stage}{share}, {summary.rows:,} rows"
+        self._screen.post_message(AdviseScreen.Gathering(said))
+
+    def lacking(self, words: str) -> None:
+        """Keep it."""
+        self._screen.lacking(words)
+
+    def is_cancelled(self) -> bool:
+        """Tell whether another search was begun."""
+        return self._worker.is_cancelled

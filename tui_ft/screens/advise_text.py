@@ -1,0 +1,146 @@
+"""What the Advise screen says: the path, the ways to train, why, and the run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from textual.content import Content
+
+from tui_ft import text
+from tui_ft.advise.advice import Advice, Candidate, Taken
+from tui_ft.advise.node import STAGES, Stage
+from tui_ft.advise.situation import How
+from tui_ft.widgets.bars import bar_string
+from tui_ft.widgets.signs import SignName, sign
+
+_MARKS: Final[dict[How, SignName]] = {
+    "measured": "good",
+    "asked": "selected",
+    "assumed": "unknown",
+}
+_FITS: Final[dict[str, SignName]] = {
+    "fits": "good",
+    "tight": "warning",
+    "no": "bad",
+    "unknown": "unknown",
+}
+_BAR: Final = 16
+_LEAST_BAR: Final = 92
+_QUESTION_SHARE: Final = 0.55
+
+
+@dataclass(frozen=True, slots=True)
+class PathLine:
+    """A line of the path: a stage's name, or a node that was passed."""
+
+    stage: Stage
+    node: Taken | None = None
+
+
+def path_lines(advice: Advice) -> tuple[PathLine, ...]:
+    """Return the path with a line for each stage that it passes."""
+    lines: list[PathLine] = []
+    for stage in STAGES:
+        nodes = [one for one in advice.path if one.stage == stage]
+        if nodes:
+            lines += [PathLine(stage), *(PathLine(stage, node) for node in nodes)]
+    return tuple(lines)
+
+
+def path_line(line: PathLine, width: int) -> str:
+    """Return a line of the path: how it is known, the question, the answer."""
+    one = line.node
+    if one is None:
+        return text.fitted(line.stage, width)
+    mark = sign("marked" if one.own else _MARKS[one.how]).text()
+    asked = int((width - 6) * _QUESTION_SHARE)
+    answer = one.choice if one.number else one.label
+    return f" {mark} {text.fitted(one.question, asked)} {text.one_line(answer, width - asked - 5)}"
+
+
+def about_node(one: Taken) -> Content:
+    """Return how a question was answered and why, what else could be, and by whom it is said."""
+    how = f"you said so; the tree would say `{one.own}`" if one.own else one.how
+    lines = [
+        Content.assemble((text.plain(one.question), "bold"), f"  {text.plain(how)}"),
+        Content.assemble(("→ ", "$accent"), text.plain(f"{one.label}: {one.reason}")),
+    ]
+    if one.source:
+        lines.append(Content.styled(text.plain(f"source: {one.source}"), "$text-muted"))
+    others = ", ".join(other.label for other in one.others)
+    more = "any number; " if one.number else ""
+    if others:
+        said = f"enter answers otherwise: {more}{others}"
+        lines.append(Content.styled(text.plain(said), "$text-muted"))
+    return Content("\n").join(lines)
+
+
+def headline(advice: Advice) -> Content:
+    """Return what is advised, what it costs, and how long until it is deployed."""
+    said = f"   costs {advice.cost}; {advice.time} to deploy"
+    return Content.assemble((text.plain(advice.approach_name), "bold"), text.plain(said))
+
+
+def ways(advice: Advice, width: int) -> Content:
+    """Return every way to train against the memory that is free, in GB: low, expected, high."""
+    if not advice.candidates:
+        return Content(text.plain(advice.no_run or "nothing is trained"))
+    name_width = max(len(one.name) for one in advice.candidates)
+    has_bar = width >= _LEAST_BAR
+    head = f"    {'way':<{name_width}}    low   exp.   high  {' ' * (_BAR + 2) * has_bar}   time"
+    lines = [Content.styled(head, "$text-muted")]
+    for one in advice.candidates:
+        lines.append(_way(one, name_width, has_bar))
+        why = one.problem or one.why_not
+        lines.append(
+            Content.styled(f"      {text.one_line(why, max(20, width - 7))}", "$text-muted")
+        )
+    free = advice.candidates[0].free
+    lines.append(Content(f"    against {text.size(free)} free"))
+    return Content("\n").join(lines)
+
+
+def _way(one: Candidate, name_width: int, has_bar: bool) -> Content:
+    chosen = sign("selected").text() if one.chosen else " "
+    fits = sign(_FITS[one.fit])
+    drawn = ""
+    if has_bar:
+        share = one.low / one.free if one.low is not None and one.free else None
+        high = one.high / one.free if one.high is not None and one.free else None
+        drawn = f"  {bar_string(share, _BAR, predicted=high)}"
+    figures = "  ".join(f"{text.gigabytes(size):>5}" for size in (one.low, one.expected, one.high))
+    time = text.duration(one.seconds)
+    return Content.assemble(
+        f"{chosen} ",
+        fits.content(),
+        (f" {text.plain(one.name):<{name_width}}  {figures}{drawn}  {time:>7}",
+         "bold" if one.chosen else ""),
+    )  # fmt: skip
+
+
+def run_text(advice: Advice) -> Content:
+    """Return the run's fields with their reasons, the stages after it, and what to beware of."""
+    lines = list(_cautions(advice))
+    if advice.run is None:
+        lines.append(Content(text.plain(f"no run: {advice.no_run}")))
+    for choice in advice.choices:
+        mark = sign(_MARKS[choice.how]).text()
+        value = "none" if choice.value is None else f"{choice.value}"
+        lines.append(
+            Content.assemble(
+                f"{mark} ", (text.plain(f"{choice.key}: {value}"), "bold"),
+                f"  {text.plain(choice.reason)}",
+            )
+        )  # fmt: skip
+    for number, phase in enumerate(advice.phases[1:], start=2):
+        said = f"stage {number}: {phase.name} ({phase.text})"
+        lines.append(Content(text.plain(said)))
+    return Content("\n").join(lines)
+
+
+def _cautions(advice: Advice) -> Iterator[Content]:
+    for caution in advice.cautions:
+        source = f" [{caution.source}]" if caution.source else ""
+        yield sign(caution.severity).content(text.plain(f"{caution.text}{source}"))

@@ -1,0 +1,158 @@
+"""What the Configure screen says: a field's line, what it means, what is wrong, what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from textual.content import Content
+
+from tui_ft import text
+from tui_ft.advise.estimator import Seconds
+from tui_ft.memory.figure import Figure
+from tui_ft.plan.outlook import Outlook
+from tui_ft.spec.draft import Draft
+from tui_ft.spec.fields import SpecField, shown_value
+from tui_ft.spec.problems import Problem
+from tui_ft.text import NOT_AVAILABLE
+from tui_ft.widgets.bars import bar_string
+from tui_ft.widgets.signs import SignName, sign
+
+_KEY_WIDTH: Final = 38
+_ROOMY: Final = 60
+_BAR: Final = 16
+_FITS: Final[dict[str, SignName]] = {"fits": "good", "tight": "warning", "no": "bad"}
+_CHANGES_SHOWN: Final = 12
+
+
+def field_line(draft: Draft, one: SpecField, width: int) -> str:
+    """Return a field's line: a sign for what is wrong or was changed, its key, its value."""
+    if draft.problem_of(one.key) is not None:
+        mark = sign("bad").text()
+    elif any(change.key == one.key for change in draft.changes):
+        mark = sign("note").text()
+    else:
+        mark = " "
+    value = draft.text_of(one) or ("(has to be given)" if one.required else "")
+    said = f"{value} {one.unit}" if one.unit and value.replace(".", "").isdigit() else value
+    key_width = _KEY_WIDTH if width >= _ROOMY else max(12, width // 2)
+    return f"{mark} {text.fitted(one.key, key_width)} {text.one_line(said, width - key_width - 3)}"
+
+
+def about_field(draft: Draft, one: SpecField) -> Content:
+    """Return what a field means, its default, where that is from, and what is wrong with it."""
+    lines = [Content.styled(one.key, "bold")]
+    wrong = draft.problem_of(one.key)
+    if wrong is not None:
+        lines.append(problem_line(wrong))
+    lines.append(Content(text.plain(one.help)))
+    facts = []
+    if one.choices and one.kind != "choice":
+        facts.append(f"may be {', '.join(one.choices)}")
+    elif one.kind == "choice":
+        facts.append(", ".join(one.choices))
+    if one.required:
+        facts.append("has to be given")
+    elif not one.is_group and not one.chooses:
+        facts.append(f"default {shown_value(one.default)}")
+    if one.unit:
+        facts.append(one.unit)
+    if one.source:
+        facts.append(one.source)
+    lines.append(Content.styled(text.plain("   ".join(facts)), "$text-muted"))
+    reason = draft.reasons.get(one.key)
+    if reason:
+        lines.append(Content.assemble(("why: ", "$accent"), text.plain(reason)))
+    return Content("\n").join(lines)
+
+
+def headline(draft: Draft) -> Content:
+    """Return the run's name, where it began, how far it is from there, and whether it can start."""
+    name = next((draft.text_of(one) for one in draft.fields if one.key == "name"), "")
+    changes = len(draft.changes)
+    origin = f"from {draft.origin}" if draft.origin else ""
+    changed = f"{changes} change{'s' if changes != 1 else ''}" if changes else "unchanged"
+    faults = len(draft.problems)
+    state = (
+        sign("bad").content(f"{faults} fault{'s' if faults != 1 else ''}")
+        if faults
+        else sign("good").content("can be checked and started (ctrl+s)")
+    )
+    parts = (Content.styled(text.plain(name), "bold"), text.plain(origin), changed)
+    return Content("   ").join([*(Content(p) if isinstance(p, str) else p for p in parts), state])
+
+
+def outlook_lines(outlook: Outlook, width: int) -> Content:
+    """Return what the run comes to in two lines: memory against what is free; steps, time, disk."""
+    memory = outlook.memory
+    if not isinstance(memory, Figure):
+        first = Content(text.plain(f"memory n/a: {memory.reason}"))
+    else:
+        band = f"{text.gigabytes(memory.low)} to {text.gigabytes(memory.high)}"
+        of = "" if outlook.free is None else f" of {text.gigabytes(outlook.free)}"
+        share = high = None
+        if outlook.free:
+            share, high = memory.expected / outlook.free, memory.high / outlook.free
+        drawn = bar_string(share, _BAR, predicted=high) if outlook.free else ""
+        numbers = ", ".join(str(number) for number in outlook.gpus)
+        where = f"on GPU {numbers}" if outlook.gpus else "of a GPU; this run is on the CPU"
+        fits = sign(_FITS[outlook.fit]).content() if outlook.fit is not None else ""
+        first = Content.assemble(
+            "memory ", drawn, " " * bool(drawn), fits, " " * bool(fits),
+            (f"{text.gigabytes(memory.expected)}{of} GB", "bold"), f" ({band}) {where}",
+        )  # fmt: skip
+    time = outlook.time
+    hours = NOT_AVAILABLE
+    if isinstance(time, Seconds):
+        hours = f"{text.duration(time.expected)}, roughly"
+    steps = NOT_AVAILABLE if outlook.steps is None else f"{outlook.steps:,}"
+    second = (
+        f"steps {steps}   tokens {text.count(outlook.tokens)}   time {hours}   "
+        f"disk {text.size(outlook.disk)}"
+    )
+    return Content("\n").join([first, Content(text.one_line(second, width))])
+
+
+def notes(draft: Draft, lacking: Sequence[str] = ()) -> Content:
+    """Return all faults, what is not known, and what is otherwise than in the beginning."""
+    lines = [problem_line(problem) for problem in draft.problems]
+    lines += [sign("unknown").content(text.plain(words)) for words in lacking]
+    changes = draft.changes
+    if changes:
+        lines.append(Content.styled(f"changed since {draft.origin or 'the beginning'}", "bold"))
+    for change in changes[:_CHANGES_SHOWN]:
+        before, after = (
+            text.one_line(value, 40) or "nothing" for value in (change.before, change.after)
+        )
+        lines.append(Content(f"{text.plain(change.key)}: {before} → {after}"))
+    if len(changes) > _CHANGES_SHOWN:
+        lines.append(Content(f"and {len(changes) - _CHANGES_SHOWN} more"))
+    return Content("\n").join(lines)
+
+
+def problem_line(wrong: Problem) -> Content:
+    """Return a fault with its sign."""
+    return sign("bad").content(text.plain(str(wrong)))
+
+
+def matching(
+    fields: Sequence[SpecField], draft: Draft, sought: str, *, everything: bool
+) -> tuple[SpecField, ...]:
+    """Return the fields in sight: the basic ones and those that say or lack something, or all.
+
+    Args:
+        sought: a part of the key or the help; looked for among all fields.
+    """
+    wanted = sought.lower()
+    if wanted:
+        return tuple(f for f in fields if wanted in f.key.lower() or wanted in f.help.lower())
+    if everything:
+        return tuple(fields)
+    return tuple(
+        one
+        for one in fields
+        if one.basic
+        or one.required
+        or draft.problem_of(one.key) is not None
+        or (draft.is_set(one.key) and one.key != "description")
+    )

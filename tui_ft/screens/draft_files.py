@@ -1,0 +1,53 @@
+"""A draft in files: in `$EDITOR`, and written for others to read."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from textual.app import App
+
+from tui_ft import paths
+from tui_ft.spec import SpecError
+from tui_ft.spec.draft import Draft
+from tui_ft.widgets.confirm import Confirm
+
+
+def in_editor(app: App[Any], draft: Draft) -> Draft | None:
+    """Return the draft as a person left it in `$VISUAL` or `$EDITOR`; None where that failed."""
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+    with tempfile.TemporaryDirectory(prefix="ftui-") as folder:
+        file = Path(folder) / "run.yaml"
+        paths.write_atomically(file, draft.to_yaml())
+        try:
+            with app.suspend():
+                subprocess.run([*shlex.split(editor), str(file)], check=False)
+            return draft.with_yaml(file.read_text(encoding="utf-8"), "run.yaml")
+        except (OSError, UnicodeDecodeError, SpecError) as error:
+            app.notify(f"{editor}: {error}", severity="error", markup=False)
+    return None
+
+
+def write_draft(app: App[Any], draft: Draft, file: Path) -> None:
+    """Write what has been said, readable by the user alone; asks before a file is replaced."""
+
+    def write(yes: bool | None) -> None:
+        if not yes:
+            return
+        try:
+            paths.make_private_dir(file.parent)
+            paths.write_atomically(file, draft.to_yaml())
+        except OSError as error:
+            said = f"{file} cannot be written: {error.strerror}"
+            app.notify(said, severity="error", markup=False)
+        else:
+            app.notify(f"written to {file.absolute()}", markup=False)
+
+    if file.exists():
+        app.push_screen(Confirm(f"Replace {file}?", "What it holds is lost.", "Replace"), write)
+    else:
+        write(True)

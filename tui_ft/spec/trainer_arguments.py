@@ -1,0 +1,112 @@
+"""Training as trl's configuration classes take it: one translation for trainer and script."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tui_ft.spec.run_spec import TrainingSpec
+
+Note = Callable[[str], None]
+
+
+def plain_arguments(training: TrainingSpec) -> dict[str, Any]:
+    """Return the fields that mean the same here and in `SFTConfig`."""
+    own = {"max_length": training.max_length, "packing": training.packing}
+    return {**shared_arguments(training), **own}
+
+
+def shared_arguments(training: TrainingSpec) -> dict[str, Any]:
+    """Return the fields that mean the same here and in every trainer's configuration."""
+    names = (
+        "learning_rate",
+        "num_train_epochs",
+        "per_device_train_batch_size",
+        "gradient_accumulation_steps",
+        "optim",
+        "lr_scheduler_type",
+        "warmup_steps",
+        "weight_decay",
+        "max_grad_norm",
+        "gradient_checkpointing",
+        "seed",
+        "logging_steps",
+        "save_total_limit",
+        "dataloader_num_workers",
+    )
+    evaluation_batch = training.per_device_eval_batch_size or training.per_device_train_batch_size
+    return {
+        **{name: getattr(training, name) for name in names},
+        "max_steps": training.max_steps or -1,
+        "per_device_eval_batch_size": evaluation_batch,
+        "logging_first_step": True,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When a run evaluates and saves.
+
+    Attributes:
+        arguments: for `SFTConfig`.
+        evaluations_a_save: every which evaluation becomes a checkpoint; None when saving goes by
+            its own steps.
+    """
+
+    arguments: dict[str, Any]
+    evaluations_a_save: int | None = None
+
+
+def plan_schedule(training: TrainingSpec, evaluates: bool, note: Note) -> Schedule:
+    """Return when to evaluate and save.
+
+    The best checkpoint can only be told if every checkpoint is evaluated, so saving falls on
+    evaluations: `save_steps` becomes a multiple of `eval_steps`.
+
+    Args:
+        training: what was asked for.
+        evaluates: whether there are rows to evaluate.
+        note: called with what had to be set otherwise than asked.
+    """
+    save = training.save_steps
+    best = training.load_best_model_at_end and evaluates and save is not None
+    patience = training.early_stopping_patience
+    if patience and not evaluates:
+        note("no row is held out, so there is no early stopping: raise data.eval_fraction")
+    if patience and evaluates and not best:
+        note("early stopping needs checkpoints: the best model is kept, as if asked for")
+        best, save = True, save or training.eval_steps
+    multiple = None
+    if best and training.eval_steps is not None and save is not None:
+        multiple = _evaluations_a_save(save, training.eval_steps)
+        aligned = multiple * training.eval_steps
+        if not math.isclose(aligned, save):
+            note(
+                f"save_steps {save:g} became {aligned:g}, a multiple of eval_steps, so that the "
+                "best checkpoint can be told"
+            )
+        save = training.eval_steps
+    arguments = {
+        "eval_strategy": "steps" if evaluates else "no",
+        "eval_steps": _steps(training.eval_steps) if evaluates else None,
+        "save_strategy": "no" if save is None else "steps",
+        "save_steps": 500 if save is None else _steps(save),
+        "load_best_model_at_end": best,
+        "metric_for_best_model": "eval_loss" if best else None,
+        "greater_is_better": False if best else None,
+    }
+    return Schedule(arguments, multiple)
+
+
+def _evaluations_a_save(save: float, evaluate: float) -> int:
+    """Return how many evaluations come to a checkpoint: 1 where one is steps, the other a share."""
+    if (save < 1) != (evaluate < 1):
+        return 1
+    return max(1, round(save / evaluate))
+
+
+def _steps(value: float | None) -> float | int | None:
+    """Return steps as the trainer takes them: whole, or a share below 1."""
+    return value if value is None or value < 1 else round(value)

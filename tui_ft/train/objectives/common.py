@@ -1,0 +1,239 @@
+"""What the trainers of all objectives share: arguments, schedule, soundness, their adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
+from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
+
+from tui_ft.spec import RunSpec
+from tui_ft.spec.run_spec import TrainingSpec
+from tui_ft.spec.trainer_arguments import Note, plan_schedule, shared_arguments
+from tui_ft.train.adapters import Task, adapter_config
+from tui_ft.train.model import new_modules
+from tui_ft.train.precision import Precision
+from tui_ft.train.schedule import SavesOnEvaluations
+from tui_ft.train.signature import checked_extra
+
+if TYPE_CHECKING:
+    from tui_ft.train.chat_tokenizer import TransformersChatTokenizer
+    from tui_ft.train.dataset import TrainingData
+    from tui_ft.train.rows import RowMaker
+
+_RESERVED: Final = (
+    "output_dir",
+    "bf16",
+    "fp16",
+    "use_cpu",
+    "eval_strategy",
+    "save_strategy",
+    "save_only_model",
+    "logging_nan_inf_filter",
+    "remove_unused_columns",
+    "resume_from_checkpoint",
+)
+"""Arguments on which resuming, or the promise to keep the last good checkpoint, depends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a trainer is built of.
+
+    Attributes:
+        spec: the run.
+        model: the base model, loaded.
+        tokenizer: its tokenizer.
+        data: rows of tokens.
+        precision: types to compute in.
+        checkpoints: the folder for checkpoints.
+        on_gpu: whether there is a GPU.
+        note: called with what had to be set otherwise than asked.
+        load_again: loads the base model a second time, for a frozen reference.
+    """
+
+    spec: RunSpec
+    model: Any
+    tokenizer: Any
+    data: TrainingData
+    precision: Precision
+    checkpoints: Path
+    on_gpu: bool
+    note: Note
+    load_again: Callable[[], Any]
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether held-out rows are looked at during training."""
+        return self.data.eval is not None and self.spec.training.eval_steps is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """A row of the table of objectives.
+
+    Attributes:
+        maker: returns what makes rows of tokens of a file's items.
+        build: returns the trainer, its adapter attached. Raises RunFailure where an `extra` has an
+            argument that nothing takes.
+        classes: returns the names of the outputs of a scoring head; None keeps the model's own
+            head, which generates text.
+    """
+
+    maker: Callable[[RunSpec, TransformersChatTokenizer], RowMaker]
+    build: Callable[[Job], SoundnessTrainer]
+    classes: Callable[[TrainingData], tuple[str, ...]] | None = None
+
+
+class SoundnessTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped here
+    """A trainer that remembers, without asking the GPU, whether every loss was finite.
+
+    Resumed from the checkpoint of its last step it trains no further: transformers looks for the
+    last step only after a step, and would make one too many.
+    """
+
+    _unsound: torch.Tensor | None = None
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Do one forward and backward pass; return its loss."""
+        loss: torch.Tensor = super().training_step(*args, **kwargs)
+        bad = ~torch.isfinite(loss.detach())
+        self._unsound = bad if self._unsound is None else self._unsound | bad
+        return loss
+
+    def was_sound(self, *, with_weights: bool = False) -> bool:
+        """Tell whether all losses since the last call were finite. Waits for the GPU.
+
+        Args:
+            with_weights: look at the trained weights as well. A gradient may overflow though its
+                loss was finite; only the loss of the next step would show it.
+        """
+        unsound, self._unsound = self._unsound, None
+        if unsound is not None and bool(unsound.any()):
+            return False
+        return not with_weights or self._weights_are_finite()
+
+    def _weights_are_finite(self) -> bool:
+        checks = [p.detach().isfinite().all() for p in self.model.parameters() if p.requires_grad]
+        return all(bool(check) for check in checks)
+
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        if self.state.global_step >= self.state.max_steps:
+            self.control.should_training_stop = True
+            return
+        super()._run_epoch(*args, **kwargs)
+
+
+class TakesTokens(SoundnessTrainer):
+    """A trainer of trl's that leaves the rows as they are: they are tokens already."""
+
+    def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:  # noqa: ANN401
+        return dataset
+
+
+class CountsTokens(SoundnessTrainer):
+    """A trainer that counts the tokens it was trained on, as trl's newer ones do by themselves."""
+
+    _counted: torch.Tensor | None = None
+
+    def training_step(self, model: Any, inputs: Mapping[str, Any], *args: Any) -> torch.Tensor:  # noqa: ANN401
+        """Do one forward and backward pass; return its loss."""
+        masks = [value for name, value in inputs.items() if name.endswith("attention_mask")]
+        counted = torch.stack([mask.sum() for mask in masks]).sum()
+        self._counted = counted if self._counted is None else self._counted + counted
+        return super().training_step(model, inputs, *args)
+
+    def log(self, logs: dict[str, float], *args: Any) -> None:
+        """Add the tokens to the figures of training."""
+        if self._counted is not None and not any(name.startswith("eval_") for name in logs):
+            logs["num_tokens"] = float(self._counted)
+        super().log(logs, *args)
+
+
+def build(
+    job: Job,
+    trainer_class: Callable[..., Any],
+    config_class: Callable[..., Any],
+    own: Mapping[str, Any],
+    **handed: Any,
+) -> Any:  # noqa: ANN401 - whichever trainer it is
+    """Return a trainer of ``trainer_class`` with what all of them share.
+
+    Args:
+        job: what it is built of.
+        trainer_class: a SoundnessTrainer.
+        config_class: its configuration.
+        own: arguments of that configuration that only this objective has.
+        handed: arguments of the trainer that only this objective has.
+
+    Raises:
+        RunFailure: an `extra` has an argument that nothing takes.
+    """
+    spec = job.spec
+    schedule = plan_schedule(spec.training, job.evaluates, job.note)
+    arguments = {
+        **schedule.arguments,
+        **shared_arguments(spec.training),
+        "output_dir": str(job.checkpoints),
+        "bf16": job.precision.arithmetic == "bf16",
+        "fp16": job.precision.arithmetic == "fp16",
+        "use_cpu": not job.on_gpu,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "logging_nan_inf_filter": False,  # a NaN is to be seen, not smoothed over
+        "gradient_checkpointing_kwargs": {"use_reentrant": False},
+        "data_seed": spec.training.seed,
+        "dataloader_pin_memory": job.on_gpu,
+        **own,
+    }
+    fields = (*TrainingSpec.model_fields, *type(spec.objective).model_fields, *_RESERVED)
+    config = config_class(
+        **checked_extra("training", spec.training.extra, config_class, arguments, fields)
+    )
+    callbacks: list[TrainerCallback] = []
+    patience = spec.training.early_stopping_patience
+    if patience and job.evaluates:
+        callbacks.append(EarlyStoppingCallback(early_stopping_patience=patience))
+    if schedule.evaluations_a_save is not None:
+        callbacks.append(SavesOnEvaluations(schedule.evaluations_a_save))
+    given = {
+        "model": job.model,
+        "args": config,
+        "train_dataset": job.data.train,
+        "eval_dataset": job.data.eval if job.evaluates else None,
+        "processing_class": job.tokenizer,
+        "callbacks": callbacks,
+        **handed,
+    }
+    trainer = trainer_class(**given)
+    _hold_adapter_in_float32(trainer.model)
+    return trainer
+
+
+def adapter_of(job: Job, task: Task = "CAUSAL_LM") -> Any:  # noqa: ANN401
+    """Return the adapter that the run trains, as peft takes it; None for none."""
+    return adapter_config(job.spec.method, task, new_modules(job.model))
+
+
+def own_fields(job: Job, *but: str) -> dict[str, Any]:
+    """Return the objective's fields as its trainer's configuration takes them, without ``but``."""
+    return job.spec.objective.model_dump(exclude={"kind", *but})
+
+
+def _hold_adapter_in_float32(model: torch.nn.Module) -> None:
+    """Hold in float32 what is trained beside a 4-bit base, or with a scoring head of 16 bits.
+
+    trl casts the adapter of a 4-bit base to bfloat16, and peft loads a checkpoint as float32: a
+    resumed run would go on in another arithmetic than it began in. A scoring head that is saved
+    with the adapter stays in the type of the base, where a small update is lost in the rounding.
+    """
+    adapters = getattr(model, "peft_config", {}).values()
+    scores = any(adapter.task_type == "SEQ_CLS" for adapter in adapters)
+    if not (scores or getattr(model, "is_loaded_in_4bit", False)):
+        return
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.to(torch.float32)
