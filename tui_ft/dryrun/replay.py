@@ -13,7 +13,7 @@ from torch import nn
 from tui_ft.dryrun import fused_head
 from tui_ft.dryrun.autocast import Autocast, announced
 from tui_ft.dryrun.four_bit import hidden_tensors
-from tui_ft.dryrun.kernels import cuda_attention
+from tui_ft.dryrun.kernels import cuda_kernels
 from tui_ft.dryrun.losses import loss_of, make_batch
 from tui_ft.dryrun.model import build, build_reference, dtype
 from tui_ft.dryrun.optimizers import Device, Optimizer, make_optimizer, tensors_of
@@ -141,7 +141,7 @@ def _as_on(device: Device) -> Iterator[None]:
     if device == "cpu":
         yield
         return
-    with cuda_attention(), fused_head.as_on_cuda():
+    with cuda_kernels(), fused_head.as_on_cuda():
         yield
 
 
