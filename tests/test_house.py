@@ -57,6 +57,7 @@ def _heavy_after_importing(modules: list[str]) -> str:
 def test_the_app_and_every_command_load_nothing_heavy() -> None:
     modules = ["tui_ft.app", "tui_ft.cli", "tui_ft.demo.prepare", "tui_ft.demo.task"]
     modules += _modules("screens", "widgets", "commands", "runs", "spec", "data", "hub", "hardware")
+    modules += _modules("models", "memory", "survey")
     assert _heavy_after_importing(modules) == "[]"
 
 

@@ -1,0 +1,1 @@
+"""Families of models, each a row of a table."""
