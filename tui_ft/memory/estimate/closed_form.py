@@ -1,123 +1,114 @@
-"""draft"""
+"""The closed form: a step's peak from sizes alone, in less than a millisecond."""
+
 from __future__ import annotations
-from dataclasses import dataclass
-from tui_ft.memory.estimate import heads, layers, ops
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from tui_ft.memory.allocator import MIB
+from tui_ft.memory.estimate import heads
 from tui_ft.memory.estimate.adapters import adapter_of
 from tui_ft.memory.estimate.attention import Attending
-from tui_ft.memory.estimate.tape import *
-from tui_ft.memory.estimate.weights import Weights, Held
+from tui_ft.memory.estimate.families import forward_of
+from tui_ft.memory.estimate.heads import Loss
+from tui_ft.memory.estimate.layers import Shapes
+from tui_ft.memory.estimate.optimizer import states_of, step_takes
+from tui_ft.memory.estimate.parts import Input, Part, checkpointed, forward_only, measured
+from tui_ft.memory.estimate.tape import Tape, Tensor, block_of
+from tui_ft.memory.estimate.weights import Held, Weights
 from tui_ft.memory.step import BYTES, Step
-from tui_ft.memory.states import optimizer_states
-from tui_ft.models import architecture_of
-from tui_ft.memory.allocator import MIB
-rounded = block_of
+from tui_ft.models import Architecture, architecture_of
 
-@dataclass
-class Part:
-    forward_peak: int
-    holds_forward: int
-    holds: int
-    backward_peak: int
-    gradients: int
 
-def trained_bytes(layer):
-    return 0
-
-def part(make, forward, count, width, needs, checkpointing, low):
-    t = Tape(low=low, learns=not checkpointing, checkpointed=checkpointing)
-    x = t.input(count, width, learns=needs)
-    xs = x.storage.size
-    layer = make()
-    y = forward(t, x, layer)
-    fp = t.peak - xs
-    if not checkpointing:
-        del x
-    hf = t.live - xs
-    t.forget_casts()
-    holds = t.live - xs
-    if checkpointing:
-        del x,y
-        t = Tape(low=low, keeps_casts=False)
-        x = t.input(count, width, learns=True)
-        seed = Storage(t, count*width)
-        y = forward(t, x, layer)
-        del x
-    else:
-        seed = Storage(t, y.size)
-        t.peak = t.live
-    if y.source is not None: y.source.take(seed)
-    del y, seed
-    t.backward()
-    return Part(fp, hf, holds, t.peak - xs, 0)
-
-def allocated(step: Step, debug=False):
-    a = architecture_of(step.config)
+def moments(step: Step) -> dict[str, int]:
+    a = _architecture(msgspec.json.encode(step.config), {"reward": 1, "classification": step.num_labels}.get(step.objective))
     ad = adapter_of(step.adapter, a)
     w = Weights(step, a, ad)
-    B, S = step.batch, step.length
-    T = B*S
+    rows = step.batch * (2 if step.objective in ("dpo", "reward") else 1)
+    S = step.length + (ad.tokens if ad and ad.kind in ("prompt","p_tuning") else 0)
+    T = rows*S
     low = BYTES[step.arithmetic] if step.arithmetic else None
-    D = a.hidden_size
     xw = w.width
     half = (low or w.width) == 2
-    kernel = "efficient" if step.padded or not half else "flash"
-    att = Attending(kernel, B, S, S, a.heads, a.kv_heads, a.head_dim, step.padded)
-    sh = layers.Shapes(a, att, T, xw, step.quantization is not None, low is not None)
-    base = grads_total = 0; G=[]
-    states = 0; weights=0; trained=0; opt_copy=0
-    for h in w.held():
-        weights += rounded(h.count*h.width)
-        if h.trained:
-            n = rounded(h.count*h.width)
-            trained += n
-            dt = {4:"float32",2:"bfloat16"}[h.width]
-            states += sum(rounded(s.size) for s in optimizer_states(step.optim, h.shape, dt))
-    layer_grads = [sum(rounded(h.count*h.width) for p in w.pieces(n) for h in w._tensors(p) if h.trained) for n in range(a.layers)]
-    if ad is not None and ad.kind == "lora":
-        per = sum(rounded(x.count*x.width) for l in (w.layer(0).adapters.values()) for x in (l.down,l.up))
-        layer_grads = [g+per for g in layer_grads]
-    if step.accumulation: pass
-    base = weights + states + int(step.workspace_mib*MIB) + 3*8*T + 2*S*a.head_dim*xw
-    if step.accumulation: base += trained; layer_grads=[0]*a.layers
-    x0 = T*D*xw
-    emb_w = w.matrix(a.embeddings[0])
-    x_needs = emb_w.source is not None or (step.checkpointing and ad is not None)
-    fwd = lambda t,x,l: layers.llama(t,x,l,sh)
-    first = part(lambda: w.layer(0), fwd, T*D, xw, x_needs, step.checkpointing, low)
-    other = first if x_needs else part(lambda: w.layer(1), fwd, T*D, xw, True, step.checkpointing, low)
-    parts = [first] + [other]*(a.layers-1)
-    # head
-    t = Tape(low=low)
-    x = t.input(T*D, xw, learns=True); xs=x.storage.size
-    fn = w.norm(a.norms[-1]); hw = w.matrix(a.output)
-    h = ops.rms_norm(t, x, D, fn); del x
-    out = heads.fused(t,h,hw,B,S,step.supervised,0) if step.objective=="sft" else heads.full_logits(t,h,hw)
-    hfp = t.peak - xs
-    del h
+    from tui_ft.memory.estimate.families import EAGER
+    kernel = "eager" if step.attention=="eager" or (step.attention=="auto" and a.model_type in EAGER) else "efficient" if step.padded or not half or a.head_dim>256 else "flash"
+    masked = step.padded or kernel=="eager"
+    pd = step.config.get("attention_dropout", 0) or step.config.get("attn_pdrop",0.1 if a.model_type=="gpt2" else 0) or 0
+    att = Attending(kernel, rows, S, S, a.heads, a.kv_heads, a.head_dim, masked, dropout=pd)
+    sh = Shapes(a, step.config, att, xw, step.quantization is not None)
+    fwd = forward_of(a)
+    scores = step.objective in ("reward","classification")
+    sup = step.supervised
+    n = max(1, round(rows*(step.length-1)*sup))
+    loss = Loss("scores" if scores else "logits" if step.objective=="causal_lm" else "fused", rows, S, n, step.holds_outputs)
+    kinds = w.kinds_of_layers()
+    per = {}
+    for k,_ in kinds: per.setdefault(k, list(w.held(k)))
+    once = list(w.held(None))
+    allheld = [(h,1) for h in once] + [(h,1) for k,_ in kinds for h in per[k]]
+    weights = sum(h.all_sizes for h,_ in allheld)
+    trained = [h for h,_ in allheld if h.trained]
+    states = states_of(step.optim, trained)
+    G = sum(h.all_sizes for h in trained)
+    gl = {k: 0 if step.accumulation else sum(h.all_sizes for h in per[k] if h.trained) for k in per}
+    gonce = 0 if step.accumulation else sum(h.all_sizes for h in once if h.trained)
+    cos = 2*S*a.head_dim*xw if a.positions=="rotary" else 0
+    mask = rows*S*S if masked else 0
+    base = weights + states + int(step.workspace_mib*MIB) + (G if step.accumulation else 0)
+    ref = 0
+    if step.holds_reference:
+        ref = sum(h.all_sizes for h,_ in allheld if h.kind!="adapters"); base += ref
+    inp = 3*8*T + cos + mask
+    ck = step.checkpointing
+    needs_emb = ck and ad is not None
+    t = Tape(low=low); x0 = heads.embedded(t,w,sh,loss,learns=needs_emb)
+    ef = t.peak; x_needs = x0.source is not None; width0=x0.width; cnt=x0.count
+    src=x0.source; x0size = x0.storage.size
+    del x0; t.forget_casts(); eholds = t.live
     t.peak=t.live
-    out.source.take(Storage(t,out.size)); del out
-    t.backward()
-    hbp = t.peak - xs
-    head_grads = 0 if step.accumulation else sum(rounded(x.count*x.width) for p in (a.output, a.norms[-1]) for x in w._tensors(p) if x.trained)
-    if a.output.tied and w.full and not step.accumulation: head_grads = emb_w.count*xw
-    moments = {}
-    run = base + x0
-    ahead=[]
-    f = run
-    for p in parts:
-        moments["forward"] = max(moments.get("forward",0), f+p.forward_peak); f += p.holds_forward
-    moments["forward"] = max(moments["forward"], f + hfp)
-    held = run + sum(p.holds for p in parts)
-    bw = held + hbp
-    g = head_grads
-    for n in range(a.layers-1,-1,-1):
-        held -= parts[n].holds
-        bw = max(bw, held + parts[n].backward_peak + g)
-        g += layer_grads[n]
-    if emb_w.source: bw = max(bw, run + g + emb_w.count*xw + 0)
-    moments["backward"]=bw
-    o = base - 2*S*a.head_dim*xw + (0 if step.accumulation else trained)
-    if step.optim in ("adamw_torch",): o += trained
-    moments["optimizer"]=o
-    if debug: print({k:round(v/2**20,2) for k,v in moments.items()}, "weights",weights/2**20,"states",states/2**20,"trained",trained/2**20,"A",[p.holds/2**20 for p in parts[:2]], "hbp",hbp/2**20, "lbp", other.backward_peak/2**20)
-    return max(moments.values()), moments
+    if src is not None and t.nodes:
+        from tui_ft.memory.estimate.tape import Storage
+        src.take(Storage(t, cnt*width0)); del src; t.peak=t.live; t.backward()
+    eb = t.peak
+    parts={}
+    measure = checkpointed if ck else measured
+    first = kinds[0][0]
+    seq=[]
+    for i,(k,num) in enumerate(kinds):
+        needs = x_needs if i==0 else True
+        if (k,needs) not in parts:
+            parts[k,needs]=measure(lambda t,x: fwd(t,x,w.layer(k),sh), Input(cnt,width0,needs), low)
+        seq.append(parts[k,needs])
+    head = measured(lambda t,x: heads.finished(t,x,w,sh,loss), Input(cnt,width0,True), low)
+    m={}
+    run = base + inp
+    f = run + ef; m["forward"]=f
+    f = run + x0size + eholds
+    for p in seq: m["forward"]=max(m["forward"], f+p.forward); f+=p.during
+    m["forward"]=max(m["forward"], f+head.forward)
+    if step.objective=="dpo":
+        wr = Weights(step,a,None) if step.holds_reference else w
+        r = forward_only(lambda t,x: fwd(t,x,wr.layer(0,adapted=False,trained=False),sh), Input(cnt,width0,False), low)
+        hr = forward_only(lambda t,x: heads.finished(t,x,w,sh,loss), Input(cnt,width0,False), low)
+        m["forward"]=max(m["forward"], f+head.holds + x0size + max(r.forward, hr.forward))
+    held = run + x0size + eholds + sum(p.holds for p in seq)
+    b = held + head.backward
+    g = sum(h.all_sizes for h in once if h.trained and not step.accumulation and h.shape[0]!=-1) if 0 else 0
+    hg = 0 if step.accumulation else sum(h.all_sizes for h in w._tensors(a.output,None) if h.trained)
+    if a.tied and w.full and not step.accumulation: hg = block_of(a.embeddings[0].parameters*xw)
+    g = hg
+    for p,(k,num) in zip(reversed(seq), reversed(kinds)):
+        held -= p.holds
+        b = max(b, held + p.backward + g); g += gl[k]
+    b = max(b, run + g + eb)
+    m["backward"]=b
+    m["optimizer"]= base + (0 if step.accumulation else G) + step_takes(step.optim, trained)
+    return m
+
+
+@lru_cache(maxsize=64)
+def _architecture(config: bytes, labels: int | None) -> Architecture:
+    return architecture_of(msgspec.json.decode(config), labels)

@@ -1,56 +1,127 @@
-"""Heads and losses on a tape."""
+"""The first and the last part of a model on a tape: embeddings, head and loss."""
 
 from __future__ import annotations
 
-from tui_ft.memory.estimate import ops
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from tui_ft.memory.estimate import layers, ops
+from tui_ft.memory.estimate.layers import Shapes
 from tui_ft.memory.estimate.ops import Matrix
-from tui_ft.memory.estimate.tape import FLOAT32, Leaf, Node, Storage, Tape, Tensor
-from tui_ft.models.architecture import Architecture
+from tui_ft.memory.estimate.tape import FLOAT32, Storage, Tape, Tensor
+from tui_ft.memory.estimate.weights import Weights
+from tui_ft.models.pieces import Norm
 
-TILE_TOKENS = 4096
-TILE_VOCABULARY = 32768
-_LONG = 8
+TILE_TOKENS: Final = 4096
+TILE_VOCABULARY: Final = 32768
+"""Of trl 1.16's fused head (trl/kernels/chunked_logprob.py, trl/trainer/utils.py)."""
+_LONG: Final = 8
+_STATISTICS: Final = 7
+
+HeadKind = Literal["fused", "logits", "scores"]
 
 
-def fused(
-    tape: Tape, x: Tensor, weight: Matrix, batch: int, length: int, share: float, statistics: int
-) -> Tensor:
-    """trl 1.16's fused head: log-probabilities in tiles of 4,096 tokens by 32,768 words.
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What is computed of the last hidden states.
 
-    Of the tokens with loss, N, the hidden states are selected and kept, with their targets and two
+    Attributes:
+        head: `fused` never holds all logits; `logits` does; `scores` are a classification's.
+        rows: of the batch that goes through the model at once.
+        length: tokens of a row.
+        tokens: those with loss, of all rows.
+        holds_outputs: the training loop keeps the logits.
+    """
+
+    head: HeadKind
+    rows: int
+    length: int
+    tokens: int
+    holds_outputs: bool = False
+
+
+def embedded(tape: Tape, weights: Weights, shapes: Shapes, loss: Loss, *, learns: bool) -> Tensor:
+    """Return the first layer's input: rows of the tables, added, and normalised in some families.
+
+    Args:
+        tape: what it is written on.
+        weights: of the model.
+        shapes: of a layer.
+        loss: for rows and length.
+        learns: a gradient is asked for at the tokens' embedding, as with checkpointing.
+    """
+    model = weights.model
+    size = model.embeddings[0].width
+    tokens = loss.rows * loss.length
+    table = weights.matrix(model.embeddings[0])
+    if table.source is not None and model.tied:
+        table.source.there = True  # the head's gradient, to which this one is added
+    x = ops.embedding(tape, tokens, size, table)
+    if learns and x.source is None:
+        x = Tensor(x.count, x.width, x.storage, ops.Leaf())
+    if model.model_type.startswith(("gemma", "granite")):
+        x = ops.scaled(tape, x)
+    for other in model.embeddings[1:]:
+        rows = tokens if "type" in other.path else loss.length
+        found = ops.embedding(tape, rows, size, weights.matrix(other))
+        x = ops.add(tape, x, found)
+        del found
+    for norm in _once(weights, after_layers=False):
+        x = layers.norm(tape, x, weights.norm(norm), shapes)
+    return ops.dropout(tape, x, shapes.dropped("embd_pdrop", "hidden_dropout_prob"))
+
+
+def finished(tape: Tape, x: Tensor, weights: Weights, shapes: Shapes, loss: Loss) -> Tensor:
+    """Return the loss of the last layer's output."""
+    for norm in _once(weights, after_layers=True):
+        x = layers.norm(tape, x, weights.norm(norm, trained=tape.learns), shapes)
+    head = weights.matrix(weights.model.output, trained=tape.learns)
+    if loss.head == "fused":
+        return _fused(tape, x, head, loss)
+    if loss.head == "logits":
+        return _full_logits(tape, x, head, loss)
+    return _scores(tape, x, head, loss)
+
+
+def _once(weights: Weights, *, after_layers: bool) -> list[Norm]:
+    """Return the norms that are there once: behind the embeddings, or behind the layers."""
+    found = [norm for norm in weights.model.norms if norm.layers is None]
+    return [norm for norm in found if ("embedding" not in norm.path) == after_layers]
+
+
+def _fused(tape: Tape, x: Tensor, head: Matrix, loss: Loss) -> Tensor:
+    """Return trl's log-probabilities, made in tiles of 4,096 tokens by 32,768 words.
+
+    Of the tokens with loss the hidden states are selected and kept, with their targets and two
     float32 numbers each. Forward takes one tile beside; backward a tile and float32 gradients of
-    hidden states and, when it is trained, of the head's weight, and then their short copies
+    the hidden states and, when it is trained, of the head's weight, and then their short copies
     (trl/kernels/chunked_logprob.py).
     """
-    size = weight.inputs
-    tokens = max(1, round(batch * (length - 1) * share))
-    width = x.width
+    size, width, tokens = head.inputs, x.width, loss.tokens
     low = tape.low or width
     selected = _selected(tape, x, tokens * size)
+    del x
     targets = Storage(tape, tokens * _LONG)
     tile = min(tokens, TILE_TOKENS) * TILE_VOCABULARY * low
-    chunk = 0
-    if low != weight.width:
-        chunk = TILE_VOCABULARY * size * low
+    if low != head.width:
+        tile += min(TILE_VOCABULARY, head.outputs) * size * low
     if low != width:
-        chunk += min(tokens, TILE_TOKENS) * size * low
-    tape.touch(tile + chunk + 7 * tokens * FLOAT32)
+        tile += min(tokens, TILE_TOKENS) * size * low
+    tape.touch(tile + _STATISTICS * tokens * FLOAT32)
     log_z = Storage(tape, 2 * tokens * FLOAT32)
-    before = tile + chunk
-    late = 0
+    wide = tile
+    copied = tile
+    targets_of = []
     if selected.source is not None:
-        before += tokens * size * FLOAT32
-        late = 0 if width == FLOAT32 else tokens * size * FLOAT32
-    grads = [(selected.source, tokens * size * width)]
-    if weight.source is not None:
-        before += weight.count * FLOAT32
-        late += 0 if weight.width == FLOAT32 else weight.count * FLOAT32
-        grads.append((weight.source, weight.count * weight.width))
-    # While the gradients are cast, the tile is still there (it lives until the function returns).
-    out = tape.make(
-        tokens, FLOAT32, grads, (selected.storage, targets, log_z), before=before, after=late + tile
-    )
-    return out
+        targets_of.append((selected.source, selected.size))
+        wide += tokens * size * FLOAT32
+        copied += 0 if width == FLOAT32 else tokens * size * FLOAT32
+    if head.source is not None:
+        targets_of.append((head.source, head.count * head.width))
+        wide += head.count * FLOAT32
+        copied += 0 if head.width == FLOAT32 else head.count * FLOAT32
+    saved = (selected.storage, targets, log_z)
+    return tape.make(tokens, FLOAT32, targets_of, saved, before=wide, after=copied)
 
 
 def _selected(tape: Tape, x: Tensor, count: int) -> Tensor:
@@ -58,19 +129,29 @@ def _selected(tape: Tape, x: Tensor, count: int) -> Tensor:
 
     Back: zeros and a copy with the gradients in place, then zeros of the whole length.
     """
-    cut = Tensor(count, x.width, x.storage)
+    cut = Tensor(x.count, x.width, x.storage)
     cut.source = tape.record(((x.source, x.size),))
     return tape.make(count, x.width, ((cut.source, x.size),), before=x.size)
 
 
-def full_logits(tape: Tape, x: Tensor, weight: Matrix) -> Tensor:
-    """transformers' own loss: all logits, in float32 as well, and their log-softmax, which is kept.
+def _full_logits(tape: Tape, x: Tensor, head: Matrix, loss: Loss) -> Tensor:
+    """Return transformers' own loss over all logits, T x V.
 
-    `ForCausalLMLoss`: logits T x V in the model's type, in float32, log-softmax in float32.
+    They are held in the model's type until the forward pass is over, or until the next one's is
+    where the training loop keeps them; in float32; and as log-softmax, which is kept
+    (transformers, `ForCausalLMLoss`).
     """
-    logits = ops.linear(tape, x, weight)
+    logits = ops.linear(tape, x, head)
     wide = ops.cast(tape, logits, FLOAT32)
-    soft = tape.make(wide.count, FLOAT32, ((wide.source, wide.size),))
-    if soft.source is not None:
-        soft.source.saved = (soft.storage,)  # type: ignore[attr-defined]
-    return tape.make(1, FLOAT32, ((soft.source, soft.size),), (soft.storage,))
+    if loss.holds_outputs:
+        tape.kept.append(logits.storage)
+    out = tape.make(wide.count, FLOAT32, ((wide.source, wide.size),))
+    if out.source is not None:
+        out.source.saved = (out.storage,)  # type: ignore[attr-defined]
+    return tape.make(1, FLOAT32, ((out.source, out.size),), (out.storage,))
+
+
+def _scores(tape: Tape, x: Tensor, head: Matrix, loss: Loss) -> Tensor:
+    """Return scores: of every token, of which a row's last is taken; an encoder's of its first."""
+    scores = ops.linear(tape, x, head)
+    return tape.make(loss.rows * head.outputs, scores.width, ((scores.source, scores.size),))

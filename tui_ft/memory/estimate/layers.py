@@ -1,36 +1,47 @@
-"""A layer of each family on a tape, line by line as transformers 5.23 computes it."""
+"""What layers of all families share: projections with adapters, norms, MLPs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, Final
 
 from tui_ft.memory.estimate import ops
-from tui_ft.memory.estimate.attention import Attending, attend
-from tui_ft.memory.estimate.tape import FLOAT32, Tape, Tensor
+from tui_ft.memory.estimate.attention import Attending
+from tui_ft.memory.estimate.ops import Matrix
+from tui_ft.memory.estimate.tape import Tape, Tensor
 from tui_ft.memory.estimate.weights import Layer, LowRank
 from tui_ft.models.architecture import Architecture
+
+WIDE_NORMS: Final = ("gemma", "gemma2", "gemma3", "gemma3_text", "olmo2", "olmo3")
+"""Families whose RMSNorm multiplies with its weight in float32."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shapes:
-    """What all operations of a layer share.
+    """What the operations of a layer are told.
 
     Attributes:
         model: the architecture.
-        attending: of the attention.
-        tokens: rows times length.
+        config: the model's config.json.
+        attending: of this layer's attention.
         rotary_width: bytes of a number of cosine and sine.
         quantised: the linear layers are bitsandbytes' own.
-        autocast: autocast is on, whatever the weights' type.
+        training: dropout is on.
     """
 
     model: Architecture
+    config: Mapping[str, Any]
     attending: Attending
-    tokens: int
     rotary_width: int
-    quantised: bool
-    autocast: bool
+    quantised: bool = False
+    training: bool = True
+
+    def dropped(self, *names: str) -> float:
+        """Return a share of dropout from the configuration, by its first name that is there."""
+        if not self.training:
+            return 0.0
+        return next((float(self.config[name] or 0) for name in names if name in self.config), 0.0)
 
 
 Forward = Callable[[Tape, Tensor, Layer, Shapes], Tensor]
@@ -48,9 +59,7 @@ def projected(tape: Tape, x: Tensor, layer: Layer, name: str, shapes: Shapes) ->
     return ops.linear(tape, x, matrix)
 
 
-def _with_lora(
-    tape: Tape, x: Tensor, matrix: ops.Matrix, beside: LowRank, shapes: Shapes
-) -> Tensor:
+def _with_lora(tape: Tape, x: Tensor, matrix: Matrix, beside: LowRank, shapes: Shapes) -> Tensor:
     """Return W x + B A x s (peft 0.21, tuners/lora/layer.py and bnb.py).
 
     The input is cast to the adapter's type for each target, and its copy is kept; over a quantised
@@ -58,58 +67,76 @@ def _with_lora(
     """
     result = ops.linear(tape, x, matrix)
     width = result.width
+    converts = True
     if shapes.quantised:
         result = ops.copied(tape, result)
-    if not (shapes.quantised and shapes.autocast):
+        converts = tape.low is None
+    if converts:
         x = ops.cast(tape, x, beside.down.width)
+    x = ops.dropout(tape, x, beside.dropout)
     if beside.magnitude is not None:
-        raise NotImplementedError
-    update = ops.linear(tape, ops.dropout(tape, x, beside.dropout), beside.down)
-    update = ops.scaled(tape, ops.linear(tape, update, beside.up))
-    if shapes.quantised and not shapes.autocast:
+        update = _dora(tape, x, result, matrix, beside)
+    else:
+        update = ops.linear(tape, ops.linear(tape, x, beside.down), beside.up)
+        update = ops.scaled(tape, update)
+    if shapes.quantised and converts:
         update = ops.cast(tape, update, width)
     return ops.cast(tape, ops.add(tape, result, update), width)
 
 
-def _with_ia3(tape: Tape, x: Tensor, matrix: ops.Matrix, scale: ops.Matrix) -> Tensor:
-    """Return IA3's scaled product (arXiv:2205.05638): of the input, or of the output."""
-    raise NotImplementedError
+def _dora(tape: Tape, x: Tensor, result: Tensor, matrix: Matrix, beside: LowRank) -> Tensor:
+    """Return DoRA's update (arXiv:2402.09353; peft 0.21, tuners/lora/dora.py).
+
+    For the norm of the changed weight B A is multiplied with the unit matrix: a product as large as
+    the weight, made anew in each pass, which autograd keeps nothing of, for it is detached.
+    """
+    width = x.width
+    low = tape.low or beside.down.width
+    unit = matrix.inputs * matrix.inputs * beside.down.width
+    rank = matrix.inputs * beside.down.outputs * low
+    whole = matrix.count * max(low, width)
+    tape.touch(unit + rank + 4 * whole)
+    magnitude = beside.magnitude or beside.up
+    scale = Tensor(matrix.outputs, magnitude.width, None, magnitude.source)
+    update = ops.linear(tape, ops.linear(tape, x, beside.down), beside.up)
+    update = ops.scaled(tape, ops.mul(tape, scale, update))
+    return ops.add(tape, ops.mul(tape, scale, result), update)
 
 
-def llama(tape: Tape, x: Tensor, layer: Layer, shapes: Shapes) -> Tensor:
-    """A pre-norm layer: x + attention(norm(x)), then the same with the MLP."""
-    residual = x
-    x = norm(tape, x, layer, "input_layernorm", shapes)
-    x = _attention(tape, x, layer, shapes)
-    x = ops.add(tape, residual, x)
-    residual = x
-    x = norm(tape, x, layer, "post_attention_layernorm", shapes)
-    x = _gated_mlp(tape, x, layer, shapes)
-    return ops.add(tape, residual, x)
+def _with_ia3(tape: Tape, x: Tensor, matrix: Matrix, scale: Matrix) -> Tensor:
+    """Return IA3's product (arXiv:2205.05638; peft 0.21, tuners/ia3/layer.py).
+
+    A feed-forward layer's input is scaled, or any other's output; what is scaled is kept.
+    """
+    vector = Tensor(scale.outputs, scale.width, None, scale.source)
+    if scale.bias:
+        own = x.width
+        x = ops.cast(tape, ops.mul(tape, ops.cast(tape, x, scale.width), vector), own)
+        return ops.linear(tape, x, matrix)
+    result = ops.linear(tape, x, matrix)
+    return ops.cast(tape, ops.mul(tape, result, vector), result.width)
 
 
-def norm(tape: Tape, x: Tensor, layer: Layer, name: str, shapes: Shapes) -> Tensor:
+def norm(tape: Tape, x: Tensor, weight: Matrix, shapes: Shapes) -> Tensor:
     """Return a norm of the family's kind."""
-    weight = layer.norms[name]
     if shapes.model.norm == "rms":
-        return ops.rms_norm(tape, x, weight.outputs, weight)
+        wide = shapes.model.model_type in WIDE_NORMS
+        return ops.rms_norm(tape, x, weight.outputs, weight, wide=wide)
+    if shapes.model.model_type == "olmo":
+        return ops.plain_layer_norm(tape, x, weight.outputs, weight)
     return ops.layer_norm(tape, x, weight.outputs, weight)
 
 
-def _attention(tape: Tape, x: Tensor, layer: Layer, shapes: Shapes) -> Tensor:
-    q = projected(tape, x, layer, "q_proj", shapes)
-    k = projected(tape, x, layer, "k_proj", shapes)
-    v = projected(tape, x, layer, "v_proj", shapes)
-    q = ops.rotary(tape, q, shapes.rotary_width)
-    k = ops.rotary(tape, k, shapes.rotary_width)
-    out = attend(tape, q, k, v, shapes.attending)
-    del q, k, v
-    return projected(tape, out, layer, "o_proj", shapes)
+_IN_PARTS: Final = ("gelu_new", "gelu_fast", "gelu_accurate")
 
 
-def _gated_mlp(tape: Tape, x: Tensor, layer: Layer, shapes: Shapes) -> Tensor:
-    """Return down(act(gate(x)) * up(x))."""
-    gate = ops.activation(tape, projected(tape, x, layer, "gate_proj", shapes))
-    inner = ops.mul(tape, gate, projected(tape, x, layer, "up_proj", shapes))
-    del gate
-    return projected(tape, inner, layer, "down_proj", shapes)
+def activated(tape: Tape, x: Tensor, shapes: Shapes) -> Tensor:
+    """Return the activation of the family's MLP."""
+    name = shapes.model.activation
+    if shapes.model.model_type == "bloom":
+        return ops.gelu_of_bloom(tape, x)
+    if name in _IN_PARTS:
+        return ops.gelu_in_parts(tape, x)
+    return ops.activation(tape, x, reads_output=name == "relu")
+
+

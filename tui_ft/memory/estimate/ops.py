@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tui_ft.memory.estimate.tape import FLOAT32, Leaf, Storage, Tape, Tensor
+from tui_ft.memory.estimate.tape import FLOAT32, Leaf, Split, Storage, Tape, Tensor
 
 Bits = Literal[4, 8, 16]
 _DEQUANTISES_ABOVE = 512
@@ -248,21 +248,58 @@ def part_of(tape: Tape, x: Tensor, count: int) -> Tensor:
 
 def split(tape: Tape, x: Tensor, counts: Sequence[int]) -> list[Tensor]:
     """Return views of all of ``x``; their gradients are joined into one of the whole size."""
-    node = tape.record(((x.source, x.size),))
+    node = None
+    if tape.learns and x.source is not None:
+        node = Split(((x.source, x.size),))
+        tape.nodes.append(node)
     return [Tensor(count, x.width, x.storage, node) for count in counts]
 
 
-def rotary(tape: Tape, x: Tensor, width: int) -> Tensor:
+def rotary(tape: Tape, x: Tensor, width: int, *, part: float = 1.0, keeps: bool = False) -> Tensor:
     """Return x cos + rotated(x) sin: only cosine and sine are kept, which all layers share.
 
     Args:
         tape: what it is written on.
         x: queries or keys.
         width: bytes of a number of cosine and sine.
+        part: share of a head that is turned; the rest is joined to it again.
+        keeps: the result has the type of ``x``, as OLMo's.
     """
     wide = max(x.width, width)
-    size = x.count * wide
-    tape.touch(size * 3)
+    turned = int(x.count * part)
+    size = turned * wide
+    tape.touch(3 * size)
+    if part < 1:
+        inner = tape.make(turned, wide, ((x.source, x.size),), before=2 * size + x.size)
+        return tape.make(x.count, wide, ((inner.source, 0),))
     out = tape.make(x.count, wide, ((x.source, x.size),), before=2 * size)
-    # The gradient is of the heads' order and is written out in the tokens'.
-    return out
+    return cast(tape, out, x.width) if keeps else out
+
+
+def gelu_in_parts(tape: Tape, x: Tensor) -> Tensor:
+    """Return `gelu_new`: 0.5 x (1 + tanh(c (x + 0.044715 x^3))), in plain operations.
+
+    The input, the hyperbolic tangent and both factors of the product are kept.
+    """
+    base = cast(tape, x, FLOAT32) if tape.low is not None else x
+    cube = tape.make(
+        base.count, base.width, ((base.source, base.size),), (base.storage,), before=2 * base.size
+    )
+    cube = scaled(tape, cube)
+    inner = scaled(tape, add(tape, x, cube))
+    del cube, base
+    bent = activation(tape, inner, reads_output=True)
+    del inner
+    bent = scaled(tape, bent)
+    return mul(tape, scaled(tape, x), bent)
+
+
+def gelu_of_bloom(tape: Tape, x: Tensor) -> Tensor:
+    """Return BLOOM's gelu, a function of its own: the input is kept, the rest is made again."""
+    tape.touch(3 * x.size)
+    return tape.make(x.count, x.width, ((x.source, x.size),), (x.storage,), before=4 * x.size)
+
+
+def plain_layer_norm(tape: Tape, x: Tensor, size: int, weight: Matrix) -> Tensor:
+    """Return OLMo's LayerNorm, without weights and in float32."""
+    return cast(tape, layer_norm(tape, cast(tape, x, FLOAT32), size, weight), x.width)

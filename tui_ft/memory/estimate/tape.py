@@ -12,18 +12,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-_BLOCK: Final = 512
 FLOAT32: Final = 4
 
+# The allocator's constants, as in `tui_ft.memory.allocator`.
+_BLOCK: Final = 512
+_SMALL: Final = 1 << 20
+_LARGE_SEGMENT: Final = 20 << 20
+_OWN_SEGMENT: Final = 10 << 20
+_SEGMENT_STEP: Final = 2 << 20
 
-def block_of(size):
-    if size >= 10485760:
-        up = -(-size // 2097152) * 2097152
-        return up if up - size <= 1048576 else -(-size // 512) * 512
-    if size > 1048576:
-        fit = 20971520 // size
-        rest = 20971520 - fit*size
-        if rest <= 1048576: return 20971520 // fit
+
+def block_of(size: int) -> int:
+    """Return the bytes of the block that the caching allocator gives for a tensor.
+
+    A rest of a segment of up to 1 MiB is not split off: so a tensor of 10 MiB or more, which gets a
+    segment of its own, takes whole steps of 2 MiB where no more than that is left over; and of
+    smaller ones in segments of 20 MiB, the last takes the rest, which is spread over all of them
+    here (c10/cuda/CUDACachingAllocator.cpp, `should_split`).
+    """
+    if size >= _OWN_SEGMENT:
+        up = -(-size // _SEGMENT_STEP) * _SEGMENT_STEP
+        if up - size <= _SMALL:
+            return up
+    elif size > _SMALL:
+        number = _LARGE_SEGMENT // size
+        if _LARGE_SEGMENT - number * size <= _SMALL:
+            return _LARGE_SEGMENT // number
     return -(-size // _BLOCK) * _BLOCK
 
 
@@ -129,6 +143,22 @@ class Node:
             self.gradient.uses = 1
 
 
+class Split(Node):
+    """An operation whose outputs are parts of its input: their gradients are joined again."""
+
+    __slots__ = ("parts",)
+
+    def __init__(self, targets: Sequence[Target], before: int = 0) -> None:
+        super().__init__(targets, (), before, 0)
+        self.parts: list[Storage] = []
+
+    def take(self, gradient: Storage) -> None:
+        """Keep the gradients of all parts until it is this node's turn."""
+        gradient.uses += 1
+        self.parts.append(gradient)
+        self.gradient = gradient
+
+
 class Tape:
     """Counts bytes while operations are written on it.
 
@@ -140,9 +170,10 @@ class Tape:
         keeps_casts: autocast keeps a weight's copy until it ends; not so while recomputing.
         pinned: what an operation keeps past a checkpoint, which only holds back what autograd
             itself saves; None where nothing is kept, as under `torch.no_grad`.
+        kept: what the training loop keeps beside the graph.
     """
 
-    __slots__ = ("casts", "keeps_casts", "learns", "live", "low", "nodes", "peak", "pinned")
+    __slots__ = ("casts", "keeps_casts", "kept", "learns", "live", "low", "nodes", "peak", "pinned")
 
     def __init__(
         self,
@@ -157,6 +188,7 @@ class Tape:
         self.learns = learns
         self.keeps_casts = keeps_casts
         self.nodes: list[Node] = []
+        self.kept: list[Storage | None] = []
         self.pinned: list[Storage | None] | None = [] if checkpointed else None
         self.casts: dict[int, Tensor] = {}
 
@@ -236,6 +268,8 @@ class Tape:
             if node.after:
                 self.touch(node.after)
             node.saved = ()
+            if isinstance(node, Split):
+                node.parts.clear()
             gradient.uses -= 1
             del gradient, node
             while made:
