@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import torch
 import torch.nn.functional as F
+from torch.overrides import handle_torch_function, has_torch_function
 
 _aten = torch.ops.aten
 _HALVES: Final = (torch.bfloat16, torch.float16)
@@ -94,6 +95,10 @@ def attention_as_on_cuda(
         scale: as in torch.
         enable_gqa: as in torch.
     """
+    given = (query, key, value)
+    if has_torch_function(given):  # autocast is on, and casts for the kernel as it does on CUDA
+        options = (attn_mask, dropout_p, is_causal, scale, enable_gqa)
+        return handle_torch_function(attention_as_on_cuda, given, *given, *options)  # type: ignore[no-any-return]
     if attn_mask is None and query.dtype in _HALVES and query.shape[-1] <= _FLASH_LARGEST_HEAD:
         flash = _aten._scaled_dot_product_flash_attention
         return flash(query, key, value, dropout_p, is_causal, scale=scale)[0]  # type: ignore[no-any-return]

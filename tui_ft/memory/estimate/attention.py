@@ -87,9 +87,7 @@ def _kernel(
     targets = [(x.source, x.size) for x in qkv]
     q = qkv[0]
     out = tape.make(q.count, q.width, targets, (), after=scratch)
-    if out.source is not None:
-        saved = (*(x.storage for x in qkv), out.storage, statistics, bias)
-        out.source.saved = saved  # type: ignore[attr-defined]
+    tape.keep(out, *(x.storage for x in qkv), out.storage, statistics, bias)
     return out
 
 
@@ -141,8 +139,7 @@ def _eager(tape: Tape, q: Tensor, k: Tensor, v: Tensor, how: Attending) -> Tenso
     wide = cast(tape, scores, FLOAT32)
     del scores
     weights = tape.make(how.scores, FLOAT32, ((wide.source, wide.size),))
-    if weights.source is not None:
-        weights.source.saved = (weights.storage,)  # type: ignore[attr-defined]
+    tape.keep(weights, weights.storage)
     del wide
     weights = cast(tape, weights, q.width)
     weights = dropout(tape, weights, how.dropout)

@@ -146,8 +146,7 @@ def _full_logits(tape: Tape, x: Tensor, head: Matrix, loss: Loss) -> Tensor:
     if loss.holds_outputs:
         tape.kept.append(logits.storage)
     out = tape.make(wide.count, FLOAT32, ((wide.source, wide.size),))
-    if out.source is not None:
-        out.source.saved = (out.storage,)  # type: ignore[attr-defined]
+    tape.keep(out, out.storage)
     return tape.make(1, FLOAT32, ((out.source, out.size),), (out.storage,))
 
 

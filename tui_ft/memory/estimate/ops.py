@@ -86,8 +86,8 @@ def activation(tape: Tape, x: Tensor, *, reads_output: bool = False) -> Tensor:
     Its input is kept; of relu its output, which ``reads_output`` asks for.
     """
     out = tape.make(x.count, x.width, ((x.source, x.size),), () if reads_output else (x.storage,))
-    if reads_output and out.source is not None:
-        out.source.saved = (out.storage,)  # type: ignore[attr-defined]
+    if reads_output:
+        tape.keep(out, out.storage)
     return out
 
 

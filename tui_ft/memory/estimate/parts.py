@@ -74,7 +74,7 @@ def checkpointed(run: Run, x: Input, low: int | None) -> Part:
     """Measure a part of which only the input is kept, and all else made again.
 
     The recomputation ends with the last tensor that a derivative reads
-    (torch/utils/checkpoint.py): so it is not counted above what the backward pass takes.
+    (torch/utils/checkpoint.py): so what is made after that is not counted.
     """
     tape = Tape(low=low, learns=False, checkpointed=True)
     given = tape.input(x.count, x.width, learns=False)
@@ -99,7 +99,7 @@ def _again(run: Run, x: Input, low: int | None, before: int, pinned: int) -> int
     del out
     if source is not None:
         source.take(seed.pop())
-    tape.peak = tape.live
+    tape.peak = max(tape.live, tape.needed)
     del source
     tape.backward()
     return tape.peak - before + pinned

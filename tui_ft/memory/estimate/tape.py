@@ -165,6 +165,7 @@ class Tape:
     Attributes:
         live: bytes alive.
         peak: the most since the start, or since it was set.
+        needed: the most until the last tensor was kept that a derivative reads.
         low: bytes of a number to which autocast casts; None without autocast.
         learns: operations are recorded, as under `torch.enable_grad`.
         keeps_casts: autocast keeps a weight's copy until it ends; not so while recomputing.
@@ -173,7 +174,7 @@ class Tape:
         kept: what the training loop keeps beside the graph.
     """
 
-    __slots__ = ("casts", "keeps_casts", "kept", "learns", "live", "low", "nodes", "peak", "pinned")
+    __slots__ = ("casts", "keeps_casts", "kept", "learns", "live", "low", "needed", "nodes", "peak", "pinned")
 
     def __init__(
         self,
@@ -183,7 +184,7 @@ class Tape:
         keeps_casts: bool = True,
         checkpointed: bool = False,
     ) -> None:
-        self.live = self.peak = 0
+        self.live = self.peak = self.needed = 0
         self.low = low
         self.learns = learns
         self.keeps_casts = keeps_casts
@@ -225,9 +226,14 @@ class Tape:
             before: bytes that its derivative takes for a moment before it makes gradients.
             after: the same, while the gradients are there.
         """
-        out = Tensor(count, width, Storage(self, count * width))
-        out.source = self.record(targets, saved, before=before, after=after)
-        return out
+        node = self.record(targets, saved, before=before, after=after)
+        return Tensor(count, width, Storage(self, count * width), node)
+
+    def keep(self, out: Tensor, *saved: Storage | None) -> None:
+        """Keep for a derivative what is there only once the operation is done."""
+        if isinstance(out.source, Node):
+            out.source.saved = saved
+            self.needed = self.peak
 
     def record(
         self,
@@ -243,6 +249,8 @@ class Tape:
         needed = [target for target in targets if target[0] is not None]
         if not needed:
             return None
+        if saved:
+            self.needed = self.peak
         node = Node(needed, saved, before, after)
         self.nodes.append(node)
         return node
