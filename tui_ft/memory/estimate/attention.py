@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from tui_ft.memory.estimate.ops import add, cast, dropout
+from tui_ft.memory.estimate.ops import activation, add, cast, dropout, scaled
 from tui_ft.memory.estimate.tape import FLOAT32, Storage, Tape, Tensor
 
 Kernel = Literal["flash", "efficient", "eager"]
@@ -27,6 +27,8 @@ class Attending:
         masked: a boolean or float mask is handed over.
         bias_width: bytes of a number of a float mask; 0 for a boolean one.
         dropout: share of scores that are dropped.
+        softcap: scores are bent by a hyperbolic tangent, as Gemma 2's.
+        joint_scale: scores are scaled in the product that makes them, as BLOOM's.
     """
 
     kernel: Kernel
@@ -39,6 +41,8 @@ class Attending:
     masked: bool
     bias_width: int = 0
     dropout: float = 0.0
+    softcap: bool = False
+    joint_scale: bool = False
 
     @property
     def scores(self) -> int:
@@ -129,11 +133,16 @@ def _repeated(tape: Tape, x: Tensor, how: Attending) -> Tensor:
 def _eager(tape: Tape, q: Tensor, k: Tensor, v: Tensor, how: Attending) -> Tensor:
     """Attention in plain operations: scores, softmax in float32, its copy in short form.
 
-    transformers' `eager_attention_forward`: q k^T, scaled, masked, softmax, dropout, times v.
+    transformers' `eager_attention_forward`: q k^T, scaled, masked, softmax, dropout, times v. The
+    softmax is kept in float32 and in short form, the scores where a softcap bends them.
     """
     k, v = _repeated(tape, k, how), _repeated(tape, v, how)
     scores = _product(tape, q, k, how.scores)
-    scores = tape.make(how.scores, scores.width, ((scores.source, scores.size),))
+    if not how.joint_scale:
+        scores = scaled(tape, scores)
+    if how.softcap:
+        scores = activation(tape, scaled(tape, scores), reads_output=True)
+        scores = scaled(tape, scores)
     if how.masked:
         scores = add(tape, scores, Tensor(1, scores.width, None))
     wide = cast(tape, scores, FLOAT32)

@@ -61,7 +61,8 @@ def _neox_attention(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> Te
     k = ops.rotary(tape, k, shapes.rotary_width, part=part)
     out = attend(tape, q, k, v, shapes.attending)
     del q, k, v
-    return projected(tape, out, weights, "dense", shapes)
+    # Joined after turning, queries stand head by head, and so does what comes out.
+    return projected(tape, ops.copied(tape, out), weights, "dense", shapes)
 
 
 def falcon(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> Tensor:
@@ -90,11 +91,13 @@ def _falcon_attention(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> 
     model = shapes.model
     joined = projected(tape, x, weights, "query_key_value", shapes)
     one = x.count // model.hidden_size * model.head_dim
-    keys = one * shapes.attending.kv_heads
-    parts = ops.split(tape, joined, (one * model.heads, keys, keys))
+    keys = one * model.kv_heads
+    q, k, v = ops.split(tape, joined, (one * model.heads, keys, keys))
     del joined
-    q, k, v = (ops.copied(tape, part) for part in parts)
-    del parts
+    q = ops.copied(tape, q)
+    groups = model.kv_heads > 1
+    k = ops.spread(tape, k, q.count) if groups else ops.copied(tape, k)
+    v = ops.spread(tape, v, q.count) if groups else ops.copied(tape, v)
     if model.positions == "rotary":
         q = ops.rotary(tape, q, shapes.rotary_width)
         k = ops.rotary(tape, k, shapes.rotary_width)

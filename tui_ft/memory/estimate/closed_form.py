@@ -11,10 +11,8 @@ import msgspec
 from tui_ft.memory.allocator import MIB
 from tui_ft.memory.estimate import heads
 from tui_ft.memory.estimate.adapters import adapter_of
-from tui_ft.memory.estimate.attention import Attending
 from tui_ft.memory.estimate.families import forward_of
 from tui_ft.memory.estimate.heads import Loss
-from tui_ft.memory.estimate.layers import Shapes
 from tui_ft.memory.estimate.optimizer import states_of, step_takes
 from tui_ft.memory.estimate.parts import Input, Part, checkpointed, forward_only, measured
 from tui_ft.memory.estimate.tape import Tape, Tensor, block_of
@@ -32,13 +30,9 @@ def moments(step: Step) -> dict[str, int]:
     T = rows*S
     low = BYTES[step.arithmetic] if step.arithmetic else None
     xw = w.width
-    half = (low or w.width) == 2
-    from tui_ft.memory.estimate.families import EAGER
-    kernel = "eager" if step.attention=="eager" or (step.attention=="auto" and a.model_type in EAGER) else "efficient" if step.padded or not half or a.head_dim>256 else "flash"
-    masked = step.padded or kernel=="eager"
-    pd = step.config.get("attention_dropout", 0) or step.config.get("attn_pdrop",0.1 if a.model_type=="gpt2" else 0) or 0
-    att = Attending(kernel, rows, S, S, a.heads, a.kv_heads, a.head_dim, masked, dropout=pd)
-    sh = Shapes(a, step.config, att, xw, step.quantization is not None)
+    from tui_ft.memory.estimate.families import shapes_of, mask_bytes
+    both = shapes_of(step, a, rows, S)
+    sh = both[0]
     fwd = forward_of(a)
     scores = step.objective in ("reward","classification")
     sup = step.supervised
@@ -56,14 +50,14 @@ def moments(step: Step) -> dict[str, int]:
     gl = {k: 0 if step.accumulation else sum(h.all_sizes for h in per[k] if h.trained) for k in per}
     gonce = 0 if step.accumulation else sum(h.all_sizes for h in once if h.trained)
     cos = 2*S*a.head_dim*xw if a.positions=="rotary" else 0
-    mask = rows*S*S if masked else 0
+    mask = mask_bytes(step, both)
     base = weights + states + int(step.workspace_mib*MIB) + (G if step.accumulation else 0)
     ref = 0
     if step.holds_reference:
         ref = sum(h.all_sizes for h,_ in allheld if h.kind!="adapters"); base += ref
     inp = 3*8*T + cos + mask
     ck = step.checkpointing
-    needs_emb = ck and ad is not None
+    needs_emb = (ck and ad is not None) or (ad is not None and ad.kind in ("prompt","p_tuning"))
     t = Tape(low=low); x0 = heads.embedded(t,w,sh,loss,learns=needs_emb)
     ef = t.peak; x_needs = x0.source is not None; width0=x0.width; cnt=x0.count
     src=x0.source; x0size = x0.storage.size
@@ -79,9 +73,10 @@ def moments(step: Step) -> dict[str, int]:
     seq=[]
     for i,(k,num) in enumerate(kinds):
         needs = x_needs if i==0 else True
-        if (k,needs) not in parts:
-            parts[k,needs]=measure(lambda t,x: fwd(t,x,w.layer(k),sh), Input(cnt,width0,needs), low)
-        seq.append(parts[k,needs])
+        win = num in a.windowed_layers
+        if (k,needs,win) not in parts:
+            parts[k,needs,win]=measure(lambda t,x: fwd(t,x,w.layer(k),both[win]), Input(cnt,width0,needs), low)
+        seq.append(parts[k,needs,win])
     head = measured(lambda t,x: heads.finished(t,x,w,sh,loss), Input(cnt,width0,True), low)
     m={}
     run = base + inp

@@ -15,6 +15,14 @@ from tui_ft.models.architecture import Architecture
 
 WIDE_NORMS: Final = ("gemma", "gemma2", "gemma3", "gemma3_text", "olmo2", "olmo3")
 """Families whose RMSNorm multiplies with its weight in float32."""
+_DROPOUT: Final[dict[str, dict[str, float]]] = {
+    "gpt2": {"resid_pdrop": 0.1, "embd_pdrop": 0.1, "attn_pdrop": 0.1},
+    "opt": {"dropout": 0.1},
+    "bert": {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1},
+    "roberta": {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1},
+}
+"""Shares of dropout where a config.json has none (transformers' configuration classes)."""
+ATTENTION_DROPOUT: Final = ("attention_dropout", "attn_pdrop", "attention_probs_dropout_prob")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +35,6 @@ class Shapes:
         attending: of this layer's attention.
         rotary_width: bytes of a number of cosine and sine.
         quantised: the linear layers are bitsandbytes' own.
-        training: dropout is on.
     """
 
     model: Architecture
@@ -35,13 +42,15 @@ class Shapes:
     attending: Attending
     rotary_width: int
     quantised: bool = False
-    training: bool = True
 
     def dropped(self, *names: str) -> float:
         """Return a share of dropout from the configuration, by its first name that is there."""
-        if not self.training:
-            return 0.0
-        return next((float(self.config[name] or 0) for name in names if name in self.config), 0.0)
+        usual = _DROPOUT.get(self.model.model_type, {})
+        for name in names:
+            found = self.config.get(name, usual.get(name))
+            if found is not None:
+                return float(found)
+        return 0.0
 
 
 Forward = Callable[[Tape, Tensor, Layer, Shapes], Tensor]

@@ -53,6 +53,11 @@ def copied(tape: Tape, x: Tensor) -> Tensor:
     return tape.make(x.count, x.width, ((x.source, 0),))
 
 
+def spread(tape: Tape, x: Tensor, count: int) -> Tensor:
+    """Return ``x`` repeated up to ``count`` numbers, written out; its gradient is summed up."""
+    return tape.make(count, x.width, ((x.source, x.size),))
+
+
 def add(tape: Tape, a: Tensor, b: Tensor) -> Tensor:
     """Return a sum; nothing is kept for it. The smaller operand is spread over the larger."""
     width = max(a.width, b.width)
