@@ -24,15 +24,33 @@ from transformers import (
     Trainer,
     TrainingArguments,
 )
-from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer, SFTConfig, SFTTrainer
+from trl import (
+    DPOConfig,
+    DPOTrainer,
+    GRPOConfig,
+    GRPOTrainer,
+    KTOConfig,
+    KTOTrainer,
+    RewardConfig,
+    RewardTrainer,
+    RLOOConfig,
+    RLOOTrainer,
+    SFTConfig,
+    SFTTrainer,
+)
+from trl.experimental.cpo import CPOConfig, CPOTrainer
+from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
 from tests.memory.models import TINY
 from tests.tiny_model import make_tiny_llama
 from tui_ft.dryrun.replay import replay
-from tui_ft.memory.step import Step, StepObjective
+from tui_ft.memory.step import GENERATES, Generation, Step, StepObjective
 
+SCORES = ("reward", "classification")
+PAIR = {"prompt": "alice " * 30, "chosen": "bob apple " * 30, "rejected": "bob apple " * 30}
 ROWS = 4
 LENGTH = 128
+ANSWER = 64
 LORA = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "target_modules": "all-linear"}
 
 
@@ -66,7 +84,7 @@ def _size(model: torch.nn.Module) -> int:
 def _model(kind: str, folder: Path) -> Any:
     config = LlamaConfig(**{k: v for k, v in TINY.items() if k not in ("model_type",)})
     config.use_cache = False
-    if kind in ("sft", "dpo"):
+    if kind not in SCORES:
         AutoModelForCausalLM.from_config(config).save_pretrained(folder)
         return AutoModelForCausalLM.from_pretrained(
             folder, attn_implementation="eager", dtype=torch.float32
@@ -92,7 +110,7 @@ def _trainer(kind: str, folder: Path, tokenizer: Any, lora: bool, checkpointing:
         "optim": "adamw_torch",
         "dataloader_pin_memory": False,
     }
-    task = "CAUSAL_LM" if kind in ("sft", "dpo") else "SEQ_CLS"
+    task = "SEQ_CLS" if kind in SCORES else "CAUSAL_LM"
     plain = {name: value for name, value in LORA.items() if name != "peft_type"}
     adapter = peft.LoraConfig(task_type=task, **plain) if lora else None
     model = _model(kind, folder)
@@ -103,10 +121,35 @@ def _trainer(kind: str, folder: Path, tokenizer: Any, lora: bool, checkpointing:
             config = SFTConfig(max_length=LENGTH, **arguments)
             return SFTTrainer(args=config, train_dataset=Dataset.from_list(rows), **shared)
         case "dpo":
-            pair = {"prompt": "alice " * 30, "chosen": "bob apple " * 30}
-            pairs = [{**pair, "rejected": pair["chosen"]}] * 8
             settings = DPOConfig(max_length=LENGTH, **arguments)
-            return DPOTrainer(args=settings, train_dataset=Dataset.from_list(pairs), **shared)
+            return DPOTrainer(args=settings, train_dataset=Dataset.from_list([PAIR] * 8), **shared)
+        case "kto":
+            answers = {"prompt": PAIR["prompt"], "completion": PAIR["chosen"]}
+            judged = [{**answers, "label": number % 2 == 0} for number in range(8)]
+            kto = KTOConfig(max_length=LENGTH, **arguments)
+            return KTOTrainer(args=kto, train_dataset=Dataset.from_list(judged), **shared)
+        case "orpo":
+            orpo = ORPOConfig(max_length=LENGTH, max_prompt_length=LENGTH, **arguments)
+            return ORPOTrainer(args=orpo, train_dataset=Dataset.from_list([PAIR] * 8), **shared)
+        case "cpo" | "simpo":
+            more = {"loss_type": "simpo", "cpo_alpha": 0.0} if kind == "simpo" else {}
+            cpo = CPOConfig(max_length=LENGTH, **more, **arguments)
+            return CPOTrainer(args=cpo, train_dataset=Dataset.from_list([PAIR] * 8), **shared)
+        case "grpo" | "rloo":
+            online: Any = (GRPOConfig, GRPOTrainer) if kind == "grpo" else (RLOOConfig, RLOOTrainer)
+            rollout = online[0](
+                num_generations=ROWS,
+                max_completion_length=ANSWER,
+                beta=0.1,
+                generation_kwargs={"min_new_tokens": ANSWER},
+                **arguments,
+            )
+            return online[1](
+                args=rollout,
+                reward_funcs=lambda completions, **_: [float(len(one)) for one in completions],
+                train_dataset=Dataset.from_list([{"prompt": PAIR["prompt"]}] * 8),
+                **shared,
+            )
         case "reward":
             scored = [{"chosen_ids": [6] * LENGTH, "rejected_ids": [7] * LENGTH}] * 8
             reward = RewardConfig(max_length=LENGTH, **arguments)
@@ -119,16 +162,37 @@ def _trainer(kind: str, folder: Path, tokenizer: Any, lora: bool, checkpointing:
     )
 
 
-def _length(kind: str, trainer: Any) -> int:
-    if kind != "dpo":
-        return LENGTH
+def _length(kind: str, trainer: Any, tokenizer: Any) -> int:
     row = trainer.train_dataset[0]
-    return len(row["prompt_ids"]) + len(row["chosen_ids"])
+    match kind:
+        case "dpo":
+            return len(row["prompt_ids"]) + len(row["chosen_ids"])
+        case "kto":
+            return len(row["prompt_ids"]) + len(row["completion_ids"])
+        case "orpo" | "cpo" | "simpo":
+            return len(row["chosen_input_ids"])
+        case "grpo" | "rloo":
+            return len(tokenizer(PAIR["prompt"]).input_ids) + ANSWER
+    return LENGTH
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
 @pytest.mark.parametrize("lora", [False, True])
-@pytest.mark.parametrize("kind", ["sft", "dpo", "reward", "classification"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "sft",
+        "dpo",
+        "kto",
+        "orpo",
+        "cpo",
+        "simpo",
+        "reward",
+        "classification",
+        "grpo",
+        "rloo",
+    ],
+)
 def test_the_peak_of_real_training(
     kind: StepObjective, lora: bool, checkpointing: bool, tokenizer: Any, tmp_path: Path
 ) -> None:
@@ -136,16 +200,20 @@ def test_the_peak_of_real_training(
     reference = getattr(trainer, "ref_model", None)
     weights = _size(trainer.model) + (_size(reference) if reference is not None else 0)
     real = weights + _peak(trainer.train)
+    length = _length(kind, trainer, tokenizer)
     step = Step(
         config=TINY,
         batch=ROWS,
-        length=_length(kind, trainer),
+        length=length,
         objective=kind,
         weights="float32",
         adapter=LORA if lora else None,
         checkpointing=checkpointing,
         attention="eager",
         reference_model=reference is not None,
+        generation=Generation(rows=ROWS, prompt=length - ANSWER, new=ANSWER)
+        if kind in GENERATES
+        else None,
         workspace_mib=0,
     )
     assert replay(step, device="cpu").requested == pytest.approx(real, rel=0.005)
