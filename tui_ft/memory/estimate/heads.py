@@ -18,7 +18,7 @@ TILE_VOCABULARY: Final = 32768
 _LONG: Final = 8
 _STATISTICS: Final = 7
 
-HeadKind = Literal["fused", "logits", "scores"]
+HeadKind = Literal["fused", "logits", "pairs", "answers", "scores"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +26,14 @@ class Loss:
     """What is computed of the last hidden states.
 
     Attributes:
-        head: `fused` never holds all logits; `logits` does; `scores` are a classification's.
+        head: `fused` never holds all logits; `logits` does; `pairs` does for two answers, of which
+            each row is scored by itself; `answers` does for the answer's tokens only; `scores` are
+            a classification's.
         rows: of the batch that goes through the model at once.
         length: tokens of a row.
         tokens: those with loss, of all rows.
+        answer: tokens of a row's answer.
+        likelihood: of pairs, the chosen answer's likelihood is part of the loss.
         holds_outputs: the training loop keeps the logits.
     """
 
@@ -37,6 +41,8 @@ class Loss:
     rows: int
     length: int
     tokens: int
+    answer: int = 0
+    likelihood: bool = False
     holds_outputs: bool = False
 
 
@@ -76,11 +82,17 @@ def finished(tape: Tape, x: Tensor, weights: Weights, shapes: Shapes, loss: Loss
     for norm in _once(weights, after_layers=True):
         x = layers.norm(tape, x, weights.norm(norm, trained=tape.learns), shapes)
     head = weights.matrix(weights.model.output, trained=tape.learns)
-    if loss.head == "fused":
-        return _fused(tape, x, head, loss)
-    if loss.head == "logits":
-        return _full_logits(tape, x, head, loss)
-    return _scores(tape, x, head, loss)
+    match loss.head:
+        case "fused":
+            return _fused(tape, x, head, loss)
+        case "logits":
+            return _full_logits(tape, x, head, loss)
+        case "pairs":
+            return _pairs(tape, x, head, loss)
+        case "answers":
+            return _answers(tape, x, head, loss)
+        case "scores":
+            return _scores(tape, x, head, loss)
 
 
 def _once(weights: Weights, *, after_layers: bool) -> list[Norm]:
@@ -154,3 +166,49 @@ def _scores(tape: Tape, x: Tensor, head: Matrix, loss: Loss) -> Tensor:
     """Return scores: of every token, of which a row's last is taken; an encoder's of its first."""
     scores = ops.linear(tape, x, head)
     return tape.make(loss.rows * head.outputs, scores.width, ((scores.source, scores.size),))
+
+
+def _pairs(tape: Tape, x: Tensor, head: Matrix, loss: Loss) -> Tensor:
+    """Return the loss of trl's experimental trainers (ORPO, CPO, SimPO) over all logits.
+
+    The chosen rows' logits are copied for their likelihood, and each row's log-softmax is kept
+    (trl/experimental/orpo, `concatenated_forward`; trl/trainer/utils.py, `selective_log_softmax`).
+    """
+    words, last = head.outputs, loss.length - 1
+    logits = ops.linear(tape, x, head)
+    likelihood = None
+    if loss.likelihood:
+        count = loss.rows // 2 * last * words
+        chosen = tape.make(count, logits.width, ((logits.source, logits.size),), before=logits.size)
+        likelihood = _log_softmax(tape, chosen)
+        del chosen
+    cut = Tensor(loss.rows * last * words, logits.width, logits.storage)
+    cut.source = tape.record(((logits.source, logits.size),), before=0)
+    rows = _rows_scored(tape, cut, loss.rows)
+    return ops.add(tape, rows, likelihood) if likelihood is not None else rows
+
+
+def _answers(tape: Tape, x: Tensor, head: Matrix, loss: Loss) -> Tensor:
+    """Return the log-probabilities of the answers' tokens, over their logits alone."""
+    count = loss.rows * loss.answer * head.inputs
+    cut = Tensor(count, x.width, x.storage)
+    cut.source = tape.record(((x.source, x.size),))
+    logits = ops.linear(tape, ops.copied(tape, cut), head)
+    return _rows_scored(tape, logits, loss.rows)
+
+
+def _rows_scored(tape: Tape, logits: Tensor, rows: int) -> Tensor:
+    """Return one number a row: each row's log-softmax is made, and kept, by itself."""
+    parts = ops.split(tape, logits, [logits.count // rows] * rows)
+    scored = [_log_softmax(tape, part) for part in parts]
+    del parts
+    return tape.make(rows, FLOAT32, [(one.source, one.size) for one in scored])
+
+
+def _log_softmax(tape: Tape, logits: Tensor) -> Tensor:
+    """Return the log-probability of one word a row; autocast computes it in float32."""
+    wide = ops.cast(tape, logits, FLOAT32) if tape.low is not None else logits
+    soft = tape.make(wide.count, wide.width, ((wide.source, wide.size),))
+    tape.keep(soft, soft.storage)
+    del wide
+    return tape.make(1, soft.width, ((soft.source, soft.size),))

@@ -79,9 +79,14 @@ class Held:
     number: int = 1
 
     @property
+    def count(self) -> int:
+        """Numbers of one."""
+        return prod(self.shape)
+
+    @property
     def size(self) -> int:
         """Bytes of one, as the allocator gives them."""
-        return block_of(prod(self.shape) * self.width)
+        return block_of(self.count * self.width)
 
     @property
     def all_sizes(self) -> int:
@@ -113,18 +118,18 @@ class Weights:
             return FLOAT32
         return BYTES[step.adapter_dtype] if step.quantization is not None else self.width
 
-    def kinds_of_layers(self) -> list[tuple[int, int]]:
-        """Return for each layer a layer that has the same modules, by number."""
+    def kinds_of_layers(self) -> list[int]:
+        """Return for each layer the number of the first that has the same modules."""
         last = self.model.layers
         adapted = self.adapter.layer_numbers if self.adapter is not None else None
         if adapted is None and all(len(piece.layers or ()) == last for piece in self._layered):
-            return [(0, number) for number in range(last)]
+            return [0] * last
         first: dict[tuple[bool, ...], int] = {}
         found = []
         for number in range(last):
             have = [number in (piece.layers or ()) for piece in self._layered]
             have.append(adapted is None or number in adapted)
-            found.append((first.setdefault(tuple(have), number), number))
+            found.append(first.setdefault(tuple(have), number))
         return found
 
     def layer(self, number: int, *, adapted: bool = True, trained: bool = True) -> Layer:
