@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -75,9 +76,9 @@ def _flash(tape: Tape, q: Tensor, k: Tensor, v: Tensor, how: Attending) -> Tenso
     rows = how.batch * how.heads
     statistics = Storage(tape, rows * how.length * FLOAT32)
     accumulator = rows * _up(how.length, 128) * _up(how.head_dim, 32) * FLOAT32
-    scratch = accumulator + rows * _up(how.length, 128) * FLOAT32
+    scratch = [accumulator, rows * _up(how.length, 128) * FLOAT32]
     if how.kv_heads != how.heads:
-        scratch += 2 * rows * how.keys * how.head_dim * q.width
+        scratch += [rows * how.keys * how.head_dim * q.width] * 2
     return _kernel(tape, (q, k, v), statistics, None, scratch)
 
 
@@ -86,7 +87,7 @@ def _kernel(
     qkv: tuple[Tensor, Tensor, Tensor],
     statistics: Storage,
     bias: Storage | None,
-    scratch: int,
+    scratch: Sequence[int],
 ) -> Tensor:
     targets = [(x.source, x.size) for x in qkv]
     q = qkv[0]
@@ -105,9 +106,9 @@ def _efficient(tape: Tape, q: Tensor, k: Tensor, v: Tensor, how: Attending) -> T
     bias = _bias(tape, q.width, how) if how.masked else None
     rows = how.batch * how.heads
     statistics = Storage(tape, rows * _up(how.length, 32) * FLOAT32)
-    scratch = rows * how.length * FLOAT32
+    scratch = [rows * how.length * FLOAT32]
     if q.width != FLOAT32:
-        scratch += rows * how.length * how.head_dim * FLOAT32
+        scratch.append(rows * how.length * how.head_dim * FLOAT32)
     return _kernel(tape, (q, k, v), statistics, bias, scratch)
 
 

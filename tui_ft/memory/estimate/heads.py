@@ -114,26 +114,27 @@ def _fused(tape: Tape, x: Tensor, head: Matrix, loss: Loss) -> Tensor:
     selected = _selected(tape, x, tokens * size)
     del x
     targets = Storage(tape, tokens * _LONG)
-    tile = min(tokens, TILE_TOKENS) * TILE_VOCABULARY * low
+    tile = [min(tokens, TILE_TOKENS) * TILE_VOCABULARY * low]
     if low != head.width:
-        tile += min(TILE_VOCABULARY, head.outputs) * size * low
+        tile.append(min(TILE_VOCABULARY, head.outputs) * size * low)
     if low != width:
-        tile += min(tokens, TILE_TOKENS) * size * low
-    tape.touch(tile + _STATISTICS * tokens * FLOAT32)
+        tile.append(min(tokens, TILE_TOKENS) * size * low)
+    tape.touch(*tile, _STATISTICS * tokens * FLOAT32)
     log_z = Storage(tape, 2 * tokens * FLOAT32)
-    wide = tile
-    copied = tile
-    targets_of = []
-    if selected.source is not None:
-        targets_of.append((selected.source, selected.size))
-        wide += tokens * size * FLOAT32
-        copied += 0 if width == FLOAT32 else tokens * size * FLOAT32
-    if head.source is not None:
-        targets_of.append((head.source, head.count * head.width))
-        wide += head.count * FLOAT32
-        copied += 0 if head.width == FLOAT32 else head.count * FLOAT32
+    # Gradients are summed up in float32, and cast while the tile is still there.
+    summed = []
+    learning = []
+    for source, count, own in (
+        (selected.source, tokens * size, width),
+        (head.source, head.count, head.width),
+    ):
+        if source is not None:
+            learning.append((source, count * own))
+            summed += [] if own == FLOAT32 else [count * FLOAT32]
     saved = (selected.storage, targets, log_z)
-    return tape.make(tokens, FLOAT32, targets_of, saved, before=wide, after=copied)
+    if summed:
+        return tape.make(tokens, FLOAT32, learning, saved, around=(*summed, *tile))
+    return tape.make(tokens, FLOAT32, learning, saved, after=tile)
 
 
 def _selected(tape: Tape, x: Tensor, count: int) -> Tensor:
@@ -143,7 +144,7 @@ def _selected(tape: Tape, x: Tensor, count: int) -> Tensor:
     """
     cut = Tensor(x.count, x.width, x.storage)
     cut.source = tape.record(((x.source, x.size),))
-    return tape.make(count, x.width, ((cut.source, x.size),), before=x.size)
+    return tape.make(count, x.width, ((cut.source, x.size),), before=(x.size,))
 
 
 def _full_logits(tape: Tape, x: Tensor, head: Matrix, loss: Loss) -> Tensor:
@@ -179,11 +180,11 @@ def _pairs(tape: Tape, x: Tensor, head: Matrix, loss: Loss) -> Tensor:
     likelihood = None
     if loss.likelihood:
         count = loss.rows // 2 * last * words
-        chosen = tape.make(count, logits.width, ((logits.source, logits.size),), before=logits.size)
+        chosen = tape.make(count, logits.width, ((logits.source, logits.size),), before=(logits.size,))
         likelihood = _log_softmax(tape, chosen)
         del chosen
     cut = Tensor(loss.rows * last * words, logits.width, logits.storage)
-    cut.source = tape.record(((logits.source, logits.size),), before=0)
+    cut.source = tape.record(((logits.source, logits.size),))
     rows = _rows_scored(tape, cut, loss.rows)
     return ops.add(tape, rows, likelihood) if likelihood is not None else rows
 

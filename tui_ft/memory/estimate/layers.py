@@ -104,7 +104,7 @@ def _dora(tape: Tape, x: Tensor, result: Tensor, matrix: Matrix, beside: LowRank
     unit = matrix.inputs * matrix.inputs * beside.down.width
     rank = matrix.inputs * beside.down.outputs * low
     whole = matrix.count * max(low, width)
-    tape.touch(unit + rank + 4 * whole)
+    tape.touch(unit, rank, *(whole,) * 4)
     magnitude = beside.magnitude or beside.up
     scale = Tensor(matrix.outputs, magnitude.width, None, magnitude.source)
     update = ops.linear(tape, ops.linear(tape, x, beside.down), beside.up)

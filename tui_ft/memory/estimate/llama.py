@@ -116,7 +116,7 @@ def _experts(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> Tensor:
     routed = ops.Matrix(hidden, experts.count, x.width)
     scores = ops.cast(tape, ops.linear(tape, x, routed), FLOAT32)
     chosen = Tensor(tokens, FLOAT32, Storage(tape, tokens * FLOAT32), scores.source)
-    own = tape.make(tokens * hidden, x.width, ((x.source, x.size),), before=x.size)
+    own = tape.make(tokens * hidden, x.width, ((x.source, x.size),), before=(x.size,))
     both = ops.linear(tape, own, _stack(weights, "gate_up_proj", hidden, 2 * experts.size))
     gate, up = ops.split(tape, both, (both.count // 2, both.count // 2))
     del both, own

@@ -81,10 +81,7 @@ class _Pass:
 
 def moments_of(model: Model, sharding: Sharding | None = None) -> list[Moment]:
     """Return the moments of a step at which its peak may be."""
-    virtual = 0
-    if model.adapter is not None and model.adapter.kind in _PROMPTS:
-        virtual = model.adapter.tokens
-    plan = plan_of(model.step, virtual)
+    plan = plan_of_model(model)
     held = _persistent(model, plan, sharding)
     gradients = _gradients(model, sharding)
     learning = _learning(model, plan.loss)
@@ -95,6 +92,24 @@ def moments_of(model: Model, sharding: Sharding | None = None) -> list[Moment]:
         _update(model, held, gradients),
     ]
     return [replace(one, terms={k: v for k, v in one.terms.items() if v > 0}) for one in found]
+
+
+def plan_of_model(model: Model) -> Plan:
+    """Return the passes of a step, the tokens that a prompt adds included."""
+    adapter = model.adapter
+    prompted = adapter is not None and adapter.kind in _PROMPTS
+    return plan_of(model.step, adapter.tokens if adapter is not None and prompted else 0)
+
+
+def asks_for_gradient(model: Model) -> bool:
+    """Tell whether a gradient is asked for at a frozen embedding."""
+    adapter = model.adapter
+    return adapter is not None and (model.step.checkpointing or adapter.kind in _PROMPTS)
+
+
+def inputs_of(model: Model, loss: Loss) -> int:
+    """Return the bytes of token ids, masks, and cosine and sine."""
+    return _inputs(model, loss, shapes_of(model.step, model.architecture, loss.rows, loss.length))
 
 
 def _persistent(model: Model, plan: Plan, sharding: Sharding | None) -> dict[str, int]:
@@ -183,10 +198,8 @@ def _inputs(model: Model, loss: Loss, shapes: tuple[Shapes, Shapes]) -> int:
 
 def _embedding(model: Model, loss: Loss, shapes: Shapes, low: int | None) -> tuple[Part, Input]:
     """Return the embedding's part, and what the first layer gets."""
-    step, adapter = model.step, model.adapter
-    asks = adapter is not None and (step.checkpointing or adapter.kind in _PROMPTS)
     tape = Tape(low=low)
-    x = heads.embedded(tape, model.weights, shapes, loss, learns=asks)
+    x = heads.embedded(tape, model.weights, shapes, loss, learns=asks_for_gradient(model))
     given = Input(x.count, x.width, x.source is not None)
     size, source, peak = x.size, x.source, tape.peak
     del x

@@ -79,9 +79,9 @@ def mul(tape: Tape, a: Tensor, b: Tensor) -> Tensor:
     count = max(a.count, b.count)
     saved = (b.storage if a.source else None, a.storage if b.source else None)
     targets = ((a.source, a.count * a.width), (b.source, b.count * b.width))
-    wide = sum(
+    wide = [
         count * width for x in (a, b) if x.source and (x.count != count or x.width != width)
-    )
+    ]
     return tape.make(count, width, targets, saved, before=wide)
 
 
@@ -101,7 +101,7 @@ def dropout(tape: Tape, x: Tensor, share: float) -> Tensor:
     if share <= 0 or not tape.learns:
         return x
     mask = Storage(tape, x.count)
-    return tape.make(x.count, x.width, ((x.source, x.size),), (mask,), before=x.size)
+    return tape.make(x.count, x.width, ((x.source, x.size),), (mask,), before=(x.size,))
 
 
 def linear(tape: Tape, x: Tensor, weight: Matrix) -> Tensor:
@@ -153,8 +153,8 @@ def _linear_4bit(tape: Tape, x: Tensor, weight: Matrix) -> Tensor:
     tokens = x.count // weight.inputs
     whole = weight.count * weight.width
     if tokens > _DEQUANTISES_ABOVE:
-        tape.touch(whole + tokens * weight.outputs * x.width)
-    out = tape.make(tokens * weight.outputs, x.width, ((x.source, x.size),), after=whole)
+        tape.touch(tokens * weight.outputs * x.width, whole)
+    out = tape.make(tokens * weight.outputs, x.width, ((x.source, x.size),), after=(whole,))
     return cast(tape, out, own)
 
 
@@ -166,7 +166,7 @@ def _linear_8bit(tape: Tape, x: Tensor, weight: Matrix) -> Tensor:
     """
     tokens = x.count // weight.inputs
     half = 2
-    tape.touch(x.count * (half + 1))
+    tape.touch(x.count * half, x.count)
     saved = (x.storage,) if x.source else ()
     if tape.pinned is not None:
         tape.pinned.append(x.storage)
@@ -175,7 +175,7 @@ def _linear_8bit(tape: Tape, x: Tensor, weight: Matrix) -> Tensor:
         x.width,
         ((x.source, x.size),),
         saved,
-        after=weight.count * x.width,
+        after=(weight.count * x.width,),
     )
 
 
@@ -211,13 +211,15 @@ def rms_norm(tape: Tape, x: Tensor, size: int, weight: Matrix, *, wide: bool = F
     out_size = count * wider
     keeps_normal = normal if trained else None
     big = count * FLOAT32
-    first = (2 if trained else 1) * out_size
-    second = 5 * big - count * wider - (count * wider if trained else 0)
+    first = (out_size,) * (2 if trained else 1)
+    # Where the branches meet, the incoming gradient and what was kept for the weight are gone.
+    gone = count * wider * (2 if trained else 1)
+    second = (*(big,) * (5 - -(-gone // big)), -gone % big)
     targets = [(inner.source, big)]
     if trained:
         targets.append((weight.source, weight.outputs * weight.width))
     saved = (inner.storage if reads else None, root, keeps_normal)
-    before = max(first, second) if reads else first
+    before = max(first, second, key=sum) if reads else first
     out = tape.make(count, max(wider, weight.width) if not wide else wider, targets, saved, before=before)
     del full, normal, inner
     return cast(tape, out, width) if wide else out
@@ -247,7 +249,7 @@ def joined(tape: Tape, parts: Sequence[Tensor]) -> Tensor:
 def part_of(tape: Tape, x: Tensor, count: int) -> Tensor:
     """Return a view of some of ``x``; its gradient is written into zeros of the whole size."""
     out = Tensor(count, x.width, x.storage)
-    out.source = tape.record(((x.source, x.size),), before=x.size)
+    out.source = tape.record(((x.source, x.size),), before=(x.size,))
     return out
 
 
@@ -273,11 +275,11 @@ def rotary(tape: Tape, x: Tensor, width: int, *, part: float = 1.0, keeps: bool 
     wide = max(x.width, width)
     turned = int(x.count * part)
     size = turned * wide
-    tape.touch(3 * size)
+    tape.touch(size, size, size)
     if part < 1:
-        inner = tape.make(turned, wide, ((x.source, x.size),), before=2 * size + x.size)
+        inner = tape.make(turned, wide, ((x.source, x.size),), before=(size, size, x.size))
         return tape.make(x.count, wide, ((inner.source, 0),))
-    out = tape.make(x.count, wide, ((x.source, x.size),), before=2 * size)
+    out = tape.make(x.count, wide, ((x.source, x.size),), before=(size, size))
     return cast(tape, out, x.width) if keeps else out
 
 
@@ -288,7 +290,7 @@ def gelu_in_parts(tape: Tape, x: Tensor) -> Tensor:
     """
     base = cast(tape, x, FLOAT32) if tape.low is not None else x
     cube = tape.make(
-        base.count, base.width, ((base.source, base.size),), (base.storage,), before=2 * base.size
+        base.count, base.width, ((base.source, base.size),), (base.storage,), before=(base.size,) * 2
     )
     cube = scaled(tape, cube)
     inner = scaled(tape, add(tape, x, cube))
@@ -301,8 +303,8 @@ def gelu_in_parts(tape: Tape, x: Tensor) -> Tensor:
 
 def gelu_of_bloom(tape: Tape, x: Tensor) -> Tensor:
     """Return BLOOM's gelu, a function of its own: the input is kept, the rest is made again."""
-    tape.touch(3 * x.size)
-    return tape.make(x.count, x.width, ((x.source, x.size),), (x.storage,), before=4 * x.size)
+    tape.touch(*(x.size,) * 3)
+    return tape.make(x.count, x.width, ((x.source, x.size),), (x.storage,), before=(x.size,) * 4)
 
 
 def plain_layer_norm(tape: Tape, x: Tensor, size: int, weight: Matrix) -> Tensor:

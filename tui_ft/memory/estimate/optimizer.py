@@ -19,11 +19,14 @@ def states_of(name: str, trained: Iterable[Held]) -> int:
     Raises:
         ValueError: the optimizer is not known.
     """
-    total = 0
-    for held in trained:
-        states = optimizer_states(name, held.shape, _NAMES[held.width])
-        total += held.number * sum(block_of(state.size) for state in states)
-    return total
+    return sum(
+        held.number * sum(block_of(size) for size in state_sizes(name, held)) for held in trained
+    )
+
+
+def state_sizes(name: str, held: Held) -> list[int]:
+    """Return the bytes of each tensor that an optimizer holds for one weight."""
+    return [state.size for state in optimizer_states(name, held.shape, _NAMES[held.width])]
 
 
 def step_takes(name: str, trained: Iterable[Held]) -> int:

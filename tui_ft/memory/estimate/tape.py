@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Protocol
 
+from tui_ft.memory.allocator import CachingAllocator
+
 FLOAT32: Final = 4
 
 # The allocator's constants, as in `tui_ft.memory.allocator`.
@@ -44,11 +46,12 @@ def block_of(size: int) -> int:
 class Storage:
     """Bytes that are alive as long as this object is."""
 
-    __slots__ = ("size", "tape", "uses")
+    __slots__ = ("block", "size", "tape", "uses")
 
     def __init__(self, tape: Tape, size: int) -> None:
         """Take ``size`` bytes, rounded as the allocator rounds them."""
         self.tape = tape
+        self.block = tape.allocator.request(size) if tape.allocator is not None else None
         self.size = size = block_of(size)
         self.uses = 0
         tape.live += size
@@ -57,7 +60,10 @@ class Storage:
 
     def __del__(self) -> None:
         """Give the bytes back."""
-        self.tape.live -= self.size
+        tape = self.tape
+        tape.live -= self.size
+        if self.block is not None and tape.allocator is not None:
+            tape.allocator.release(self.block)
 
 
 class Sink(Protocol):
@@ -98,36 +104,47 @@ class Tensor:
 
 
 class Leaf:
-    """A leaf of the graph: a weight that is trained, or an input. Keeps its gradient."""
+    """A leaf of the graph, which keeps its gradient: an input, or a weight that is trained."""
 
-    __slots__ = ("gradient", "there")
+    __slots__ = ("gradient", "there", "weight")
 
-    def __init__(self, *, there: bool = False) -> None:
-        """Begin without a gradient, or with one of an earlier pass, counted elsewhere."""
+    def __init__(self, *, weight: bool = False, there: bool = False) -> None:
+        """Begin without a gradient.
+
+        Args:
+            weight: its gradient is kept until the optimizer's step.
+            there: one of an earlier pass is there, counted elsewhere, to which it is added.
+        """
+        self.weight = weight
         self.there = there
         self.gradient: Storage | None = None
 
     def take(self, gradient: Storage) -> None:
         """Keep a gradient; a second one is added in place."""
-        if not self.there and self.gradient is None:
-            self.gradient = gradient
+        if self.there or self.gradient is not None:
+            return
+        self.gradient = gradient
+        if self.weight:
+            gradient.tape.gradients.append(gradient)
 
 
 class Node:
     """An operation that has a derivative."""
 
-    __slots__ = ("after", "before", "gradient", "saved", "targets")
+    __slots__ = ("after", "around", "before", "gradient", "saved", "targets")
 
     def __init__(
         self,
         targets: Sequence[Target],
         saved: Sequence[Storage | None],
-        before: int,
-        after: int,
+        before: Sequence[int] = (),
+        around: Sequence[int] = (),
+        after: Sequence[int] = (),
     ) -> None:
         self.targets = targets
         self.saved = saved
         self.before = before
+        self.around = around
         self.after = after
         self.gradient: Storage | None = None
 
@@ -148,8 +165,8 @@ class Split(Node):
 
     __slots__ = ("parts",)
 
-    def __init__(self, targets: Sequence[Target], before: int = 0) -> None:
-        super().__init__(targets, (), before, 0)
+    def __init__(self, targets: Sequence[Target]) -> None:
+        super().__init__(targets, ())
         self.parts: list[Storage] = []
 
     def take(self, gradient: Storage) -> None:
@@ -172,9 +189,11 @@ class Tape:
         pinned: what an operation keeps past a checkpoint, which only holds back what autograd
             itself saves; None where nothing is kept, as under `torch.no_grad`.
         kept: what the training loop keeps beside the graph.
+        gradients: of weights, kept until the optimizer's step.
+        allocator: where all of it is requested as well, to see what would be reserved.
     """
 
-    __slots__ = ("casts", "keeps_casts", "kept", "learns", "live", "low", "needed", "nodes", "peak", "pinned")
+    __slots__ = ("allocator", "casts", "gradients", "keeps_casts", "kept", "learns", "live", "low", "needed", "nodes", "peak", "pinned")
 
     def __init__(
         self,
@@ -183,12 +202,15 @@ class Tape:
         learns: bool = True,
         keeps_casts: bool = True,
         checkpointed: bool = False,
+        allocator: CachingAllocator | None = None,
     ) -> None:
+        self.allocator = allocator
         self.live = self.peak = self.needed = 0
         self.low = low
         self.learns = learns
         self.keeps_casts = keeps_casts
         self.nodes: list[Node] = []
+        self.gradients: list[Storage] = []
         self.kept: list[Storage | None] = []
         self.pinned: list[Storage | None] | None = [] if checkpointed else None
         self.casts: dict[int, Tensor] = {}
@@ -201,10 +223,15 @@ class Tape:
         """Return a tensor from outside, to which a gradient flows if it ``learns``."""
         return Tensor(count, width, Storage(self, count * width), Leaf() if learns else None)
 
-    def touch(self, size: int) -> None:
-        """Count bytes that are taken for a moment beside what is alive."""
-        if self.live + size > self.peak:
-            self.peak = self.live + size
+    def touch(self, *sizes: int) -> None:
+        """Count tensors that are there for a moment beside what is alive, in bytes."""
+        if self.allocator is not None:
+            blocks = [self.allocator.request(size) for size in sizes if size > 0]
+            for block in blocks:
+                self.allocator.release(block)
+        taken = self.live + sum(sizes)
+        if taken > self.peak:
+            self.peak = taken
 
     def make(
         self,
@@ -213,8 +240,9 @@ class Tape:
         targets: Sequence[Target],
         saved: Sequence[Storage | None] = (),
         *,
-        before: int = 0,
-        after: int = 0,
+        before: Sequence[int] = (),
+        around: Sequence[int] = (),
+        after: Sequence[int] = (),
     ) -> Tensor:
         """Return what an operation makes.
 
@@ -223,10 +251,11 @@ class Tape:
             width: bytes of one.
             targets: the inputs' sources, with the bytes of their gradients.
             saved: what its derivative reads.
-            before: bytes that its derivative takes for a moment before it makes gradients.
+            before: tensors that its derivative makes for a moment before it makes gradients.
+            around: the same, and lets go of them only once it has made the gradients.
             after: the same, while the gradients are there.
         """
-        node = self.record(targets, saved, before=before, after=after)
+        node = self.record(targets, saved, before=before, around=around, after=after)
         return Tensor(count, width, Storage(self, count * width), node)
 
     def keep(self, out: Tensor, *saved: Storage | None) -> None:
@@ -240,8 +269,9 @@ class Tape:
         targets: Sequence[Target],
         saved: Sequence[Storage | None] = (),
         *,
-        before: int = 0,
-        after: int = 0,
+        before: Sequence[int] = (),
+        around: Sequence[int] = (),
+        after: Sequence[int] = (),
     ) -> Node | None:
         """Return the node of an operation; None where no input needs a gradient."""
         if not self.learns:
@@ -251,7 +281,7 @@ class Tape:
             return None
         if saved:
             self.needed = self.peak
-        node = Node(needed, saved, before, after)
+        node = Node(needed, saved, before, around, after)
         self.nodes.append(node)
         return node
 
@@ -269,12 +299,14 @@ class Tape:
                 continue
             node.gradient = None
             if node.before:
-                self.touch(node.before)
+                self.touch(*node.before)
+            around = [Storage(self, size) for size in node.around]
             made = [
                 (target, Storage(self, size) if size else gradient) for target, size in node.targets
             ]
             if node.after:
-                self.touch(node.after)
+                self.touch(*node.after)
+            around.clear()
             node.saved = ()
             if isinstance(node, Split):
                 node.parts.clear()

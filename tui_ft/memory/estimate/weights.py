@@ -254,7 +254,7 @@ class Weights:
         return self.adapter is not None and self.adapter.kind == "norms"
 
     def _leaf(self, trained: bool) -> Leaf | None:
-        return Leaf(there=self._there) if trained else None
+        return Leaf(weight=True, there=self._there) if trained else None
 
     def _adapt(self, layer: Layer, name: str, piece: Linear, adapter: Adapter) -> None:
         width = self._adapter_width
