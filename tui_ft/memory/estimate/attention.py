@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tui_ft.memory.estimate.ops import activation, add, cast, dropout, scaled
-from tui_ft.memory.estimate.tape import FLOAT32, Storage, Tape, Tensor
+from tui_ft.memory.estimate.tape import FLOAT32, Leaf, Storage, Tape, Tensor
 
 Kernel = Literal["flash", "efficient", "eager"]
 _ALIGNED = 16
@@ -57,6 +57,8 @@ def _up(value: int, multiple: int) -> int:
 
 def attend(tape: Tape, q: Tensor, k: Tensor, v: Tensor, how: Attending) -> Tensor:
     """Return softmax(q k^T) v by the kernel that is taken."""
+    if how.keys > how.length:
+        k, v = _behind_prefix(tape, k, how), _behind_prefix(tape, v, how)
     if how.kernel == "eager":
         return _eager(tape, q, k, v, how)
     if tape.low is not None:
@@ -64,6 +66,13 @@ def attend(tape: Tape, q: Tensor, k: Tensor, v: Tensor, how: Attending) -> Tenso
     if how.kernel == "flash":
         return _flash(tape, q, k, v, how)
     return _efficient(tape, q, k, v, how)
+
+
+def _behind_prefix(tape: Tape, x: Tensor, how: Attending) -> Tensor:
+    """Return keys or values behind those of a learned prefix, which get a gradient too."""
+    count = how.batch * how.kv_heads * how.keys * how.head_dim
+    prefix = Leaf()
+    return tape.make(count, x.width, ((x.source, 0), (prefix, count * x.width - x.size)))
 
 
 def _flash(tape: Tape, q: Tensor, k: Tensor, v: Tensor, how: Attending) -> Tensor:

@@ -18,19 +18,19 @@ def gpt2(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> Tensor:
     x = ops.add(tape, ops.dropout(tape, x, dropped), residual)
     residual = x
     x = norm(tape, x, weights.norms["ln_2"], shapes)
-    x = activated(tape, projected(tape, x, weights, "c_fc", shapes), shapes)
-    x = projected(tape, x, weights, "mlp.c_proj", shapes)
+    x = activated(tape, projected(tape, x, weights, "c_fc"), shapes)
+    x = projected(tape, x, weights, "mlp.c_proj")
     return ops.add(tape, residual, ops.dropout(tape, x, dropped))
 
 
 def _gpt2_attention(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> Tensor:
-    joined = projected(tape, x, weights, "c_attn", shapes)
+    joined = projected(tape, x, weights, "c_attn")
     third = joined.count // 3
     q, k, v = ops.split(tape, joined, (third, third, third))
     del joined
     out = attend(tape, q, k, v, shapes.attending)
     del q, k, v
-    return projected(tape, out, weights, "attn.c_proj", shapes)
+    return projected(tape, out, weights, "attn.c_proj")
 
 
 def gpt_neox(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> Tensor:
@@ -44,14 +44,14 @@ def gpt_neox(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> Tensor:
     if not parallel:
         attended = ops.add(tape, attended, x)
     after = norm(tape, x if parallel else attended, weights.norms["post_attention_layernorm"], shapes)
-    out = activated(tape, projected(tape, after, weights, "dense_h_to_4h", shapes), shapes)
-    out = projected(tape, out, weights, "dense_4h_to_h", shapes)
+    out = activated(tape, projected(tape, after, weights, "dense_h_to_4h"), shapes)
+    out = projected(tape, out, weights, "dense_4h_to_h")
     out = ops.add(tape, ops.dropout(tape, out, dropped), attended)
     return ops.add(tape, out, x) if parallel else out
 
 
 def _neox_attention(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> Tensor:
-    joined = projected(tape, x, weights, "query_key_value", shapes)
+    joined = projected(tape, x, weights, "query_key_value")
     third = joined.count // 3
     q, k, v = ops.split(tape, joined, (third, third, third))
     del joined
@@ -62,7 +62,7 @@ def _neox_attention(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> Te
     out = attend(tape, q, k, v, shapes.attending)
     del q, k, v
     # Joined after turning, queries stand head by head, and so does what comes out.
-    return projected(tape, ops.copied(tape, out), weights, "dense", shapes)
+    return projected(tape, ops.copied(tape, out), weights, "dense")
 
 
 def falcon(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> Tensor:
@@ -78,8 +78,8 @@ def falcon(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> Tensor:
         attended = ops.dropout(tape, attended, shapes.dropped("attention_dropout"))
         residual = ops.add(tape, residual, attended)
         second = norm(tape, residual, names["post_attention_layernorm"], shapes)
-    out = activated(tape, projected(tape, second, weights, "dense_h_to_4h", shapes), shapes)
-    out = projected(tape, out, weights, "dense_4h_to_h", shapes)
+    out = activated(tape, projected(tape, second, weights, "dense_h_to_4h"), shapes)
+    out = projected(tape, out, weights, "dense_4h_to_h")
     if parallel:  # added in place
         node = tape.record(((out.source, 0), (attended.source, 0)))
         out = Tensor(out.count, out.width, out.storage, node)
@@ -89,7 +89,7 @@ def falcon(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> Tensor:
 
 def _falcon_attention(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> Tensor:
     model = shapes.model
-    joined = projected(tape, x, weights, "query_key_value", shapes)
+    joined = projected(tape, x, weights, "query_key_value")
     one = x.count // model.hidden_size * model.head_dim
     keys = one * model.kv_heads
     q, k, v = ops.split(tape, joined, (one * model.heads, keys, keys))
@@ -103,7 +103,7 @@ def _falcon_attention(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> 
         k = ops.rotary(tape, k, shapes.rotary_width)
     out = attend(tape, q, k, v, shapes.attending)
     del q, k, v
-    return projected(tape, out, weights, "dense", shapes)
+    return projected(tape, out, weights, "dense")
 
 
 def opt(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> Tensor:
@@ -121,19 +121,19 @@ def opt(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> Tensor:
     residual = x
     if before:
         x = norm(tape, x, last, shapes)
-    x = activated(tape, projected(tape, x, weights, "fc1", shapes), shapes)
-    x = ops.dropout(tape, projected(tape, x, weights, "fc2", shapes), dropped)
+    x = activated(tape, projected(tape, x, weights, "fc1"), shapes)
+    x = ops.dropout(tape, projected(tape, x, weights, "fc2"), dropped)
     x = ops.add(tape, residual, x)
     return x if before else norm(tape, x, last, shapes)
 
 
 def _opt_attention(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> Tensor:
-    q = ops.scaled(tape, projected(tape, x, weights, "q_proj", shapes))
-    k = projected(tape, x, weights, "k_proj", shapes)
-    v = projected(tape, x, weights, "v_proj", shapes)
+    q = ops.scaled(tape, projected(tape, x, weights, "q_proj"))
+    k = projected(tape, x, weights, "k_proj")
+    v = projected(tape, x, weights, "v_proj")
     out = attend(tape, q, k, v, shapes.attending)
     del q, k, v
-    return projected(tape, out, weights, "out_proj", shapes)
+    return projected(tape, out, weights, "out_proj")
 
 
 def bloom(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> Tensor:
@@ -146,13 +146,13 @@ def bloom(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> Tensor:
     attended = ops.add(tape, residual, ops.dropout(tape, attended, dropped))
     inner = norm(tape, attended, weights.norms["post_attention_layernorm"], shapes)
     residual = inner if after else attended
-    out = activated(tape, projected(tape, inner, weights, "dense_h_to_4h", shapes), shapes)
-    out = projected(tape, out, weights, "dense_4h_to_h", shapes)
+    out = activated(tape, projected(tape, inner, weights, "dense_h_to_4h"), shapes)
+    out = projected(tape, out, weights, "dense_4h_to_h")
     return ops.add(tape, residual, ops.dropout(tape, out, dropped))
 
 
 def _bloom_attention(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> Tensor:
-    joined = projected(tape, x, weights, "query_key_value", shapes)
+    joined = projected(tape, x, weights, "query_key_value")
     third = joined.count // 3
     parts = ops.split(tape, joined, (third, third, third))
     del joined
@@ -160,22 +160,22 @@ def _bloom_attention(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> T
     del parts
     out = attend(tape, q, k, v, shapes.attending)
     del q, k, v
-    return projected(tape, ops.copied(tape, out), weights, "dense", shapes)
+    return projected(tape, ops.copied(tape, out), weights, "dense")
 
 
 def bert(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> Tensor:
     """BERT and RoBERTa: norms after each sum, dropout before it."""
     dropped = shapes.dropped("hidden_dropout_prob", "hidden_dropout")
-    q = projected(tape, x, weights, "query", shapes)
-    k = projected(tape, x, weights, "key", shapes)
-    v = projected(tape, x, weights, "value", shapes)
+    q = projected(tape, x, weights, "query")
+    k = projected(tape, x, weights, "key")
+    v = projected(tape, x, weights, "value")
     out = attend(tape, q, k, v, shapes.attending)
     del q, k, v
-    out = projected(tape, out, weights, "attention.output.dense", shapes)
+    out = projected(tape, out, weights, "attention.output.dense")
     out = ops.add(tape, ops.dropout(tape, out, dropped), x)
     out = norm(tape, out, weights.norms["attention.output.LayerNorm"], shapes)
-    inner = activated(tape, projected(tape, out, weights, "intermediate.dense", shapes), shapes)
-    inner = projected(tape, inner, weights, "output.dense", shapes)
+    inner = activated(tape, projected(tape, out, weights, "intermediate.dense"), shapes)
+    inner = projected(tape, inner, weights, "output.dense")
     inner = ops.add(tape, ops.dropout(tape, inner, dropped), out)
     del out
     return norm(tape, inner, weights.norms["output.LayerNorm"], shapes)

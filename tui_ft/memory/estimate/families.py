@@ -58,7 +58,9 @@ def is_checked(model: Architecture) -> bool:
     return known and not model.guessed and model.experts is None
 
 
-def shapes_of(step: Step, model: Architecture, rows: int, length: int) -> tuple[Shapes, Shapes]:
+def shapes_of(
+    step: Step, model: Architecture, rows: int, length: int, prefix: int = 0
+) -> tuple[Shapes, Shapes]:
     """Return what a layer's operations are told: of a layer that sees all, and of a windowed one.
 
     Args:
@@ -66,23 +68,25 @@ def shapes_of(step: Step, model: Architecture, rows: int, length: int) -> tuple[
         model: its architecture.
         rows: that go through the model at once.
         length: tokens of a row, virtual ones of a prompt included.
+        prefix: tokens whose keys and values are learned, and stand before each row.
     """
     window = model.window is not None and length > model.window and bool(model.windowed_layers)
     short = BYTES[step.arithmetic or step.weights]
-    whole = _attending(step, model, rows, length, short, windowed=False)
-    part = _attending(step, model, rows, length, short, windowed=window)
-    quantised = step.quantization is not None
+    tokens = (length, length + prefix)
+    whole = _attending(step, model, rows, tokens, short, windowed=False)
+    part = _attending(step, model, rows, tokens, short, windowed=window)
     width = BYTES[step.weights]
     return (
-        Shapes(model, step.config, whole, width, quantised),
-        Shapes(model, step.config, part, width, quantised),
+        Shapes(model, step.config, whole, width),
+        Shapes(model, step.config, part, width),
     )
 
 
 def _attending(
-    step: Step, model: Architecture, rows: int, length: int, width: int, *, windowed: bool
+    step: Step, model: Architecture, rows: int, tokens: tuple[int, int], width: int, *, windowed: bool
 ) -> Attending:
-    masked = step.padded or windowed or model.model_type in _ALWAYS_MASKED
+    length, keys = tokens
+    masked = keys > length or step.padded or windowed or model.model_type in _ALWAYS_MASKED
     kernel = _kernel(step, model, width, masked=masked)
     alibi = model.positions == "alibi" and model.model_type == "falcon"
     names = (name for name in ATTENTION_DROPOUT if name in step.config)
@@ -90,7 +94,7 @@ def _attending(
         kernel,
         rows,
         length,
-        length,
+        keys,
         model.heads,
         model.kv_heads if not alibi else model.heads,
         model.head_dim,

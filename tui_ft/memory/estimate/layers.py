@@ -22,6 +22,7 @@ _DROPOUT: Final[dict[str, dict[str, float]]] = {
     "roberta": {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1},
 }
 """Shares of dropout where a config.json has none (transformers' configuration classes)."""
+_WHOLE: Final = 16
 ATTENTION_DROPOUT: Final = ("attention_dropout", "attn_pdrop", "attention_probs_dropout_prob")
 
 
@@ -34,14 +35,12 @@ class Shapes:
         config: the model's config.json.
         attending: of this layer's attention.
         rotary_width: bytes of a number of cosine and sine.
-        quantised: the linear layers are bitsandbytes' own.
     """
 
     model: Architecture
     config: Mapping[str, Any]
     attending: Attending
     rotary_width: int
-    quantised: bool = False
 
     def dropped(self, *names: str) -> float:
         """Return a share of dropout from the configuration, by its first name that is there."""
@@ -56,19 +55,19 @@ class Shapes:
 Forward = Callable[[Tape, Tensor, Layer, Shapes], Tensor]
 
 
-def projected(tape: Tape, x: Tensor, layer: Layer, name: str, shapes: Shapes) -> Tensor:
+def projected(tape: Tape, x: Tensor, layer: Layer, name: str) -> Tensor:
     """Return a linear layer's output, with the adapter that stands beside it."""
     matrix = layer.linears[name]
     beside = layer.adapters.get(name)
     if beside is not None:
-        return _with_lora(tape, x, matrix, beside, shapes)
+        return _with_lora(tape, x, matrix, beside)
     scale = layer.scales.get(name)
     if scale is not None:
         return _with_ia3(tape, x, matrix, scale)
     return ops.linear(tape, x, matrix)
 
 
-def _with_lora(tape: Tape, x: Tensor, matrix: Matrix, beside: LowRank, shapes: Shapes) -> Tensor:
+def _with_lora(tape: Tape, x: Tensor, matrix: Matrix, beside: LowRank) -> Tensor:
     """Return W x + B A x s (peft 0.21, tuners/lora/layer.py and bnb.py).
 
     The input is cast to the adapter's type for each target, and its copy is kept; over a quantised
@@ -76,8 +75,8 @@ def _with_lora(tape: Tape, x: Tensor, matrix: Matrix, beside: LowRank, shapes: S
     """
     result = ops.linear(tape, x, matrix)
     width = result.width
-    converts = True
-    if shapes.quantised:
+    converts, quantised = True, matrix.bits != _WHOLE
+    if quantised:
         result = ops.copied(tape, result)
         converts = tape.low is None
     if converts:
@@ -88,7 +87,7 @@ def _with_lora(tape: Tape, x: Tensor, matrix: Matrix, beside: LowRank, shapes: S
     else:
         update = ops.linear(tape, ops.linear(tape, x, beside.down), beside.up)
         update = ops.scaled(tape, update)
-    if shapes.quantised and converts:
+    if quantised and converts:
         update = ops.cast(tape, update, width)
     return ops.cast(tape, ops.add(tape, result, update), width)
 

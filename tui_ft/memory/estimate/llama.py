@@ -54,22 +54,22 @@ def _attention(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> Tensor:
     k = ops.rotary(tape, k, shapes.rotary_width, part=part, keeps=keeps)
     out = attend(tape, q, k, v, shapes.attending)
     del q, k, v
-    return projected(tape, out, weights, "o_proj", shapes)
+    return projected(tape, out, weights, "o_proj")
 
 
 def _queries_keys_values(
     tape: Tape, x: Tensor, weights: Layer, shapes: Shapes
 ) -> tuple[Tensor, Tensor, Tensor]:
     if "qkv_proj" in weights.linears:
-        joined = projected(tape, x, weights, "qkv_proj", shapes)
+        joined = projected(tape, x, weights, "qkv_proj")
         tokens = x.count // shapes.model.hidden_size
         one = tokens * shapes.model.head_dim
         keys = one * shapes.model.kv_heads
         q, k, v = ops.split(tape, joined, (one * shapes.model.heads, keys, keys))
         return q, k, v
-    q = projected(tape, x, weights, "q_proj", shapes)
-    k = projected(tape, x, weights, "k_proj", shapes)
-    v = projected(tape, x, weights, "v_proj", shapes)
+    q = projected(tape, x, weights, "q_proj")
+    k = projected(tape, x, weights, "k_proj")
+    v = projected(tape, x, weights, "v_proj")
     if "q_norm" in weights.norms:
         q = norm(tape, q, weights.norms["q_norm"], shapes)
         k = norm(tape, k, weights.norms["k_norm"], shapes)
@@ -88,16 +88,16 @@ def _mlp(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> Tensor:
     if weights.stacks:
         return _experts(tape, x, weights, shapes)
     if "gate_up_proj" in weights.linears:
-        both = projected(tape, x, weights, "gate_up_proj", shapes)
+        both = projected(tape, x, weights, "gate_up_proj")
         gate, up = ops.split(tape, both, (both.count // 2, both.count // 2))
         del both
         inner = ops.mul(tape, up, activated(tape, gate, shapes))
         del gate, up
-        return projected(tape, inner, weights, "down_proj", shapes)
-    gate = activated(tape, projected(tape, x, weights, "gate_proj", shapes), shapes)
-    inner = ops.mul(tape, gate, projected(tape, x, weights, "up_proj", shapes))
+        return projected(tape, inner, weights, "down_proj")
+    gate = activated(tape, projected(tape, x, weights, "gate_proj"), shapes)
+    inner = ops.mul(tape, gate, projected(tape, x, weights, "up_proj"))
     del gate
-    return projected(tape, inner, weights, "down_proj", shapes)
+    return projected(tape, inner, weights, "down_proj")
 
 
 def _experts(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> Tensor:
@@ -126,9 +126,9 @@ def _experts(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> Tensor:
     weighted = ops.cast(tape, ops.mul(tape, inner, chosen), x.width)
     out = ops.add(tape, out, Tensor(out.count, x.width, None, weighted.source))
     if "up_proj" in weights.linears:  # experts that every token passes
-        shared = activated(tape, projected(tape, x, weights, "gate_proj", shapes), shapes)
-        shared = ops.mul(tape, shared, projected(tape, x, weights, "up_proj", shapes))
-        out = ops.add(tape, out, projected(tape, shared, weights, "down_proj", shapes))
+        shared = activated(tape, projected(tape, x, weights, "gate_proj"), shapes)
+        shared = ops.mul(tape, shared, projected(tape, x, weights, "up_proj"))
+        out = ops.add(tape, out, projected(tape, shared, weights, "down_proj"))
     return out
 
 

@@ -107,9 +107,16 @@ def asks_for_gradient(model: Model) -> bool:
     return adapter is not None and (model.step.checkpointing or adapter.kind in _PROMPTS)
 
 
+def shapes_of_pass(model: Model, loss: Loss) -> tuple[Shapes, Shapes]:
+    """Return what the layers' operations are told in a pass over a loss's rows."""
+    adapter = model.adapter
+    prefix = adapter.tokens if adapter is not None and adapter.kind == "prefix" else 0
+    return shapes_of(model.step, model.architecture, loss.rows, loss.length, prefix)
+
+
 def inputs_of(model: Model, loss: Loss) -> int:
     """Return the bytes of token ids, masks, and cosine and sine."""
-    return _inputs(model, loss, shapes_of(model.step, model.architecture, loss.rows, loss.length))
+    return _inputs(model, loss, shapes_of_pass(model, loss))
 
 
 def _persistent(model: Model, plan: Plan, sharding: Sharding | None) -> dict[str, int]:
@@ -158,7 +165,7 @@ def _gradients(model: Model, sharding: Sharding | None) -> _Gradients:
 def _learning(model: Model, loss: Loss) -> _Pass:
     """Return the pass that keeps what its backward pass reads."""
     step, weights = model.step, model.weights
-    shapes = shapes_of(step, model.architecture, loss.rows, loss.length)
+    shapes = shapes_of_pass(model, loss)
     low = BYTES[step.arithmetic] if step.arithmetic else None
     first, x = _embedding(model, loss, shapes[0], low)
     measure = checkpointed if step.checkpointing else measured
@@ -219,7 +226,7 @@ def _without_gradients(model: Model, loss: Loss, *, frozen: bool) -> _Pass:
     step, weights = model.step, model.weights
     if frozen and model.adapter is None:
         weights = Weights(step, model.architecture, None)
-    shapes = shapes_of(step, model.architecture, loss.rows, loss.length)
+    shapes = shapes_of_pass(model, loss)
     low = BYTES[step.arithmetic] if step.arithmetic else None
     width = BYTES[step.weights]
     x = Input(loss.rows * loss.length * model.architecture.hidden_size, width, False)

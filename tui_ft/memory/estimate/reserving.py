@@ -12,10 +12,14 @@ from typing import Final
 
 from tui_ft.memory.allocator import MIB, Block, CachingAllocator
 from tui_ft.memory.estimate import heads
-from tui_ft.memory.estimate.families import shapes_of
 from tui_ft.memory.estimate.heads import Loss
 from tui_ft.memory.estimate.model import Model
-from tui_ft.memory.estimate.moments import asks_for_gradient, inputs_of, plan_of_model
+from tui_ft.memory.estimate.moments import (
+    asks_for_gradient,
+    inputs_of,
+    plan_of_model,
+    shapes_of_pass,
+)
 from tui_ft.memory.estimate.objectives import Plan
 from tui_ft.memory.estimate.optimizer import state_sizes
 from tui_ft.memory.estimate.tape import Leaf, Node, Storage, Tape, Tensor
@@ -25,7 +29,7 @@ from tui_ft.memory.step import BYTES
 LAYERS: Final = 4
 
 
-def reserved_above(model: Model) -> tuple[int, int]:
+def replayed_short(model: Model) -> tuple[int, int]:
     """Return (most reserved, most allocated) of the shortened model's second step, in bytes."""
     run = _Run(model)
     run.step()
@@ -80,7 +84,7 @@ class _Run:
     def _learn(self, tape: Tape, loss: Loss) -> None:
         model, weights = self.model, self.model.weights
         again = model.step.checkpointing
-        shapes = shapes_of(model.step, model.architecture, loss.rows, loss.length)
+        shapes = shapes_of_pass(model, loss)
         x = heads.embedded(tape, weights, shapes[0], loss, learns=asks_for_gradient(model))
         chain: list[tuple[Tensor, list[Node], object, int]] = [
             (x, tape.nodes, x.source, -1)
@@ -155,7 +159,7 @@ class _Run:
         weights = model.weights
         if frozen and model.adapter is None:
             weights = Weights(model.step, model.architecture, None)
-        shapes = shapes_of(model.step, model.architecture, loss.rows, loss.length)
+        shapes = shapes_of_pass(model, loss)
         tape = self._tape(learns=False)
         x = heads.embedded(tape, weights, shapes[0], loss, learns=False)
         for number in self.layers:
