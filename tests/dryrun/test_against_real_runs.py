@@ -129,7 +129,7 @@ def _trainer(kind: str, folder: Path, tokenizer: Any, lora: bool, checkpointing:
             kto = KTOConfig(max_length=LENGTH, **arguments)
             return KTOTrainer(args=kto, train_dataset=Dataset.from_list(judged), **shared)
         case "orpo":
-            orpo = ORPOConfig(max_length=LENGTH, max_prompt_length=LENGTH, **arguments)
+            orpo = ORPOConfig(max_length=LENGTH, **arguments)
             return ORPOTrainer(args=orpo, train_dataset=Dataset.from_list([PAIR] * 8), **shared)
         case "cpo" | "simpo":
             more = {"loss_type": "simpo", "cpo_alpha": 0.0} if kind == "simpo" else {}

@@ -118,9 +118,11 @@ class Autocast(TorchFunctionMode):
             return value
         if not (self._keeps and value.requires_grad and value.is_leaf):
             return value.to(self._dtype)
-        if id(value) not in self._weights:
-            self._weights[id(value)] = value.to(self._dtype)
-        return self._weights[id(value)]
+        kept = self._weights.get(id(value))
+        if kept is None or (torch.is_grad_enabled() and not kept.requires_grad):
+            # A copy that was made without gradients would cut the weight off from its own.
+            kept = self._weights[id(value)] = value.to(self._dtype)
+        return kept
 
 
 def _float32(value: Any) -> Any:  # noqa: ANN401

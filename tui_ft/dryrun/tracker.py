@@ -32,6 +32,14 @@ KINDS: Final[tuple[Kind, ...]] = (
 )
 _aten = torch.ops.aten
 
+_IN_PLACE: Final = {
+    _aten.scatter_add.default: _aten.scatter_add_.default,
+    _aten.index_add.default: _aten.index_add_.default,
+    _aten._unsafe_index_put.default: _aten.index_put_.default,
+}
+"""What autograd does to zeros that it has just made, but never in place under a dispatch mode
+(`areAnyTensorSubclassLike` in torch/csrc/autograd/FunctionsManual.cpp)."""
+
 # References to a tensor, and to its storage, that this call itself makes.
 _USES_HERE: Final = 4
 _STORAGE_USES_HERE: Final = 2
@@ -158,6 +166,8 @@ class StorageTracker(TorchDispatchMode):
         """Run one operation and count what it makes."""
         if _sums_gradients(operation, args):
             return args[0].add_(args[1])
+        if self.stage == "backward" and operation in _IN_PLACE and not torch.is_grad_enabled():
+            return _IN_PLACE[operation](*args, **(kwargs or {}))
         out = self._answers.to(operation, args, kwargs or {})
         if out is None:
             out = operation(*args, **(kwargs or {}))
