@@ -36,13 +36,9 @@ MODELS: Final[dict[str, dict[str, Any]]] = {
     "SmolLM2-135M": _config("llama", 576, 1536, 9, 3, 49152, 30, **_TIED),
     "Qwen2.5-0.5B, 4 layers": _config("qwen2", 896, 4864, 14, 2, 151936, 4, **_TIED),
     "Qwen2.5-0.5B": _config("qwen2", 896, 4864, 14, 2, 151936, 24, **_TIED),
-    "Llama-3.2-1B, 4 layers": _config(
-        "llama", 2048, 8192, 32, 8, 128256, 4, head_dim=64, **_TIED
-    ),
+    "Llama-3.2-1B, 4 layers": _config("llama", 2048, 8192, 32, 8, 128256, 4, head_dim=64, **_TIED),
     "Llama-3.2-1B": _config("llama", 2048, 8192, 32, 8, 128256, 16, head_dim=64, **_TIED),
-    "Llama-3.2-3B, 3 layers": _config(
-        "llama", 3072, 8192, 24, 8, 128256, 3, head_dim=128, **_TIED
-    ),
+    "Llama-3.2-3B, 3 layers": _config("llama", 3072, 8192, 24, 8, 128256, 3, head_dim=128, **_TIED),
     "Llama-3.1-8B, 3 layers": _config("llama", 4096, 14336, 32, 8, 128256, 3),
     "Mistral-7B, 3 layers": _config("mistral", 4096, 14336, 32, 8, 32000, 3, sliding_window=4096),
     "Qwen3-4B, 3 layers": _config("qwen3", 2560, 9728, 32, 8, 151936, 3, head_dim=128, **_TIED),

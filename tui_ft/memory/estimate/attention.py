@@ -148,6 +148,7 @@ def _eager(tape: Tape, q: Tensor, k: Tensor, v: Tensor, how: Attending) -> Tenso
     """
     k, v = _repeated(tape, k, how), _repeated(tape, v, how)
     scores = _product(tape, q, k, how.scores)
+    first = scores if how.joint_scale else None  # BLOOM's function holds them to its end
     if not how.joint_scale:
         scores = scaled(tape, scores)
     if how.softcap:
@@ -156,13 +157,15 @@ def _eager(tape: Tape, q: Tensor, k: Tensor, v: Tensor, how: Attending) -> Tenso
     if how.masked:
         scores = add(tape, scores, Tensor(1, scores.width, None))
     wide = cast(tape, scores, FLOAT32)
-    del scores
     weights = tape.make(how.scores, FLOAT32, ((wide.source, wide.size),))
     tape.keep(weights, weights.storage)
     del wide
     weights = cast(tape, weights, q.width)
+    del scores
     weights = dropout(tape, weights, how.dropout)
-    return _product(tape, weights, v, q.count)
+    out = _product(tape, weights, v, q.count)
+    del first
+    return out
 
 
 def _product(tape: Tape, a: Tensor, b: Tensor, count: int) -> Tensor:
@@ -171,5 +174,3 @@ def _product(tape: Tape, a: Tensor, b: Tensor, count: int) -> Tensor:
         a, b = cast(tape, a, tape.low), cast(tape, b, tape.low)
     saved = (b.storage if a.source else None, a.storage if b.source else None)
     return tape.make(count, a.width, ((a.source, a.size), (b.source, b.size)), saved)
-
-

@@ -43,7 +43,9 @@ def gpt_neox(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> Tensor:
     attended = ops.dropout(tape, attended, dropped)
     if not parallel:
         attended = ops.add(tape, attended, x)
-    after = norm(tape, x if parallel else attended, weights.norms["post_attention_layernorm"], shapes)
+    after = norm(
+        tape, x if parallel else attended, weights.norms["post_attention_layernorm"], shapes
+    )
     out = activated(tape, projected(tape, after, weights, "dense_h_to_4h"), shapes)
     out = projected(tape, out, weights, "dense_4h_to_h")
     out = ops.add(tape, ops.dropout(tape, out, dropped), attended)
@@ -179,5 +181,3 @@ def bert(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> Tensor:
     inner = ops.add(tape, ops.dropout(tape, inner, dropped), out)
     del out
     return norm(tape, inner, weights.norms["output.LayerNorm"], shapes)
-
-

@@ -83,7 +83,13 @@ def shapes_of(
 
 
 def _attending(
-    step: Step, model: Architecture, rows: int, tokens: tuple[int, int], width: int, *, windowed: bool
+    step: Step,
+    model: Architecture,
+    rows: int,
+    tokens: tuple[int, int],
+    width: int,
+    *,
+    windowed: bool,
 ) -> Attending:
     length, keys = tokens
     masked = keys > length or step.padded or windowed or model.model_type in _ALWAYS_MASKED

@@ -144,7 +144,7 @@ def _selected(tape: Tape, x: Tensor, count: int) -> Tensor:
     """
     cut = Tensor(x.count, x.width, x.storage)
     cut.source = tape.record(((x.source, x.size),))
-    return tape.make(count, x.width, ((cut.source, x.size),), before=(x.size,))
+    return tape.make(count, x.width, ((cut.source, x.size),))
 
 
 def _full_logits(tape: Tape, x: Tensor, head: Matrix, loss: Loss) -> Tensor:
@@ -180,7 +180,9 @@ def _pairs(tape: Tape, x: Tensor, head: Matrix, loss: Loss) -> Tensor:
     likelihood = None
     if loss.likelihood:
         count = loss.rows // 2 * last * words
-        chosen = tape.make(count, logits.width, ((logits.source, logits.size),), before=(logits.size,))
+        chosen = tape.make(
+            count, logits.width, ((logits.source, logits.size),), before=(logits.size,)
+        )
         likelihood = _log_softmax(tape, chosen)
         del chosen
     cut = Tensor(loss.rows * last * words, logits.width, logits.storage)

@@ -146,5 +146,3 @@ def activated(tape: Tape, x: Tensor, shapes: Shapes) -> Tensor:
     if name in _IN_PARTS:
         return ops.gelu_in_parts(tape, x)
     return ops.activation(tape, x, reads_output=name == "relu")
-
-

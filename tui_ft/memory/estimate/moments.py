@@ -238,9 +238,7 @@ def _without_gradients(model: Model, loss: Loss, *, frozen: bool) -> _Pass:
         forward_only(_layer_run(model, weights, kind, shapes[windowed], frozen=frozen), x, low)
         for kind, windowed in kinds
     ]
-    head = forward_only(
-        lambda tape, y: heads.finished(tape, y, weights, shapes[0], loss), x, low
-    )
+    head = forward_only(lambda tape, y: heads.finished(tape, y, weights, shapes[0], loss), x, low)
     entered = block_of(x.count * x.width)
     first = Part(entered, entered, 0, 0)
     return _Pass(_inputs(model, loss, shapes), first, layers, head)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from tui_ft.memory.estimate.tape import FLOAT32, Leaf, Split, Storage, Tape, Tensor
@@ -62,9 +62,7 @@ def add(tape: Tape, a: Tensor, b: Tensor) -> Tensor:
     """Return a sum; nothing is kept for it. The smaller operand is spread over the larger."""
     width = max(a.width, b.width)
     count = max(a.count, b.count)
-    targets = [
-        (x.source, 0 if x.count == count and x.width == width else x.size) for x in (a, b)
-    ]
+    targets = [(x.source, 0 if x.count == count and x.width == width else x.size) for x in (a, b)]
     return tape.make(count, width, targets)
 
 
@@ -79,9 +77,7 @@ def mul(tape: Tape, a: Tensor, b: Tensor) -> Tensor:
     count = max(a.count, b.count)
     saved = (b.storage if a.source else None, a.storage if b.source else None)
     targets = ((a.source, a.count * a.width), (b.source, b.count * b.width))
-    wide = [
-        count * width for x in (a, b) if x.source and (x.count != count or x.width != width)
-    ]
+    wide = [count * width for x in (a, b) if x.source and (x.count != count or x.width != width)]
     return tape.make(count, width, targets, saved, before=wide)
 
 
@@ -220,7 +216,9 @@ def rms_norm(tape: Tape, x: Tensor, size: int, weight: Matrix, *, wide: bool = F
         targets.append((weight.source, weight.outputs * weight.width))
     saved = (inner.storage if reads else None, root, keeps_normal)
     before = max(first, second, key=sum) if reads else first
-    out = tape.make(count, max(wider, weight.width) if not wide else wider, targets, saved, before=before)
+    out = tape.make(
+        count, max(wider, weight.width) if not wide else wider, targets, saved, before=before
+    )
     del full, normal, inner
     return cast(tape, out, width) if wide else out
 
@@ -290,7 +288,11 @@ def gelu_in_parts(tape: Tape, x: Tensor) -> Tensor:
     """
     base = cast(tape, x, FLOAT32) if tape.low is not None else x
     cube = tape.make(
-        base.count, base.width, ((base.source, base.size),), (base.storage,), before=(base.size,) * 2
+        base.count,
+        base.width,
+        ((base.source, base.size),),
+        (base.storage,),
+        before=(base.size,) * 2,
     )
     cube = scaled(tape, cube)
     inner = scaled(tape, add(tape, x, cube))

@@ -86,9 +86,7 @@ class _Run:
         again = model.step.checkpointing
         shapes = shapes_of_pass(model, loss)
         x = heads.embedded(tape, weights, shapes[0], loss, learns=asks_for_gradient(model))
-        chain: list[tuple[Tensor, list[Node], object, int]] = [
-            (x, tape.nodes, x.source, -1)
-        ]
+        chain: list[tuple[Tensor, list[Node], object, int]] = [(x, tape.nodes, x.source, -1)]
         casts = []
         for number in self.layers:
             given = Tensor(x.count, x.width, x.storage, Leaf() if x.source else None)

@@ -55,8 +55,7 @@ class Storage:
         self.size = size = block_of(size)
         self.uses = 0
         tape.live += size
-        if tape.live > tape.peak:
-            tape.peak = tape.live
+        tape.peak = max(tape.peak, tape.live)
 
     def __del__(self) -> None:
         """Give the bytes back."""
@@ -193,7 +192,20 @@ class Tape:
         allocator: where all of it is requested as well, to see what would be reserved.
     """
 
-    __slots__ = ("allocator", "casts", "gradients", "keeps_casts", "kept", "learns", "live", "low", "needed", "nodes", "peak", "pinned")
+    __slots__ = (
+        "allocator",
+        "casts",
+        "gradients",
+        "keeps_casts",
+        "kept",
+        "learns",
+        "live",
+        "low",
+        "needed",
+        "nodes",
+        "peak",
+        "pinned",
+    )
 
     def __init__(
         self,
@@ -230,8 +242,7 @@ class Tape:
             for block in blocks:
                 self.allocator.release(block)
         taken = self.live + sum(sizes)
-        if taken > self.peak:
-            self.peak = taken
+        self.peak = max(self.peak, taken)
 
     def make(
         self,
