@@ -1,4 +1,4 @@
-"""The steps on which the closed form is compared with the dry run: real shapes, most with few layers."""
+"""Steps on which the closed form is compared with the dry run: real shapes, most of few layers."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def cases() -> tuple[Case, ...]:
 
 def _case(model: str, method: str, what: str = "sft", **more: Any) -> Case:
     config = MODELS.get(model) or ENCODERS[model]
-    values = {"batch": 2, "length": 1024, **METHODS.get(method, {}), **more}
+    values: dict[str, Any] = {"batch": 2, "length": 1024, **METHODS.get(method, {}), **more}
     return Case(model, method, what, Step(config=config, **values))
 
 
@@ -174,7 +174,7 @@ def _sizes() -> Iterator[Case]:
         for method in ("full", "lora", "qlora"):
             for length, batch in ((512, 1), (512, 8), (2048, 1), (2048, 4)):
                 for again in (False, True):
-                    more = {"padded": batch > 1, "checkpointing": again}
+                    more: dict[str, Any] = {"padded": batch > 1, "checkpointing": again}
                     yield _case(model, method, length=length, batch=batch, **more)
 
 
@@ -189,7 +189,12 @@ def _families() -> Iterator[Case]:
     for model in ENCODERS:
         for method in ("full", "lora"):
             for again in (False, True):
-                more = {"batch": 16, "length": 256, "padded": True, "checkpointing": again}
+                more: dict[str, Any] = {
+                    "batch": 16,
+                    "length": 256,
+                    "padded": True,
+                    "checkpointing": again,
+                }
                 yield _case(model, method, "classification", objective="classification", **more)
 
 
@@ -216,7 +221,7 @@ def _adapters() -> Iterator[Case]:
         for name, more in _ADAPTERS.items():
             yield _case(model, name, arithmetic="bfloat16", optim=_FUSED, **more)
             if name != "prefix":  # which peft refuses
-                again = {**more, "arithmetic": "bfloat16", "checkpointing": True}
+                again: dict[str, Any] = {**more, "arithmetic": "bfloat16", "checkpointing": True}
                 yield _case(model, name, optim=_FUSED, **again)
 
 

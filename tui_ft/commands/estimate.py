@@ -40,9 +40,7 @@ _MARKS: Final = {"fits": "fits", "tight": "tight", "no": "no"}
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any field of a run.")
 @click.option("--gpu", metavar="GB", help="Memory of one GPU, such as 24; this machine's if any.")
 @click.option("--quick", is_flag=True, help="Closed form only, at once; nothing is replayed.")
-@click.option(
-    "--free", metavar="GB", help="Say what would fit so much, and which change frees most."
-)
+@click.option("--free", metavar="GB", help="What would fit in so much, and what frees most.")
 @click.option("--largest-batch", is_flag=True, help="Also find the most rows that fit --gpu.")
 @click.option("--accuracy", is_flag=True, help="Compare with this machine's finished runs.")
 @json_option
@@ -121,7 +119,7 @@ def _all_methods(
 def _say_what_fits(
     methods: Sequence[str], steps: Sequence[Step], free: int, *, as_json: bool
 ) -> None:
-    """Print the most rows, tokens and rank of each method in so much memory, and what frees most."""
+    """Print the most rows, tokens and rank of each method that fit, and what frees most."""
     from tui_ft.memory.estimate import estimate as in_closed_form
     from tui_ft.memory.figure import Figure
     from tui_ft.memory.fitting import changes, largest

@@ -97,8 +97,8 @@ def attention_as_on_cuda(
     """
     given = (query, key, value)
     if has_torch_function(given):  # autocast is on, and casts for the kernel as it does on CUDA
-        options = (attn_mask, dropout_p, is_causal, scale, enable_gqa)
-        return handle_torch_function(attention_as_on_cuda, given, *given, *options)  # type: ignore[no-any-return]
+        options: tuple[Any, ...] = (attn_mask, dropout_p, is_causal, scale, enable_gqa)
+        return handle_torch_function(attention_as_on_cuda, given, *given, *options)
     if attn_mask is None and query.dtype in _HALVES and query.shape[-1] <= _FLASH_LARGEST_HEAD:
         flash = _aten._scaled_dot_product_flash_attention
         return flash(query, key, value, dropout_p, is_causal, scale=scale)[0]  # type: ignore[no-any-return]
@@ -144,7 +144,7 @@ def cuda_kernels() -> Iterator[None]:
     """Put the kernels that CUDA would choose in the place of torch's own for a while."""
     attention, dropout = F.scaled_dot_product_attention, F.dropout
     F.scaled_dot_product_attention = attention_as_on_cuda
-    F.dropout = dropout_as_on_cuda
+    F.dropout = dropout_as_on_cuda  # type: ignore[assignment]
     try:
         yield
     finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tui_ft.memory.estimate import ops
 from tui_ft.memory.estimate.attention import attend
 from tui_ft.memory.estimate.layers import Shapes, activated, norm, projected
-from tui_ft.memory.estimate.tape import Tape, Tensor
+from tui_ft.memory.estimate.tape import Storage, Tape, Tensor
 from tui_ft.memory.estimate.weights import Layer
 
 
@@ -160,8 +160,10 @@ def _bloom_attention(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> T
     del joined
     q, k, v = (ops.copied(tape, part) for part in parts)
     del parts
+    # The loop over the layers still holds the scores that the last one returned.
+    earlier = None if tape.learns else Storage(tape, shapes.attending.scores * q.width)
     out = attend(tape, q, k, v, shapes.attending)
-    del q, k, v
+    del q, k, v, earlier
     return projected(tape, ops.copied(tape, out), weights, "dense")
 
 

@@ -8,7 +8,7 @@ from typing import Final, Literal
 from tui_ft.memory.estimate import layers, ops
 from tui_ft.memory.estimate.layers import Shapes
 from tui_ft.memory.estimate.ops import Matrix
-from tui_ft.memory.estimate.tape import FLOAT32, Storage, Tape, Tensor
+from tui_ft.memory.estimate.tape import FLOAT32, Leaf, Storage, Tape, Tensor
 from tui_ft.memory.estimate.weights import Weights
 from tui_ft.models.pieces import Norm
 
@@ -64,7 +64,7 @@ def embedded(tape: Tape, weights: Weights, shapes: Shapes, loss: Loss, *, learns
         table.source.there = True  # the head's gradient, to which this one is added
     x = ops.embedding(tape, tokens, size, table)
     if learns and x.source is None:
-        x = Tensor(x.count, x.width, x.storage, ops.Leaf())
+        x = Tensor(x.count, x.width, x.storage, Leaf())
     if model.model_type.startswith(("gemma", "granite")):
         x = ops.scaled(tape, x)
     for other in model.embeddings[1:]:

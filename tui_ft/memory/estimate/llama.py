@@ -1,4 +1,4 @@
-"""Layers laid out as Llama's on a tape: also Mistral, Qwen, Gemma, Phi-3, OLMo, Granite, mixtures."""
+"""Layers laid out as Llama's on a tape: Mistral, Qwen, Gemma, Phi-3, OLMo, Granite, mixtures."""
 
 from __future__ import annotations
 
@@ -105,7 +105,8 @@ def _experts(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> Tensor:
 
     transformers 5.23's experts, in a loop: the tokens of an expert are copied, its gate and up
     projection are one product, and what comes out is scaled by the router's weight and added in
-    place. Which expert gets how many tokens is data; together they are tokens times experts a token.
+    place. Which expert gets how many tokens is data; together they are tokens times experts a
+    token.
     """
     experts = shapes.model.experts
     if experts is None:

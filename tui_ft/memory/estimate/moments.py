@@ -22,7 +22,7 @@ from tui_ft.memory.estimate.heads import Loss
 from tui_ft.memory.estimate.layers import Shapes
 from tui_ft.memory.estimate.model import Model
 from tui_ft.memory.estimate.objectives import Plan, input_bytes, plan_of
-from tui_ft.memory.estimate.parts import Input, Part, checkpointed, forward_only, measured
+from tui_ft.memory.estimate.parts import Input, Part, Run, checkpointed, forward_only, measured
 from tui_ft.memory.estimate.sharding import Sharding
 from tui_ft.memory.estimate.tape import Storage, Tape, Tensor, block_of
 from tui_ft.memory.estimate.weights import Weights
@@ -186,7 +186,11 @@ def _learning(model: Model, loss: Loss) -> _Pass:
     return _Pass(_inputs(model, loss, shapes), first, layers, head)
 
 
-def _layer_run(model: Model, weights: Weights, kind: int, shapes: Shapes, *, frozen: bool = False):  # type: ignore[no-untyped-def]
+def _layer_run(
+    model: Model, weights: Weights, kind: int, shapes: Shapes, *, frozen: bool = False
+) -> Run:
+    """Return a layer's forward pass: of the trained model, or of a frozen base."""
+
     def run(tape: Tape, x: Tensor) -> Tensor:
         layer = weights.layer(kind, adapted=not frozen, trained=not frozen)
         return model.forward(tape, x, layer, shapes)

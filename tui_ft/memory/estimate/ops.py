@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from tui_ft.memory.estimate.tape import FLOAT32, Leaf, Split, Storage, Tape, Tensor
 
 Bits = Literal[4, 8, 16]
-_DEQUANTISES_ABOVE = 512
+_FOUR: Final = 4
+_EIGHT: Final = 8
+_DEQUANTISES_ABOVE: Final = 512
 """Tokens from which bitsandbytes' 4-bit product writes the weight out (bitsandbytes 0.50)."""
 
 
@@ -106,9 +108,9 @@ def linear(tape: Tape, x: Tensor, weight: Matrix) -> Tensor:
     The input is kept where the weight is trained; the weight where the input needs a gradient,
     which costs nothing but for a copy that autocast made.
     """
-    if weight.bits == 4:
+    if weight.bits == _FOUR:
         return _linear_4bit(tape, x, weight)
-    if weight.bits == 8:
+    if weight.bits == _EIGHT:
         return _linear_8bit(tape, x, weight)
     held: Storage | None = None
     source: object = weight.source

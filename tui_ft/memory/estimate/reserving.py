@@ -1,18 +1,20 @@
-"""What the allocator reserves above what is allocated: a step of few layers, request by request.
+"""What the allocator reserves above what is allocated: a shortened step, request by request.
 
-Reserved memory depends on the order of requests. So a model with the step's own layers, but only a
-few of them, is run through the model of CUDA's allocator twice: the first step makes the optimizer's
-states, the second is measured. It takes some milliseconds.
+Reserved memory depends on the order of requests. So the step's own layers, but only the first few
+of them, go through the model of CUDA's allocator twice: the first step makes the optimizer's
+states, the second is measured, as a dry run does it. It takes some milliseconds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from tui_ft.memory.allocator import MIB, Block, CachingAllocator
 from tui_ft.memory.estimate import heads
 from tui_ft.memory.estimate.heads import Loss
+from tui_ft.memory.estimate.layers import Shapes
 from tui_ft.memory.estimate.model import Model
 from tui_ft.memory.estimate.moments import (
     asks_for_gradient,
@@ -20,13 +22,13 @@ from tui_ft.memory.estimate.moments import (
     plan_of_model,
     shapes_of_pass,
 )
-from tui_ft.memory.estimate.objectives import Plan
 from tui_ft.memory.estimate.optimizer import state_sizes
-from tui_ft.memory.estimate.tape import Leaf, Node, Storage, Tape, Tensor
+from tui_ft.memory.estimate.tape import Leaf, Node, Sink, Storage, Tape, Tensor
 from tui_ft.memory.estimate.weights import Held, Weights
 from tui_ft.memory.step import BYTES
 
 LAYERS: Final = 4
+"""Layers that are run: with more of them what is lost between tensors hardly changes."""
 
 
 def replayed_short(model: Model) -> tuple[int, int]:
@@ -39,24 +41,41 @@ def replayed_short(model: Model) -> tuple[int, int]:
     return run.allocator.peak_reserved, run.allocator.peak_allocated
 
 
+@dataclass(slots=True)
+class _Link:
+    """A part that has been run: what is needed to go back through it.
+
+    Attributes:
+        into: what its input's gradient flows to.
+        nodes: its operations; none where they are made again.
+        out: what its output's gradient flows to.
+        given: its input, where it is made again.
+        number: of the layer; none for the embedding.
+    """
+
+    into: Sink | None
+    nodes: list[Node]
+    out: Sink | None
+    given: Tensor | None = None
+    number: int | None = None
+
+
 class _Run:
     """A shortened model in training."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
-        self.plan: Plan = plan_of_model(model)
+        self.plan = plan_of_model(model)
         self.allocator = CachingAllocator()
         self.layers = range(min(LAYERS, len(model.kinds)))
         step = model.step
         self.low = BYTES[step.arithmetic] if step.arithmetic else None
         held = list(self._held())
         self.trained = [one for one in held if one.trained]
-        for one in held * (1 + (self.plan.references if model.adapter is None else 0)):
+        frozen = [one for one in held if one.kind != "adapters"] * self.plan.references
+        for one in (*held, *frozen, *(self.trained if step.accumulation else ())):
             self._request([one.count * one.width] * one.number)
         self._request([int(step.workspace_mib * MIB)])
-        if step.accumulation:
-            for one in self.trained:
-                self._request([one.count * one.width] * one.number)
         self.has_states = False
 
     def _held(self) -> Iterator[Held]:
@@ -82,75 +101,78 @@ class _Run:
         return Tape(low=self.low, learns=learns, keeps_casts=keeps, allocator=self.allocator)
 
     def _learn(self, tape: Tape, loss: Loss) -> None:
+        """Run the pass that learns, forward and back."""
+        shapes = shapes_of_pass(self.model, loss)
+        chain, casting = self._forward(tape, loss, shapes)
+        if self.plan.compared:
+            self._without_gradients(loss, frozen=True)
+        for one in (tape, *casting):
+            one.forget_casts()
+        casting.clear()
+        last = chain.pop()
+        gradient = self._back(tape, last, Storage(tape, 1))
+        del last
+        while chain and gradient is not None:
+            link = chain.pop()
+            if link.given is not None:
+                gradient = self._again(tape, link, gradient, shapes)
+            else:
+                gradient = self._back(tape, link, gradient)
+            del link
+
+    def _forward(
+        self, tape: Tape, loss: Loss, shapes: tuple[Shapes, Shapes]
+    ) -> tuple[list[_Link], list[Tape]]:
+        """Return the parts that have been run, and the tapes that hold autocast's copies."""
         model, weights = self.model, self.model.weights
         again = model.step.checkpointing
-        shapes = shapes_of_pass(model, loss)
         x = heads.embedded(tape, weights, shapes[0], loss, learns=asks_for_gradient(model))
-        chain: list[tuple[Tensor, list[Node], object, int]] = [(x, tape.nodes, x.source, -1)]
-        casts = []
+        chain = [_Link(None, tape.nodes, x.source)]
+        casting = []
         for number in self.layers:
-            given = Tensor(x.count, x.width, x.storage, Leaf() if x.source else None)
+            given = Tensor(x.count, x.width, x.storage, Leaf() if x.source or again else None)
             tape.nodes = []
             inner = self._tape(learns=False) if again else tape
-            casts.append(inner)
+            casting.append(inner)
             windowed = number in model.architecture.windowed_layers
             layer = weights.layer(model.kinds[number])
             x = model.forward(inner, given, layer, shapes[windowed])
-            chain.append((given, tape.nodes, x.source, number))
-            if again:
-                x = Tensor(x.count, x.width, x.storage, Leaf())
-            del given, inner, layer
+            made_again = given if again else None
+            chain.append(_Link(given.source, tape.nodes, x.source, made_again, number))
+            del given, inner, layer, made_again
         given = Tensor(x.count, x.width, x.storage, Leaf())
         del x
         tape.nodes = []
         out = heads.finished(tape, given, weights, shapes[0], loss)
-        if self.plan.compared:
-            self._without_gradients(loss, frozen=True)
-        for one in casts:
-            one.forget_casts()
-        casts.clear()
-        source, size = out.source, out.size
-        del out
-        if not again:
-            chain = [(Tensor(0, 0, None, x.source), nodes, made, n) for x, nodes, made, n in chain]
-        leaf = given.source
-        del given
-        source.take(Storage(tape, size))  # type: ignore[union-attr]
-        del source
-        tape.backward()
-        gradient = leaf.gradient if isinstance(leaf, Leaf) else None
-        del leaf
-        while chain and gradient is not None:
-            given, nodes, made, number = chain.pop()
-            if number >= 0 and again:
-                gradient = self._recomputed(tape, given, number, gradient, shapes)
-                continue
-            leaf = given.source
-            del given
-            tape.nodes = nodes
-            del nodes
-            if made is not None:
-                made.take(gradient)  # type: ignore[attr-defined]
-            del gradient, made
-            tape.backward()
-            gradient = leaf.gradient if isinstance(leaf, Leaf) and number >= 0 else None
-            del leaf
+        chain.append(_Link(given.source, tape.nodes, out.source))
+        return chain, casting
 
-    def _recomputed(self, tape: Tape, given: Tensor, number: int, gradient: Storage, shapes):  # type: ignore[no-untyped-def]
-        model = self.model
+    def _back(self, tape: Tape, link: _Link, gradient: Storage) -> Storage | None:
+        """Go back through a part; return its input's gradient."""
+        tape.nodes = link.nodes
+        if link.out is not None:
+            link.out.take(gradient)
+        link.out = None
+        del gradient
+        tape.backward()
+        return link.into.gradient if isinstance(link.into, Leaf) else None
+
+    def _again(
+        self, tape: Tape, link: _Link, gradient: Storage, shapes: tuple[Shapes, Shapes]
+    ) -> Storage | None:
+        """Make a layer's tensors again, and go back through it."""
+        model, number, given = self.model, link.number or 0, link.given
+        if given is None:
+            return None
         inner = self._tape(keeps=False)
         inner.gradients = tape.gradients
         windowed = number in model.architecture.windowed_layers
-        leaf = Leaf()
-        x = Tensor(given.count, given.width, given.storage, leaf)
-        out = model.forward(inner, x, model.weights.layer(model.kinds[number]), shapes[windowed])
-        source = out.source
-        del out, x
-        if source is not None:
-            source.take(gradient)
-        del gradient, source
-        inner.backward()
-        return leaf.gradient
+        x = Tensor(given.count, given.width, given.storage, link.into)
+        layer = model.weights.layer(model.kinds[number])
+        out = model.forward(inner, x, layer, shapes[windowed])
+        made = _Link(link.into, inner.nodes, out.source)
+        del out, x, layer, given
+        return self._back(inner, made, gradient)
 
     def _without_gradients(self, loss: Loss, *, frozen: bool) -> None:
         model = self.model

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Final, Literal
@@ -272,7 +272,7 @@ class Weights:
         )
 
 
-def _named(pieces: list[Piece]) -> Iterator[tuple[str, Piece]]:
+def _named(pieces: Sequence[Piece]) -> Iterator[tuple[str, Piece]]:
     """Yield pieces of a layer by the last part of their path, or by more where it is not alone."""
     seen: dict[str, int] = {}
     for piece in pieces:
