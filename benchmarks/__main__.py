@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import bench_app, bench_chart, bench_data, bench_runs, bench_worker
+from benchmarks import bench_app, bench_chart, bench_data, bench_estimate, bench_runs, bench_worker
 
 
 def main() -> int:
     """Run all benchmarks, one after the other, and print what they found."""
     parts = {
         "the app": [bench_app.first_frame, bench_app.memory],
+        "memory, in closed form": [bench_estimate.table_of_methods],
         "events": [bench_runs.whole_path, bench_runs.open_long_run],
         "the worker": [bench_worker.overhead],
         "data": [

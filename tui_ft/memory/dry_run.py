@@ -44,6 +44,11 @@ def dry_runs(questions: Sequence[Question], *, timeout: float = 600) -> tuple[An
     return tuple(answer for answer in answers if answer is not None)
 
 
+def known_answer(question: Question) -> Answer | None:
+    """Return an answer that was given before; None when there is none."""
+    return _recall(_key(question))
+
+
 def _ask(questions: Sequence[Question], timeout: float) -> list[Answer]:
     lines = b"".join(msgspec.json.encode(question) + b"\n" for question in questions)
     try:

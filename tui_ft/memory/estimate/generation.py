@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tui_ft.memory.estimate.heads import Loss
 from tui_ft.memory.estimate.model import Model
 from tui_ft.memory.estimate.parts import Part
 from tui_ft.memory.estimate.tape import FLOAT32, block_of
@@ -16,6 +17,11 @@ def cache_bytes(model: Model, rows: int, tokens: int) -> int:
     step = model.step
     width = BYTES[step.arithmetic or step.weights]
     return rows * model.architecture.kv_cache_bytes(tokens, width)
+
+
+def prompt_of(plan: Generation) -> Loss:
+    """Return the pass over the prompts: of the last position alone there are scores."""
+    return Loss("last", plan.rows, plan.prompt, 1)
 
 
 def generated(model: Model, plan: Generation, prompt: Part) -> dict[str, int]:

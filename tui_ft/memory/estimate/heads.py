@@ -18,7 +18,7 @@ TILE_VOCABULARY: Final = 32768
 _LONG: Final = 8
 _STATISTICS: Final = 7
 
-HeadKind = Literal["fused", "logits", "pairs", "answers", "scores"]
+HeadKind = Literal["fused", "logits", "pairs", "answers", "scores", "last"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Loss:
     Attributes:
         head: `fused` never holds all logits; `logits` does; `pairs` does for two answers, of which
             each row is scored by itself; `answers` does for the answer's tokens only; `scores` are
-            a classification's.
+            a classification's; `last` are the logits of each row's last position.
         rows: of the batch that goes through the model at once.
         length: tokens of a row.
         tokens: those with loss, of all rows.
@@ -93,6 +93,8 @@ def finished(tape: Tape, x: Tensor, weights: Weights, shapes: Shapes, loss: Loss
             return _answers(tape, x, head, loss)
         case "scores":
             return _scores(tape, x, head, loss)
+        case "last":
+            return ops.linear(tape, Tensor(loss.rows * head.inputs, x.width, x.storage), head)
 
 
 def _once(weights: Weights, *, after_layers: bool) -> list[Norm]:

@@ -17,7 +17,7 @@ from typing import Final, Literal
 from tui_ft.memory.allocator import MIB
 from tui_ft.memory.estimate import heads
 from tui_ft.memory.estimate.families import mask_bytes, shapes_of
-from tui_ft.memory.estimate.generation import generated
+from tui_ft.memory.estimate.generation import generated, prompt_of
 from tui_ft.memory.estimate.heads import Loss
 from tui_ft.memory.estimate.layers import Shapes
 from tui_ft.memory.estimate.model import Model
@@ -258,8 +258,7 @@ def _around(model: Model, plan: Plan, held: dict[str, int], gradients: int) -> I
     """Yield what comes before the pass that learns, and after the step."""
     before = {**held, "gradients": gradients}
     if plan.generation is not None:
-        prompt = Loss("scores", plan.generation.rows, plan.generation.prompt, 1)
-        passed = _without_gradients(model, prompt, frozen=False)
+        passed = _without_gradients(model, prompt_of(plan.generation), frozen=False)
         part = max(passed.layers, key=lambda layer: layer.forward)
         terms = generated(model, plan.generation, part)
         yield Moment("generation", "generating answers", {**before, **terms})

@@ -13,6 +13,7 @@ from typing import Final
 
 from tui_ft.memory.allocator import MIB, Block, CachingAllocator
 from tui_ft.memory.estimate import heads
+from tui_ft.memory.estimate.generation import cache_bytes, prompt_of
 from tui_ft.memory.estimate.heads import Loss
 from tui_ft.memory.estimate.layers import Shapes
 from tui_ft.memory.estimate.model import Model
@@ -25,7 +26,7 @@ from tui_ft.memory.estimate.moments import (
 from tui_ft.memory.estimate.optimizer import state_sizes
 from tui_ft.memory.estimate.tape import Leaf, Node, Sink, Storage, Tape, Tensor
 from tui_ft.memory.estimate.weights import Held, Weights
-from tui_ft.memory.step import BYTES
+from tui_ft.memory.step import BYTES, Generation
 
 LAYERS: Final = 4
 """Layers that are run: with more of them what is lost between tensors hardly changes."""
@@ -88,14 +89,26 @@ class _Run:
 
     def step(self) -> None:
         """Run forward and backward pass, and the optimizer's step."""
-        tape = self._tape()
-        inputs = Storage(tape, inputs_of(self.model, self.plan.loss))
-        if self.plan.scored:
-            self._without_gradients(self.plan.loss, frozen=False)
-        self._learn(tape, self.plan.loss)
+        plan, tape = self.plan, self._tape()
+        if plan.generation is not None:
+            self._generate(plan.generation)
+        inputs = Storage(tape, inputs_of(self.model, plan.loss))
+        if plan.scored or plan.generation is not None:
+            self._without_gradients(plan.loss, frozen=False)
+        self._learn(tape, plan.loss)
         del inputs
         self._update()
         tape.gradients.clear()
+        if plan.evaluation is not None:
+            self._without_gradients(plan.evaluation, frozen=False)
+
+    def _generate(self, plan: Generation) -> None:
+        """Run the prompt, and take the cache of keys and values at its longest."""
+        self._without_gradients(prompt_of(plan), frozen=False)
+        whole = cache_bytes(self.model, plan.rows, plan.prompt + plan.new)
+        one = whole // (2 * len(self.model.kinds))
+        for block in self._request([one] * (2 * len(self.layers) + 2)):
+            self.allocator.release(block)
 
     def _tape(self, *, learns: bool = True, keeps: bool = True) -> Tape:
         return Tape(low=self.low, learns=learns, keeps_casts=keeps, allocator=self.allocator)

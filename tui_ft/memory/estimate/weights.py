@@ -190,10 +190,10 @@ class Weights:
         trained = self.full
         if isinstance(piece, Linear):
             yield from self._linear_tensors(piece)
-            if number is not None and self.adapter is not None:
-                if self.adapter.applies(piece, number):
-                    for shape in self.adapter.shapes(piece):
-                        yield Held(shape, self._adapter_width, trained=True, kind="adapters")
+            adapter = self.adapter if number is not None else None
+            if adapter is not None and adapter.applies(piece, number or 0):
+                for shape in adapter.shapes(piece):
+                    yield Held(shape, self._adapter_width, trained=True, kind="adapters")
         elif isinstance(piece, Norm):
             if piece.affine:
                 learns = trained or self._trains_norms
