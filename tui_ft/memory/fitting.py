@@ -61,7 +61,7 @@ def largest(step: Step, free_bytes: int, quantity: Quantity) -> int:
     unit = _STEP[quantity]
 
     def fits(value: int) -> bool:
-        found = estimate(_with(step, quantity, value))
+        found = estimate(_with(step, quantity, value), careful=True)
         return not isinstance(found, Unknown) and found.high <= free_bytes
 
     least = _LEAST[quantity]
@@ -130,7 +130,9 @@ def _candidates(step: Step) -> Iterator[tuple[str, str, Step]]:
     if step.objective == _FULL_LOGITS:
         yield "fused head", "let trl's fused head make the loss", replace(step, objective="sft")
     if step.batch > 1:
-        words = "one row at a time, and training.gradient_accumulation_steps in its place"
+        words = (
+            "lower training.per_device_train_batch_size to 1 and raise gradient_accumulation_steps"
+        )
         yield "batch 1", words, replace(step, batch=1, padded=False, accumulation=True)
     prefix = (step.adapter or {}).get("peft_type") == "PREFIX_TUNING"
     if not step.checkpointing and not prefix:
