@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import msgspec
@@ -100,7 +100,7 @@ def _sizes(step: Step, weights: Weights, kinds: list[int]) -> Sizes:
     once = list(weights.held(None))
     groups = [(once, 1), *((found, kinds.count(kind)) for kind, found in by_kind.items())]
     everything = [
-        replace(held, number=held.number * layers) if layers > 1 else held
+        Held(held.shape, held.width, held.trained, held.kind, held.number * layers)
         for found, layers in groups
         for held in found
     ]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from math import prod
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from tui_ft.memory.estimate.tape import FLOAT32, block_of
@@ -30,7 +29,13 @@ def state_sizes(name: str, held: Held) -> list[int]:
 
 
 def step_takes(name: str, trained: Iterable[Held]) -> int:
-    """Return the most bytes that a step takes beside weights, gradients and states.
+    """Return the most bytes that a step takes beside weights, gradients and states."""
+    moments = moments_of_step(name, trained)
+    return max((sum(map(block_of, sizes)) for sizes in moments), default=0)
+
+
+def moments_of_step(name: str, trained: Iterable[Held]) -> Iterator[list[int]]:
+    """Yield what an optimizer's step makes and lets go of again, in bytes.
 
     AdamW in its foreach form makes the roots of all second moments at once: a copy of all that is
     trained (torch/optim/adam.py, `_multi_tensor_adam`). Adafactor goes one weight after the other:
@@ -38,12 +43,8 @@ def step_takes(name: str, trained: Iterable[Held]) -> int:
     epsilon (transformers/optimization.py). Fused, 8-bit and SGD steps work in place.
     """
     if name == "adamw_torch":
-        return sum(held.all_sizes for held in trained)
-    if name == "adafactor":
-        return max((_adafactor(held) for held in trained), default=0)
-    return 0
-
-
-def _adafactor(held: Held) -> int:
-    copies = 2 if held.width == FLOAT32 else 4
-    return copies * block_of(prod(held.shape) * FLOAT32)
+        yield [held.count * held.width for held in trained for _ in range(held.number)]
+    elif name == "adafactor":
+        for held in trained:
+            copies = 2 if held.width == FLOAT32 else 4
+            yield [held.count * FLOAT32] * copies

@@ -23,7 +23,7 @@ from tui_ft.memory.estimate.moments import (
     plan_of_model,
     shapes_of_pass,
 )
-from tui_ft.memory.estimate.optimizer import state_sizes
+from tui_ft.memory.estimate.optimizer import moments_of_step, state_sizes
 from tui_ft.memory.estimate.tape import Leaf, Node, Sink, Storage, Tape, Tensor
 from tui_ft.memory.estimate.weights import Held, Weights
 from tui_ft.memory.step import BYTES, Generation
@@ -208,8 +208,6 @@ class _Run:
             self.has_states = True
             for one in self.trained:
                 self._request(state_sizes(name, one) * one.number)
-        sizes: list[int] = []
-        if name == "adamw_torch":
-            sizes = [one.count * one.width for one in self.trained for _ in range(one.number)]
-        for block in self._request(sizes):
-            self.allocator.release(block)
+        for sizes in moments_of_step(name, self.trained):
+            for block in self._request(sizes):
+                self.allocator.release(block)
