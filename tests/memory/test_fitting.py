@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -26,12 +28,11 @@ def test_the_largest_fits_and_the_next_does_not(quantity: Quantity, unit: int) -
     free = 24 * GIB
     most = largest(STEP, free, quantity)
     assert most > 0
-    if quantity == "rank":
-        here, next_one = ({"adapter": {**LORA, "r": most + more}} for more in (0, unit))
-    else:
-        here, next_one = ({quantity: most + more} for more in (0, unit))
-    assert _high(msgspec.structs.replace(STEP, **here)) <= free
-    assert _high(msgspec.structs.replace(STEP, **next_one)) > free
+    for value, fits in ((most, True), (most + unit, False)):
+        change: dict[str, Any] = {quantity: value}
+        if quantity == "rank":
+            change = {"adapter": {**LORA, "r": value}}
+        assert (_high(msgspec.structs.replace(STEP, **change)) <= free) is fits
 
 
 def test_what_never_fits_is_0_and_full_fine_tuning_has_no_rank() -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from tui_ft.memory.estimate import ops
 from tui_ft.memory.estimate.attention import Attending
 from tui_ft.memory.estimate.ops import Matrix
-from tui_ft.memory.estimate.tape import Tape, Tensor
+from tui_ft.memory.estimate.tape import Storage, Tape, Tensor
 from tui_ft.memory.estimate.weights import Layer, LowRank
 from tui_ft.models.architecture import Architecture
 
@@ -96,19 +96,25 @@ def _dora(tape: Tape, x: Tensor, result: Tensor, matrix: Matrix, beside: LowRank
     """Return DoRA's update (arXiv:2402.09353; peft 0.21, tuners/lora/dora.py).
 
     For the norm of the changed weight B A is multiplied with the unit matrix: a product as large as
-    the weight, made anew in each pass, which autograd keeps nothing of, for it is detached.
+    the weight, made anew in each pass. It and the weight in the input's type are there until the
+    update is made; autograd keeps nothing of them, for the norm is detached.
     """
-    width = x.width
-    low = tape.low or beside.down.width
-    unit = matrix.inputs * matrix.inputs * beside.down.width
-    rank = matrix.inputs * beside.down.outputs * low
-    whole = matrix.count * max(low, width)
-    tape.touch(unit, rank, *(whole,) * 4)
+    width, low = x.width, tape.low or beside.down.width
+    square = matrix.inputs * matrix.inputs
+    whole = matrix.count * width
+    units = [square * beside.down.width] + ([square * low] if low != beside.down.width else [])
+    tape.touch(*units, matrix.count * low)
+    changed = Storage(tape, whole)
+    weight = Storage(tape, whole) if matrix.width != width or matrix.bits != _WHOLE else None
+    tape.touch(whole, whole)
     magnitude = beside.magnitude or beside.up
     scale = Tensor(matrix.outputs, magnitude.width, None, magnitude.source)
     update = ops.linear(tape, ops.linear(tape, x, beside.down), beside.up)
+    out = ops.mul(tape, scale, result)
     update = ops.scaled(tape, ops.mul(tape, scale, update))
-    return ops.add(tape, ops.mul(tape, scale, result), update)
+    out = ops.add(tape, out, update)
+    del changed, weight
+    return out
 
 
 def _with_ia3(tape: Tape, x: Tensor, matrix: Matrix, scale: Matrix) -> Tensor:

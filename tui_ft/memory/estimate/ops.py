@@ -132,11 +132,11 @@ def _cast_weight(tape: Tape, weight: Matrix) -> Tensor:
     """Return autocast's copy of a float32 weight; one that is trained is kept until its end."""
     known = tape.casts.get(id(weight))
     if known is not None:
-        return known
+        return known[1]
     low = tape.low or FLOAT32
     copy = tape.make(weight.count, low, ((weight.source, weight.count * FLOAT32),))
     if weight.source is not None and tape.keeps_casts:
-        tape.casts[id(weight)] = copy
+        tape.casts[id(weight)] = weight, copy  # held as well, so that its id is no other's
     return copy
 
 

@@ -225,7 +225,7 @@ class Tape:
         self.gradients: list[Storage] = []
         self.kept: list[Storage | None] = []
         self.pinned: list[Storage | None] | None = [] if checkpointed else None
-        self.casts: dict[int, Tensor] = {}
+        self.casts: dict[int, tuple[object, Tensor]] = {}
 
     def new(self, count: int, width: int) -> Tensor:
         """Return a new tensor that needs no gradient."""
