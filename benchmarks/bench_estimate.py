@@ -142,10 +142,11 @@ def _say_all(rows: Sequence[Compared]) -> None:
         ("reserved", [row.reserved_error for row in rows]),
     ):
         found = sorted(abs(error) for error in errors)
+        middle, mean = statistics.median(found), statistics.fmean(found)
+        p90 = found[int(0.9 * len(found))]
         print(
-            f"{name}: n {len(found)}, median {100 * statistics.median(found):.2f} %, mean "
-            f"{100 * statistics.fmean(found):.2f} %, p90 {100 * found[int(0.9 * len(found))]:.2f} %,"
-            f" worst {100 * found[-1]:.2f} %, most under {100 * min(errors):+.2f} %"
+            f"{name}: n {len(found)}, median {100 * middle:.2f} %, mean {100 * mean:.2f} %, p90 "
+            f"{100 * p90:.2f} %, worst {100 * found[-1]:.2f} %, most under {100 * min(errors):+.2f} %"
         )
     for name, times in (
         ("moments", [row.quick_s for row in rows]),
