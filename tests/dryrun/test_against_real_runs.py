@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,10 @@ import torch
 from datasets import Dataset
 from torch.profiler import ProfilerActivity, profile
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
-    LlamaConfig,
     Trainer,
     TrainingArguments,
 )
@@ -41,16 +42,16 @@ from trl import (
 from trl.experimental.cpo import CPOConfig, CPOTrainer
 from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
-from tests.memory.models import TINY
+from tests.memory.models import TINY, TINY_MOE
 from tests.tiny_model import make_tiny_llama
 from tui_ft.dryrun.replay import replay
-from tui_ft.memory.step import GENERATES, Generation, Step, StepObjective
+from tui_ft.memory.step import GENERATES, Generation, Step
 
 SCORES = ("reward", "classification")
 PAIR = {"prompt": "alice " * 30, "chosen": "bob apple " * 30, "rejected": "bob apple " * 30}
 ROWS = 4
 LENGTH = 128
-ANSWER = 64
+ANSWER = 16
 LORA = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "target_modules": "all-linear"}
 
 
@@ -82,7 +83,8 @@ def _size(model: torch.nn.Module) -> int:
 
 
 def _model(kind: str, folder: Path) -> Any:
-    config = LlamaConfig(**{k: v for k, v in TINY.items() if k not in ("model_type",)})
+    values = TINY_MOE if kind == "moe" else TINY
+    config = AutoConfig.for_model(**values)
     config.use_cache = False
     if kind not in SCORES:
         AutoModelForCausalLM.from_config(config).save_pretrained(folder)
@@ -116,13 +118,29 @@ def _trainer(kind: str, folder: Path, tokenizer: Any, lora: bool, checkpointing:
     model = _model(kind, folder)
     shared = {"processing_class": tokenizer, "peft_config": adapter, "model": model}
     match kind:
-        case "sft":
+        case "sft" | "moe":
             rows = [{"input_ids": [5] * LENGTH, "labels": [5] * LENGTH}] * 8
             config = SFTConfig(max_length=LENGTH, **arguments)
             return SFTTrainer(args=config, train_dataset=Dataset.from_list(rows), **shared)
         case "dpo":
             settings = DPOConfig(max_length=LENGTH, **arguments)
             return DPOTrainer(args=settings, train_dataset=Dataset.from_list([PAIR] * 8), **shared)
+        case "reward":
+            scored = [{"chosen_ids": [6] * LENGTH, "rejected_ids": [7] * LENGTH}] * 8
+            reward = RewardConfig(max_length=LENGTH, **arguments)
+            return RewardTrainer(args=reward, train_dataset=Dataset.from_list(scored), **shared)
+        case "classification":
+            labelled = {"input_ids": [5] * LENGTH, "attention_mask": [1] * LENGTH, "labels": 1}
+            return Trainer(
+                model=peft.get_peft_model(model, adapter) if adapter else model,
+                args=TrainingArguments(**arguments),
+                train_dataset=Dataset.from_list([labelled] * 8),
+            )
+    return _other_trainer(kind, arguments, shared)
+
+
+def _other_trainer(kind: str, arguments: dict[str, Any], shared: dict[str, Any]) -> Any:
+    match kind:
         case "kto":
             answers = {"prompt": PAIR["prompt"], "completion": PAIR["chosen"]}
             judged = [{**answers, "label": number % 2 == 0} for number in range(8)]
@@ -150,16 +168,7 @@ def _trainer(kind: str, folder: Path, tokenizer: Any, lora: bool, checkpointing:
                 train_dataset=Dataset.from_list([{"prompt": PAIR["prompt"]}] * 8),
                 **shared,
             )
-        case "reward":
-            scored = [{"chosen_ids": [6] * LENGTH, "rejected_ids": [7] * LENGTH}] * 8
-            reward = RewardConfig(max_length=LENGTH, **arguments)
-            return RewardTrainer(args=reward, train_dataset=Dataset.from_list(scored), **shared)
-    labelled = [{"input_ids": [5] * LENGTH, "attention_mask": [1] * LENGTH, "labels": 1}] * 8
-    return Trainer(
-        model=peft.get_peft_model(model, adapter) if adapter else model,
-        args=TrainingArguments(**arguments),
-        train_dataset=Dataset.from_list(labelled),
-    )
+    raise ValueError(kind)
 
 
 def _length(kind: str, trainer: Any, tokenizer: Any) -> int:
@@ -176,25 +185,22 @@ def _length(kind: str, trainer: Any, tokenizer: Any) -> int:
     return LENGTH
 
 
-@pytest.mark.parametrize("checkpointing", [False, True])
-@pytest.mark.parametrize("lora", [False, True])
-@pytest.mark.parametrize(
-    "kind",
-    [
-        "sft",
-        "dpo",
-        "kto",
-        "orpo",
-        "cpo",
-        "simpo",
-        "reward",
-        "classification",
-        "grpo",
-        "rloo",
-    ],
-)
+CASES = [
+    *product(("sft", "dpo", "reward", "classification"), (False, True), (False, True)),
+    ("moe", False, False),
+    ("moe", True, True),
+    ("kto", True, True),
+    ("orpo", False, False),
+    ("cpo", True, False),
+    ("simpo", False, True),
+    ("grpo", True, False),
+    ("rloo", False, True),
+]
+
+
+@pytest.mark.parametrize(("kind", "lora", "checkpointing"), CASES)
 def test_the_peak_of_real_training(
-    kind: StepObjective, lora: bool, checkpointing: bool, tokenizer: Any, tmp_path: Path
+    kind: Any, lora: bool, checkpointing: bool, tokenizer: Any, tmp_path: Path
 ) -> None:
     trainer = _trainer(kind, tmp_path, tokenizer, lora, checkpointing)
     reference = getattr(trainer, "ref_model", None)
@@ -202,10 +208,10 @@ def test_the_peak_of_real_training(
     real = weights + _peak(trainer.train)
     length = _length(kind, trainer, tokenizer)
     step = Step(
-        config=TINY,
+        config=TINY_MOE if kind == "moe" else TINY,
         batch=ROWS,
         length=length,
-        objective=kind,
+        objective="sft" if kind == "moe" else kind,
         weights="float32",
         adapter=LORA if lora else None,
         checkpointing=checkpointing,

@@ -26,7 +26,7 @@ class _Placed(torch.autograd.Function):
     """A sparse matrix of which autograd holds the places, and the values nothing but their size."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,  # noqa: ANN401 - torch's own context
         values: torch.Tensor,
         places: torch.Tensor,
@@ -37,9 +37,13 @@ class _Placed(torch.autograd.Function):
         return values.new_zeros(()).expand(shape)
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> Any:  # type: ignore[override]  # noqa: ANN401
+    def backward(ctx: Any, gradient: torch.Tensor) -> Any:  # noqa: ANN401
         shape, dtype = ctx.values
         return torch.empty(shape, dtype=dtype, device=gradient.device), None, None
+
+
+def _placed(values: torch.Tensor, places: torch.Tensor, shape: _Matrix) -> torch.Tensor:
+    return _Placed.apply(values, places, shape)  # type: ignore[no-any-return,no-untyped-call]
 
 
 def _boft_permutation(layer: object, indices: torch.Tensor) -> torch.Tensor:
@@ -55,11 +59,11 @@ def _shira_delta(layer: ShiraLinear, adapter: str) -> torch.Tensor:
     """Stand for SHiRA's sparse change of a weight, (out, in), which is added in place."""
     values = layer.shira_weight[adapter] * layer.scaling[adapter]
     shape = (layer.out_features, layer.in_features)
-    return _Placed.apply(values, layer.shira_indices[adapter], shape)  # type: ignore[no-any-return]
+    return _placed(values, layer.shira_indices[adapter], shape)
 
 
 def _frod_projection(matrices: list[torch.Tensor], alpha: float) -> torch.Tensor:
-    """Stand for FRoD's joint decomposition of one projection in all layers, (in, in), on the CPU."""
+    """Stand for FRoD's decomposition of one projection in all layers, (in, in), on the CPU."""
     features = matrices[0].shape[1]
     return torch.empty(features, features, device="cpu")
 
@@ -80,7 +84,7 @@ def _frod_tensors(
     values = layer.frod_lambda_s_values[adapter].to(device=device, dtype=dtype)
     places = layer.frod_s_indices[adapter].to(device=device)
     scales = layer.frod_lambda_l[adapter].to(device=device, dtype=dtype)
-    return left, basis, _Placed.apply(values, places, tuple(basis.shape)), scales
+    return left, basis, _placed(values, places, (basis.shape[0], basis.shape[1])), scales
 
 
 def _frod_product(layer: FrodLayer, tokens: torch.Tensor, sparse: torch.Tensor) -> torch.Tensor:

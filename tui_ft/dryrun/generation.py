@@ -7,6 +7,7 @@ made as long as it will be, and the last tokens are generated.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, Final, NoReturn
 
 import torch
@@ -63,7 +64,7 @@ def _generate_first(model: Any, rows: int, prompt: int, new: int) -> DynamicCach
     tokens = torch.zeros(rows, prompt, dtype=torch.long, device="meta")
     own_cache = isinstance(model, PeftModel) and model.active_peft_config.is_prompt_learning
     cache = None if own_cache else DynamicCache(config=model.config)
-    try:
+    with contextlib.suppress(_EnoughError):
         model.generate(
             input_ids=tokens,
             attention_mask=torch.ones_like(tokens),
@@ -73,8 +74,6 @@ def _generate_first(model: Any, rows: int, prompt: int, new: int) -> DynamicCach
             stopping_criteria=[_Enough(min(_FIRST_TOKENS, new))],
             **({} if cache is None else {"past_key_values": cache}),
         )
-    except _EnoughError:
-        pass
     return cache
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-import torch
 import torch.nn.functional as F
 from trl import DPOTrainer, KTOTrainer, RewardTrainer, SFTTrainer
 

@@ -25,6 +25,7 @@ from tui_ft.dryrun.tracker import StorageTracker
 from tui_ft.memory.allocator import MIB, CachingAllocator
 from tui_ft.memory.question import EMPTY
 from tui_ft.memory.replayed import Moment, Replayed
+from tui_ft.memory.states import paged_bytes
 from tui_ft.memory.step import GENERATES, Step
 
 _TIMELINE_POINTS: Final = 400
@@ -64,7 +65,7 @@ def replay(
         loop = _Loop(step, model, others, tracker, device)
         loop.run(tuple(lengths) or (step.length, step.length))
         del workspace
-    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return Replayed(
         requested=allocator.peak_requested,
         allocated=tracker.peak.size,
@@ -75,9 +76,13 @@ def replay(
         operation=tracker.peak.operation,
         stage_peaks={str(stage): size for stage, size in tracker.stage_peaks.items()},
         timeline=_thinned(tracker.timeline),
-        trainable_parameters=trainable,
+        trainable_parameters=sum(parameter.numel() for parameter in trained),
         parameters=_count(model),
         seconds=time.monotonic() - began,
+        paged=sum(
+            paged_bytes(step.optim, tuple(parameter.shape), str(parameter.dtype).split(".")[-1])
+            for parameter in trained
+        ),
     )
 
 

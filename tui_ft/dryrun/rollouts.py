@@ -96,13 +96,12 @@ def _log_probabilities(kind: type, step: Step, model: Any) -> Callable[..., obje
 def _reference_scoring(step: Step, model: Any, reference: Any) -> Callable[..., object]:  # noqa: ANN401
     """Return what scores with the reference: a model of its own, or the policy's bare base."""
     scored = model if reference is None else reference
+    kind = GRPOTrainer if step.objective == "grpo" else RLOOTrainer
+    score = _log_probabilities(kind, step, scored)
     if step.objective == "ppo":
-        score: Callable[..., object] = lambda tokens, answer: _policy_and_values(  # noqa: E731
-            scored, tokens, answer, values=False
-        )
-    else:
-        kind = GRPOTrainer if step.objective == "grpo" else RLOOTrainer
-        score = _log_probabilities(kind, step, scored)
+
+        def score(tokens: torch.Tensor, answer: int) -> object:
+            return _scored(*_answer_states(scored, tokens, answer), tokens)
 
     def without_adapter(tokens: torch.Tensor, answer: int) -> object:
         with model.disable_adapter() if reference is None else nullcontext():
@@ -115,16 +114,22 @@ def _policy_and_values(
     model: Any,  # noqa: ANN401
     tokens: torch.Tensor,
     answer: int,
-    *,
-    values: bool = True,
-) -> tuple[torch.Tensor, torch.Tensor | None]:
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Return log-probabilities and values of the answer's tokens, (B, answer) each."""
+    base, hidden = _answer_states(model, tokens, answer)
+    return _scored(base, hidden, tokens), base.value_head(hidden).squeeze(-1)
+
+
+def _answer_states(model: Any, tokens: torch.Tensor, answer: int) -> tuple[Any, torch.Tensor]:  # noqa: ANN401
+    """Return the model without its adapter's wrapping, and the states that predict the answer."""
     base = model.get_base_model() if isinstance(model, PeftModel) else model
     states = base.base_model(input_ids=tokens, attention_mask=torch.ones_like(tokens))
-    hidden = states.last_hidden_state[:, -answer - 1 : -1]
+    return base, states.last_hidden_state[:, -answer - 1 : -1]
+
+
+def _scored(base: Any, hidden: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:  # noqa: ANN401
     logits = base.get_output_embeddings()(hidden)
-    log_probabilities = selective_log_softmax(logits, tokens[:, -answer:])
-    return log_probabilities, base.value_head(hidden).squeeze(-1) if values else None
+    return selective_log_softmax(logits, tokens[:, -hidden.shape[1] :])  # type: ignore[no-any-return]
 
 
 def _grpo(step: Step, model: Any, others: Others, batch: Batch) -> Any:  # noqa: ANN401
@@ -166,4 +171,3 @@ def _ppo(step: Step, model: Any, others: Others, batch: Batch) -> Any:  # noqa: 
 
 
 ROLLOUT_LOSSES: Final[dict[str, Callable[..., Any]]] = {"grpo": _grpo, "rloo": _rloo, "ppo": _ppo}
-

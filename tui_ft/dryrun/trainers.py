@@ -22,7 +22,7 @@ def longs(*shape: int) -> torch.Tensor:
 
 def bare_trainer(kind: type, step: Step, model: Any, reference: Any = None, **more: Any) -> Any:  # noqa: ANN401
     """Return a trainer of a kind that has its methods, and of its attributes what losses read."""
-    trainer = object.__new__(kind)
+    trainer: Any = object.__new__(kind)
     vars(trainer).update(
         model=model,
         ref_model=reference,

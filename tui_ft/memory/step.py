@@ -81,8 +81,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
         clip: whether gradients are clipped by their norm.
         accumulation: whether gradients of an earlier pass are there already (more than one pass
             before an optimizer step).
-        reference_model: a frozen second copy of the model; DPO and KTO without an adapter always have it,
-            GRPO, RLOO and PPO only with a beta above 0.
+        reference_model: a frozen second copy of the model; without an adapter, DPO and KTO always
+            have it, GRPO, RLOO and PPO only with a beta above 0.
         beta: of a preference loss; 0 asks for no reference at all where the loss allows it.
         holds_outputs: the training loop keeps the model's outputs, logits and all, until the next
             forward pass is done. Trainers of transformers and trl do not.

@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from tui_ft import text
 from tui_ft.hardware import Gpu
 from tui_ft.hub.model_config import model_config
+from tui_ft.memory.calibration import Correction, corrected
 from tui_ft.memory.cards import CARDS, fit
 from tui_ft.memory.dry_run import DryRunError
 from tui_ft.memory.estimate import estimate
 from tui_ft.memory.estimating import Unknown, figures
 from tui_ft.memory.figure import Figure
 from tui_ft.memory.fitting import changes
-from tui_ft.memory.from_spec import step_of
+from tui_ft.memory.from_spec import not_modelled, step_of
 from tui_ft.memory.step import Step
+from tui_ft.runs.measured_memory import machine_correction
 from tui_ft.runs.preflight import Finding
 from tui_ft.spec import RunSpec
 
@@ -38,8 +40,11 @@ def memory_findings(spec: RunSpec, gpus: Sequence[Gpu]) -> tuple[Finding, ...]:
         answers = _answers(steps)
     except DryRunError as error:
         return (Finding("note", f"how much memory it takes is not known: {error}"),)
+    by = machine_correction(spec.method.kind)
     each = zip(readable, steps, answers, strict=True)
-    return tuple(_finding(gpu, step, answer) for gpu, step, answer in each)
+    unknown = tuple(Finding("note", sentence) for sentence in not_modelled(spec))
+    findings = (_finding(gpu, step, _corrected(answer, by)) for gpu, step, answer in each)
+    return (*findings, *unknown)
 
 
 def memory_of(spec: RunSpec, gpus: Sequence[Gpu]) -> Finding:
@@ -58,12 +63,14 @@ def memory_of(spec: RunSpec, gpus: Sequence[Gpu]) -> Finding:
         (answer,) = _answers([step])
     except DryRunError as error:
         return Finding("note", f"how much memory it takes is not known: {error}")
+    answer = _corrected(answer, machine_correction(spec.method.kind))
     if isinstance(answer, Unknown):
         return Finding("note", f"how much memory it takes is not known: {answer.reason}")
     card = next((card.name for card in CARDS if fit(answer, card.memory_bytes) == "fits"), None)
     said = (
         f"memory: {text.size(answer.expected)} expected ({text.size(answer.low)} to "
-        f"{text.size(answer.high)}), most in the {answer.stage} pass{_by(answer)}"
+        f"{text.size(answer.high)}), most in the {answer.stage} pass"
+        f"{_by(answer)}{_how_corrected(answer)}"
     )
     if card is None:
         return Finding("warning", f"{said}: no single card holds it", _way_out(step))
@@ -94,7 +101,8 @@ def _finding(gpu: Gpu, step: Step, answer: Figure | Unknown) -> Finding:
     free = gpu.memory_free_bytes or 0
     said = (
         f"memory: {text.size(answer.expected)} expected ({text.size(answer.low)} to "
-        f"{text.size(answer.high)}) of {text.size(free)} free on GPU {gpu.index}{_by(answer)}"
+        f"{text.size(answer.high)}) of {text.size(free)} free on GPU {gpu.index}"
+        f"{_by(answer)}{_how_corrected(answer)}"
     )
     match fit(answer, free):
         case "fits":
@@ -103,6 +111,17 @@ def _finding(gpu: Gpu, step: Step, answer: Figure | Unknown) -> Finding:
             return Finding("warning", f"{said}: it may run out", _way_out(step))
         case _:
             return Finding("bad", f"{said}: it will run out of memory", _way_out(step))
+
+
+def _corrected(answer: Figure | Unknown, by: Correction) -> Figure | Unknown:
+    return answer if isinstance(answer, Unknown) else corrected(answer, by)
+
+
+def _how_corrected(figure: Figure) -> str:
+    """Return what finished runs did to a figure, and the figure before; empty for nothing."""
+    if figure.computed is None:
+        return ""
+    return f", {figure.correction}; computed were {text.size(figure.computed.expected)}"
 
 
 def _way_out(step: Step) -> str:
