@@ -114,15 +114,15 @@ def test_rows_are_cut_only_where_nothing_else_fits() -> None:
     assert (whole.way, whole.max_length) == ("qlora", 8000)
 
 
-def test_the_second_stage_is_said_though_only_the_first_can_be_started() -> None:
+def test_the_second_stage_is_said_and_the_first_is_the_run() -> None:
     advice = _advise(goal="preference", data="pairs-5k")
     assert [(phase.objective, phase.startable) for phase in advice.phases] == [
         ("sft", True),
-        ("dpo", False),
+        ("dpo", True),
     ]
     assert advice.run is not None
     assert advice.run.data.columns == {"prompt": "prompt", "completion": "chosen"}
-    rates = [one.value for one in advice.phases[1].choices if one.key == "learning_rate"]
+    rates = [one.value for one in advice.phases[1].choices if one.key == "training.learning_rate"]
     assert rates == [5e-6]
 
 

@@ -17,7 +17,7 @@ from tui_ft.advise.candidates import Plan
 from tui_ft.advise.cautions import cautions_of
 from tui_ft.advise.estimator import Estimator
 from tui_ft.advise.node import AnswerError, Node
-from tui_ft.advise.objective import STARTS_AS_SFT
+from tui_ft.advise.objective import FIRST_STAGE
 from tui_ft.advise.recipes import phases_of
 from tui_ft.advise.run import is_startable, run_choices, run_of
 from tui_ft.advise.situation import Situation
@@ -154,13 +154,7 @@ def _why_no_run(state: State, plan: Plan) -> str:
         return "a run needs a model and data, and one of them is not known"
     if is_startable(state, plan):
         return ""
-    if state.choice("objective") in STARTS_AS_SFT:
+    if state.choice("objective") in FIRST_STAGE:
         return f"ftui cannot start {WAYS[plan.way].name} yet"
     names = " then ".join(phase.name for phase in phases_of(state.choice("objective")))
-    instead = ""
-    if state.data.sft_columns:
-        instead = "; answer objective=sft for a run on the better answers alone"
-    return (
-        f"ftui trains supervised fine-tuning so far, and this is {names}: the fields below hold "
-        f"for it with trl{instead}"
-    )
+    return f"ftui does not train {names} yet: the fields below hold for it with trl"
