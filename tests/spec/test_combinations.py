@@ -10,6 +10,7 @@ from tui_ft.spec import RunSpec, build_spec, find_presets
 from tui_ft.spec.combinations import COMBINATIONS, impossible
 
 LEAST: dict[str, Any] = {"model": {"name_or_path": "m"}, "data": {"train": "d.jsonl"}}
+PISSA = {"kind": "lora", "init_lora_weights": "pissa"}
 ONE_ROW = {"per_device_train_batch_size": 1}
 
 # What has the combination, and the nearest run that may start.
@@ -21,6 +22,30 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "graded answers of a model that scores": (
         {"objective": {"kind": "reward"}, "evaluation": {"score": {}}},
         {"objective": {"kind": "dpo"}, "evaluation": {"score": {}}},
+    ),
+    "a reference by switching off an adapter that changed the base": (
+        {"objective": {"kind": "dpo"}, "method": PISSA},
+        {"objective": {"kind": "orpo"}, "method": PISSA},
+    ),
+    "PiSSA or OLoRA on a quantised base": (
+        {"method": {**PISSA, "kind": "qlora"}},
+        {"method": {"kind": "qlora", "init_lora_weights": "gaussian"}},
+    ),
+    "an adapter on a head that is multiplied past it": (
+        {"method": {"kind": "lora", "target_modules": ["q_proj", "lm_head"]}},
+        {"method": {"kind": "lora", "modules_to_save": ["lm_head"]}},
+    ),
+    "virtual tokens in packed rows": (
+        {"method": {"kind": "prefix_tuning"}, "training": {"packing": True}},
+        {"method": {"kind": "ia3"}, "training": {"packing": True}},
+    ),
+    "virtual tokens where logits are compared with the row's own": (
+        {"method": {"kind": "p_tuning"}, "objective": {"kind": "orpo"}},
+        {"method": {"kind": "p_tuning"}, "objective": {"kind": "dpo"}},
+    ),
+    "virtual tokens for a model that scores": (
+        {"method": {"kind": "prompt_tuning"}, "objective": {"kind": "reward"}},
+        {"method": {"kind": "ia3"}, "objective": {"kind": "reward"}},
     ),
     "KTO on single rows": (
         {"objective": {"kind": "kto"}, "training": ONE_ROW},

@@ -15,6 +15,7 @@ from tui_ft.eject.axolotl import axolotl_config
 from tui_ft.eject.rows import WrittenRows, write_items, write_masked
 from tui_ft.eject.script import sft_script
 from tui_ft.spec import RunSpec
+from tui_ft.spec.methods import CHANGES_BASE
 
 Target = Literal["script", "axolotl"]
 
@@ -51,6 +52,9 @@ def eject(spec: RunSpec, target: Target, folder: Path) -> Ejected:
         raise EjectError(
             f"a run of {spec.objective.kind} cannot be handed over yet, only supervised fine-tuning"
         )
+    unknown = _not_handed_over(spec)
+    if unknown:
+        raise EjectError(f"a run with {unknown} cannot be handed over yet")
     try:
         if folder.exists() and any(folder.iterdir()):
             raise EjectError(f"{folder} is not empty: name a new folder, nothing is replaced")
@@ -62,6 +66,18 @@ def eject(spec: RunSpec, target: Target, folder: Path) -> Ejected:
     except OSError as error:
         place = error.filename or folder
         raise EjectError(f"{place} cannot be written: {os.strerror(error.errno or 0)}") from None
+
+
+def _not_handed_over(spec: RunSpec) -> str:
+    """Return what of the method, or of the data, the script and the YAML have no form for."""
+    method = spec.method
+    if method.kind not in ("full", "lora", "qlora"):
+        return f"the method {method.kind}"
+    if getattr(method, "init_lora_weights", "default") in CHANGES_BASE:
+        return f"method.init_lora_weights {getattr(method, 'init_lora_weights', '')}"
+    if getattr(method, "bits", 4) != 4:  # noqa: PLR2004 - bits
+        return "a base in 8 bits"
+    return "" if spec.data.mix is None else "data.mix"
 
 
 def _write(spec: RunSpec, target: Target, folder: Path, rows: WrittenRows) -> Ejected:

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from tui_ft.memory.step import Dtype, Quantization, Step, StepObjective
 from tui_ft.spec import RunSpec
+from tui_ft.spec.methods import TRAINS_BASE, QloraMethod
 from tui_ft.spec.peft_arguments import peft_arguments
-from tui_ft.spec.run_spec import QloraMethod
 
 _DTYPES: Final[dict[str, Dtype]] = {
     "bf16": "bfloat16",
@@ -85,10 +85,12 @@ def _arithmetic(spec: RunSpec, capability: tuple[int, int] | None) -> Dtype:
 def _weights(spec: RunSpec, arithmetic: Dtype) -> Dtype:
     if spec.model.dtype != "auto":
         return spec.model.dtype
-    return "float32" if spec.method.kind == "full" else arithmetic
+    return "float32" if spec.method.kind in TRAINS_BASE else arithmetic
 
 
 def _quantization(method: QloraMethod) -> Quantization:
     return Quantization(
-        bits=4, quant_type=method.bnb_4bit_quant_type, double=method.bnb_4bit_use_double_quant
+        bits=method.bits,
+        quant_type=method.bnb_4bit_quant_type,
+        double=method.bnb_4bit_use_double_quant,
     )

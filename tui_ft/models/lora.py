@@ -60,11 +60,13 @@ def lora(
             )
     modules, stacks, doubled = _targets(architecture, adapter)
     trained = frozen = 0
+    alike = not adapter.get("rank_pattern")
     for target in modules:
-        for path in target.paths:
-            one, fixed = _of_module(target.piece, path, adapter, frozen_a)
-            trained += one
-            frozen += fixed
+        for path in target.paths[:1] if alike else target.paths:
+            one, fixed = _of_module(target.linear, path, adapter, frozen_a)
+            times = len(target.paths) if alike else 1
+            trained += one * times
+            frozen += fixed * times
     trained += sum(
         _of_stack(weight, path, adapter, 2 if weight.name in doubled else 1)
         for weight in stacks
@@ -75,7 +77,7 @@ def lora(
 
 def _targets(
     architecture: Architecture, adapter: Settings
-) -> tuple[tuple[Target[Linear], ...], list[Weight], set[str]]:
+) -> tuple[tuple[Target, ...], list[Weight], set[str]]:
     """Return modules, stacked parameters, and the names of those that stand for two modules."""
     named = named_targets(architecture, adapter, "LORA")
     parameters = set(adapter.get("target_parameters") or ())
@@ -117,7 +119,7 @@ def _renamed(
     """Return the modules that are left, the parameters in place of others, and the double ones."""
     if isinstance(named, str):
         found = targets_of(architecture, {**adapter, "target_modules": named})
-        names = {target.piece.name for target in found}
+        names = {target.linear.name for target in found}
         names |= (
             set(former)
             if named.lower() == ALL_LINEAR

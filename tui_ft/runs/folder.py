@@ -99,7 +99,9 @@ class RunFolder:
 
     def output_dir(self) -> Path:
         """Return where the trained weights go: `model/` after full fine-tuning, else `adapter/`."""
-        return self.path / ("model" if self.spec().method.kind == "full" else "adapter")
+        from tui_ft.spec.methods import TRAINS_BASE
+
+        return self.path / ("model" if self.spec().method.kind in TRAINS_BASE else "adapter")
 
     def checkpoints(self) -> list[tuple[int, Path]]:
         """Return the whole checkpoints as (step, path), oldest first.

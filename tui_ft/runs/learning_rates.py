@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tui_ft.spec import RunSpec
+from tui_ft.spec.methods import TRAINS_BASE, VIRTUAL_TOKENS
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +50,14 @@ _FULL: Final = {
     "reward": Range(1e-5, 1e-5, far=3),
     "classification": Range(2e-5, 5e-5, far=3),
 }
-_TRAINS_WEIGHTS: Final = ("full",)
+_FEW_WEIGHTS: Final = (*VIRTUAL_TOKENS, "ia3", "ln_tuning")
 
 
 def far_learning_rate(spec: RunSpec) -> tuple[str, str] | None:
     """Return what is to be said of a learning rate far from the guides', and what to do."""
-    full = spec.method.kind in _TRAINS_WEIGHTS
+    full = spec.method.kind in TRAINS_BASE
+    if spec.method.kind in _FEW_WEIGHTS:  # they take ten to a hundred times more, and vary
+        return None
     usual = (_FULL if full else _ADAPTER).get(spec.objective.kind)
     rate = spec.training.learning_rate
     if usual is None or not usual.is_far(rate):

@@ -14,6 +14,7 @@ from tui_ft.memory.from_spec import step_of
 from tui_ft.memory.model_facts import model_facts
 from tui_ft.runs.preflight import Finding
 from tui_ft.spec import RunSpec
+from tui_ft.spec.methods import TRAINS_BASE
 
 
 def memory_findings(spec: RunSpec, gpus: Sequence[Gpu]) -> tuple[Finding, ...]:
@@ -93,6 +94,7 @@ def _way_out(spec: RunSpec) -> str:
             "lower training.per_device_train_batch_size and raise gradient_accumulation_steps"
         )
     if spec.method.kind != "qlora":
-        ways.append("take qlora" if spec.method.kind == "lora" else "take lora or qlora")
+        trains_base = spec.method.kind in TRAINS_BASE
+        ways.append("take lora or qlora" if trains_base else "take qlora")
     ways.append("lower training.max_length")
     return "; or ".join(ways)

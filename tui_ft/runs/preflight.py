@@ -26,6 +26,7 @@ from tui_ft.runs.learning_rates import far_learning_rate
 from tui_ft.runs.run_data import Use, wanted_of
 from tui_ft.spec import RunSpec
 from tui_ft.spec.combinations import impossible
+from tui_ft.spec.methods import TRAINS_BASE
 
 _ROWS_LOOKED_AT: Final = 1_000
 _FEW_ROWS: Final = 20
@@ -219,7 +220,10 @@ def _check_disk(spec: RunSpec, output: Path, model: ModelLocation) -> list[Findi
     free = _free(output)
     weights = model.weights_bytes or 0
     method = spec.method
-    one = 3 * weights if method.kind == "full" else int(weights * 0.0022 * method.r)
+    if method.kind in TRAINS_BASE:
+        one = 3 * weights
+    else:  # all others train fewer weights than LoRA of rank 1
+        one = int(weights * 0.0022 * getattr(method, "r", 1))
     # A new checkpoint is written before the oldest is removed.
     kept = (spec.training.save_total_limit or 10) + 1 if spec.training.save_steps else 1
     needed = one * kept + one // 3 + (weights if model.where == "hub" else 0)
@@ -240,7 +244,7 @@ def _check_gpus(spec: RunSpec, gpus: Sequence[Gpu], model: ModelLocation) -> lis
     if not gpus or not model.weights_bytes:
         return []
     method = spec.method.kind
-    factor = {"full": 4.0, "lora": 1.0, "qlora": 0.3}[method]
+    factor = {"full": 4.0, "qlora": 0.3}.get(method, 1.0)
     least = int(model.weights_bytes * factor)
     findings = []
     for gpu in gpus:

@@ -28,6 +28,9 @@ _FITS: Final[dict[str, SignName]] = {
 }
 _BAR: Final = 16
 _LEAST_BAR: Final = 92
+_LEAST_NAME: Final = 8
+_FIGURES: Final = 36
+"""Cells of a way's line beside its name and bar."""
 _QUESTION_SHARE: Final = 0.55
 
 
@@ -87,8 +90,9 @@ def ways(advice: Advice, width: int) -> Content:
     """Return every way to train against the memory that is free, in GB: low, expected, high."""
     if not advice.candidates:
         return Content(text.plain(advice.no_run or "nothing is trained"))
-    name_width = max(len(one.name) for one in advice.candidates)
+    longest = max(len(one.name) for one in advice.candidates)
     has_bar = width >= _LEAST_BAR
+    name_width = max(_LEAST_NAME, min(longest, width - _FIGURES - (_BAR + 2) * has_bar))
     head = f"    {'way':<{name_width}}    low   exp.   high  {' ' * (_BAR + 2) * has_bar}   time"
     lines = [Content.styled(head, "$text-muted")]
     for one in advice.candidates:
@@ -115,7 +119,7 @@ def _way(one: Candidate, name_width: int, has_bar: bool) -> Content:
     return Content.assemble(
         f"{chosen} ",
         fits.content(),
-        (f" {text.plain(one.name):<{name_width}}  {figures}{drawn}  {time:>7}",
+        (f" {text.fitted(one.name, name_width)}  {figures}{drawn}  {time:>7}",
          "bold" if one.chosen else ""),
     )  # fmt: skip
 

@@ -19,7 +19,8 @@ from tui_ft.widgets.bars import bar_string
 from tui_ft.widgets.signs import SignName, sign
 
 _KEY_WIDTH: Final = 38
-_ROOMY: Final = 60
+_LEAST_KEY: Final = 12
+_VALUE_WIDTH: Final = 18
 _BAR: Final = 16
 _FITS: Final[dict[str, SignName]] = {"fits": "good", "tight": "warning", "no": "bad"}
 _CHANGES_SHOWN: Final = 12
@@ -35,7 +36,7 @@ def field_line(draft: Draft, one: SpecField, width: int) -> str:
         mark = " "
     value = draft.text_of(one) or ("(has to be given)" if one.required else "")
     said = f"{value} {one.unit}" if one.unit and value.replace(".", "").isdigit() else value
-    key_width = _KEY_WIDTH if width >= _ROOMY else max(12, width // 2)
+    key_width = min(_KEY_WIDTH, max(_LEAST_KEY, width - _VALUE_WIDTH))
     return f"{mark} {text.fitted(one.key, key_width)} {text.one_line(said, width - key_width - 3)}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import ClassVar, Final, NamedTuple
 
@@ -31,6 +32,7 @@ _MEANINGS: Final[dict[By, str]] = {
 _WAYS: Final = tuple(_MEANINGS)
 _SEED: Final = "42"
 _SHARE: Final = "5 %"
+_PAUSE_SECONDS: Final = 0.15
 
 
 class Wish(NamedTuple):
@@ -103,6 +105,9 @@ class SplitData(Dialog[SplitReport | None]):
         self.run_worker(run, thread=True, group="divide", exclusive=True, exit_on_error=False)
 
     def _find_division(self, wish: Wish) -> None:
+        time.sleep(_PAUSE_SECONDS)  # whoever types is not done yet
+        if get_current_worker().is_cancelled:
+            return
         try:
             said = self._division_of(wish)
         except (DataError, OSError) as error:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from tui_ft.spec.methods import CHANGES_BASE, VIRTUAL_TOKENS
 from tui_ft.spec.objectives import ANSWERS_NOTHING
 from tui_ft.spec.run_spec import RunSpec
 
@@ -43,6 +44,20 @@ def _kto_batch_too_small(spec: RunSpec) -> bool:
     return min(training.per_device_train_batch_size, evaluated) < _FEWEST_FOR_KL
 
 
+def _init(spec: RunSpec) -> str:
+    return getattr(spec.method, "init_lora_weights", "default")
+
+
+def _adapts_the_head(spec: RunSpec) -> bool:
+    targets = getattr(spec.method, "target_modules", None)
+    return isinstance(targets, list) and "lm_head" in targets
+
+
+_FUSED: Final = ("sft", "pretraining", "dpo", "kto")
+"""Objectives whose trainers multiply by the head's weights themselves, past an adapter on it."""
+_REFERENCE: Final = ("dpo", "kto")
+_FULL_LOGITS: Final = ("orpo", "cpo")
+
 COMBINATIONS: Final = (
     Combination(
         "packing with pairs, verdicts or classes",
@@ -62,5 +77,44 @@ COMBINATIONS: Final = (
         "kto estimates its KL term from other rows of the batch, and there is only one",
         "set training.per_device_train_batch_size (and per_device_eval_batch_size) to 2 or more, "
         "or objective.loss_type to apo_zero_unpaired",
+    ),
+    Combination(
+        "a reference by switching off an adapter that changed the base",
+        lambda spec: _init(spec) in CHANGES_BASE and spec.objective.kind in _REFERENCE,
+        "PiSSA and OLoRA move a part of the base into the adapter; without it the base is not the "
+        "model one began with, and so no reference for dpo or kto",
+        "set method.init_lora_weights to default",
+    ),
+    Combination(
+        "PiSSA or OLoRA on a quantised base",
+        lambda spec: spec.method.kind == "qlora" and _init(spec) in CHANGES_BASE,
+        "PiSSA and OLoRA take their update out of the base's weights, which are quantised here",
+        "set method.kind to lora, or method.init_lora_weights to default",
+    ),
+    Combination(
+        "an adapter on a head that is multiplied past it",
+        lambda spec: _adapts_the_head(spec) and spec.objective.kind in _FUSED,
+        "the loss multiplies by lm_head's weights themselves, so an adapter on it would not train",
+        "leave lm_head out of method.target_modules, or name it in method.modules_to_save",
+    ),
+    Combination(
+        "virtual tokens in packed rows",
+        lambda spec: spec.method.kind in VIRTUAL_TOKENS and spec.training.packing,
+        "learned tokens stand before a row, and a packed row holds many texts: only the first "
+        "would have them",
+        "set training.packing to false",
+    ),
+    Combination(
+        "virtual tokens where logits are compared with the row's own",
+        lambda spec: spec.method.kind in VIRTUAL_TOKENS and spec.objective.kind in _FULL_LOGITS,
+        "trl's orpo and cpo compare all logits with the row's tokens, and learned tokens before "
+        "the row make them more",
+        "set method.kind to lora, or objective.kind to dpo",
+    ),
+    Combination(
+        "virtual tokens for a model that scores",
+        lambda spec: spec.method.kind in VIRTUAL_TOKENS and spec.objective.kind in ANSWERS_NOTHING,
+        "a scoring head reads the last token of a row, whose place learned tokens would shift",
+        "set method.kind to lora",
     ),
 )

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, PositiveInt
 
 from tui_ft.spec.group import Extra, Fraction, Group, about
+
+LoraInit = Literal["default", "gaussian", "pissa", "pissa_niter_4", "olora"]
+"""As peft names them: PiSSA (arXiv:2404.02948, exact or by a quick SVD), OLoRA (2406.01775)."""
+CHANGES_BASE: Final = ("pissa", "pissa_niter_4", "olora")
+"""Initialisations that take out of the base what they put into the update."""
+VirtualTokens = Annotated[PositiveInt, Field(json_schema_extra=about("tokens", basic=True))]
 
 
 class _LoraFields(Group):
@@ -24,6 +30,8 @@ class _LoraFields(Group):
     """Scale by alpha / sqrt(r), which keeps high ranks stable (arXiv:2312.03732)."""
     use_dora: bool = False
     """Train magnitude and direction apart (arXiv:2402.09353); slower."""
+    init_lora_weights: LoraInit = "default"
+    """Where the update begins: at zero (default, gaussian), or at the weights' principal part."""
     modules_to_save: list[str] = Field(default_factory=list)
     """Layers trained and saved whole, such as `lm_head` after adding tokens."""
     extra: Extra = Field(default_factory=dict)
@@ -49,10 +57,105 @@ class QloraMethod(_LoraFields):
 
     kind: Literal["qlora"] = "qlora"
     """LoRA on a base held in 4 bits."""
+    bits: Literal[4, 8] = 4
+    """Bits of a weight of the base: 8 (LLM.int8, arXiv:2208.07339) are nearer to 16, and slower."""
     bnb_4bit_quant_type: Literal["nf4", "fp4"] = "nf4"
     """The 4-bit type; nf4 is made for normally distributed weights."""
     bnb_4bit_use_double_quant: bool = True
     """Quantise the quantisation constants too: 0.37 bit a weight less."""
 
 
-Method = Annotated[FullMethod | LoraMethod | QloraMethod, Field(discriminator="kind")]
+class FreezeMethod(Group):
+    """Only the last layers are trained, with the final norm and the head; all others are frozen."""
+
+    kind: Literal["freeze"] = "freeze"
+    """The last layers are trained, all others are frozen."""
+    num_trainable_layers: Annotated[PositiveInt, Field(json_schema_extra=about(basic=True))] = 2
+    """How many of the last layers are trained."""
+
+
+class Ia3Method(Group):
+    """IA3 (arXiv:2205.05638): one factor for each key, value and hidden unit; very few weights."""
+
+    kind: Literal["ia3"] = "ia3"
+    """Learned factors on keys, values and hidden units."""
+    target_modules: list[str] | None = None
+    """The layers whose outputs are scaled; by default those that peft knows for the model."""
+    feedforward_modules: list[str] | None = None
+    """Those of them whose inputs are scaled instead."""
+    extra: Extra = Field(default_factory=dict)
+    """Passed to `peft.IA3Config`."""
+
+
+class LnTuningMethod(Group):
+    """Layer-norm tuning (arXiv:2312.11420): only the norms' weights are trained."""
+
+    kind: Literal["ln_tuning"] = "ln_tuning"
+    """Only the norms are trained."""
+    target_modules: list[str] | None = None
+    """The norms that are trained; by default those that peft knows for the model."""
+    extra: Extra = Field(default_factory=dict)
+    """Passed to `peft.LNTuningConfig`."""
+
+
+class PromptTuningMethod(Group):
+    """Prompt tuning (arXiv:2104.08691): learned tokens before the text; for large models."""
+
+    kind: Literal["prompt_tuning"] = "prompt_tuning"
+    """Learned tokens before the text."""
+    num_virtual_tokens: VirtualTokens = 8
+    """How many tokens are learned: 8 to 100."""
+    prompt_tuning_init_text: str | None = None
+    """A description of the task whose tokens are begun with; random ones when not given."""
+    extra: Extra = Field(default_factory=dict)
+    """Passed to `peft.PromptTuningConfig`."""
+
+
+class PrefixTuningMethod(Group):
+    """Prefix tuning (arXiv:2101.00190): learned keys and values before the text, in each layer."""
+
+    kind: Literal["prefix_tuning"] = "prefix_tuning"
+    """Learned keys and values before the text."""
+    num_virtual_tokens: VirtualTokens = 20
+    """How many positions are learned."""
+    prefix_projection: bool = False
+    """Make them by a small network while training, which is steadier."""
+    encoder_hidden_size: PositiveInt | None = None
+    """The width of that network; the model's own when not given."""
+    extra: Extra = Field(default_factory=dict)
+    """Passed to `peft.PrefixTuningConfig`."""
+
+
+class PTuningMethod(Group):
+    """P-tuning (arXiv:2103.10385): learned tokens, made by a small network while training."""
+
+    kind: Literal["p_tuning"] = "p_tuning"
+    """Learned tokens, made by a small network."""
+    num_virtual_tokens: VirtualTokens = 20
+    """How many tokens are learned."""
+    encoder_hidden_size: PositiveInt = 128
+    """The width of the network."""
+    encoder_num_layers: PositiveInt = 2
+    """Its layers."""
+    encoder_dropout: Fraction = 0.0
+    """Its dropout."""
+    extra: Extra = Field(default_factory=dict)
+    """Passed to `peft.PromptEncoderConfig`."""
+
+
+Method = Annotated[
+    FullMethod
+    | LoraMethod
+    | QloraMethod
+    | FreezeMethod
+    | Ia3Method
+    | LnTuningMethod
+    | PromptTuningMethod
+    | PrefixTuningMethod
+    | PTuningMethod,
+    Field(discriminator="kind"),
+]
+TRAINS_BASE: Final = ("full", "freeze")
+"""The kinds of methods that train weights of the model itself, and save it whole."""
+VIRTUAL_TOKENS: Final = ("prompt_tuning", "prefix_tuning", "p_tuning")
+"""The kinds of methods that put something learned before the text."""

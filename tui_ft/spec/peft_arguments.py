@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
-from tui_ft.spec.run_spec import FullMethod, Method
+from tui_ft.spec.methods import LoraMethod, Method, PromptTuningMethod, QloraMethod
+
+_TYPES: Final = {
+    "lora": "LORA",
+    "qlora": "LORA",
+    "ia3": "IA3",
+    "ln_tuning": "LN_TUNING",
+    "prompt_tuning": "PROMPT_TUNING",
+    "prefix_tuning": "PREFIX_TUNING",
+    "p_tuning": "P_TUNING",
+}
+_NO_ARGUMENTS: Final = {"kind", "extra"}
 
 
 def peft_arguments(method: Method) -> dict[str, Any] | None:
     """Return the arguments of the peft configuration with its `peft_type`; None without adapter.
 
     `method.extra` is not among them: it is checked against peft's own signature by who imports it.
+    Nor is what a prompt is begun with, which takes the tokenizer: see `tui_ft.train.adapters`.
     """
-    if isinstance(method, FullMethod):
+    peft_type = _TYPES.get(method.kind)
+    if peft_type is None:
         return None
-    return {
-        "peft_type": "LORA",
+    if isinstance(method, LoraMethod | QloraMethod):
+        return {"peft_type": peft_type, **_lora_arguments(method)}
+    left_out = _NO_ARGUMENTS
+    if isinstance(method, PromptTuningMethod):
+        left_out = {*_NO_ARGUMENTS, "prompt_tuning_init_text"}
+    named = method.model_dump(exclude=left_out)
+    return {"peft_type": peft_type, **{n: value for n, value in named.items() if value is not None}}
+
+
+def _lora_arguments(method: LoraMethod | QloraMethod) -> dict[str, Any]:
+    arguments: dict[str, Any] = {
         "r": method.r,
         "lora_alpha": method.lora_alpha,
         "lora_dropout": method.lora_dropout,
@@ -25,3 +47,6 @@ def peft_arguments(method: Method) -> dict[str, Any] | None:
         "use_dora": method.use_dora,
         "modules_to_save": method.modules_to_save or None,
     }
+    if method.init_lora_weights != "default":
+        arguments["init_lora_weights"] = method.init_lora_weights
+    return arguments

@@ -1,14 +1,18 @@
-"""The adapter that a method means, as peft takes it."""
+"""The adapter that a method means, as peft takes it: one builder for all methods."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
-from peft import LoraConfig
+import torch
+from peft import PeftConfig
+from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
+from tui_ft.spec.methods import FreezeMethod, FullMethod, Method, PromptTuningMethod
 from tui_ft.spec.peft_arguments import peft_arguments
-from tui_ft.spec.run_spec import FullMethod, Method
+from tui_ft.train.errors import RunFailure
 from tui_ft.train.signature import checked_extra
 
 Task = Literal["CAUSAL_LM", "SEQ_CLS"]
@@ -16,26 +20,88 @@ Task = Literal["CAUSAL_LM", "SEQ_CLS"]
 
 
 def adapter_config(
-    method: Method, task: Task = "CAUSAL_LM", new_modules: Sequence[str] = ()
-) -> LoraConfig | None:
-    """Return the peft configuration of ``method``; None for full fine-tuning.
+    method: Method,
+    task: Task = "CAUSAL_LM",
+    new_modules: Sequence[str] = (),
+    tokenizer: str | None = None,
+) -> PeftConfig | None:
+    """Return the peft configuration of ``method``; None where weights of the model are trained.
 
     Args:
         method: the run's.
         task: what the model does.
         new_modules: modules with random weights, which the base's checkpoint does not hold: they
             are trained and saved whole beside the adapter.
+        tokenizer: the name or path of the tokenizer, for a prompt that is begun with a text.
 
     Raises:
-        RunFailure: `method.extra` has an argument that `LoraConfig` does not take.
+        RunFailure: `method.extra` has an argument that the configuration does not take.
     """
     own_arguments = peft_arguments(method)
-    if own_arguments is None or isinstance(method, FullMethod):
+    if own_arguments is None or isinstance(method, FullMethod | FreezeMethod):
         return None
     named = {name: value for name, value in own_arguments.items() if name != "peft_type"}
     arguments: dict[str, Any] = {"task_type": task, **named}
     if new_modules:
-        arguments["modules_to_save"] = [*(named["modules_to_save"] or ()), *new_modules]
+        arguments["modules_to_save"] = [*(named.get("modules_to_save") or ()), *new_modules]
+    if new_modules and "target_modules" in named:
         arguments["exclude_modules"] = list(new_modules)
+    if isinstance(method, PromptTuningMethod) and method.prompt_tuning_init_text:
+        arguments |= {
+            "prompt_tuning_init": "TEXT",
+            "prompt_tuning_init_text": method.prompt_tuning_init_text,
+            "tokenizer_name_or_path": tokenizer,
+        }
+    config_class = PEFT_TYPE_TO_CONFIG_MAPPING[own_arguments["peft_type"]]
     own = type(method).model_fields
-    return LoraConfig(**checked_extra("method", method.extra, LoraConfig, arguments, own))
+    return config_class(**checked_extra("method", method.extra, config_class, arguments, own))
+
+
+def keep_initial_adapter(model: Any, folder: Path) -> Path:  # noqa: ANN401 - peft is untyped here
+    """Write the adapter of ``model`` as it begins; return where.
+
+    PiSSA and OLoRA move a part of the base into the adapter. What was trained is the difference to
+    that: with it the adapter can be saved as a plain LoRA of twice the rank, which belongs on the
+    base as everybody has it.
+    """
+    config = model.peft_config[model.active_adapter]
+    asked, config.init_lora_weights = config.init_lora_weights, True
+    model.save_pretrained(str(folder))
+    config.init_lora_weights = asked
+    return folder
+
+
+def freeze_all_but_last(model: torch.nn.Module, layers: int) -> None:
+    """Leave only the last ``layers`` of ``model`` to be trained, and what comes after them.
+
+    The head of a model whose embeddings are tied to it stays frozen with them: training it would
+    train every input as well.
+
+    Raises:
+        RunFailure: the model has no list of layers, or fewer than that.
+    """
+    path, blocks = _blocks(model)
+    if layers > len(blocks):
+        raise RunFailure(
+            f"method.num_trainable_layers is {layers}, and the model has {len(blocks)} layers",
+            f"set it to {len(blocks)} or less",
+        )
+    frozen = tuple(f"{path}.{number}." for number in range(len(blocks) - layers))
+    embeddings = set(model.get_input_embeddings().parameters())  # type: ignore[operator]
+    after = False
+    for name, parameter in model.named_parameters():
+        after = after or name.startswith(f"{path}.")
+        trains = after and not name.startswith(frozen) and parameter not in embeddings
+        parameter.requires_grad_(trains)
+
+
+def _blocks(model: torch.nn.Module) -> tuple[str, torch.nn.ModuleList]:
+    """Return the longest list of modules of one kind, which are the layers, and its path."""
+    lists = [
+        (name, module)
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.ModuleList) and len({type(block) for block in module}) == 1
+    ]
+    if not lists:
+        raise RunFailure("the model has no layers to freeze", "set method.kind to full or lora")
+    return max(lists, key=lambda found: len(found[1]))

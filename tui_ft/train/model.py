@@ -164,7 +164,9 @@ def _with_extra(spec: RunSpec, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def quantization(method: QloraMethod, precision: Precision) -> BitsAndBytesConfig:
-    """Return the 4-bit quantisation of the base (arXiv:2305.14314, section 3)."""
+    """Return the quantisation of the base: in 4 bits as in arXiv:2305.14314, section 3, or in 8."""
+    if method.bits == 8:  # noqa: PLR2004 - bits
+        return BitsAndBytesConfig(load_in_8bit=True)
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type=method.bnb_4bit_quant_type,

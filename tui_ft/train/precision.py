@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 
 from tui_ft.spec import RunSpec
+from tui_ft.spec.methods import TRAINS_BASE
 from tui_ft.train.errors import RunFailure
 
 Arithmetic = Literal["bf16", "fp16", "fp32"]
@@ -56,7 +57,7 @@ def choose_precision(spec: RunSpec, on_gpu: bool) -> Precision:
         raise RunFailure(f"{name} has no bf16", "set training.precision to auto or fp16")
     if spec.model.dtype != "auto":
         return Precision(arithmetic, getattr(torch, spec.model.dtype))
-    trains_weights = spec.method.kind == "full"
+    trains_weights = spec.method.kind in TRAINS_BASE
     return Precision(arithmetic, torch.float32 if trains_weights else _DTYPES[arithmetic])
 
 

@@ -51,6 +51,10 @@ def save_weights(trainer: Any, tokenizer: Any, folder: RunFolder, link: WorkerLi
     link.send(ev.Phase(phase="save", text=f"saves the {output.name}"))
     paths.make_private_dir(output)
     trainer.save_model(str(output))
+    if trainer.initial_adapter is not None:
+        trainer.model.save_pretrained(
+            str(output), path_initial_model_for_weight_conversion=str(trainer.initial_adapter)
+        )
     # A pickle, which nobody should have to load; run.yaml says the same and more.
     (output / "training_args.bin").unlink(missing_ok=True)
     tokenizer.save_pretrained(str(output))

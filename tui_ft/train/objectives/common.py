@@ -11,9 +11,15 @@ import torch
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
 
 from tui_ft.spec import RunSpec
+from tui_ft.spec.methods import CHANGES_BASE, FreezeMethod
 from tui_ft.spec.run_spec import TrainingSpec
 from tui_ft.spec.trainer_arguments import Note, plan_schedule, shared_arguments
-from tui_ft.train.adapters import Task, adapter_config
+from tui_ft.train.adapters import (
+    Task,
+    adapter_config,
+    freeze_all_but_last,
+    keep_initial_adapter,
+)
 from tui_ft.train.model import new_modules
 from tui_ft.train.precision import Precision
 from tui_ft.train.schedule import SavesOnEvaluations
@@ -95,6 +101,8 @@ class SoundnessTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
     last step only after a step, and would make one too many.
     """
 
+    initial_adapter: Path | None = None
+    """Where the adapter lies as it began, when that took something out of the base."""
     _unsound: torch.Tensor | None = None
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -189,6 +197,11 @@ def build(
         "dataloader_pin_memory": job.on_gpu,
         **own,
     }
+    if spec.method.kind == "prefix_tuning" and spec.training.gradient_checkpointing:
+        job.note("prefix tuning does not go with gradient checkpointing, which is turned off")
+        arguments["gradient_checkpointing"] = False
+    if isinstance(spec.method, FreezeMethod):
+        freeze_all_but_last(job.model, spec.method.num_trainable_layers)
     fields = (*TrainingSpec.model_fields, *type(spec.objective).model_fields, *_RESERVED)
     config = config_class(
         **checked_extra("training", spec.training.extra, config_class, arguments, fields)
@@ -210,12 +223,17 @@ def build(
     }
     trainer = trainer_class(**given)
     _hold_adapter_in_float32(trainer.model)
+    if getattr(spec.method, "init_lora_weights", None) in CHANGES_BASE:
+        trainer.initial_adapter = keep_initial_adapter(
+            trainer.model, job.checkpoints.parent / "cache" / "initial-adapter"
+        )
     return trainer
 
 
 def adapter_of(job: Job, task: Task = "CAUSAL_LM") -> Any:  # noqa: ANN401
     """Return the adapter that the run trains, as peft takes it; None for none."""
-    return adapter_config(job.spec.method, task, new_modules(job.model))
+    spec = job.spec
+    return adapter_config(spec.method, task, new_modules(job.model), spec.model.name_or_path)
 
 
 def own_fields(job: Job, *but: str) -> dict[str, Any]:
@@ -224,15 +242,17 @@ def own_fields(job: Job, *but: str) -> dict[str, Any]:
 
 
 def _hold_adapter_in_float32(model: torch.nn.Module) -> None:
-    """Hold in float32 what is trained beside a 4-bit base, or with a scoring head of 16 bits.
+    """Hold in float32 what is trained beside a quantised base, or as a copy of a part of it.
 
-    trl casts the adapter of a 4-bit base to bfloat16, and peft loads a checkpoint as float32: a
-    resumed run would go on in another arithmetic than it began in. A scoring head that is saved
-    with the adapter stays in the type of the base, where a small update is lost in the rounding.
+    trl casts the adapter of a quantised base to bfloat16, and peft loads a checkpoint as float32: a
+    resumed run would go on in another arithmetic than it began in. Norms, and a scoring head that
+    is saved with the adapter, stay in the type of the base, where a small update is lost in the
+    rounding.
     """
     adapters = getattr(model, "peft_config", {}).values()
-    scores = any(adapter.task_type == "SEQ_CLS" for adapter in adapters)
-    if not (scores or getattr(model, "is_loaded_in_4bit", False)):
+    copies = any(a.task_type == "SEQ_CLS" or a.peft_type == "LN_TUNING" for a in adapters)
+    quantised = any(getattr(model, f"is_loaded_in_{bits}bit", False) for bits in (4, 8))
+    if not (copies or quantised):
         return
     for parameter in model.parameters():
         if parameter.requires_grad:
