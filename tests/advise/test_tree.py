@@ -81,6 +81,22 @@ def test_batch_and_checkpointing_follow_a_person() -> None:
     assert (more.high or 0) > chosen.high
 
 
+def test_prompt_tuning_is_there_for_who_wants_it() -> None:
+    advice = _advise({"method": "prompt_tuning"})
+    assert advice.run is not None
+    assert advice.run.method.kind == "prompt_tuning"
+    assert advice.run.training.learning_rate == 0.03
+    chosen = advice.candidate
+    assert chosen is not None
+    assert (chosen.way, chosen.fit) == ("prompt_tuning", "fits")
+
+
+def test_what_cannot_go_together_is_no_run() -> None:
+    advice = _advise({"method": "prompt_tuning", "objective": "orpo"}, data="pairs-5k")
+    assert advice.run is None
+    assert "set method.kind to lora" in advice.no_run
+
+
 def test_packed_sequences_hold_the_rows_of_a_step() -> None:
     """60 tokens a row, 512 a sequence: 16 rows are two sequences."""
     advice = _advise(data="short-20k", flash=True)

@@ -30,7 +30,8 @@ FULL_PASS_TOKENS: Final = 2048
 """Tokens in one pass from which a GPU is busy enough that more rows at once hardly save time."""
 _MOST_CUT: Final = 0.1
 _MOST_AT_ONCE: Final = 64
-_VIRTUAL_TOKENS: Final = 8
+VIRTUAL_TOKENS: Final = 8
+"""Learned tokens of prompt tuning (Complete Guide, 5.2)."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -317,12 +318,6 @@ def _base_step(state: State, way: Way, length: int) -> Step | None:
         supervised=max(0.01, supervised.value) if supervised is not None else 1.0,
     )
     changes: dict[str, Any] = {} if objective in FIRST_STAGE else {"objective": objective}
-    if way.kind == "prompt_tuning":
-        changes["adapter"] = {
-            "peft_type": "PROMPT_TUNING",
-            "task_type": "CAUSAL_LM",
-            "num_virtual_tokens": _VIRTUAL_TOKENS,
-        }
     return msgspec.structs.replace(step, **changes)
 
 
@@ -376,7 +371,7 @@ def alpha_of(rank: int) -> int:
 def method_values(state: State, way_id: str) -> Any:  # noqa: ANN401 - a member of the union
     """Return the method of a run, as a RunSpec takes it."""
     if WAYS[way_id].kind == "prompt_tuning":
-        return {"kind": "lora", "r": 1}  # its adapter takes the place of this one
+        return {"kind": "prompt_tuning", "num_virtual_tokens": VIRTUAL_TOKENS}
     if not is_adapter(way_id):
         return {"kind": "full"}
     rank = int(state.choice("rank"))

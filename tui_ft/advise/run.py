@@ -11,6 +11,7 @@ from tui_ft import text
 from tui_ft.advise import sources
 from tui_ft.advise.advice import Choice
 from tui_ft.advise.candidates import (
+    VIRTUAL_TOKENS,
     Plan,
     alpha_of,
     attention,
@@ -196,6 +197,15 @@ def _objective(state: State) -> list[Choice]:
 def _method(state: State, plan: Plan) -> list[Choice]:
     way = WAYS[plan.way]
     choices = [_from_node(state, "method.kind", "method", way.kind)]
+    if way.kind == "prompt_tuning":
+        why = "8 in the guide's recipe; more learn more and take more of the context"
+        tokens = Choice(
+            key="method.num_virtual_tokens",
+            value=VIRTUAL_TOKENS,
+            reason=why,
+            source=at(sources.COMPLETE, "5.2"),
+        )
+        return [*choices, tokens]
     if not is_adapter(plan.way):
         return choices
     rank = int(state.choice("rank"))

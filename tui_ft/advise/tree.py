@@ -24,6 +24,7 @@ from tui_ft.advise.situation import Situation
 from tui_ft.advise.state import State
 from tui_ft.advise.table import table_of
 from tui_ft.advise.ways import WAYS
+from tui_ft.spec.combinations import impossible
 
 _ALL: Final = (*approach.NODES, *objective.NODES, *method.NODES, *hyper.NODES)
 NODES: Final[dict[str, Node]] = {node.id: node for node in _ALL}
@@ -132,12 +133,16 @@ def _trained(state: State, advice: Advice) -> Advice:
     }
     choices = run_choices(state, plan) if way != "smaller" else ()
     reason = _why_no_run(state, plan)
+    run = None if reason else run_of(state, plan, choices)
+    against = impossible(run) if run is not None else ()
+    if against:
+        run, reason = None, f"{against[0].reason}: {against[0].advice}"
     return Advice(
         **fields,  # type: ignore[arg-type]
         objective=goal,
         method=way,
         candidates=table_of(state, plan),
-        run=run_of(state, plan, choices) if not reason else None,
+        run=run,
         no_run=reason,
         choices=choices,
         phases=phases_of(goal),
