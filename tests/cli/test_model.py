@@ -90,7 +90,10 @@ def test_the_catalogue_names_its_source() -> None:
     [
         ({"torch_dtype": "bfloat16"}, "bfloat16, 14.2 MB"),
         ({"dtype": "float32", "torch_dtype": "float16"}, "float32, 28.4 MB"),
-        ({"quantization_config": {"quant_method": "gptq", "bits": 4}}, "quantised by gptq: adapt"),
+        (
+            {"quantization_config": {"quant_method": "gptq", "bits": 4}},
+            "quantised by gptq: they cannot",
+        ),
     ],
 )
 def test_how_the_weights_are_stored(more: dict[str, Any], said: str, tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def _weights(facts: ModelFacts, found: Architecture) -> str:
     scheme = config.get("quantization_config")
     if isinstance(scheme, dict):
         method = text.one_line(str(scheme.get("quant_method", "an unknown method")), 40)
-        return f"quantised by {method}: adapters can be trained on it, the weights cannot"
+        return f"quantised by {method}: they cannot be trained in full"
     stored = str(config.get("dtype") or config.get("torch_dtype") or "")
     if stored not in _BYTES:
         return ""

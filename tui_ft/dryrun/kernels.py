@@ -81,20 +81,21 @@ def attention_as_on_cuda(
     """Return scaled dot product attention by the kernel that CUDA would choose.
 
     On meta torch takes the plain path and holds all scores. CUDA takes flash attention for halves
-    without a mask, else the memory-efficient kernel, for which keys and values of grouped heads and
-    the mask are written out in full.
+    without a mask whose keys and values are of one size, else the memory-efficient kernel, for
+    which keys and values of grouped heads and the mask are written out in full.
 
     Args:
         query: (B, heads, S, head size).
         key: (B, key heads, S, head size).
-        value: as ``key``.
+        value: as ``key``, or of another head size.
         attn_mask: broadcastable to (B, heads, S, S); boolean, or added to the scores.
         dropout_p: as in torch.
         is_causal: as in torch.
         scale: as in torch.
         enable_gqa: as in torch.
     """
-    if attn_mask is None and query.dtype in _HALVES and query.shape[-1] <= _FLASH_LARGEST_HEAD:
+    even = query.shape[-1] == value.shape[-1] <= _FLASH_LARGEST_HEAD
+    if attn_mask is None and query.dtype in _HALVES and even:
         flash = _aten._scaled_dot_product_flash_attention
         return flash(query, key, value, dropout_p, is_causal, scale=scale)[0]  # type: ignore[no-any-return]
     if enable_gqa and key.shape[1] != query.shape[1]:

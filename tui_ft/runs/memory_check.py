@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 from tui_ft import text
 from tui_ft.hardware import Gpu
+from tui_ft.memory.calibration import Correction, corrected
 from tui_ft.memory.cards import CARDS, fit
 from tui_ft.memory.dry_run import DryRunError
 from tui_ft.memory.estimating import Unknown, figures
 from tui_ft.memory.figure import Figure
-from tui_ft.memory.from_spec import step_of
+from tui_ft.memory.from_spec import not_modelled, step_of
 from tui_ft.memory.model_facts import model_facts
+from tui_ft.runs.measured_memory import machine_correction
 from tui_ft.runs.preflight import Finding
 from tui_ft.spec import RunSpec
 from tui_ft.spec.methods import TRAINS_BASE
@@ -34,9 +36,11 @@ def memory_findings(spec: RunSpec, gpus: Sequence[Gpu]) -> tuple[Finding, ...]:
         answers = figures(steps)
     except DryRunError as error:
         return (Finding("note", f"how much memory it takes is not known: {error}"),)
+    by = machine_correction(spec.method.kind)
     pairs = zip(readable, answers, strict=True)
-    noted = (Finding("note", facts.note),) if facts.note is not None else ()
-    return (*(_finding(spec, gpu, answer) for gpu, answer in pairs), *noted)
+    notes = (*((facts.note,) if facts.note is not None else ()), *not_modelled(spec))
+    noted = (Finding("note", sentence) for sentence in notes)
+    return (*(_finding(spec, gpu, _corrected(answer, by)) for gpu, answer in pairs), *noted)
 
 
 def memory_of(spec: RunSpec, gpus: Sequence[Gpu]) -> Finding:
@@ -54,12 +58,13 @@ def memory_of(spec: RunSpec, gpus: Sequence[Gpu]) -> Finding:
         (answer,) = figures([step_of(spec, facts.config)])
     except DryRunError as error:
         return Finding("note", f"how much memory it takes is not known: {error}")
+    answer = _corrected(answer, machine_correction(spec.method.kind))
     if isinstance(answer, Unknown):
         return Finding("note", f"how much memory it takes is not known: {answer.reason}")
     card = next((card.name for card in CARDS if fit(answer, card.memory_bytes) == "fits"), None)
     said = (
         f"memory: {text.size(answer.expected)} expected ({text.size(answer.low)} to "
-        f"{text.size(answer.high)}), most in the {answer.stage} pass"
+        f"{text.size(answer.high)}), most in the {answer.stage} pass{_how_corrected(answer)}"
     )
     if card is None:
         return Finding("warning", f"{said}: no single card holds it", _way_out(spec))
@@ -73,6 +78,7 @@ def _finding(spec: RunSpec, gpu: Gpu, answer: Figure | Unknown) -> Finding:
     said = (
         f"memory: {text.size(answer.expected)} expected ({text.size(answer.low)} to "
         f"{text.size(answer.high)}) of {text.size(free)} free on GPU {gpu.index}"
+        f"{_how_corrected(answer)}"
     )
     match fit(answer, free):
         case "fits":
@@ -81,6 +87,17 @@ def _finding(spec: RunSpec, gpu: Gpu, answer: Figure | Unknown) -> Finding:
             return Finding("warning", f"{said}: it may run out", _way_out(spec))
         case _:
             return Finding("bad", f"{said}: it will run out of memory", _way_out(spec))
+
+
+def _corrected(answer: Figure | Unknown, by: Correction) -> Figure | Unknown:
+    return answer if isinstance(answer, Unknown) else corrected(answer, by)
+
+
+def _how_corrected(figure: Figure) -> str:
+    """Return what finished runs did to a figure, and the figure before; empty for nothing."""
+    if figure.computed is None:
+        return ""
+    return f", {figure.correction}; computed were {text.size(figure.computed.expected)}"
 
 
 def _way_out(spec: RunSpec) -> str:
