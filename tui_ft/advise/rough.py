@@ -11,6 +11,7 @@ import math
 from typing import Any, Final
 
 from tui_ft.advise.estimator import Seconds, Sharding, Work
+from tui_ft.advise.timing import seconds_of
 from tui_ft.memory.estimating import Unknown
 from tui_ft.memory.figure import CONTEXT, Figure, Term
 from tui_ft.memory.states import optimizer_states
@@ -31,7 +32,7 @@ _HIGH: Final = 1.12
 
 
 class Rough:
-    """An `Estimator` by arithmetic; it knows no times."""
+    """An `Estimator` by arithmetic."""
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[dict[str, Any], Architecture | str]] = {}
@@ -67,8 +68,14 @@ class Rough:
         )
 
     def seconds(self, work: Work) -> Seconds | Unknown:
-        """Return that no time is known."""
-        return Unknown(f"no estimate of time for {work.passes:,} passes")
+        """Return how long the work takes."""
+        found = self._architecture(work.step.config)
+        if isinstance(found, str):
+            return Unknown(found)
+        try:
+            return seconds_of(work, found, _trained(found, work.step))
+        except AdapterError as error:
+            return Unknown(str(error))
 
     def _architecture(self, config: dict[str, Any]) -> Architecture | str:
         known = self._known.get(id(config))

@@ -11,6 +11,7 @@ from tui_ft import text
 from tui_ft.advise import sources
 from tui_ft.advise.advice import Choice
 from tui_ft.advise.candidates import (
+    VIRTUAL_TOKENS,
     Plan,
     alpha_of,
     attention,
@@ -21,7 +22,8 @@ from tui_ft.advise.candidates import (
     optimizer,
     targets,
 )
-from tui_ft.advise.objective import STARTS_AS_SFT
+from tui_ft.advise.objective import FIRST_STAGE, SUPERVISED
+from tui_ft.advise.recipes import fields_of
 from tui_ft.advise.situation import How
 from tui_ft.advise.sources import at
 from tui_ft.advise.state import State
@@ -79,7 +81,7 @@ def run_name(state: State, plan: Plan) -> str:
 
 def is_startable(state: State, plan: Plan) -> bool:
     """Tell whether a RunSpec can say the run today."""
-    return state.choice("objective") in STARTS_AS_SFT and WAYS[plan.way].startable
+    return state.choice("objective") in FIRST_STAGE and WAYS[plan.way].startable
 
 
 def total_steps(state: State, plan: Plan) -> int | None:
@@ -127,12 +129,11 @@ def _model_and_data(state: State) -> list[Choice]:
     choices.append(Choice(key="model.attn_implementation", value=kernel, reason=why, source=source))
     choices += _template(state)
     choices.append(Choice(key="data.train", value=data.path, reason="as given", how=given))
-    supervised = state.choice("objective") in STARTS_AS_SFT
+    supervised = state.choice("objective") in SUPERVISED
     if supervised:
         choices += _columns(state)
     choices.append(_held_out(state))
-    if supervised:
-        choices.append(_loss(state))
+    choices += _objective(state)
     return choices
 
 
@@ -151,7 +152,9 @@ def _evaluates(state: State) -> bool:
 def _template(state: State) -> list[Choice]:
     """Return the chat template for a model that has none, where the rows are dialogues."""
     known, file = state.model.has_template, state.model.plain_template
-    if known is None or known.value or not file or state.choice("objective") == "pretraining":
+    if known is None or known.value or not file:
+        return []
+    if state.choice("objective") in ("pretraining", "classification"):
         return []
     why = (
         "the model's tokenizer has none: roles in plain words, without new tokens; it is saved "
@@ -175,23 +178,34 @@ def _columns(state: State) -> list[Choice]:
     return [Choice(key="data.columns", value=dict(data.sft_columns), reason=why)]
 
 
-def _loss(state: State) -> Choice:
-    if state.choice("objective") == "pretraining":
-        why = "running text: every token is learned"
-        return Choice(
-            key="objective.loss_on",
-            value="all",
-            reason=why,
-            source=at(sources.COMPLETE, "2.3"),
+def _objective(state: State) -> list[Choice]:
+    """Return the first stage's objective, and what is particular to it."""
+    objective = state.choice("objective")
+    kind = FIRST_STAGE.get(objective)
+    if kind is None:
+        return []
+    choices = [_from_node(state, "objective.kind", "objective", kind)]
+    if kind == "sft":
+        why = "the answers alone are learned, not the questions"
+        source = at(sources.PART3, "6, completion-only loss")
+        choices.append(
+            Choice(key="objective.loss_on", value="assistant", reason=why, source=source)
         )
-    why = "the answers alone are learned, not the questions"
-    source = at(sources.PART3, "6, completion-only loss")
-    return Choice(key="objective.loss_on", value="assistant", reason=why, source=source)
+    return [*choices, *fields_of(kind)]
 
 
 def _method(state: State, plan: Plan) -> list[Choice]:
     way = WAYS[plan.way]
     choices = [_from_node(state, "method.kind", "method", way.kind)]
+    if way.kind == "prompt_tuning":
+        why = "8 in the guide's recipe; more learn more and take more of the context"
+        tokens = Choice(
+            key="method.num_virtual_tokens",
+            value=VIRTUAL_TOKENS,
+            reason=why,
+            source=at(sources.COMPLETE, "5.2"),
+        )
+        return [*choices, tokens]
     if not is_adapter(plan.way):
         return choices
     rank = int(state.choice("rank"))
@@ -216,7 +230,7 @@ def _method(state: State, plan: Plan) -> list[Choice]:
             reason=(
                 "few rows: a little dropout keeps the update from learning them by heart"
                 if dropout(state)
-                else "rows enough: dropout only slows learning (Unsloth's fused path wants 0 too)"
+                else "rows enough, or a model to compare with: dropout only disturbs (Part 3, 8: 0)"
             ),
             source=at(sources.OPS if dropout(state) else sources.PART3, "LoRA dropout"),
         ),
@@ -312,7 +326,7 @@ def groups_by_length(state: State, plan: Plan) -> bool:
     """Tell whether rows of like length are put together, as far as padding would cost much."""
     if plan.batch == 1 or state.choice("packing") == "yes":
         return False
-    return state.choice("objective") in STARTS_AS_SFT and _longest_to_mean(state) > _MUCH_PADDING
+    return state.choice("objective") in SUPERVISED and _longest_to_mean(state) > _MUCH_PADDING
 
 
 def mean_padded_length(state: State, plan: Plan) -> int:

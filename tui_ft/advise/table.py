@@ -112,7 +112,7 @@ def _though_it_fits(state: State, way: Way, chosen: Plan) -> str:
     if way.half_weights:
         return f"{taken} is the safer way to spend the memory"
     said = {
-        "prompt_tuning": f"{taken} fits and learns more; ftui cannot start it yet",
+        "prompt_tuning": f"{taken} fits and learns more",
         "full": _full(state, taken),
         "lora": f"it fits, and changes less than is wished for; {taken} was taken",
         "qlora": f"{taken} fits: no need to round the base, and it is faster",
