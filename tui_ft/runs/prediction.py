@@ -15,6 +15,7 @@ import msgspec
 from tui_ft import paths
 from tui_ft.memory.dry_run import DryRunError, dry_runs
 from tui_ft.memory.from_spec import step_of
+from tui_ft.memory.model_facts import model_facts
 from tui_ft.memory.question import Question
 
 if TYPE_CHECKING:
