@@ -100,3 +100,37 @@ def test_what_no_figure_knows_of_is_said() -> None:
     assert not_modelled(build_spec(values)) == ()
     (said,) = not_modelled(build_spec(values, ("training.extra.torch_compile=true",)))
     assert said.startswith("torch.compile is not modelled")
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("pretraining", "sft"),
+        ("dpo", "dpo"),
+        ("kto", "kto"),
+        ("orpo", "orpo"),
+        ("cpo", "orpo"),
+        ("reward", "reward"),
+        ("classification", "classification"),
+    ],
+)
+def test_the_objective_of_the_run_is_that_of_its_step(kind: str, expected: str) -> None:
+    assert _step(f"objective.kind={kind}").objective == expected
+
+
+def test_adapters_of_every_method_are_those_that_peft_makes() -> None:
+    kinds = {
+        "ia3": "IA3",
+        "ln_tuning": "LN_TUNING",
+        "prompt_tuning": "PROMPT_TUNING",
+        "prefix_tuning": "PREFIX_TUNING",
+        "p_tuning": "P_TUNING",
+    }
+    for kind, expected in kinds.items():
+        adapter = _step(f"method.kind={kind}").adapter
+        assert adapter is not None
+        assert adapter["peft_type"] == expected
+    assert _step("method.kind=freeze").adapter is None
+    eight = _step("method.kind=qlora", "method.bits=8").quantization
+    assert eight is not None
+    assert eight.bits == 8

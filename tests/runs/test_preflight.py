@@ -149,3 +149,42 @@ def test_several_gpus_are_refused_rather_than_one_used_in_silence(
 def test_too_few_rows_are_said(spec: RunSpec, tmp_path: Path) -> None:
     Path(spec.data.train).write_text('{"prompt": "a", "completion": "b"}\n' * 5)
     assert any("only 5 training rows" in f.text for f in check(spec, tmp_path))
+
+
+def test_an_objective_is_held_against_data_rate_and_the_rest(spec: RunSpec, tmp_path: Path) -> None:
+    row = {"prompt": "2+2=", "chosen": "4", "rejected": "5"}
+    Path(spec.data.train).write_text(f"{json.dumps(row)}\n" * 30)
+    values = {**spec.model_dump(), "objective": {"kind": "dpo"}}
+    dpo = RunSpec.model_validate(values)
+    findings = check(dpo, tmp_path)
+    assert not _bad(findings)
+    (warning,) = [f for f in findings if f.severity == "warning"]
+    assert "is far from what dpo with lora is trained with" in warning.text
+    judged = RunSpec.model_validate({**values, "objective": {"kind": "kto"}})
+    assert not _bad(check(judged, tmp_path))
+    classes = RunSpec.model_validate({**values, "objective": {"kind": "classification"}})
+    assert "objective.kind to dpo" in _bad(check(classes, tmp_path))[0]
+    packed = RunSpec.model_validate({**values, "training": {"packing": True}})
+    ended = refusal(check(packed, tmp_path))
+    assert ended is not None
+    assert "joins texts into one row" in ended.reason
+    assert "set training.packing to false" in ended.advice
+
+
+def test_data_that_are_mixed_in_are_looked_at_as_well(spec: RunSpec, tmp_path: Path) -> None:
+    general = tmp_path / "general.jsonl"
+    general.write_text('{"body": "some text"}\n' * 30)
+    mix = {"train": str(general), "columns": {"text": "body"}}
+    values = spec.model_dump()
+    values["data"]["mix"] = mix
+    findings = check(RunSpec.model_validate(values), tmp_path)
+    assert not _bad(findings)
+    assert any(f.text.startswith("mixed in data: text") for f in findings)
+    values["data"]["mix"] = {**mix, "train": str(tmp_path / "absent.jsonl")}
+    assert "absent.jsonl" in _bad(check(RunSpec.model_validate(values), tmp_path))[0]
+
+
+def test_checkpoints_of_every_method_are_weighed(spec: RunSpec, tmp_path: Path) -> None:
+    for kind in ("freeze", "ia3", "prompt_tuning", "prefix_tuning", "p_tuning", "ln_tuning"):
+        changed = RunSpec.model_validate({**spec.model_dump(), "method": {"kind": kind}})
+        assert not _bad(check(changed, tmp_path, [_gpu(60 * GB)]))

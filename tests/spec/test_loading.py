@@ -48,7 +48,7 @@ def test_every_fault_is_told_with_file_line_and_key(tmp_path: Path) -> None:
     assert all(problem.file == str(path) for problem in faults.values())
     assert faults["training.learning_rat"].nearest == "training.learning_rate"
     assert faults["training.r"].nearest == "method.r"
-    assert (faults["method"].allowed or "").startswith("full, lora, qlora, freeze, ia3")
+    assert (faults["method"].allowed or "").startswith("full, lora, qlora, adalora, freeze")
     assert faults["training.precision"].allowed == "auto, bf16, fp16 or fp32"
     assert "name_or_path" in (faults["model.foo"].allowed or "")
 

@@ -37,6 +37,7 @@ CELLS: Final = {
     "pissa with a quick svd": Cell({**LORA, "init_lora_weights": "pissa_niter_4"}, 1e-2, 0.3),
     "olora": Cell({**LORA, "init_lora_weights": "olora"}, 1e-2, 0.3),
     "8 bits": Cell({**LORA, "kind": "qlora", "bits": 8}, 2e-2, 0.3),
+    "adalora": Cell({"kind": "adalora", "init_r": 8, "target_r": 4}, 5e-2, 0.3),
     "freeze": Cell({"kind": "freeze", "num_trainable_layers": 1}, 1e-2, 0.3),
     "ia3": Cell({"kind": "ia3"}, 0.1, 0.01),
     "ln tuning": Cell({"kind": "ln_tuning"}, 5e-2, 0.3),
@@ -110,6 +111,15 @@ def test_what_took_from_the_base_is_saved_as_a_plain_lora(train: Any, name: str)
     config = json.loads((train(name)[0].folder.output_dir() / "adapter_config.json").read_text())
     assert config["init_lora_weights"] is True
     assert config["r"] == 16  # the trained update and the one it began with
+
+
+def test_adalora_takes_ranks_where_they_matter_least(train: Any) -> None:
+    output = train("adalora")[0].folder.output_dir()
+    pattern = json.loads((output / "adapter_config.json").read_text())["rank_pattern"]
+    ranks = [sum(kept) for kept in pattern.values()]
+    assert len(ranks) == 14  # seven linear layers in each of two blocks
+    assert sum(ranks) == 4 * 14
+    assert len(set(ranks)) > 1
 
 
 def test_only_the_last_layer_and_what_follows_is_changed(train: Any, tiny_llama: Path) -> None:

@@ -177,6 +177,19 @@ class RunHistory:
             del self.checkpoints[step]
 
 
+_TOLD_APART: Final = ("eval_rewards/accuracies", "eval_accuracy")
+"""Figures of how well answers or classes are told apart, which only some objectives have."""
+
+
+def _describe_evaluation(event: ev.Evaluation) -> str | None:
+    loss = event.values.get("eval_loss")
+    if loss is None:
+        return None
+    right = [share for name in _TOLD_APART if (share := event.values.get(name)) is not None]
+    accuracy = f", accuracy {right[0]:.1%}" if right else ""
+    return f"evaluation at step {event.step}: loss {loss:.4g}{accuracy}"
+
+
 def describe(event: ev.Event) -> str | None:  # noqa: PLR0911 - one sentence for each kind
     """Return the line that ``event`` is worth in a log, or None for figures and progress."""
     match event:
@@ -194,8 +207,7 @@ def describe(event: ev.Event) -> str | None:  # noqa: PLR0911 - one sentence for
             best = ", the best so far" if event.best else ""
             return f"checkpoint at step {event.step} saved in {event.seconds:.1f} s{best}"
         case ev.Evaluation():
-            loss = event.values.get("eval_loss")
-            return None if loss is None else f"evaluation at step {event.step}: loss {loss:.4g}"
+            return _describe_evaluation(event)
         case ev.Score():
             shares = ", ".join(f"{name} {value:.1%}" for name, value in event.values.items())
             return f"{event.when} training, {event.rows} held-out rows: {shares}"

@@ -223,7 +223,8 @@ def _check_disk(spec: RunSpec, output: Path, model: ModelLocation) -> list[Findi
     if method.kind in TRAINS_BASE:
         one = 3 * weights
     else:  # all others train fewer weights than LoRA of rank 1
-        one = int(weights * 0.0022 * getattr(method, "r", 1))
+        rank = getattr(method, "r", getattr(method, "init_r", 1))
+        one = int(weights * 0.0022 * rank)
     # A new checkpoint is written before the oldest is removed.
     kept = (spec.training.save_total_limit or 10) + 1 if spec.training.save_steps else 1
     needed = one * kept + one // 3 + (weights if model.where == "hub" else 0)

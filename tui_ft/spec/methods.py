@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from tui_ft.spec.group import Extra, Fraction, Group, about
 
@@ -63,6 +63,37 @@ class QloraMethod(_LoraFields):
     """The 4-bit type; nf4 is made for normally distributed weights."""
     bnb_4bit_use_double_quant: bool = True
     """Quantise the quantisation constants too: 0.37 bit a weight less."""
+
+
+class AdaLoraMethod(Group):
+    """AdaLoRA (arXiv:2303.10512): LoRA whose ranks are moved to where they matter, while training.
+
+    A run that is resumed before the ranks are settled begins its averages of what matters anew, and
+    so does not follow the same curve to the last digit.
+    """
+
+    kind: Literal["adalora"] = "adalora"
+    """LoRA whose ranks are moved to where they matter."""
+    init_r: Annotated[PositiveInt, Field(le=1024, json_schema_extra=about(basic=True))] = 12
+    """The rank of every update in the beginning; usually half more than `target_r`."""
+    target_r: Annotated[PositiveInt, Field(le=1024, json_schema_extra=about(basic=True))] = 8
+    """The mean rank in the end."""
+    lora_alpha: PositiveInt = 32
+    """Scale of the update."""
+    lora_dropout: Fraction = 0.0
+    """Dropout on the input of the update, 0 to 0.1."""
+    target_modules: Literal["all-linear"] | list[str] = "all-linear"
+    """The layers that get an update: all linear ones, or those with these names."""
+    tinit: Annotated[NonNegativeFloat, Field(json_schema_extra=about("steps"))] = 0.1
+    """Steps before ranks are taken away; below 1, a share of all steps."""
+    tfinal: Annotated[NonNegativeFloat, Field(json_schema_extra=about("steps"))] = 0.3
+    """Steps at the end with settled ranks; below 1, a share of all steps."""
+    deltaT: Annotated[PositiveInt, Field(json_schema_extra=about("steps"))] = 10
+    """Every how many steps ranks are moved."""
+    orth_reg_weight: NonNegativeFloat = 0.5
+    """Pull of the update's vectors towards being orthogonal; it is part of the loss shown."""
+    extra: Extra = Field(default_factory=dict)
+    """Passed to `peft.AdaLoraConfig`."""
 
 
 class FreezeMethod(Group):
@@ -147,6 +178,7 @@ Method = Annotated[
     FullMethod
     | LoraMethod
     | QloraMethod
+    | AdaLoraMethod
     | FreezeMethod
     | Ia3Method
     | LnTuningMethod

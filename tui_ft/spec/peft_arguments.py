@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tui_ft.spec.methods import LoraMethod, Method, PromptTuningMethod, QloraMethod
+from tui_ft.spec.methods import AdaLoraMethod, LoraMethod, Method, PromptTuningMethod, QloraMethod
 
 _TYPES: Final = {
     "lora": "LORA",
     "qlora": "LORA",
+    "adalora": "ADALORA",
     "ia3": "IA3",
     "ln_tuning": "LN_TUNING",
     "prompt_tuning": "PROMPT_TUNING",
@@ -32,8 +33,19 @@ def peft_arguments(method: Method) -> dict[str, Any] | None:
     left_out = _NO_ARGUMENTS
     if isinstance(method, PromptTuningMethod):
         left_out = {*_NO_ARGUMENTS, "prompt_tuning_init_text"}
+    if isinstance(method, AdaLoraMethod):
+        return {"peft_type": peft_type, **_adalora_arguments(method)}
     named = method.model_dump(exclude=left_out)
     return {"peft_type": peft_type, **{n: value for n, value in named.items() if value is not None}}
+
+
+def _adalora_arguments(method: AdaLoraMethod) -> dict[str, Any]:
+    """Return the arguments with a schedule that ends never: steps are known when training begins.
+
+    See `tui_ft.train.ranks`.
+    """
+    named = method.model_dump(exclude={*_NO_ARGUMENTS, "tinit", "tfinal"})
+    return {**named, "tinit": 0, "tfinal": 0, "total_step": 1_000_000_000}
 
 
 def _lora_arguments(method: LoraMethod | QloraMethod) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import torch
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
 
 from tui_ft.spec import RunSpec
-from tui_ft.spec.methods import CHANGES_BASE, FreezeMethod
+from tui_ft.spec.methods import CHANGES_BASE, AdaLoraMethod, FreezeMethod
 from tui_ft.spec.run_spec import TrainingSpec
 from tui_ft.spec.trainer_arguments import Note, plan_schedule, shared_arguments
 from tui_ft.train.adapters import (
@@ -22,6 +22,7 @@ from tui_ft.train.adapters import (
 )
 from tui_ft.train.model import new_modules
 from tui_ft.train.precision import Precision
+from tui_ft.train.ranks import MovesRanks
 from tui_ft.train.schedule import SavesOnEvaluations
 from tui_ft.train.signature import checked_extra
 
@@ -212,6 +213,8 @@ def build(
         callbacks.append(EarlyStoppingCallback(early_stopping_patience=patience))
     if schedule.evaluations_a_save is not None:
         callbacks.append(SavesOnEvaluations(schedule.evaluations_a_save))
+    if isinstance(spec.method, AdaLoraMethod):
+        callbacks.append(MovesRanks(spec.method))
     given = {
         "model": job.model,
         "args": config,

@@ -95,8 +95,11 @@ class PairRows:
         )
 
     def _masked(self, item: Pair) -> tuple[MaskedRow, MaskedRow] | str:
-        better = mask_row(item.chosen, self._tokenizer, max_length=self._max_length)
-        worse = mask_row(item.rejected, self._tokenizer, max_length=self._max_length)
+        return self._both(item, self._max_length)
+
+    def _both(self, item: Pair, max_length: int | None) -> tuple[MaskedRow, MaskedRow] | str:
+        better = mask_row(item.chosen, self._tokenizer, max_length=max_length)
+        worse = mask_row(item.rejected, self._tokenizer, max_length=max_length)
         if isinstance(better, str):
             return better
         return worse if isinstance(worse, str) else (better, worse)

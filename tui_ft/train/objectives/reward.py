@@ -7,7 +7,7 @@ from typing import Any
 
 from trl import RewardConfig, RewardTrainer
 
-from tui_ft.data import MaskedRow, mask_row
+from tui_ft.data import MaskedRow
 from tui_ft.data.items import Pair
 from tui_ft.train.objectives.common import (
     Job,
@@ -41,14 +41,11 @@ class WholePairs(PairRows):
         return Totals(counted.rows, counted.tokens, counted.tokens, counted.longest)
 
     def _masked(self, item: Pair) -> tuple[MaskedRow, MaskedRow] | str:
-        better = mask_row(item.chosen, self._tokenizer)
-        worse = mask_row(item.rejected, self._tokenizer)
-        if isinstance(better, str):
-            return better
-        if isinstance(worse, str):
-            return worse
-        longest = max(better.full_length, worse.full_length)
-        return TOO_LONG if longest > self._max_length else (better, worse)
+        masked = self._both(item, None)
+        if isinstance(masked, str):
+            return masked
+        longest = max(row.full_length for row in masked)
+        return TOO_LONG if longest > self._max_length else masked
 
 
 class _Scored:
