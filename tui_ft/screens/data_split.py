@@ -72,7 +72,7 @@ class SplitData(Dialog[SplitReport | None]):
             yield Input(_SHARE, id="share")
             yield Label("seed, which decides which rows")
             yield Input(_SEED, id="seed", type="integer")
-            yield OptionList(*(Option(_MEANINGS[by], id=by) for by in _WAYS), id="ways")
+            yield OptionList(*(Option(_MEANINGS[by], id=by) for by in _WAYS), id="split-ways")
             yield Static(id="division")
             yield Label("the file to train on, and the one to examine with")
             yield Input(str(beside(self._data.name, "train")), id="train")
@@ -81,11 +81,11 @@ class SplitData(Dialog[SplitReport | None]):
 
     def on_mount(self) -> None:
         """Begin with groups."""
-        self.query_one("#ways", OptionList).highlighted = 0
+        self.query_one("#split-ways", OptionList).highlighted = 0
         self.query_one("#share").focus()
 
     def _wish(self) -> Wish:
-        at = self.query_one("#ways", OptionList).highlighted or 0
+        at = self.query_one("#split-ways", OptionList).highlighted or 0
         share, seed = (self.query_one(f"#{name}", Input).value for name in ("share", "seed"))
         return Wish(share.strip(), seed.strip(), _WAYS[at])
 
