@@ -8,7 +8,7 @@ from tui_ft import text
 from tui_ft.advise.advice import Candidate
 from tui_ft.advise.candidates import Plan, gib, plan_of, possible_ways, used_gpus
 from tui_ft.advise.estimator import Seconds, Work
-from tui_ft.advise.run import mean_padded_length, total_passes
+from tui_ft.advise.passes import mean_padded_length, total_passes
 from tui_ft.advise.situation import GpuFacts
 from tui_ft.advise.state import State
 from tui_ft.advise.ways import WAYS, Way
