@@ -146,7 +146,8 @@ def _say_all(rows: Sequence[Compared]) -> None:
         p90 = found[int(0.9 * len(found))]
         print(
             f"{name}: n {len(found)}, median {100 * middle:.2f} %, mean {100 * mean:.2f} %, p90 "
-            f"{100 * p90:.2f} %, worst {100 * found[-1]:.2f} %, most under {100 * min(errors):+.2f} %"
+            f"{100 * p90:.2f} %, worst {100 * found[-1]:.2f} %, "
+            f"most under {100 * min(errors):+.2f} %"
         )
     for name, times in (
         ("moments", [row.quick_s for row in rows]),
