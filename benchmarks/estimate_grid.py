@@ -101,6 +101,18 @@ MODELS: Final[dict[str, dict[str, Any]]] = {
         "vocab_size": 250880,
     },
 }
+MIXTURES: Final[dict[str, dict[str, Any]]] = {
+    "Mixtral-8x7B, 2 layers": _config(
+        *("mixtral", 4096, 14336, 32, 8, 32000, 2), num_local_experts=8, num_experts_per_tok=2
+    ),
+    "Qwen3-30B-A3B, 2 layers": _config(
+        *("qwen3_moe", 2048, 6144, 32, 4, 151936, 2),
+        head_dim=128,
+        num_experts=128,
+        num_experts_per_tok=8,
+        moe_intermediate_size=768,
+    ),
+}
 ENCODERS: Final[dict[str, dict[str, Any]]] = {
     "BERT-base": _config("bert", 768, 3072, 12, 12, 30522, 12, max_position_embeddings=512),
     "RoBERTa-large, 6 layers": _config(
@@ -159,11 +171,12 @@ class Case:
 
 def cases() -> tuple[Case, ...]:
     """Return the grid, in an order that never changes."""
-    return (*_sizes(), *_families(), *_optimizers(), *_objectives(), *_adapters(), *_rest())
+    parts = (_sizes(), _families(), _optimizers(), _objectives(), _adapters(), _rest())
+    return (*(case for part in parts for case in part), *_mixtures())
 
 
 def _case(model: str, method: str, what: str = "sft", **more: Any) -> Case:
-    config = MODELS.get(model) or ENCODERS[model]
+    config = {**MODELS, **MIXTURES, **ENCODERS}[model]
     values: dict[str, Any] = {"batch": 2, "length": 1024, **METHODS.get(method, {}), **more}
     return Case(model, method, what, Step(config=config, **values))
 
@@ -196,6 +209,15 @@ def _families() -> Iterator[Case]:
                     "checkpointing": again,
                 }
                 yield _case(model, method, "classification", objective="classification", **more)
+
+
+def _mixtures() -> Iterator[Case]:
+    for model in MIXTURES:
+        attention = {**_ALL, "target_modules": ["q_proj", "k_proj", "v_proj", "o_proj"]}
+        yield _case(model, "full bf16", optim=_FUSED)
+        for again in (False, True):
+            more: dict[str, Any] = {"adapter": attention, "checkpointing": again}
+            yield _case(model, "lora", padded=True, **more)
 
 
 def _optimizers() -> Iterator[Case]:

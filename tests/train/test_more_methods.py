@@ -141,6 +141,35 @@ def test_prefix_tuning_turns_checkpointing_off_with_a_word(train: Any) -> None:
     assert any("checkpointing, which is turned off" in note for note in notes)
 
 
+@pytest.mark.parametrize(
+    "method",
+    [
+        {"kind": "p_tuning", "encoder_hidden_size": 64},
+        {"kind": "prefix_tuning", "prefix_projection": True, "encoder_hidden_size": 32},
+        {"kind": "prompt_tuning"},
+    ],
+    ids=lambda method: str(method["kind"]),
+)
+def test_a_prompt_resumes_to_the_same_curve_and_its_best_is_kept(
+    tmp_path: Path, tiny_llama: Path, method: dict[str, Any]
+) -> None:
+    def stop(event: ev.Event, send: Any) -> None:
+        if isinstance(event, ev.Metrics) and event.step == 7:
+            send("stop")
+
+    training = {"learning_rate": 1e-2, "max_steps": 14, "eval_steps": 7, "save_steps": 7}
+    hardware = {"gpus": "none", "cpu_threads": 1}
+    spec = make_spec(tmp_path, tiny_llama, method=method, training=training, hardware=hardware)
+    whole = run_worker(spec, tmp_path / "whole")
+    assert whole.ended.state == "finished", whole.ended
+    report = json.loads(whole.folder.report_file.read_text())
+    assert whole.trainer.evaluate()["eval_loss"] == pytest.approx(report["eval_loss"], abs=1e-4)
+    stopped = run_worker(spec, tmp_path / "halves", on_event=stop)
+    assert stopped.ended.state == "stopped"
+    resumed = run_worker(spec, tmp_path / "halves", resume=True)
+    assert resumed.losses == pytest.approx(whole.losses, abs=1e-6)
+
+
 def test_a_prompt_begins_with_the_tokens_of_its_text(train: Any, tiny_llama: Path) -> None:
     config = json.loads(
         (train("prompt tuning")[0].folder.output_dir() / "adapter_config.json").read_text()

@@ -305,13 +305,13 @@ class _Answers:
             say(f"{self._names[number]}: at most {most} rows of {length} tokens at once")
 
     def _find_largest(self, count: int) -> None:
-        from tui_ft.memory.fitting import largest_batch_replayed
+        from tui_ft.memory.fitting import largest_batch
 
         if len(self._cards) != 1:
             fail("--largest-batch needs to know the card: give --gpu, such as --gpu 24")
         free = self._cards[0].memory_bytes
         for number in range(count):
-            self._batches[number] = largest_batch_replayed(self._steps[number], free)
+            self._batches[number] = largest_batch(self._steps[number], free)
 
     def _say_table(self, answers: Mapping[int, Figure | Unknown]) -> None:
         from tui_ft.memory.cards import fit

@@ -11,8 +11,11 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from tui_ft.memory.dry_run import dry_runs
 from tui_ft.memory.estimate import estimate
-from tui_ft.memory.estimating import Unknown, figures
+from tui_ft.memory.estimating import Unknown
+from tui_ft.memory.figure import figure_of
+from tui_ft.memory.question import Question
 from tui_ft.memory.step import Quantization, Step
 
 Quantity = Literal["batch", "length", "rank"]
@@ -77,8 +80,11 @@ def largest(step: Step, free_bytes: int, quantity: Quantity) -> int:
     return known * unit
 
 
-def largest_batch_replayed(step: Step, free_bytes: int) -> int:
+def largest_batch(step: Step, free_bytes: int) -> int:
     """Return the most rows whose *high* figure fits, by dry runs from where the closed form says.
+
+    The figure is that of the step's own length, without its neighbours; the closed form's, where a
+    step cannot be replayed.
 
     Raises:
         DryRunError: the process died or took too long.
@@ -86,17 +92,18 @@ def largest_batch_replayed(step: Step, free_bytes: int) -> int:
     fits, too_many = 0, _MOST["batch"] + 1
     guess = max(1, largest(step, free_bytes, "batch"))
     for _ in range(_TRIES):
-        (found,) = figures([_with(step, "batch", guess)])
-        if isinstance(found, Unknown):
+        (answer,) = dry_runs([Question(step=_with(step, "batch", guess))])
+        if answer.replayed is None:
             return largest(step, free_bytes, "batch")
-        if found.high <= free_bytes:
+        high = figure_of([answer.replayed]).high
+        if high <= free_bytes:
             fits = guess
         else:
             too_many = guess
         if too_many - fits <= 1:
             break
-        guess = guess + 1 if found.high <= free_bytes else guess - 1
-        guess = min(max(guess, fits + 1), too_many - 1)
+        # Memory grows by about as much for each row: so the next guess is in proportion.
+        guess = min(max(int(guess * free_bytes / high), fits + 1), too_many - 1)
     return fits
 
 

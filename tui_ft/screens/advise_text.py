@@ -11,21 +11,10 @@ from textual.content import Content
 from tui_ft import text
 from tui_ft.advise.advice import Advice, Candidate, Taken
 from tui_ft.advise.node import STAGES, Stage
-from tui_ft.advise.situation import How
+from tui_ft.widgets.advice_signs import FITS, HOW
 from tui_ft.widgets.bars import bar_string
-from tui_ft.widgets.signs import SignName, sign
+from tui_ft.widgets.signs import sign
 
-_MARKS: Final[dict[How, SignName]] = {
-    "measured": "good",
-    "asked": "selected",
-    "assumed": "unknown",
-}
-_FITS: Final[dict[str, SignName]] = {
-    "fits": "good",
-    "tight": "warning",
-    "no": "bad",
-    "unknown": "unknown",
-}
 _BAR: Final = 16
 _LEAST_BAR: Final = 92
 _LEAST_NAME: Final = 8
@@ -57,7 +46,7 @@ def path_line(line: PathLine, width: int) -> str:
     one = line.node
     if one is None:
         return text.fitted(line.stage, width)
-    mark = sign("marked" if one.own else _MARKS[one.how]).text()
+    mark = sign("marked" if one.own else HOW[one.how]).text()
     asked = int((width - 6) * _QUESTION_SHARE)
     answer = one.choice if one.number else one.label
     return f" {mark} {text.fitted(one.question, asked)} {text.one_line(answer, width - asked - 5)}"
@@ -108,7 +97,7 @@ def ways(advice: Advice, width: int) -> Content:
 
 def _way(one: Candidate, name_width: int, has_bar: bool) -> Content:
     chosen = sign("selected").text() if one.chosen else " "
-    fits = sign(_FITS[one.fit])
+    fits = sign(FITS[one.fit])
     drawn = ""
     if has_bar:
         share = one.low / one.free if one.low is not None and one.free else None
@@ -130,7 +119,7 @@ def run_text(advice: Advice) -> Content:
     if advice.run is None:
         lines.append(Content(text.plain(f"no run: {advice.no_run}")))
     for choice in advice.choices:
-        mark = sign(_MARKS[choice.how]).text()
+        mark = sign(HOW[choice.how]).text()
         value = "none" if choice.value is None else f"{choice.value}"
         lines.append(
             Content.assemble(

@@ -15,14 +15,14 @@ from tui_ft.spec.draft import Draft
 from tui_ft.spec.fields import SpecField, shown_value
 from tui_ft.spec.problems import Problem
 from tui_ft.text import NOT_AVAILABLE
+from tui_ft.widgets.advice_signs import FITS
 from tui_ft.widgets.bars import bar_string
-from tui_ft.widgets.signs import SignName, sign
+from tui_ft.widgets.signs import sign
 
 _KEY_WIDTH: Final = 38
 _LEAST_KEY: Final = 12
 _VALUE_WIDTH: Final = 18
 _BAR: Final = 16
-_FITS: Final[dict[str, SignName]] = {"fits": "good", "tight": "warning", "no": "bad"}
 _CHANGES_SHOWN: Final = 12
 
 
@@ -97,7 +97,7 @@ def outlook_lines(outlook: Outlook, width: int) -> Content:
         drawn = bar_string(share, _BAR, predicted=high) if outlook.free else ""
         numbers = ", ".join(str(number) for number in outlook.gpus)
         where = f"on GPU {numbers}" if outlook.gpus else "of a GPU; this run is on the CPU"
-        fits = sign(_FITS[outlook.fit]).content() if outlook.fit is not None else ""
+        fits = sign(FITS[outlook.fit]).content() if outlook.fit is not None else ""
         first = Content.assemble(
             "memory ", drawn, " " * bool(drawn), fits, " " * bool(fits),
             (f"{text.gigabytes(memory.expected)}{of} GB", "bold"), f" ({band}) {where}",

@@ -103,10 +103,9 @@ def _mlp(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> Tensor:
 def _experts(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> Tensor:
     """Return a mixture of experts, all experts as one: each token passes a few of them.
 
-    transformers 5.23's experts, in a loop: the tokens of an expert are copied, its gate and up
-    projection are one product, and what comes out is scaled by the router's weight and added in
-    place. Which expert gets how many tokens is data; together they are tokens times experts a
-    token.
+    transformers 5.23's experts: the tokens of an expert are copied, its gate and up projection are
+    one product, and what comes out is scaled by the router's weight and summed up. Which expert
+    gets how many tokens is data; together they are tokens times experts a token.
     """
     experts = shapes.model.experts
     if experts is None:
