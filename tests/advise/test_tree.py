@@ -118,6 +118,17 @@ def test_who_holds_the_memory_is_said() -> None:
     assert (taken.reason, taken.how) == (held, "measured")
 
 
+def test_a_thin_margin_is_said() -> None:
+    needed = _advise({"batch": "1", "checkpointing": "yes"}).candidate
+    assert needed is not None
+    assert needed.high is not None
+    barely = needed.high / GIB + 0.1
+    thin = _advise({"batch": "1", "checkpointing": "yes"}, free=barely)
+    (said,) = (one.text for one in thin.cautions if one.id == "thin-margin")
+    assert said.startswith("only 0.1 GiB are left")
+    assert "thin-margin" not in {one.id for one in _advise({"batch": "1"}).cautions}
+
+
 def test_a_prompt_that_nobody_tried_is_said() -> None:
     assert "prompt-untried" in {one.id for one in _advise(model="llama-8b-chat").cautions}
     tried = _advise(model="llama-8b-chat", prompt="partly")
