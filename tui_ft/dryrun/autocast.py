@@ -166,9 +166,10 @@ def announced(dtype: torch.dtype | None) -> Iterator[None]:
     is_enabled, get_dtype, autocast = own
 
     def enabled(device: str | None = None) -> bool:
-        if device == "meta":
+        # Asked without a device it means CUDA, whose part meta plays here (peft asks so).
+        if device in (None, "meta"):
             return dtype is not None and not Autocast.off
-        return is_enabled(device) if device else is_enabled()
+        return is_enabled(device)
 
     def dtype_of(device: str) -> torch.dtype:
         return dtype if device == "meta" and dtype is not None else get_dtype(device)

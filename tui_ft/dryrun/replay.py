@@ -16,7 +16,7 @@ from tui_ft.dryrun.adapters import undeclared_tensors, without_values
 from tui_ft.dryrun.autocast import Autocast, announced
 from tui_ft.dryrun.four_bit import hidden_tensors
 from tui_ft.dryrun.generation import generate
-from tui_ft.dryrun.kernels import cuda_attention
+from tui_ft.dryrun.kernels import cuda_kernels
 from tui_ft.dryrun.losses import loss_of, make_batch
 from tui_ft.dryrun.model import Others, build, build_others, dtype
 from tui_ft.dryrun.optimizers import Device, Optimizer, make_optimizer, tensors_of
@@ -181,7 +181,7 @@ def _as_on(device: Device) -> Iterator[None]:
     if device == "cpu":
         yield
         return
-    with cuda_attention(), fused_head.as_on_cuda():
+    with cuda_kernels(), fused_head.as_on_cuda():
         yield
 
 

@@ -51,6 +51,11 @@ def dry_runs(
     return tuple(answer for answer in answers if answer is not None)
 
 
+def known_answer(question: Question) -> Answer | None:
+    """Return an answer that was given before; None when there is none."""
+    return _recall(_key(question))
+
+
 def _ask_all(questions: Sequence[Question], timeout: float, gently: bool) -> list[Answer]:
     """Return the answers, in order, of as many processes as are worth their start."""
     processes = 1 if gently else min(_PROCESSES, len(questions), os.cpu_count() or 1)
