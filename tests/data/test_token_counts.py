@@ -10,7 +10,7 @@ from tests.data.chats import Tokenizers, chat, masked
 from tests.data.families import FAMILIES
 from tests.data.test_masks_property import _TEXTS, _TURNS, NO_SYSTEM, _conversation
 from tui_ft.data.items import Completion, Document, Item
-from tui_ft.data.token_counts import NotAsMaskedError, count_row, counts_of
+from tui_ft.data.token_counts import NotAsMaskedError, count_rows, counts_of
 from tui_ft.vocabulary import LossOn
 
 _LOSS_ON = st.sampled_from(("assistant", "last_assistant", "all"))
@@ -19,7 +19,8 @@ _ANY_TEXT = st.text(st.sampled_from("ab \n\t.é中😀<|>"), min_size=1, max_siz
 
 def _count(item: Item, tokenizers: Tokenizers, family: str, loss_on: LossOn) -> None:
     tokenizer = tokenizers[family]
-    counts = count_row(item, tokenizer, loss_on=loss_on, check=False)
+    plain = chat(*_conversation([("Who?", "Me.")], None))  # the first is compared anyhow
+    _, counts = count_rows([plain, item], tokenizer, loss_on=loss_on)
     if counts is not None:
         assert counts == counts_of(masked(item, tokenizer, loss_on=loss_on))
 
@@ -52,8 +53,8 @@ def test_texts_without_a_template(
 
 def test_plain_conversations_need_no_mask(tokenizers: Tokenizers) -> None:
     item = chat(*_conversation([("Who?", "Me."), ("Where?", "Here, of course.")], None))
-    counts = count_row(item, tokenizers["qwen3"], loss_on="assistant", check=True)
-    assert counts == counts_of(masked(item, tokenizers["qwen3"]))
+    counts = count_rows([item], tokenizers["qwen3"], loss_on="assistant")
+    assert counts == [counts_of(masked(item, tokenizers["qwen3"]))]
 
 
 def test_a_template_that_looks_into_the_words_is_noticed(
@@ -61,8 +62,8 @@ def test_a_template_that_looks_into_the_words_is_noticed(
 ) -> None:
     tokenizer = tokenizers["qwen3"]
     item = chat(*_conversation([("Who?", "Me.")], None))
-    assert count_row(item, tokenizer, loss_on="assistant", check=True)
+    assert count_rows([item], tokenizer, loss_on="assistant") != [None]
     render = tokenizer.render
     monkeypatch.setattr(tokenizer, "render", lambda *a, **b: render(*a, **b).replace("Me", "You"))
     with pytest.raises(NotAsMaskedError):
-        count_row(item, tokenizer, loss_on="assistant", check=True)
+        count_rows([item], tokenizer, loss_on="assistant")

@@ -118,9 +118,10 @@ class LocalChatTokenizer:
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
         return Encoded(encoding.ids, encoding.offsets)
 
-    def spans(self, text: str) -> LocalSpans:
-        """Return where the tokens of ``text`` stand: sooner than `encode`, which lists them all."""
-        return LocalSpans(self._tokenizer.encode(text, add_special_tokens=False))
+    def spans(self, texts: Sequence[str]) -> list[LocalSpans]:
+        """Return where the tokens of texts stand: sooner than `encode`, which lists them all."""
+        batch = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        return [LocalSpans(encoding) for encoding in batch]
 
     def _template(self, with_tools: bool) -> Template:
         from jinja2 import TemplateSyntaxError

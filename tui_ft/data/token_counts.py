@@ -11,17 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tui_ft.data.items import Completion, Conversation, Document, Item
 from tui_ft.data.loss_mask import MaskedRow, learned_messages, masked, text_with_ends
 from tui_ft.data.token_ranges import ranges_in_place
 from tui_ft.data.turn_shapes import shapes_of
+from tui_ft.data.turns import Turn
 from tui_ft.vocabulary import LossOn
 
 if TYPE_CHECKING:
+    from tui_ft.data.chat_protocol import TokenSpans
     from tui_ft.data.chat_tokenizer import LocalChatTokenizer
-    from tui_ft.data.turns import Turn
 
 
 class NotAsMaskedError(Exception):
@@ -64,36 +65,53 @@ def counts_of(mask: MaskedRow) -> RowCounts:
     )
 
 
-def count_row(
-    item: Item, tokenizer: LocalChatTokenizer, *, loss_on: LossOn, check: bool
-) -> RowCounts | None:
-    """Return what the mask of ``item`` would say; None if only the mask itself can tell.
+def count_rows(
+    items: Sequence[Item], tokenizer: LocalChatTokenizer, *, loss_on: LossOn
+) -> list[RowCounts | None]:
+    """Return of each row what its mask would say; None where only the mask itself can tell.
+
+    They are encoded together, a hundred or so at best. The first is compared with what the template
+    makes of it, and with its mask.
 
     Args:
-        item: what the row has to teach.
+        items: what the rows have to teach.
         tokenizer: the model's own.
         loss_on: every answer, the last one, or every token.
-        check: compare with what the template makes of the row, and with its mask; to be set for
-            some rows.
 
     Raises:
         NotAsMaskedError: they are not the same.
     """
+    told = [_told(item, tokenizer, loss_on) for item in items]
+    spans = iter(tokenizer.spans([row.whole for row in told if row is not None]))
+    counts = [None if row is None else _counted(row, next(spans), tokenizer) for row in told]
+    for item, row, count in zip(items, told, counts, strict=True):
+        if row is not None and count is not None:
+            _compare(item, row, count, tokenizer)
+            break
+    return counts
+
+
+class _Told(NamedTuple):
+    """A rendered row whose turns are known."""
+
+    whole: str
+    turns: Sequence[Turn]
+    loss_on: LossOn
+
+
+def _told(item: Item, tokenizer: LocalChatTokenizer, loss_on: LossOn) -> _Told | None:
     if isinstance(item, Conversation):
         found = shapes_of(tokenizer).predicted(item, tokenizer, learned_messages(item, loss_on))
-        if found is None or not found[1]:
-            return None
-        whole, turns = found
-        if check and tokenizer.render(item.messages) != whole:
-            raise NotAsMaskedError
-    else:
-        whole, turn = _text_and_turn(item, tokenizer)
-        turns = (turn,)
-        loss_on = "assistant" if isinstance(item, Document) else loss_on
-    counts = _counted(whole, turns, tokenizer, loss_on)
-    if check and counts != counts_of(masked(whole, turns, tokenizer, loss_on, None)):
+        return None if found is None or not found[1] else _Told(*found, loss_on)
+    whole, turn = _text_and_turn(item, tokenizer)
+    return _Told(whole, (turn,), "assistant" if isinstance(item, Document) else loss_on)
+
+
+def _compare(item: Item, row: _Told, counts: RowCounts, tokenizer: LocalChatTokenizer) -> None:
+    if isinstance(item, Conversation) and tokenizer.render(item.messages) != row.whole:
         raise NotAsMaskedError
-    return counts
+    if counts != counts_of(masked(row.whole, row.turns, tokenizer, row.loss_on, None)):
+        raise NotAsMaskedError
 
 
 def _text_and_turn(item: Completion | Document, tokenizer: LocalChatTokenizer) -> tuple[str, Turn]:
@@ -102,10 +120,8 @@ def _text_and_turn(item: Completion | Document, tokenizer: LocalChatTokenizer) -
     return text_with_ends(item.prompt, item.completion, tokenizer)
 
 
-def _counted(
-    whole: str, turns: Sequence[Turn], tokenizer: LocalChatTokenizer, loss_on: LossOn
-) -> RowCounts:
-    tokens = tokenizer.spans(whole)
+def _counted(row: _Told, tokens: TokenSpans, tokenizer: LocalChatTokenizer) -> RowCounts:
+    whole, turns, loss_on = row
     spans = [(turn.start, turn.end) for turn in turns]
     ranges, straddling = ranges_in_place(whole, spans, tokens, tokenizer)
     learned, first_learned, reached = 0, None, 0

@@ -1,7 +1,7 @@
 """A surveyed data set as tokens of one model, counted row by row through the trainer's own mask.
 
 Rows are counted without their masks (`tui_ft.data.token_counts`), which is what makes this nearly
-as fast as the tokenizer. One row in 64 is rendered by its template and masked: should what was
+as fast as the tokenizer. One row in 128 is rendered by its template and masked: should what was
 counted differ once, all rows of the piece are counted anew, by their masks.
 """
 
@@ -13,6 +13,7 @@ from array import array
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Final, Literal
 
@@ -23,7 +24,7 @@ from tui_ft.data import DataError
 from tui_ft.data.chat_tokenizer import LocalChatTokenizer, load_chat_tokenizer
 from tui_ft.data.items import AnyItem, taught
 from tui_ft.data.loss_mask import MaskedRow, mask_each
-from tui_ft.data.token_counts import NotAsMaskedError, RowCounts, count_row, counts_of
+from tui_ft.data.token_counts import NotAsMaskedError, RowCounts, count_rows, counts_of
 from tui_ft.inspection.columns import ColumnWriter
 from tui_ft.inspection.pool import in_order, processes
 from tui_ft.inspection.rows_again import RowsAgain
@@ -34,7 +35,7 @@ from tui_ft.vocabulary import LossOn
 
 _ROWS_AT_ONCE: Final = 2_000
 _FIRST_ROWS: Final = 200
-_CHECK_EVERY: Final = 64
+_TOGETHER: Final = 128
 _PUBLISH_SECONDS: Final = 0.5
 _MOST_REASONS: Final = 20
 _EXAMPLES: Final = 20
@@ -192,27 +193,27 @@ def _count_span(span: Span) -> _Piece:
 
 def _counted(span: Span, *, trust: bool) -> _Piece:
     piece = _Piece()
-    for at, item in enumerate(_Work.rows.items(*span)):
-        rows = [] if item is None else _counts(item, at if trust else None)
-        _take(piece, at, rows)
+    for first in range(*span, _TOGETHER):
+        items = list(_Work.rows.items(first, min(first + _TOGETHER, span[1])))
+        known = _counted_together(items) if trust else [None] * len(items)
+        for at, (item, counts) in enumerate(zip(items, known, strict=True), first - span[0]):
+            _take(piece, at, () if item is None else counts or _by_masks(item))
     return piece
 
 
-def _counts(item: AnyItem, at: int | None) -> Sequence[RowCounts | str]:
-    """Return the figures of a row, or why it has none; of a pair both sides'.
+def _counted_together(items: Sequence[AnyItem | None]) -> list[Sequence[RowCounts] | None]:
+    """Return the figures of each row, of a pair both sides'; None where only masks can tell."""
+    parts = [() if item is None else taught(item) for item in items]
+    flat = [part for of_one in parts for part in of_one]
+    counts = iter(count_rows(flat, _Work.tokenizer, loss_on=_Work.loss_on))
+    rows = [list(islice(counts, len(of_one))) for of_one in parts]
+    known = [[count for count in row if count is not None] for row in rows]
+    return [some if len(some) == len(row) else None for some, row in zip(known, rows, strict=True)]
 
-    Args:
-        item: the row.
-        at: its place in the piece; None where only masks are to be trusted.
-    """
-    tokenizer, loss_on = _Work.tokenizer, _Work.loss_on
-    if at is not None:
-        check = at % _CHECK_EVERY == 0
-        found = [count_row(part, tokenizer, loss_on=loss_on, check=check) for part in taught(item)]
-        known = [counts for counts in found if counts is not None]
-        if known and len(known) == len(found):
-            return known
-    masks = mask_each(item, tokenizer, loss_on=loss_on)
+
+def _by_masks(item: AnyItem) -> Sequence[RowCounts | str]:
+    """Return the figures of a row, of a pair both sides', or why it has none."""
+    masks = mask_each(item, _Work.tokenizer, loss_on=_Work.loss_on)
     return [counts_of(mask) if isinstance(mask, MaskedRow) else mask for mask in masks]
 
 
