@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from tui_ft.models.architecture import Architecture
+from tui_ft.models.peft_targets import IA3_FEEDFORWARD
 from tui_ft.models.pieces import Linear
 from tui_ft.models.targets import targets_of
 
@@ -22,22 +23,6 @@ _KINDS: Final[dict[str, AdapterKind]] = {
     "LN_TUNING": "norms",
 }
 _BESIDE: Final = ("lora", "ia3")
-_IA3_TARGETS: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
-    "llama": (("k_proj", "v_proj", "down_proj"), ("down_proj",)),
-    "mistral": (("k_proj", "v_proj", "down_proj"), ("down_proj",)),
-    "qwen2": (("k_proj", "v_proj", "down_proj"), ("down_proj",)),
-    "gemma": (("q_proj", "v_proj", "down_proj"), ("down_proj",)),
-    "gemma2": (("q_proj", "v_proj", "down_proj"), ("down_proj",)),
-    "gpt2": (("c_attn", "mlp.c_proj"), ("mlp.c_proj",)),
-    "gpt_neox": (("query_key_value", "dense_4h_to_h"), ("dense_4h_to_h",)),
-    "falcon": (("query_key_value", "dense_4h_to_h"), ("dense_4h_to_h",)),
-    "opt": (("q_proj", "k_proj", "fc2"), ("fc2",)),
-    "bloom": (("query_key_value", "mlp.dense_4h_to_h"), ("mlp.dense_4h_to_h",)),
-    "bert": (("key", "value", "output.dense"), ("output.dense",)),
-    "roberta": (("key", "value", "output.dense"), ("output.dense",)),
-}
-"""Of IA3, all targets and those whose input is scaled, where none are given (peft 0.21,
-`TRANSFORMERS_MODELS_TO_IA3_TARGET_MODULES_MAPPING` and its like)."""
 
 
 class UnknownAdapterError(Exception):
@@ -142,13 +127,11 @@ def _targets(
     """Return the target modules, those of which IA3 scales the input, and in which layers."""
     if kind not in _BESIDE:
         return {}, frozenset(), None
-    defaults = _IA3_TARGETS.get(model.model_type, ((), ()))
-    if kind == "ia3" and arguments.get("target_modules") is None:
-        arguments = {**arguments, "target_modules": list(defaults[0]) or None}
-        arguments.setdefault("feedforward_modules", list(defaults[1]))
-    found = targets_of(model, arguments)
+    found = targets_of(model, arguments, kind.upper())
     targets = {target.linear.path: len(target.paths) for target in found}
-    ends = tuple(arguments.get("feedforward_modules") or ())
+    ends = arguments.get("feedforward_modules")
+    if ends is None:
+        ends = IA3_FEEDFORWARD.get(model.model_type, ())
     inputs = frozenset(
         path for path in targets if any(path == end or path.endswith(f".{end}") for end in ends)
     )

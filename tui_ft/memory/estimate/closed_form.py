@@ -15,8 +15,8 @@ from tui_ft.memory.figure import CONTEXT, CONTEXT_HIGH, CONTEXT_LOW, UNSEEN, Fig
 from tui_ft.memory.step import Step
 
 GUESS: Final = 0.15
-"""Wider by this share where a family's layers are taken to be Llama's, or tokens are routed to
-experts: neither can be compared with a replay."""
+"""Wider by this share where a family's layers are taken to be Llama's, or mixtures to be laid out
+as Mixtral's, and on several GPUs: none of it is compared with replays."""
 _SLACK: Final = 0.06
 _SLACK_BAND: Final = 0.12
 """Reserved above allocated, as a share, where it is not looked into: the median and the 80th

@@ -24,6 +24,8 @@ _LLAMAS: Final = (
     *("phi3", "granite", "olmo", "olmo2"),
 )
 """Families whose layers are compared with replays, layer by layer."""
+_MIXTURES: Final = ("mixtral", "qwen3_moe")
+"""Mixtures of experts that are compared with replays; other ones are laid out alike."""
 _EAGER: Final = ("gemma2", "bloom")
 """Families for which transformers takes plain attention by itself."""
 _ALWAYS_MASKED: Final = ("falcon",)
@@ -54,8 +56,8 @@ def forward_of(model: Architecture) -> Forward:
 
 def is_checked(model: Architecture) -> bool:
     """Tell whether the family's formula is compared with replays; it is a guess otherwise."""
-    known = model.model_type in _LLAMAS or model.model_type in _CLASSIC
-    return known and not model.guessed and model.experts is None
+    plain = model.model_type in _LLAMAS or model.model_type in _CLASSIC
+    return not model.guessed and (plain or model.model_type in _MIXTURES)
 
 
 def shapes_of(
