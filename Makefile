@@ -51,7 +51,8 @@ check: $(VENV)/dev.stamp  ## style, types, floors
 bench: $(VENV)/dev.stamp $(VENV)/demo.stamp  ## measure, and print it (ARGS="--only data --scale 0.1")
 	$(BIN)/python -m benchmarks $(ARGS)
 
-bench-memory: $(VENV)/dev.stamp  ## compare the dry run with what others measured (DATA=folder)
+bench-memory: $(VENV)/dev.stamp  ## the closed form beside dry runs, those beside what others measured (DATA=folder)
+	$(BIN)/python -m benchmarks.bench_estimate
 	$(BIN)/python -m benchmarks.bench_memory $(DATA)
 
 format: $(VENV)/dev.stamp  ## put the code into shape

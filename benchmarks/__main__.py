@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from benchmarks import bench_app, bench_chart, bench_data, bench_runs, bench_worker
+from benchmarks import bench_app, bench_chart, bench_data, bench_estimate, bench_runs, bench_worker
 
 
 def main() -> int:
@@ -22,6 +22,7 @@ def main() -> int:
     asked = parser.parse_args()
     parts: dict[str, Sequence[Callable[[], dict[str, float]]]] = {
         "the app": [bench_app.first_frame, bench_app.memory],
+        "memory, in closed form": [bench_estimate.table_of_methods],
         "events": [bench_runs.whole_path, bench_runs.open_long_run],
         "the worker": [bench_worker.overhead],
         "data": [partial(measure, asked.scale) for measure in bench_data.MEASURES],

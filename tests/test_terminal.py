@@ -20,6 +20,8 @@ import pytest
 
 from tests.runs.conftest import ROOT, Start, ended, home, spec, start, steps_done, wait_until
 from tests.runs.workers import STEPS
+from tests.tiny_model import chat_rows, write_rows
+from tui_ft.runs.folder import all_folders
 from tui_ft.runs.reader import RunReader
 
 __all__ = ["home", "spec", "start"]  # fixtures
@@ -130,3 +132,25 @@ def test_without_colour_and_with_ascii_alone_it_reads_the_same(
     app = terminal(NO_COLOR="1", FTUI_ASCII="1")
     app.wait_for("+ finished")
     assert "✔".encode() not in app.seen
+
+
+def test_from_nothing_to_a_finished_run_by_keys_alone(
+    terminal: type[Terminal], tmp_path: Path, tiny_llama: Path
+) -> None:
+    data = write_rows(tmp_path / "rows.jsonl", chat_rows(600))
+    app = terminal()
+    app.wait_for("No runs yet")
+    app.press("3")
+    app.wait_for("the model: a folder")
+    app.press(f"{tiny_llama}\r")
+    app.wait_for("the data: a file")
+    app.press(f"{data}\r")
+    app.wait_for("supervised fine-tuning", 60)  # measured and advised
+    app.press("c")
+    app.wait_for("from the advice")
+    app.wait_for("unchanged")
+    app.press("\x13")  # ctrl+s
+    app.wait_for("preparing", 60)
+    (folder,) = all_folders()
+    assert wait_until(folder, ended, seconds=240).state == "finished"
+    assert (folder.path / "adapter" / "adapter_model.safetensors").is_file()

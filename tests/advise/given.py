@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import yaml
 
 from tui_ft.advise.estimator import Seconds, Sharding, Work
@@ -62,13 +63,13 @@ _SFT_COLUMNS: Final[dict[str, dict[str, str]]] = {
 
 
 @cache
-def _parameters(name: str) -> int:
-    return architecture_of(CONFIGS[name]).parameters
+def _parameters(config: bytes) -> int:
+    return architecture_of(msgspec.json.decode(config)).parameters
 
 
 def parameters_of(config: Mapping[str, Any]) -> int:
-    """Return the weights of one of the models above."""
-    return next(_parameters(name) for name, known in CONFIGS.items() if known == config)
+    """Return the weights of the model with this configuration."""
+    return _parameters(msgspec.json.encode(config))
 
 
 class Arithmetic:

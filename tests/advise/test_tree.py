@@ -12,13 +12,18 @@ from tests.data.chats import assistant, chat, learned_text, masked, user
 from tests.data.small_tokenizer import Family, load_family
 from tui_ft.advise import facts
 from tui_ft.advise.advice import Advice
+from tui_ft.advise.estimator import Seconds, Work
 from tui_ft.advise.explained_yaml import explained_yaml
 from tui_ft.advise.node import AnswerError
 from tui_ft.advise.situation import Known
+from tui_ft.advise.timing import seconds_of
 from tui_ft.advise.tree import advise
 from tui_ft.memory.allocator import GIB
+from tui_ft.memory.estimating import Unknown
+from tui_ft.memory.from_spec import step_of
+from tui_ft.models import architecture_of
 from tui_ft.models.catalogue import catalogue, catalogue_entry
-from tui_ft.spec import load_spec
+from tui_ft.spec import build_spec, load_spec
 from tui_ft.survey.summary import Layout, Summary
 from tui_ft.survey.tokens import TokenSummary
 from tui_ft.survey.verdict import verdict_of
@@ -81,6 +86,22 @@ def test_batch_and_checkpointing_follow_a_person() -> None:
     assert (more.high or 0) > chosen.high
 
 
+def test_prompt_tuning_is_there_for_who_wants_it() -> None:
+    advice = _advise({"method": "prompt_tuning"})
+    assert advice.run is not None
+    assert advice.run.method.kind == "prompt_tuning"
+    assert advice.run.training.learning_rate == 0.03
+    chosen = advice.candidate
+    assert chosen is not None
+    assert (chosen.way, chosen.fit) == ("prompt_tuning", "fits")
+
+
+def test_what_cannot_go_together_is_no_run() -> None:
+    advice = _advise({"method": "prompt_tuning", "objective": "orpo"}, data="pairs-5k")
+    assert advice.run is None
+    assert "set method.kind to lora" in advice.no_run
+
+
 def test_packed_sequences_hold_the_rows_of_a_step() -> None:
     """60 tokens a row, 512 a sequence: 16 rows are two sequences."""
     advice = _advise(data="short-20k", flash=True)
@@ -95,6 +116,17 @@ def test_who_holds_the_memory_is_said() -> None:
     assert taken is not None
     held = "GPU 0 80 GB: 11.0 GiB free of 79.1 GiB, the rest held by anna (pid 12)"
     assert (taken.reason, taken.how) == (held, "measured")
+
+
+def test_a_thin_margin_is_said() -> None:
+    needed = _advise({"batch": "1", "checkpointing": "yes"}).candidate
+    assert needed is not None
+    assert needed.high is not None
+    barely = needed.high / GIB + 0.1
+    thin = _advise({"batch": "1", "checkpointing": "yes"}, free=barely)
+    (said,) = (one.text for one in thin.cautions if one.id == "thin-margin")
+    assert said.startswith("only 0.1 GiB are left")
+    assert "thin-margin" not in {one.id for one in _advise({"batch": "1"}).cautions}
 
 
 def test_a_prompt_that_nobody_tried_is_said() -> None:
@@ -114,15 +146,15 @@ def test_rows_are_cut_only_where_nothing_else_fits() -> None:
     assert (whole.way, whole.max_length) == ("qlora", 8000)
 
 
-def test_the_second_stage_is_said_though_only_the_first_can_be_started() -> None:
+def test_the_second_stage_is_said_and_the_first_is_the_run() -> None:
     advice = _advise(goal="preference", data="pairs-5k")
     assert [(phase.objective, phase.startable) for phase in advice.phases] == [
         ("sft", True),
-        ("dpo", False),
+        ("dpo", True),
     ]
     assert advice.run is not None
     assert advice.run.data.columns == {"prompt": "prompt", "completion": "chosen"}
-    rates = [one.value for one in advice.phases[1].choices if one.key == "learning_rate"]
+    rates = [one.value for one in advice.phases[1].choices if one.key == "training.learning_rate"]
     assert rates == [5e-6]
 
 
@@ -271,3 +303,37 @@ def test_the_catalogue_says_what_a_model_is() -> None:
     entry = catalogue_entry("Qwen/Qwen2.5-14B")
     kind = facts.model_facts("Qwen/Qwen2.5-14B", None, has_template=True, entry=entry).kind
     assert kind == Known("base", "measured", "a base model by ftui's catalogue")
+
+
+def _work(**changes: object) -> Work:
+    step = step_of(
+        build_spec({"model": {"name_or_path": "m"}, "data": {"train": "d"}}), CONFIGS["llama-8b"]
+    )
+    step = msgspec.structs.replace(step, batch=4, length=512, checkpointing=False)
+    (gpu,) = facts.asked_gpus("80")
+    work = Work(step=step, passes=1000, mean_length=256, gpu=gpu)
+    return msgspec.structs.replace(work, **changes)
+
+
+def test_time_is_operations_over_what_is_reached_of_the_peak() -> None:
+    """4 N a token with a frozen base: 4 x 8.0e9 x 4 x 256 x 1000 at 30 % of an H100's 989e12."""
+    model = architecture_of(CONFIGS["llama-8b"])
+    found = seconds_of(_work(), model, trained=0)
+    assert isinstance(found, Seconds)
+    roughly = 4 * 7.5e9 * 4 * 256 * 1000 / (0.3 * 989e12)
+    assert found.expected == pytest.approx(roughly, rel=0.05)
+    assert found.low < found.expected < found.high
+    twice = seconds_of(_work(passes=2000), model, trained=0)
+    assert isinstance(twice, Seconds)
+    assert twice.expected == pytest.approx(2 * found.expected)
+
+
+def test_times_that_nobody_knows_are_said() -> None:
+    model = architecture_of(CONFIGS["llama-8b"])
+    for changes, said in (
+        ({"gpu": None}, "on a CPU is not known"),
+        ({"gpu": facts.asked_gpus("8")[0]}, "the peak of 8 GB card is not known"),
+    ):
+        found = seconds_of(_work(**changes), model, trained=0)
+        assert isinstance(found, Unknown)
+        assert said in found.reason

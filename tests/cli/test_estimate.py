@@ -8,6 +8,9 @@ from click.testing import CliRunner, Result
 
 from tests.memory.models import TINY
 from tui_ft.cli import main
+from tui_ft.memory.estimating import Unknown
+from tui_ft.memory.probing import ProbeAnswer, figure_of_probe
+from tui_ft.spec import RunSpec
 
 
 @pytest.fixture(autouse=True)
@@ -31,10 +34,17 @@ def test_every_method_against_a_card(model: str) -> None:
     result = _run(model, "--seq", "128", "--batch", "2", "--gpu", "24")
     assert result.exit_code == 0, result.output
     lines = result.output.splitlines()
-    (header,) = (line for line in lines if line.startswith("method"))
-    assert header.split() == ["method", "trained", "low", "expected", "high", "24", "GB"]
-    rows = {line.split()[0]: line.split() for line in lines if line.endswith("fits")}
-    assert set(rows) == {"full", "lora", "qlora"}
+    headers = [line.split() for line in lines if line.startswith("method")]
+    assert headers == [["method", "trained", "low", "expected", "high", "24", "GB"]] * 2
+    middle = lines.index("replayed:")
+    closed, replayed = ([row for row in part if row.endswith("fits")] for part in
+                        (lines[:middle], lines[middle:]))  # fmt: skip
+    assert {row.split()[0] for row in replayed} == {"full", "lora", "qlora"}
+    assert {"dora", "ia3", "prefix", "prompt", "p-tuning"} < {row.split()[0] for row in closed}
+    for row in replayed:  # the closed form said about the same of the same method
+        name, _, _, expected = row.split()[:4]
+        (same,) = (other for other in closed if other.split()[0] == name and "," not in name)
+        assert float(expected) == pytest.approx(float(same.split()[4 - 1]), abs=0.11)
     assert "2 rows of 128 tokens" in result.output
     assert "CUDA context 0.44" in result.output
 
@@ -50,6 +60,48 @@ def test_as_json_with_the_largest_batch(model: str) -> None:
     assert found["low"] < found["expected"] < found["high"]
     assert found["largest_batch"] >= 1
     assert found["fits"] == {"1 GB": "fits"}
+
+
+def test_the_closed_form_alone_asks_for_no_replay(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a step was replayed")
+
+    monkeypatch.setattr("tui_ft.memory.dry_run._ask", refuse)
+    result = _run(model, "--quick", "--gpu", "24", "--json")
+    assert result.exit_code == 0, result.output
+    found = {one["method"]: one for one in json.loads(result.stdout)}
+    assert {"full", "lora", "qlora", "dora", "ia3", "prefix"} <= set(found)
+    for one in found.values():
+        assert one["source"] == "estimate"
+        assert one["estimate"]["expected"] == one["expected"]
+    assert found["lora"]["expected"] < found["full"]["expected"]
+
+
+def test_what_fits_and_what_frees_most(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tui_ft.memory.dry_run._ask", None)
+    arguments = (model, "--method", "lora", "--seq", "512", "--batch", "4", "--free", "2")
+    (found,) = json.loads(_run(*arguments, "--json").stdout)
+    assert found["fits"] is True
+    assert found["largest"]["batch"] > 4
+    assert found["largest"]["length"] > 512
+    assert found["largest"]["rank"] > 16
+    freed = [one["freed"] for one in found["changes"]]
+    assert freed == sorted(freed, reverse=True)
+    said = _run(*arguments).output
+    assert "at most" in said
+    assert "lower training.per_device_train_batch_size to 1" in said
+
+
+def test_a_mixture_has_the_closed_forms_figure_and_says_so(tmp_path: Path) -> None:
+    config = {**TINY, "model_type": "mixtral", "num_local_experts": 4, "num_experts_per_tok": 2}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    arguments = (str(tmp_path), "--method", "lora", "--seq", "64", "--gpu", "24")
+    found = json.loads(_run(*arguments, "--json").stdout)[0]
+    assert found["parameters"] > 0
+    if found["source"] == "estimate":
+        assert found["not_replayed"]
 
 
 def test_any_field_of_a_run_can_be_set(model: str) -> None:
@@ -119,3 +171,24 @@ def test_a_well_known_model_is_estimated_without_the_hub(
     assert "ftui's own catalogue" in result.stderr
     (found,) = json.loads(result.stdout)
     assert found["fits"] == {"24 GB": "fits"}
+
+
+def test_a_probe_prints_what_was_measured_or_why_nothing_was(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int | None] = []
+
+    def probed(run: RunSpec, config: object, *, longest: int | None, **_: object) -> object:
+        asked.append(longest)
+        if run.method.kind == "full":
+            return Unknown("memory ran out on H100: it needs 90.0 GiB at least")
+        return figure_of_probe(ProbeAnswer(allocated=2**30, reserved=2 * 2**30))
+
+    monkeypatch.setattr("tui_ft.memory.probing.probe", probed)
+    result = _run(model, "--probe", "--method", "lora", "--method", "full")
+    assert result.exit_code == 0, result.output
+    assert "lora: 2.44 GiB measured: tensors 1.00, fragmentation 1.00" in result.output
+    assert "full: no figure: memory ran out on H100" in result.output
+    assert asked == [None, None]
+    said = json.loads(_run(model, "--probe", "--method", "lora", "--json").stdout)
+    assert (said[0]["method"], said[0]["source"]) == ("lora", "probe")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.hub.conftest import Hub
 from tests.memory.models import LLAMA_8B, TINY
 from tui_ft.cli import main
 
@@ -78,6 +79,29 @@ def test_as_json(tmp_path: Path) -> None:
     assert found["kv_cache_bytes_per_token"] == 131_072
 
 
+def test_the_catalogue_names_its_source() -> None:
+    found = json.loads(_model("gpt2", "--json").stdout)
+    assert found["source"] == "https://huggingface.co/gpt2/blob/main/config.json"
+    assert (found["parameters"], found["licence"]) == (124_439_808, "mit")
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"torch_dtype": "bfloat16"}, "bfloat16, 14.2 MB"),
+        ({"dtype": "float32", "torch_dtype": "float16"}, "float32, 28.4 MB"),
+        (
+            {"quantization_config": {"quant_method": "gptq", "bits": 4}},
+            "quantised by gptq: they cannot",
+        ),
+    ],
+)
+def test_how_the_weights_are_stored(more: dict[str, Any], said: str, tmp_path: Path) -> None:
+    shown = _lines(_model(_folder(tmp_path, {**TINY, **more})).stdout)
+    assert shown["weights"].startswith(said)
+    assert "weights" not in _lines(_model(_folder(tmp_path, TINY)).stdout)
+
+
 def test_a_guess_is_called_one(tmp_path: Path) -> None:
     done = _model(_folder(tmp_path, {**TINY, "model_type": "newllama"}))
     assert "not known here and is counted as a Llama" in done.stdout
@@ -91,6 +115,23 @@ def test_what_can_still_be_said_of_an_unknown_model(tmp_path: Path) -> None:
     left = _model(str(tmp_path), "--json")
     assert left.exit_code == 1
     assert json.loads(left.stdout)["parameters"] is None
+
+
+def test_the_page_of_a_model_tells_its_terms(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = Hub()
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    monkeypatch.setenv("HF_ENDPOINT", hub.url)
+    files = [{"rfilename": "model.safetensors", "size": 10}]
+    page = {"tags": ["license:mit", "conversational"], "gated": "auto"}
+    hub.answer("/api/models/org/name", {"id": "org/name", "siblings": files, **page})
+    hub.answer("/org/name/resolve/main/config.json", TINY)
+    done = _model("org/name")
+    hub.close()
+    assert "org/name: Llama (decoder), found on the Hub" in done.stdout
+    terms = "mit, access has to be asked for, has a chat template"
+    assert _lines(done.stdout)["licence"] == terms
 
 
 def test_no_model(tmp_path: Path) -> None:

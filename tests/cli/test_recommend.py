@@ -79,7 +79,7 @@ def test_data_that_are_not_there(ftui: Ftui, tiny_llama: Path) -> None:
 def test_pairs_become_a_run_on_the_better_answers(
     ftui: Ftui, tiny_llama: Path, tmp_path: Path, home: Path
 ) -> None:
-    """DPO is named, and the stage before it can be started: ftui check finds nothing against it."""
+    """DPO is the second stage; the one before it is the run: ftui check has nothing against it."""
     pairs: list[dict[str, object]] = [
         {
             "conversations": [{"from": "human", "value": f"What is {n} and {n}?"}],
@@ -93,7 +93,7 @@ def test_pairs_become_a_run_on_the_better_answers(
     told = ftui("recommend", *arguments)
     assert told.exit_code == 0, told.output
     assert "sft_then_dpo: SFT on the better answers, then DPO" in told.output
-    assert "stage 2 of 2: direct preference optimisation (DPO) (ftui cannot train it" in told.output
+    assert "stage 2 of 2: direct preference optimisation (DPO)" in told.output
     columns = {"prompt": "conversations", "completion": "chosen"}
     assert load_spec(file).data.columns == columns
     checked = ftui("check", str(file), "--no-memory")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import msgspec
 import pytest
 
 from tui_ft.dryrun.replay import replay
-from tui_ft.memory.step import Quantization, Step, StepObjective
+from tui_ft.memory.step import GENERATES, Generation, Quantization, Step, StepObjective
 
 SIZES: Final[dict[str, Any]] = {
     "hidden_size": 256,
@@ -89,3 +90,97 @@ def test_encoders_that_classify(family: str) -> None:
         Step(config=config, batch=2, length=64, objective="classification", num_labels=5)
     )
     assert found.trainable_parameters == found.parameters > 0
+
+
+MIXTURES: Final[dict[str, dict[str, Any]]] = {
+    "mixtral": {"num_local_experts": 4, "num_experts_per_tok": 2},
+    "qwen3_moe": {
+        "num_experts": 8,
+        "num_experts_per_tok": 2,
+        "moe_intermediate_size": 128,
+        "head_dim": 32,
+    },
+    "deepseek_v3": {
+        "n_routed_experts": 8,
+        "num_experts_per_tok": 2,
+        "moe_intermediate_size": 128,
+        "q_lora_rank": 64,
+        "kv_lora_rank": 32,
+        "qk_rope_head_dim": 16,
+        "qk_nope_head_dim": 32,
+        "v_head_dim": 32,
+        "n_group": 2,
+        "topk_group": 1,
+        "first_k_dense_replace": 1,
+        "num_key_value_heads": 8,
+    },
+    "olmoe": {"num_experts": 8, "num_experts_per_tok": 2},
+}
+
+
+@pytest.mark.parametrize("family", MIXTURES)
+def test_mixtures_of_experts(family: str) -> None:
+    config = {**SIZES, "model_type": family, **MIXTURES[family]}
+    full, qlora = (
+        replay(Step(config=config, batch=2, length=64, **METHODS[method]))
+        for method in ("full", "qlora")
+    )
+    assert (
+        full.trainable_parameters
+        == full.parameters
+        == qlora.parameters - (qlora.trainable_parameters)
+    )
+    assert full.by_kind["optimizer"] >= 8 * full.parameters or full.stage != "optimizer"
+
+
+@pytest.mark.parametrize("objective", ["kto", "orpo", "simpo", "grpo", "rloo", "ppo"])
+def test_objectives_of_preferences_and_rewards(objective: StepObjective) -> None:
+    config = {**SIZES, "model_type": "llama"}
+    step: dict[str, Any] = {"config": config, "batch": 2, "length": 64, "objective": objective}
+    for method in ("full", "lora"):
+        found = replay(Step(**step, **METHODS[method]))
+        assert ("generation" in found.stage_peaks) == (objective in GENERATES)
+        assert found.reserved >= found.allocated > found.held_between_steps
+
+
+def test_ppo_holds_a_reward_model_and_a_reference_unless_an_adapter_can_be_switched_off() -> None:
+    config = {**SIZES, "model_type": "llama", "vocab_size": 8192}
+    weights = {
+        (objective, adapted): replay(
+            Step(
+                config=config,
+                batch=1,
+                length=32,
+                objective=objective,
+                adapter=LORA if adapted else None,
+            )
+        ).by_kind["weights"]
+        for objective in ("sft", "ppo")
+        for adapted in (False, True)
+    }
+    head = 2 * 8192 * 256  # bytes: a reward model has none of that size
+    one = weights["sft", False]
+    assert weights["ppo", False] == pytest.approx(3 * one - head, rel=0.01)
+    assert weights["ppo", True] == pytest.approx(2 * weights["sft", True] - head, rel=0.02)
+
+
+def test_more_answers_and_longer_ones_take_more_keys_and_values() -> None:
+    config = {**SIZES, "model_type": "llama", "max_position_embeddings": 4096}
+    step = Step(config=config, batch=1, length=128, objective="grpo", adapter=LORA, beta=0)
+    short, long = (
+        replay(
+            msgspec.structs.replace(step, generation=Generation(rows=32, prompt=64, new=new))
+        ).stage_peaks["generation"]
+        for new in (64, 1088)
+    )
+    # Two layers of 4 heads of 32 numbers, keys and values, two bytes each, 1,024 tokens more.
+    assert long - short == pytest.approx(32 * 1024 * 2 * 2 * 4 * 32 * 2, rel=0.25)
+
+
+def test_a_large_evaluation_batch_is_a_peak_of_its_own() -> None:
+    step = Step(config={**SIZES, "model_type": "llama"}, batch=1, length=64, adapter=LORA)
+    alone = replay(step)
+    evaluated = replay(msgspec.structs.replace(step, evaluation_batch=64))
+    assert "evaluation" not in alone.stage_peaks
+    assert (evaluated.stage, alone.stage) == ("evaluation", "backward")
+    assert evaluated.allocated > 2 * alone.allocated

@@ -103,6 +103,33 @@ def test_adapters_of_other_kinds(kind: str) -> None:
     assert found.by_kind["optimizer"] >= 8 * found.trainable_parameters
 
 
+@pytest.mark.parametrize(
+    ("kind", "more", "trained"),
+    [
+        ("BOFT", {}, None),
+        ("FROD", {}, None),
+        ("SHIRA", {"r": 8}, 4 * 8 * ((256 + 256) + (256 + 128))),
+        ("WAVEFT", {"n_frequency": 100}, 2 * 4 * 100),
+        ("UNILORA", {"r": 8}, 256),
+        ("LORA", {"r": 8, "kasa_config": {"beta": 1e-4, "gamma": 1e-3}}, None),
+    ],
+)
+def test_adapters_that_compute_on_weights(
+    kind: str, more: dict[str, Any], trained: int | None
+) -> None:
+    adapter = {"peft_type": kind, "target_modules": ["q_proj", "v_proj"], **more}
+    found = replay(Step(**SMALL, adapter=adapter))
+    assert 0 < found.trainable_parameters < found.parameters / 10
+    assert trained in (None, found.trainable_parameters)
+
+
+def test_a_cache_of_keys_and_values_is_held_with_the_outputs() -> None:
+    loop: dict[str, Any] = {**SMALL, "objective": "causal_lm", "holds_outputs": True}
+    without, cached = replay(Step(**loop)), replay(Step(**loop, cache=True))
+    held = cached.held_between_steps - without.held_between_steps
+    assert held == 2 * 4 * 4 * 256 * 128 * 2  # keys and values, layers, rows, tokens, 4 x 32, bytes
+
+
 def test_a_reference_model_is_held_beside_the_trained_one() -> None:
     alone = replay(Step(**SMALL, objective="dpo", adapter=LORA))
     both = replay(Step(**SMALL, objective="dpo", adapter=LORA, reference_model=True))

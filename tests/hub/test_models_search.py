@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.hub.conftest import TOKEN, Hub, Mute
 from tui_ft.hub import client, kept_answers, models_search
-from tui_ft.hub.models_search import HubModel, search_models
+from tui_ft.hub.models_search import HubModel, hub_model, search_models
 
 ENTRY: dict[str, Any] = {
     "_id": "x",
@@ -268,3 +268,15 @@ _json = st.recursive(
 def test_no_entry_raises(entry: dict[str, Any]) -> None:
     read = models_search._model({"id": "a", **json.loads(json.dumps(entry))})
     assert read is None or client.ID.fullmatch(read.id)
+
+
+def test_one_model_by_its_id(hub: Hub, tmp_path: Path) -> None:
+    hub.answer("/api/models/org/Llama-8B", ENTRY)
+    environment = hub.environment(tmp_path)
+    found = hub_model("org/Llama-8B", environment)
+    assert found is not None
+    assert (found.licence, found.parameters) == ("llama3.1", 8_000_001_000)
+    assert hub_model("org/other", environment) is None
+    assert hub_model("no id/at/all", environment) is None
+    hub.answers["/api/models/org/garbage"] = (200, b"<html>")
+    assert hub_model("org/garbage", environment) is None

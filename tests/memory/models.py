@@ -43,3 +43,11 @@ LORA: Final[dict[str, Any]] = {
     "lora_alpha": 32,
     "target_modules": "all-linear",
 }
+TINY_MOE: Final[dict[str, Any]] = {
+    **TINY,
+    "model_type": "mixtral",
+    "architectures": ["MixtralForCausalLM"],
+    "num_hidden_layers": 2,
+    "num_local_experts": 4,
+    "num_experts_per_tok": 2,
+}

@@ -11,8 +11,9 @@ from tests.memory.models import LORA, TINY
 from tui_ft.memory.allocator import GIB, MIB
 from tui_ft.memory.cards import CARDS, fit
 from tui_ft.memory.dry_run import dry_runs
-from tui_ft.memory.estimating import Unknown, figures, largest_batch
+from tui_ft.memory.estimating import Unknown, figures
 from tui_ft.memory.figure import CONTEXT, Figure, figure_of, nearby_lengths
+from tui_ft.memory.fitting import largest_batch
 from tui_ft.memory.question import Question
 from tui_ft.memory.replayed import Replayed
 from tui_ft.memory.step import Step

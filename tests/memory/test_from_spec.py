@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.memory.models import TINY
-from tui_ft.memory.from_spec import step_of
-from tui_ft.memory.step import Quantization, Step
+from tui_ft.memory.from_spec import not_modelled, step_of
+from tui_ft.memory.step import Generation, Quantization, Step
 from tui_ft.spec import build_spec
 
 
@@ -80,6 +80,26 @@ def test_gradients_wait_where_they_are_accumulated() -> None:
 def test_hopper_takes_a_larger_workspace() -> None:
     assert _step(capability=(9, 0)).workspace_mib == 32
     assert _step(capability=(8, 9)).workspace_mib == 8.125
+
+
+def test_an_evaluation_counts_where_it_has_more_rows_than_a_step() -> None:
+    assert _step().evaluation_batch == 0
+    more = ("training.per_device_train_batch_size=2", "training.per_device_eval_batch_size=8")
+    assert _step(*more).evaluation_batch == 8
+    assert _step(*more, "training.eval_steps=null").evaluation_batch == 0
+
+
+def test_graded_answers_are_generated_after_the_longest_prompt() -> None:
+    assert _step().generation is None
+    graded = _step("evaluation.score={rows: 4, max_new_tokens: 30}", longest=100)
+    assert graded.generation == Generation(rows=4, prompt=100, new=30)
+
+
+def test_what_no_figure_knows_of_is_said() -> None:
+    values = {"model": {"name_or_path": "m"}, "data": {"train": "d"}}
+    assert not_modelled(build_spec(values)) == ()
+    (said,) = not_modelled(build_spec(values, ("training.extra.torch_compile=true",)))
+    assert said.startswith("torch.compile is not modelled")
 
 
 @pytest.mark.parametrize(

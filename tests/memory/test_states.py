@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 import torch
 
-from tui_ft.memory.states import optimizer_states
+from tui_ft.memory.states import optimizer_states, paged_bytes
 
 SHAPES = [(8192, 64), (64,), (100, 30), (4096,)]
 
@@ -63,6 +63,10 @@ def test_the_states_of_real_optimizers(name: str, dtype: torch.dtype) -> None:
 def test_large_paged_states_are_not_the_allocators() -> None:
     assert optimizer_states("paged_adamw_8bit", (1000, 1000), "bfloat16") == ()
     assert len(optimizer_states("paged_adamw_32bit", (10,), "bfloat16")) == 2
+    assert paged_bytes("paged_adamw_32bit", (1000, 1000), "bfloat16") == 8 * 1000 * 1000
+    assert paged_bytes("paged_adamw_8bit", (1024, 1024), "bfloat16") == 2 * (1 + 4 / 256) * 2**20
+    assert paged_bytes("paged_adamw_32bit", (10,), "bfloat16") == 0
+    assert paged_bytes("adamw_torch", (1000, 1000), "bfloat16") == 0
 
 
 def test_an_unknown_optimizer_is_named() -> None:

@@ -53,6 +53,10 @@ ADAPTERS: Final[dict[str, dict[str, Any]]] = {
 FIRST_OF_EACH: Final = {variant["model_type"]: variant for variant in reversed(VARIANTS)}
 MORE: Final[dict[str, dict[str, Any]]] = {
     "dora": {**_ALL, "use_dora": True},
+    "embedding": {**_LORA, "target_modules": ["embed_tokens", "q_proj"]},
+    "embedding-alone": {**_LORA, "target_modules": ["embed_tokens"], "use_dora": True},
+    "pattern-with-embedding": {**_LORA, "target_modules": r".*(embed_tokens|q_proj)"},
+    "head": {**_LORA, "target_modules": ["lm_head", "v_proj"]},
     "lora-bias": {**_ALL, "lora_bias": True},
     "layers": {**_LORA, "layers_to_transform": [0, 2]},
     "one-layer": {**_LORA, "layers_to_transform": 1, "layers_pattern": "layers"},
@@ -246,6 +250,16 @@ def test_experts_take_plain_lora_only(model_type: str) -> None:
             counted(config, {**_ALL, **refused})
         with pytest.raises(ValueError, match="does not work with"):
             made(on_meta(config), {**_ALL, **refused})
+
+
+@pytest.mark.parametrize("model_type", ["mixtral", "qwen3_moe", "gpt_oss", "granitemoe"])
+@pytest.mark.parametrize("targets", [["q_proj"], "all-linear", None])
+def test_experts_by_the_names_of_their_parameters(
+    model_type: str, targets: str | list[str] | None
+) -> None:
+    config = config_of(FIRST_OF_EACH[model_type])
+    named = {"target_modules": targets, "target_parameters": ["experts.down_proj"]}
+    assert counted(config, {**_LORA, **named}) == made(on_meta(config), {**_LORA, **named})
 
 
 def test_half_of_a_fused_projection_is_refused() -> None:

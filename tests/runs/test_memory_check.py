@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.memory.models import TINY
@@ -12,10 +14,12 @@ from tui_ft.hardware import Gpu
 from tui_ft.memory.calibration import Compared, correction
 from tui_ft.memory.dry_run import dry_runs
 from tui_ft.memory.from_spec import step_of
-from tui_ft.memory.question import Question
+from tui_ft.memory.question import Answer, Question
 from tui_ft.runs import folder as folders
-from tui_ft.runs.measured_memory import compare_runs
+from tui_ft.runs import measured_memory, prediction
+from tui_ft.runs.measured_memory import compare_runs, machine_correction
 from tui_ft.runs.memory_check import memory_findings, memory_of
+from tui_ft.runs.prediction import Prediction
 from tui_ft.spec import RunSpec, build_spec
 
 GB = 1_000_000_000
@@ -104,6 +108,63 @@ def test_finished_runs_are_compared_with_what_was_predicted(spec: RunSpec) -> No
     (compared,) = compare_runs()
     assert compared.predicted == answer.replayed.reserved
     assert compared.error == pytest.approx(1 / 1.25 - 1)
+
+
+def _finished(spec: RunSpec, measured: int, predicted: int | None) -> folders.RunFolder:
+    folder = folders.create(spec)
+    folder.report_file.write_text(json.dumps({"peak_memory": {"reserved": measured}}))
+    found = Prediction(reserved=predicted, longest_row=100)
+    folder.prediction_file.write_bytes(msgspec.json.encode(found))
+    return folder
+
+
+def test_a_prediction_kept_with_a_run_needs_no_new_dry_run(
+    spec: RunSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def ask(questions: list[Question], **_: object) -> tuple[Answer, ...]:
+        asked.extend(questions)
+        return ()
+
+    monkeypatch.setattr(measured_memory, "dry_runs", ask)
+    known, unknown = _finished(spec, 1100, 1000), _finished(spec, 1100, None)
+    found = {one.run: one for one in compare_runs()}
+    assert found[known.id] == Compared(run=known.id, method="lora", predicted=1000, measured=1100)
+    assert found[unknown.id].predicted is None
+    assert asked == []
+    assert machine_correction().runs == 1
+
+
+def test_three_runs_of_this_machine_correct_what_is_said(spec: RunSpec) -> None:
+    before = memory_of(spec, [])
+    for measured in (1040, 1050, 1060):
+        _finished(spec, measured, 1000)
+    after = memory_of(spec, []).text
+    assert "corrected by 1.05 from 3 lora runs on this machine; computed were" in after
+    assert before.text.split()[1] in after.split("computed were ")[1]
+
+
+def test_the_prediction_is_made_behind_the_run_for_its_longest_row(
+    spec: RunSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Question] = []
+
+    def answer(questions: list[Question], *, gently: bool) -> tuple[Answer, ...]:
+        assert gently
+        asked.extend(questions)
+        return (Answer(error="it needs its weights"),)
+
+    monkeypatch.setattr(prediction, "dry_runs", answer)
+    folder = folders.create(spec)
+    prediction.predict_behind(folder, spec, _gpu(GB), 77)
+    for thread in threading.enumerate():
+        if thread.name == "ftui-prediction":
+            thread.join()
+    found = prediction.read_prediction(folder)
+    assert found == Prediction(reserved=None, longest_row=77, problem="it needs its weights")
+    assert [question.step.length for question in asked] == [77]
+    assert folder.prediction_file.stat().st_mode & 0o777 == 0o600
 
 
 def _compared(predicted: int | None, measured: int) -> Compared:

@@ -47,7 +47,8 @@ async def shown_whole(screen: DataScreen, pilot: Pilot[None]) -> None:
 
 
 async def settled(pilot: Pilot[None]) -> None:
-    """Wait for what threads have to say."""
+    """Wait for what threads have to say, those that are only about to begin too."""
+    await pilot.pause(0.05)
     await pilot.app.workers.wait_for_complete()
     await pilot.pause(0.1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from array import array
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -208,6 +209,20 @@ async def test_a_row_is_shown_in_the_sequence_that_it_is_packed_into(
         await pilot.press("v", "v", "v", "v")
         await settled(pilot)
         assert said(screen, "#row").splitlines()[1].isascii()
+
+
+async def test_rows_for_other_methods_are_not_packed(data: str, tiny_llama: Path) -> None:
+    pairs = [
+        {"prompt": f"What is {n}?", "chosen": f"It is {n}.", "rejected": "No."} for n in range(20)
+    ]
+    Path("pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    surveyed("pairs.jsonl", tiny_llama)
+    async with showing("pairs.jsonl", str(tiny_llama)) as (_, screen, pilot):
+        assert "max_length" in said(screen, "#lengths")
+        assert "packed" not in said(screen, "#lengths")
+        await pilot.press("v", "v")
+        await settled(pilot)
+        assert "only supervised fine-tuning packs rows" in said(screen, "#row")
 
 
 async def test_a_new_run_takes_over_what_is_seen(data: str, tiny_llama: Path) -> None:

@@ -72,7 +72,7 @@ async def test_columns_are_mapped_and_the_first_row_is_shown_as_it_is_read(stran
         assert "30 of 30 rows can be used" in said(box, "#outcome")
         assert "Was ist [bold]0[/bold]?" in said(box, "#first-row")
         assert "\x1b" not in said(box, "#first-row")
-        assert said(box, "#yaml").splitlines() == [
+        assert said(box, "#map-yaml").splitlines() == [
             "data:",
             "  format: prompt_completion",
             "  columns:",
@@ -233,7 +233,7 @@ async def test_a_split_says_what_it_comes_to_and_writes_two_files(data: str) -> 
         await settled(pilot)
         assert "is no share" in said(box, "#said")
         share.value = "10 %"
-        ways = box.query_one("#ways", OptionList)
+        ways = box.query_one("#split-ways", OptionList)
         ways.highlighted = 2
         await settled(pilot)
         assert str(ways.get_option_at_index(2).prompt).startswith("▸ by label")

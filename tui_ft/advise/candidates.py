@@ -11,7 +11,7 @@ import msgspec
 
 from tui_ft import text
 from tui_ft.advise import sources
-from tui_ft.advise.objective import STARTS_AS_SFT, STEP_OBJECTIVES
+from tui_ft.advise.objective import FIRST_STAGE
 from tui_ft.advise.situation import DataFacts, GpuFacts, LengthOption
 from tui_ft.advise.sources import at
 from tui_ft.advise.state import State
@@ -30,7 +30,8 @@ FULL_PASS_TOKENS: Final = 2048
 """Tokens in one pass from which a GPU is busy enough that more rows at once hardly save time."""
 _MOST_CUT: Final = 0.1
 _MOST_AT_ONCE: Final = 64
-_VIRTUAL_TOKENS: Final = 8
+VIRTUAL_TOKENS: Final = 8
+"""Learned tokens of prompt tuning (Complete Guide, 5.2)."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,7 +162,7 @@ def best_fitting(state: State) -> Found:
     plans = [plan_of(state, way) for way in order if way in possible]
     fitting = [plan for plan in plans if plan.fit == "fits"]
     # Where the objective cannot be started by ftui anyway, nor need the way.
-    any_way = state.choice("objective") not in STARTS_AS_SFT
+    any_way = state.choice("objective") not in FIRST_STAGE
     ready = [plan for plan in fitting if any_way or WAYS[plan.way].startable]
     tight = [plan for plan in plans if plan.fit == "tight" and WAYS[plan.way].startable]
     for chosen in (*ready[:1], *fitting[:1], *tight[:1]):
@@ -209,7 +210,7 @@ def _planned(
 ) -> Plan:
     gpus = max(1, len(used_gpus(state))) if way.spreads else 1
     sequences = max(1, sequences_a_step(state) // gpus)
-    batches = [batch] if batch is not None else _divisors(sequences)
+    batches = [batch] if batch is not None else _divisors(sequences, _fewest(state))
     base = _base_step(state, way, length)
     trials = _Trials(state, way, length, gpus, sequences, base)
     if checkpointing is not None:
@@ -316,13 +317,7 @@ def _base_step(state: State, way: Way, length: int) -> Step | None:
         longest=longest.value if longest is not None else None,
         supervised=max(0.01, supervised.value) if supervised is not None else 1.0,
     )
-    changes: dict[str, Any] = {"objective": STEP_OBJECTIVES.get(objective, "sft")}
-    if way.kind == "prompt_tuning":
-        changes["adapter"] = {
-            "peft_type": "PROMPT_TUNING",
-            "task_type": "CAUSAL_LM",
-            "num_virtual_tokens": _VIRTUAL_TOKENS,
-        }
+    changes: dict[str, Any] = {} if objective in FIRST_STAGE else {"objective": objective}
     return msgspec.structs.replace(step, **changes)
 
 
@@ -336,6 +331,7 @@ def _skeleton(state: State, way: Way, length: int) -> RunSpec:
             attn_implementation=attention(state),
         ),
         data=DataSpec(train="-"),
+        objective=_objective(state),
         method=method_values(state, way.id),
         training=TrainingSpec(
             per_device_train_batch_size=1,
@@ -345,6 +341,10 @@ def _skeleton(state: State, way: Way, length: int) -> RunSpec:
             precision="fp32" if on_cpu else "auto",
         ),
     )
+
+
+def _objective(state: State) -> Any:  # noqa: ANN401 - a member of the union
+    return {"kind": FIRST_STAGE.get(state.choice("objective"), "sft")}
 
 
 def attention(state: State) -> Literal["auto", "flash_attention_2"]:
@@ -371,7 +371,7 @@ def alpha_of(rank: int) -> int:
 def method_values(state: State, way_id: str) -> Any:  # noqa: ANN401 - a member of the union
     """Return the method of a run, as a RunSpec takes it."""
     if WAYS[way_id].kind == "prompt_tuning":
-        return {"kind": "lora", "r": 1}  # its adapter takes the place of this one
+        return {"kind": "prompt_tuning", "num_virtual_tokens": VIRTUAL_TOKENS}
     if not is_adapter(way_id):
         return {"kind": "full"}
     rank = int(state.choice("rank"))
@@ -394,7 +394,9 @@ def targets(state: State) -> str | list[str]:
 
 
 def dropout(state: State) -> float:
-    """Return the adapter's dropout: some where rows are few."""
+    """Return the adapter's dropout: some where rows are few, none where a reference is compared."""
+    if state.choice("objective") in ("dpo", "kto", "orpo"):
+        return 0.0
     return 0.05 if (state.rows or 0) < 10_000 else 0.0  # noqa: PLR2004 - said in the reason
 
 
@@ -432,7 +434,7 @@ def _smaller(state: State) -> Plan:
             step = None if base is None else msgspec.structs.replace(base, config=model.config)
             sequences = sequences_a_step(state)
             trials = _Trials(state, way, length, 1, sequences, step)
-            plan = trials.largest(_divisors(sequences), True)
+            plan = trials.largest(_divisors(sequences, _fewest(state)), True)
             last = msgspec.structs.replace(plan, way="smaller", model=f"{model.name}, {way.name}")
             if plan.fit == "fits":
                 return last
@@ -451,7 +453,12 @@ def _smaller(state: State) -> Plan:
     )
 
 
-def _divisors(sequences: int) -> list[int]:
+def _fewest(state: State) -> int:
+    """Return the rows that a pass needs: KTO compares a row with others of its batch."""
+    return 2 if state.choice("objective") == "kto" else 1
+
+
+def _divisors(sequences: int, fewest: int) -> list[int]:
     """Return the batches that make just so many sequences by accumulation, fewest first."""
     most = min(sequences, _MOST_AT_ONCE)
-    return [n for n in range(1, most + 1) if sequences % n == 0]
+    return [n for n in range(fewest, most + 1) if sequences % n == 0] or [fewest]

@@ -10,10 +10,11 @@ from tui_ft import text
 from tui_ft.advise import sources
 from tui_ft.advise.advice import Caution
 from tui_ft.advise.approach import ENOUGH_ROWS
-from tui_ft.advise.candidates import Plan, longest_option
+from tui_ft.advise.candidates import Plan, gib, longest_option
 from tui_ft.advise.sources import at
 from tui_ft.advise.state import State
 from tui_ft.advise.ways import WAYS
+from tui_ft.memory.figure import Figure
 
 _GENERATED: Final = 0.01
 _DUPLICATES: Final = 0.05
@@ -21,6 +22,7 @@ _STYLE_RANK: Final = 16
 _SMALL_FOR_CPU: Final = 1_000_000_000
 _ROWS_FOR_ALL_WEIGHTS: Final = 10_000
 _MANY_CUT: Final = 0.05
+_THIN: Final = 0.03
 _ROWS_FOR_BASE: Final = 10_000
 
 
@@ -215,6 +217,18 @@ def _may_run_out(_state: State, plan: Plan) -> str | None:
     return "it may run out of memory: shorten max_length, free some, or watch the first steps"
 
 
+def _thin(_state: State, plan: Plan) -> str | None:
+    if plan.fit != "fits" or plan.free is None or not isinstance(plan.figure, Figure):
+        return None
+    left = plan.free - plan.figure.high
+    if left >= _THIN * plan.free:
+        return None
+    return (
+        f"only {gib(left)} are left at worst: a display or another program on this GPU would end "
+        "the run"
+    )
+
+
 def _unknown(_state: State, plan: Plan) -> str | None:
     if plan.way == "smaller" or plan.fit != "unknown":
         return None
@@ -259,6 +273,7 @@ _CHECKS: Final = (
     _Check("no-pairs", "warning", _pairs, _SIZES),
     _Check("forgetting", "warning", _forgetting, at(sources.PART3, "2, catastrophic forgetting")),
     _Check("out-of-memory", "warning", _may_run_out),
+    _Check("thin-margin", "warning", _thin),
     _Check("memory-unknown", "warning", _unknown),
     _Check("rows-cut", "warning", _cut),
     _Check("base-model", "note", _base_model, sources.OWN),

@@ -107,7 +107,9 @@ def data_facts(
         tokens=None if verdict.tokens is None else Known(verdict.tokens, "measured"),
         longest=Known(max(tokens.lengths), "measured") if tokens and tokens.lengths else None,
         supervised_share=supervised,
-        max_length=None if length is None else Known(length.max_length, "measured", length.reason),
+        max_length=_guessed_length(verdict, words_at or {})
+        if length is None
+        else Known(length.max_length, "measured", length.reason),
         lengths=() if length is None or tokens is None else _options(tokens, length.max_length),
         sft_columns=dict(sft_columns or {}),
     )

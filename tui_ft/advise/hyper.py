@@ -99,6 +99,12 @@ _RATE_RULES: Final = (
     ),
     Rule(_trains_all, "2e-05", "all weights: 1e-5 to 5e-5", _RATES),
     Rule(
+        lambda state: WAYS[state.choice("method")].kind == "prompt_tuning",
+        "0.03",
+        "few learned values take large steps: 0.3 with Adafactor in the paper, 0.03 with AdamW",
+        "prompt tuning, arXiv:2104.08691",
+    ),
+    Rule(
         _is_large,
         "0.0001",
         "large models take half: QLoRA's authors took 2e-4 to 13B, 1e-4 for 33B and 65B",

@@ -8,7 +8,7 @@ from tui_ft import text
 from tui_ft.advise import sources
 from tui_ft.advise.candidates import FULL_PASS_TOKENS, best_fitting, gib, longest_option
 from tui_ft.advise.node import END, Answer, Branch, Node, Range, Rule, always, by_rules, chose
-from tui_ft.advise.objective import STARTS_AS_SFT
+from tui_ft.advise.objective import SUPERVISED
 from tui_ft.advise.situation import How, weakest
 from tui_ft.advise.sources import at
 from tui_ft.advise.state import State
@@ -103,7 +103,7 @@ def _max_length(state: State) -> Answer:
 def _packing(state: State) -> Answer:
     source = at(sources.EXPERT, "training with TRL")
     objective = state.choice("objective")
-    if objective not in STARTS_AS_SFT:
+    if objective not in SUPERVISED:
         return Answer("no", "measured", "only supervised rows can be packed", source)
     length = int(state.choice("max_length"))
     option = longest_option(state.data, length)
@@ -151,6 +151,9 @@ def _effective_batch(state: State) -> Answer:
     objective = state.choice("objective")
     if objective in ("dpo", "kto", "orpo"):
         return Answer("16", how, "16 pairs a step, as in the guides' DPO recipes", source)
+    if objective == "classification":
+        why = "short texts and one label each: 32 in the recipe"
+        return Answer("32", how, why, at(sources.PART3, "2"))
     if rows == "few":
         return Answer("8", how, "few rows: smaller steps, so that there are enough of them", source)
     if rows == "many":

@@ -8,7 +8,6 @@ from tui_ft.advise import sources
 from tui_ft.advise.node import END, Answer, Branch, Node, Rule, always, both, by_rules, chose
 from tui_ft.advise.sources import at
 from tui_ft.advise.state import State
-from tui_ft.memory.step import StepObjective
 
 _SFT_DPO = at(sources.EXPERT, "SFT vs DPO vs RLHF")
 _NO_SFT = at(sources.EXPERT, "anti-patterns: skipping SFT before DPO")
@@ -22,21 +21,20 @@ _TEACHES: Final = {
     "classification": ("labels", "rows of texts with a class"),
 }
 
-STEP_OBJECTIVES: Final[dict[str, StepObjective]] = {
+FIRST_STAGE: Final = {
     "sft": "sft",
-    "pretraining": "sft",
+    "pretraining": "pretraining",
     "sft_then_dpo": "sft",
     "sft_then_kto": "sft",
     "dpo": "dpo",
     "kto": "kto",
     "orpo": "orpo",
-    "grpo": "grpo",
     "classification": "classification",
 }
-"""What memory is asked for: of two stages, for the first."""
+"""What a RunSpec calls the first stage of an objective; what is not here it cannot say yet."""
 
-STARTS_AS_SFT: Final = frozenset({"sft", "pretraining", "sft_then_dpo", "sft_then_kto"})
-"""Objectives whose first stage is supervised, which is what a RunSpec can say today."""
+SUPERVISED: Final = frozenset({"sft", "pretraining", "sft_then_dpo", "sft_then_kto"})
+"""Objectives whose first stage learns answers or texts, which may be packed."""
 
 
 def _teaches(state: State) -> Answer:

@@ -8,7 +8,7 @@ from tui_ft import text
 from tui_ft.advise.advice import Candidate
 from tui_ft.advise.candidates import Plan, gib, plan_of, possible_ways, used_gpus
 from tui_ft.advise.estimator import Seconds, Work
-from tui_ft.advise.run import mean_padded_length, total_passes
+from tui_ft.advise.passes import mean_padded_length, total_passes
 from tui_ft.advise.situation import GpuFacts
 from tui_ft.advise.state import State
 from tui_ft.advise.ways import WAYS, Way
@@ -112,7 +112,7 @@ def _though_it_fits(state: State, way: Way, chosen: Plan) -> str:
     if way.half_weights:
         return f"{taken} is the safer way to spend the memory"
     said = {
-        "prompt_tuning": f"{taken} fits and learns more; ftui cannot start it yet",
+        "prompt_tuning": f"{taken} fits and learns more",
         "full": _full(state, taken),
         "lora": f"it fits, and changes less than is wished for; {taken} was taken",
         "qlora": f"{taken} fits: no need to round the base, and it is faster",

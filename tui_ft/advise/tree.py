@@ -17,13 +17,14 @@ from tui_ft.advise.candidates import Plan
 from tui_ft.advise.cautions import cautions_of
 from tui_ft.advise.estimator import Estimator
 from tui_ft.advise.node import AnswerError, Node
-from tui_ft.advise.objective import STARTS_AS_SFT
+from tui_ft.advise.objective import FIRST_STAGE
 from tui_ft.advise.recipes import phases_of
 from tui_ft.advise.run import is_startable, run_choices, run_of
 from tui_ft.advise.situation import Situation
 from tui_ft.advise.state import State
 from tui_ft.advise.table import table_of
 from tui_ft.advise.ways import WAYS
+from tui_ft.spec.combinations import impossible
 
 _ALL: Final = (*approach.NODES, *objective.NODES, *method.NODES, *hyper.NODES)
 NODES: Final[dict[str, Node]] = {node.id: node for node in _ALL}
@@ -132,12 +133,16 @@ def _trained(state: State, advice: Advice) -> Advice:
     }
     choices = run_choices(state, plan) if way != "smaller" else ()
     reason = _why_no_run(state, plan)
+    run = None if reason else run_of(state, plan, choices)
+    against = impossible(run) if run is not None else ()
+    if against:
+        run, reason = None, f"{against[0].reason}: {against[0].advice}"
     return Advice(
         **fields,  # type: ignore[arg-type]
         objective=goal,
         method=way,
         candidates=table_of(state, plan),
-        run=run_of(state, plan, choices) if not reason else None,
+        run=run,
         no_run=reason,
         choices=choices,
         phases=phases_of(goal),
@@ -154,13 +159,7 @@ def _why_no_run(state: State, plan: Plan) -> str:
         return "a run needs a model and data, and one of them is not known"
     if is_startable(state, plan):
         return ""
-    if state.choice("objective") in STARTS_AS_SFT:
+    if state.choice("objective") in FIRST_STAGE:
         return f"ftui cannot start {WAYS[plan.way].name} yet"
     names = " then ".join(phase.name for phase in phases_of(state.choice("objective")))
-    instead = ""
-    if state.data.sft_columns:
-        instead = "; answer objective=sft for a run on the better answers alone"
-    return (
-        f"ftui trains supervised fine-tuning so far, and this is {names}: the fields below hold "
-        f"for it with trl{instead}"
-    )
+    return f"ftui does not train {names} yet: the fields below hold for it with trl"

@@ -98,7 +98,6 @@ _ALL: Final = (
         "a lower ceiling than LoRA, better with large models",
         "little to learn with; sensitive to the learning rate",
         at(sources.COMPLETE, "5.2"),
-        startable=False,
     ),
     Way(
         "full_fsdp",

@@ -10,22 +10,11 @@ from tui_ft import text
 from tui_ft.advise.advice import Advice, Candidate, Choice, Taken
 from tui_ft.advise.candidates import gib
 from tui_ft.advise.node import STAGES
-from tui_ft.advise.situation import How
-from tui_ft.widgets.signs import SignName, sign
+from tui_ft.widgets.advice_signs import FITS, HOW
+from tui_ft.widgets.signs import sign
 
 _WIDTH: Final = 98
 _OTHERS: Final = 6
-_MARKS: Final[dict[How, SignName]] = {
-    "measured": "good",
-    "asked": "selected",
-    "assumed": "unknown",
-}
-_FITS: Final[dict[str, SignName]] = {
-    "fits": "good",
-    "tight": "warning",
-    "no": "bad",
-    "unknown": "unknown",
-}
 _BAR: Final = 20
 
 
@@ -33,7 +22,7 @@ def advice_lines(advice: Advice) -> Iterator[str]:
     """Return the whole advice, line by line."""
     yield f"{advice.approach_name}: costs {advice.cost}; {advice.time} to deploy"
     yield ""
-    legend = ", ".join(f"{sign(mark).text()} {how}" for how, mark in _MARKS.items())
+    legend = ", ".join(f"{sign(mark).text()} {how}" for how, mark in HOW.items())
     yield f"how it was decided ({legend})"
     yield from _path(advice.path)
     if advice.candidates:
@@ -70,7 +59,7 @@ def _path(path: Sequence[Taken]) -> Iterator[str]:
             last = at == len(nodes) - 1
             stem, branch = ("   ", "└─ ") if last else ("│  ", "├─ ")
             yield f"{branch}{one.question}  ({one.node})"
-            yield from _wrapped(f"{sign(_MARKS[one.how]).text()} {_said(one)}", stem, f"{stem}  ")
+            yield from _wrapped(f"{sign(HOW[one.how]).text()} {_said(one)}", stem, f"{stem}  ")
             source = f" [{one.source}]" if one.source else ""
             yield from _wrapped(f"{one.reason}{source}", f"{stem}  ", f"{stem}  ")
             others = ", ".join(other.choice for other in one.others[:_OTHERS])
@@ -104,7 +93,7 @@ def _cells(one: Candidate) -> tuple[str, ...]:
     checkpointing = ", checkpointing" if one.checkpointing else ""
     gpus = f" on each of {one.gpus}" if one.gpus > 1 else ""
     return (
-        f"{mark}{sign(_FITS[one.fit]).text()}",
+        f"{mark}{sign(FITS[one.fit]).text()}",
         one.name,
         *(gib(size).removesuffix(" GiB") for size in (one.low, one.expected, one.high)),
         _bar(one),
@@ -133,7 +122,7 @@ def _about(one: Candidate) -> Iterator[str]:
 def _choices(choices: Sequence[Choice]) -> Iterator[str]:
     width = max((len(choice.key) for choice in choices), default=0)
     for choice in choices:
-        mark = sign(_MARKS[choice.how]).text()
+        mark = sign(HOW[choice.how]).text()
         value = "none" if choice.value is None else _value(choice.value)
         see = f"  (see {choice.node})" if choice.node else ""
         yield f"  {mark} {choice.key.ljust(width)}  {value}{see}"

@@ -11,7 +11,7 @@ from tui_ft import text
 from tui_ft.commands.output import fail, for_people, json_option, say, say_json, warn
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from tui_ft.memory.cards import Card
     from tui_ft.memory.estimating import Unknown
@@ -39,6 +39,9 @@ _MARKS: Final = {"fits": "fits", "tight": "tight", "no": "no"}
 @click.option("--batch", type=click.IntRange(1), help="Rows in one forward pass.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any field of a run.")
 @click.option("--gpu", metavar="GB", help="Memory of one GPU, such as 24; this machine's if any.")
+@click.option("--quick", is_flag=True, help="Closed form only, at once; nothing is replayed.")
+@click.option("--free", metavar="GB", help="What would fit in so much, and what frees most.")
+@click.option("--probe", is_flag=True, help="Measure real steps on this machine's GPU instead.")
 @click.option("--largest-batch", is_flag=True, help="Also find the most rows that fit --gpu.")
 @click.option("--accuracy", is_flag=True, help="Compare with this machine's finished runs.")
 @json_option
@@ -52,14 +55,18 @@ def estimate(
     batch: int | None,
     settings: tuple[str, ...],
     gpu: str | None,
+    quick: bool,
+    free: str | None,
+    probe: bool,
     largest_batch: bool,
     accuracy: bool,
     as_json: bool,
 ) -> None:
-    """Say what fine-tuning MODEL takes of a GPU's memory, by replaying one step of it.
+    """Say what fine-tuning MODEL takes of a GPU's memory: at once for every method, then exactly.
 
     MODEL is a folder with a config.json, or a model's id on the Hub. Nothing is downloaded but its
-    configuration, and no GPU is needed: the step runs on tensors without data.
+    configuration, and no GPU is needed: a closed form answers at once, and one step of each main
+    method is then replayed on tensors without data.
     """
     if accuracy:
         _say_accuracy(as_json=as_json)
@@ -67,8 +74,6 @@ def estimate(
     if model is None:
         fail("which MODEL? A folder with a config.json, or a model's id on the Hub")
         return
-    from tui_ft.memory.dry_run import DryRunError
-    from tui_ft.memory.estimating import figures
     from tui_ft.memory.from_spec import step_of
     from tui_ft.memory.model_facts import model_facts
 
@@ -82,6 +87,17 @@ def estimate(
     runs = [_spec(model, method, seq, batch, settings) for method in chosen]
     capability = cards[0].capability if len(cards) == 1 else None
     longest, supervised = _rows(data, model) if data is not None else (None, 1.0)
+    if probe:
+        from tui_ft.commands.probed import say_probes
+
+        say_probes(
+            dict(zip(chosen, runs, strict=True)),
+            found.config or {},
+            longest=longest,
+            supervised=supervised,
+            as_json=as_json,
+        )
+        return
     steps = [
         step_of(
             run,
@@ -92,19 +108,86 @@ def estimate(
         )
         for run in runs
     ]
-    warn("one step of each method is replayed; a large model takes some seconds …")
-    try:
-        answers = figures(steps)
-        batches = _largest(steps, cards) if largest_batch else {}
-    except DryRunError as error:
-        fail(str(error))
+    if free is not None:
+        _say_what_fits(chosen, steps, _bytes_of("--free", free), as_json=as_json)
         return
+    names, steps = _all_methods(chosen, steps, named=bool(methods))
+    answers = _Answers(names, steps, cards)
+    if not as_json:
+        answers.say_closed_form(runs[0])
+    if not quick:
+        answers.replay(len(chosen), largest_batch=largest_batch, as_json=as_json)
     if as_json:
-        say_json(_as_json(chosen, steps, answers, cards, batches))
+        say_json(answers.as_json())
+
+
+def _all_methods(
+    chosen: Sequence[str], steps: Sequence[Step], *, named: bool
+) -> tuple[list[str], list[Step]]:
+    """Return the methods that are asked for; all there are, when none is named."""
+    from tui_ft.memory.methods import other_methods
+
+    others = {} if named else other_methods(steps[list(chosen).index("lora")])
+    return [*chosen, *others], [*steps, *others.values()]
+
+
+def _say_what_fits(
+    methods: Sequence[str], steps: Sequence[Step], free: int, *, as_json: bool
+) -> None:
+    """Print the most rows, tokens and rank of each method that fit, and what frees most."""
+    from tui_ft.memory.estimate import estimate as in_closed_form
+    from tui_ft.memory.figure import Figure
+    from tui_ft.memory.fitting import changes, largest
+
+    said = []
+    for method, step in zip(methods, steps, strict=True):
+        now = in_closed_form(step, careful=True)
+        most = {name: largest(step, free, name) for name in ("batch", "length", "rank")}
+        said.append(
+            {
+                "method": method,
+                "batch": step.batch,
+                "length": step.length,
+                "expected": now.expected if isinstance(now, Figure) else None,
+                "problem": None if isinstance(now, Figure) else now.reason,
+                "fits": isinstance(now, Figure) and now.high <= free,
+                "largest": most,
+                "changes": [
+                    {"name": one.name, "words": one.words, "freed": one.freed}
+                    for one in changes(step)
+                ],
+            }
+        )
+    if as_json:
+        say_json(said)
         return
-    _say_table(chosen, runs[0], steps[0], answers, cards)
-    for number, most in batches.items():
-        say(f"{chosen[number]}: at most {most} rows of {steps[number].length} tokens at once")
+    say(f"in {free / _GIB:.1f} GiB, by the closed form with its margin:")
+    for one in said:
+        _say_one_that_fits(one)
+
+
+def _say_one_that_fits(one: dict[str, Any]) -> None:
+    if one["problem"] is not None:
+        warn(f"{one['method']}: no figure: {one['problem']}")
+        return
+    most, length = one["largest"], one["length"]
+    verdict = "fits" if one["fits"] else "does not surely fit"
+    say(f"{one['method']}: {one['expected'] / _GIB:.1f} expected, {verdict}")
+    say(f"  at most {most['batch']} rows of {length} tokens, or {one['batch']} of {most['length']}")
+    if most["rank"]:
+        say(f"  at most a rank of {most['rank']}")
+    for change in one["changes"]:
+        say(f"  {change['freed'] / _GIB:6.2f} GiB less: {change['words']}")
+
+
+def _bytes_of(option: str, value: str) -> int:
+    """Return a number of GB that was written down."""
+    number = value.lower().removesuffix("gib").removesuffix("gb").strip()
+    try:
+        return int(float(number) * _GIB)
+    except ValueError:
+        fail(f"{option} {value}: write its memory in GB, such as 24 or 80")
+        return 0
 
 
 def _say_accuracy(*, as_json: bool) -> None:
@@ -160,12 +243,7 @@ def _cards(gpu: str | None) -> tuple[Card, ...]:
     from tui_ft.memory.cards import CARDS, Card
 
     if gpu is not None:
-        number = gpu.lower().removesuffix("gib").removesuffix("gb").strip()
-        try:
-            size = float(number)
-        except ValueError:
-            fail(f"--gpu {gpu}: write its memory in GB, such as 24 or 80")
-            return ()
+        size = _bytes_of("--gpu", gpu) / _GIB
         known = [card for card in CARDS if card.name == f"{size:g} GB"]
         return tuple(known) or (Card(f"{size:g} GB", int(size * _GIB), (8, 0)),)
     here = [
@@ -191,74 +269,119 @@ def _rows(data: str, model: str) -> tuple[int, float]:
     return max(counted.lengths), max(counted.supervised_share, _LEAST_SHARE)
 
 
-def _largest(steps: Sequence[Step], cards: Sequence[Card]) -> dict[int, int]:
-    from tui_ft.memory.estimating import largest_batch
+class _Answers:
+    """The figures of all methods: in closed form, and by dry run where one is made."""
 
-    if len(cards) != 1:
-        fail("--largest-batch needs to know the card: give --gpu, such as --gpu 24")
-    free = cards[0].memory_bytes
-    return {number: largest_batch(step, free) for number, step in enumerate(steps)}
+    def __init__(self, names: Sequence[str], steps: Sequence[Step], cards: Sequence[Card]) -> None:
+        from tui_ft.memory.estimate import estimate as in_closed_form
 
+        self._names = names
+        self._steps = steps
+        self._cards = cards
+        self._batches: dict[int, int] = {}
+        self._closed = [in_closed_form(step, careful=True) for step in steps]
+        self._replayed: dict[int, Figure | Unknown] = {}
 
-def _say_table(
-    methods: Sequence[str],
-    run: RunSpec,
-    step: Step,
-    answers: Sequence[Figure | Unknown],
-    cards: Sequence[Card],
-) -> None:
-    from tui_ft.memory.cards import fit
-    from tui_ft.memory.figure import Figure
+    def say_closed_form(self, run: RunSpec) -> None:
+        """Print the table that takes no time."""
+        step, training = self._steps[0], run.training
+        say(
+            f"{run.model.name_or_path}: {step.batch} rows of {step.length} tokens, "
+            f"{text.percent(step.supervised)} with loss, checkpointing "
+            f"{'on' if training.gradient_checkpointing else 'off'}, {training.optim}"
+        )
+        say("peak memory of one GPU in GiB, as nvidia-smi shows it: low, expected, high")
+        say("in closed form:")
+        self._say_table(dict(enumerate(self._closed)))
 
-    training = run.training
-    say(
-        f"{run.model.name_or_path}: {step.batch} rows of {step.length} tokens, "
-        f"{text.percent(step.supervised)} with loss, checkpointing "
-        f"{'on' if training.gradient_checkpointing else 'off'}, {training.optim}"
-    )
-    say("peak memory of one GPU in GiB, as nvidia-smi shows it: low, expected, high")
-    rows = [("method", "trained", "low", "expected", "high", *(card.name for card in cards))]
-    for method, answer in zip(methods, answers, strict=True):
-        if not isinstance(answer, Figure):
-            warn(f"{method}: no figure: {answer.reason}")
-            continue
-        sizes = (answer.low, answer.expected, answer.high)
-        fits = (_MARKS[fit(answer, card.memory_bytes)] for card in cards)
-        trained = text.count(answer.trainable_parameters)
-        rows.append((method, trained, *(f"{size / _GIB:.1f}" for size in sizes), *fits))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    for method, answer in zip(methods, answers, strict=True):
+    def replay(self, count: int, *, largest_batch: bool, as_json: bool) -> None:
+        """Replay the first ``count`` methods, and print what comes out."""
+        from tui_ft.memory.dry_run import DryRunError
+        from tui_ft.memory.estimating import figures
+
+        warn("one step of each method is replayed; a large model takes some seconds …")
+        try:
+            self._replayed = dict(enumerate(figures(self._steps[:count])))
+            if largest_batch:
+                self._find_largest(count)
+        except DryRunError as error:
+            fail(str(error))
+            return
+        if as_json:
+            return
+        say("replayed:")
+        self._say_table(self._replayed)
+        for number, answer in self._replayed.items():
+            self._say_parts(number, answer)
+        for number, most in self._batches.items():
+            length = self._steps[number].length
+            say(f"{self._names[number]}: at most {most} rows of {length} tokens at once")
+
+    def _find_largest(self, count: int) -> None:
+        from tui_ft.memory.fitting import largest_batch
+
+        if len(self._cards) != 1:
+            fail("--largest-batch needs to know the card: give --gpu, such as --gpu 24")
+        free = self._cards[0].memory_bytes
+        for number in range(count):
+            self._batches[number] = largest_batch(self._steps[number], free)
+
+    def _say_table(self, answers: Mapping[int, Figure | Unknown]) -> None:
+        from tui_ft.memory.cards import fit
+        from tui_ft.memory.figure import Figure
+
+        cards = [card.name for card in self._cards]
+        rows = [("method", "trained", "low", "expected", "high", *cards)]
+        for number, answer in answers.items():
+            if not isinstance(answer, Figure):
+                warn(f"{self._names[number]}: no figure: {answer.reason}")
+                continue
+            sizes = (f"{size / _GIB:.1f}" for size in (answer.low, answer.expected, answer.high))
+            fits = (_MARKS[fit(answer, card.memory_bytes)] for card in self._cards)
+            trained = text.count(answer.trainable_parameters)
+            rows.append((self._names[number], trained, *sizes, *fits))
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        for row in rows:
+            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            say("  ".join(cells).rstrip())
+
+    def _say_parts(self, number: int, answer: Figure | Unknown) -> None:
+        from tui_ft.memory.figure import Figure
+
+        closed, name = self._closed[number], self._names[number]
+        if not isinstance(answer, Figure) and isinstance(closed, Figure):
+            say(f"{name}: the closed form's figure holds: a step of it cannot be replayed")
+            answer = closed
         if isinstance(answer, Figure):
             parts = ", ".join(f"{term.name} {term.size / _GIB:.2f}" for term in answer.terms)
-            say(f"{method}: peak in the {answer.stage} pass: {parts}")
+            say(f"{name}: peak in the {answer.stage} pass: {parts}")
 
+    def as_json(self) -> list[dict[str, Any]]:
+        """Return each method's best figure, with where it is from, and its closed form."""
+        return [self._one_as_json(number) for number in range(len(self._steps))]
 
-def _as_json(
-    methods: Sequence[str],
-    steps: Sequence[Step],
-    answers: Sequence[Figure | Unknown],
-    cards: Sequence[Card],
-    batches: dict[int, int],
-) -> list[dict[str, Any]]:
-    from tui_ft.memory.cards import fit
-    from tui_ft.memory.figure import Figure
+    def _one_as_json(self, number: int) -> dict[str, Any]:
+        from tui_ft.memory.cards import fit
+        from tui_ft.memory.figure import Figure
 
-    said = []
-    for number, (method, step, answer) in enumerate(zip(methods, steps, answers, strict=True)):
-        one: dict[str, Any] = {
-            "method": method,
+        step, closed = self._steps[number], self._closed[number]
+        said: dict[str, Any] = {
+            "method": self._names[number],
             "batch": step.batch,
             "length": step.length,
             "supervised": step.supervised,
         }
-        if isinstance(answer, Figure):
-            one |= msgspec.to_builtins(answer)
-            one["fits"] = {card.name: fit(answer, card.memory_bytes) for card in cards}
+        replayed = self._replayed.get(number)
+        best = replayed if isinstance(replayed, Figure) or replayed is None else closed
+        best = closed if best is None else best
+        if isinstance(best, Figure):
+            said |= msgspec.to_builtins(best)
+            said["fits"] = {card.name: fit(best, card.memory_bytes) for card in self._cards}
         else:
-            one["problem"] = answer.reason
-        if number in batches:
-            one["largest_batch"] = batches[number]
-        said.append(one)
-    return said
+            said["problem"] = best.reason
+        if replayed is not None and not isinstance(replayed, Figure):
+            said["not_replayed"] = replayed.reason
+        said["estimate"] = msgspec.to_builtins(closed)
+        if number in self._batches:
+            said["largest_batch"] = self._batches[number]
+        return said

@@ -22,6 +22,7 @@ _FOUND_IN: Final = {
     "hub": "on the Hub",
     "catalogue": "in ftui's catalogue",
 }
+_BYTES: Final = {"float32": 4, "bfloat16": 2, "float16": 2}
 _TELLING: Final = (
     *("model_type", "architectures", "hidden_size", "num_hidden_layers", "num_attention_heads"),
     *("vocab_size", "max_position_embeddings"),
@@ -54,10 +55,24 @@ def model(model: str, *, revision: str | None, as_json: bool) -> None:
         _say_what_is_left(facts.config or {}, as_json=as_json)
         fail(str(error))
         return
+    terms = _terms(model, facts)
     if as_json:
-        say_json(_as_json(model, facts, found))
+        say_json(_as_json(model, facts, found) | terms)
     else:
-        _say(model, facts, found)
+        _say(model, facts, found, terms)
+
+
+def _terms(name: str, facts: ModelFacts) -> dict[str, Any]:
+    """Return licence, access and chat template, of the catalogue or of the model's page."""
+    from tui_ft.hub.models_search import hub_model
+
+    entry = facts.entry
+    if entry is not None:
+        return {"licence": entry.licence, "gated": entry.gated, "chat_template": entry.chat}
+    page = hub_model(name) if facts.where == "hub" else None
+    if page is None:
+        return dict.fromkeys(("licence", "gated", "chat_template"))
+    return {"licence": page.licence, "gated": page.gated, "chat_template": page.chat_template}
 
 
 def _say_what_is_left(config: Mapping[str, Any], *, as_json: bool) -> None:
@@ -70,13 +85,14 @@ def _say_what_is_left(config: Mapping[str, Any], *, as_json: bool) -> None:
         say(f"{key}: {text.one_line(str(value), 80)}")
 
 
-def _say(name: str, facts: ModelFacts, found: Architecture) -> None:
+def _say(name: str, facts: ModelFacts, found: Architecture, terms: Mapping[str, Any]) -> None:
     guessed = ", which is not known here and is counted as a Llama" if found.guessed else ""
     where = _FOUND_IN[facts.where or "folder"]
     say(f"{text.one_line(name, 80)}: {found.family}{guessed} ({found.kind}), found {where}")
     for label, value in (
         ("parameters", _parameters(found)),
         ("of these", ", ".join(_parts(found))),
+        ("weights", _weights(facts, found)),
         ("layers", _layers(found)),
         ("attention", _attention(found)),
         ("MLP", _mlp(found)),
@@ -84,7 +100,7 @@ def _say(name: str, facts: ModelFacts, found: Architecture) -> None:
         ("context", _context(found)),
         ("cache", _cache(found)),
         ("LoRA", _lora(found)),
-        ("licence", _licence(facts)),
+        ("licence", _licence(terms)),
     ):
         if value:
             say(f"{label:<11} {value}")
@@ -100,6 +116,19 @@ def _parameters(found: Architecture) -> str:
 def _parts(found: Architecture) -> list[str]:
     by_size = sorted(found.by_part.items(), key=lambda item: -item[1])
     return [f"{part} {text.count(number)}" for part, number in by_size]
+
+
+def _weights(facts: ModelFacts, found: Architecture) -> str:
+    """Return the type in which the weights are stored, as the configuration says it."""
+    config = facts.config or {}
+    scheme = config.get("quantization_config")
+    if isinstance(scheme, dict):
+        method = text.one_line(str(scheme.get("quant_method", "an unknown method")), 40)
+        return f"quantised by {method}: they cannot be trained in full"
+    stored = str(config.get("dtype") or config.get("torch_dtype") or "")
+    if stored not in _BYTES:
+        return ""
+    return f"{stored}, {text.size(found.parameters * _BYTES[stored])}"
 
 
 def _layers(found: Architecture) -> str:
@@ -179,25 +208,26 @@ def _lora_counts(found: Architecture) -> dict[str, Any]:
     }
 
 
-def _licence(facts: ModelFacts) -> str:
-    entry = facts.entry
-    if entry is None:
-        return ""
-    gated = "access has to be asked for" if entry.gated else ""
-    template = "has a chat template" if entry.chat else "a base model, without a chat template"
-    return ", ".join(part for part in (entry.licence, gated, template) if part)
+def _licence(terms: Mapping[str, Any]) -> str:
+    template = {
+        True: "has a chat template",
+        False: "a base model, without a chat template",
+    }.get(terms["chat_template"])
+    gated = "access has to be asked for" if terms["gated"] else None
+    return ", ".join(part for part in (terms["licence"], gated, template) if part)
 
 
 def _as_json(name: str, facts: ModelFacts, found: Architecture) -> dict[str, Any]:
     from dataclasses import asdict
 
-    entry = facts.entry
     kept = (
         *("model_type", "family", "kind", "guessed", "hidden_size", "layers", "heads", "kv_heads"),
         *("head_dim", "intermediate_size", "vocab_size", "max_positions", "tied", "positions"),
         *("norm", "activation", "parallel", "qk_norm", "window"),
     )
+    source = facts.entry.source if facts.entry and facts.where == "catalogue" else None
     said: dict[str, Any] = {"model": name, "where": facts.where, "note": facts.note}
+    said["source"] = source
     said |= {field: getattr(found, field) for field in kept}
     said |= {
         "windowed_layers": list(found.windowed_layers),
@@ -209,9 +239,6 @@ def _as_json(name: str, facts: ModelFacts, found: Architecture) -> dict[str, Any
         "active_parameters": found.active_parameters,
         "kv_cache_bytes_per_token": found.kv_cache_bytes(),
         "lora": _lora_counts(found),
-        "licence": entry.licence if entry else None,
-        "gated": entry.gated if entry else None,
-        "chat_template": entry.chat if entry else None,
     }
     if found.experts is not None:
         said["experts"] = asdict(found.experts) | {"layers": list(found.experts.layers)}

@@ -1,6 +1,6 @@
 """The process of a dry run: questions on stdin, one JSON object a line; answers on stdout.
 
-    python -m tui_ft.dryrun < questions.jsonl
+    python -m tui_ft.dryrun [--gently] < questions.jsonl
 
 Nothing is fetched and no GPU is touched. An answer that cannot be given has an `error` instead.
 """
@@ -11,15 +11,19 @@ import logging
 import os
 import sys
 import warnings
-from typing import TextIO
+from typing import Final, TextIO
 
 import msgspec
 
 from tui_ft.memory.question import Answer, Question
 
+_LOWEST_PRIORITY: Final = 19
+
 
 def main() -> int:
     """Answer every question in turn."""
+    if "--gently" in sys.argv[1:]:
+        os.nice(_LOWEST_PRIORITY)
     answers = _own_stdout()
     os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", CUDA_VISIBLE_DEVICES="")
     warnings.simplefilter("ignore")

@@ -7,8 +7,8 @@ once and kept until its end, as torch's own cache does.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
-from typing import Any, Final
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, ClassVar, Final
 
 import torch
 import torch.nn.functional as F
@@ -75,7 +75,13 @@ _TO_FLOAT32: Final[frozenset[Function]] = frozenset(
 
 
 class Autocast(TorchFunctionMode):
-    """Casts the arguments of the listed functions, while entered."""
+    """Casts the arguments of the listed functions, while entered.
+
+    Attributes:
+        off: code asked for no autocast, for a while.
+    """
+
+    off: ClassVar[bool] = False
 
     def __init__(self, dtype: torch.dtype, *, keeps_weights: bool = True) -> None:
         """Cast to ``dtype``.
@@ -103,6 +109,8 @@ class Autocast(TorchFunctionMode):
     ) -> Any:  # noqa: ANN401 - as torch
         """Run a function on arguments of the type that autocast gives them."""
         kwargs = kwargs or {}
+        if Autocast.off:
+            return function(*args, **kwargs)
         if function in _TO_LOW:
             args = tuple(self._low(value) for value in args)
             kwargs = {name: self._low(value) for name, value in kwargs.items()}
@@ -118,9 +126,11 @@ class Autocast(TorchFunctionMode):
             return value
         if not (self._keeps and value.requires_grad and value.is_leaf):
             return value.to(self._dtype)
-        if id(value) not in self._weights:
-            self._weights[id(value)] = value.to(self._dtype)
-        return self._weights[id(value)]
+        kept = self._weights.get(id(value))
+        if kept is None or (torch.is_grad_enabled() and not kept.requires_grad):
+            # A copy that was made without gradients would cut the weight off from its own.
+            kept = self._weights[id(value)] = value.to(self._dtype)
+        return kept
 
 
 def _float32(value: Any) -> Any:  # noqa: ANN401
@@ -138,20 +148,40 @@ def recomputation(dtype: torch.dtype) -> tuple[Any, Any]:
 
 
 @contextmanager
+def _switched_off() -> Iterator[None]:
+    before, Autocast.off = Autocast.off, True
+    try:
+        yield
+    finally:
+        Autocast.off = before
+
+
+@contextmanager
 def announced(dtype: torch.dtype | None) -> Iterator[None]:
-    """Let torch say that autocast is on for meta, to code that asks (trl's fused head does)."""
-    is_enabled, get_dtype = torch.is_autocast_enabled, torch.get_autocast_dtype
+    """Let torch say that autocast is on for meta to code that asks, and switch it off on demand.
+
+    trl's fused head asks; peft switches it off while it adds up a weight.
+    """
+    own = torch.is_autocast_enabled, torch.get_autocast_dtype, torch.autocast
+    is_enabled, get_dtype, autocast = own
 
     def enabled(device: str | None = None) -> bool:
-        if device == "meta":
-            return dtype is not None
-        return is_enabled(device) if device else is_enabled()
+        # Asked without a device it means CUDA, whose part meta plays here (peft asks so).
+        if device in (None, "meta"):
+            return dtype is not None and not Autocast.off
+        return is_enabled(device)
 
     def dtype_of(device: str) -> torch.dtype:
         return dtype if device == "meta" and dtype is not None else get_dtype(device)
 
+    def context(device_type: str, *args: Any, **kwargs: Any) -> AbstractContextManager[Any]:
+        if device_type != "meta":
+            return autocast(device_type, *args, **kwargs)
+        return nullcontext() if kwargs.get("enabled", True) else _switched_off()
+
     torch.is_autocast_enabled, torch.get_autocast_dtype = enabled, dtype_of  # type: ignore[assignment]
+    torch.autocast = context  # type: ignore[assignment,misc]
     try:
         yield
     finally:
-        torch.is_autocast_enabled, torch.get_autocast_dtype = is_enabled, get_dtype
+        torch.is_autocast_enabled, torch.get_autocast_dtype, torch.autocast = own  # type: ignore[misc]

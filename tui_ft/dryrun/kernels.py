@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import torch
 import torch.nn.functional as F
+from torch.overrides import handle_torch_function, has_torch_function
 
 _aten = torch.ops.aten
 _HALVES: Final = (torch.bfloat16, torch.float16)
@@ -81,20 +82,25 @@ def attention_as_on_cuda(
     """Return scaled dot product attention by the kernel that CUDA would choose.
 
     On meta torch takes the plain path and holds all scores. CUDA takes flash attention for halves
-    without a mask, else the memory-efficient kernel, for which keys and values of grouped heads and
-    the mask are written out in full.
+    without a mask whose keys and values are of one size, else the memory-efficient kernel, for
+    which keys and values of grouped heads and the mask are written out in full.
 
     Args:
         query: (B, heads, S, head size).
         key: (B, key heads, S, head size).
-        value: as ``key``.
+        value: as ``key``, or of another head size.
         attn_mask: broadcastable to (B, heads, S, S); boolean, or added to the scores.
         dropout_p: as in torch.
         is_causal: as in torch.
         scale: as in torch.
         enable_gqa: as in torch.
     """
-    if attn_mask is None and query.dtype in _HALVES and query.shape[-1] <= _FLASH_LARGEST_HEAD:
+    given = (query, key, value)
+    if has_torch_function(given):  # autocast is on, and casts for the kernel as it does on CUDA
+        options: tuple[Any, ...] = (attn_mask, dropout_p, is_causal, scale, enable_gqa)
+        return handle_torch_function(attention_as_on_cuda, given, *given, *options)
+    even = query.shape[-1] == value.shape[-1] <= _FLASH_LARGEST_HEAD
+    if attn_mask is None and query.dtype in _HALVES and even:
         flash = _aten._scaled_dot_product_flash_attention
         return flash(query, key, value, dropout_p, is_causal, scale=scale)[0]  # type: ignore[no-any-return]
     if enable_gqa and key.shape[1] != query.shape[1]:
@@ -118,12 +124,29 @@ def _as_bias(mask: torch.Tensor, query: torch.Tensor, key: torch.Tensor) -> torc
     return mask.expand(query.shape[0], query.shape[1], query.shape[2], key.shape[2])
 
 
+def dropout_as_on_cuda(
+    x: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> torch.Tensor:
+    """Return dropout by CUDA's own kernel, which keeps a mask of one byte a number.
+
+    On meta torch multiplies with a mask of the input's type (aten/src/ATen/native/Dropout.cpp).
+
+    Args:
+        x: the input.
+        p: share that is dropped.
+        training: nothing is dropped otherwise.
+        inplace: never so in the models that are trained here.
+    """
+    return torch.native_dropout(x, p, training)[0] if training and 0 < p < 1 else x
+
+
 @contextmanager
-def cuda_attention() -> Iterator[None]:
-    """Put `attention_as_on_cuda` in the place of torch's own for a while."""
-    own = F.scaled_dot_product_attention
+def cuda_kernels() -> Iterator[None]:
+    """Put the kernels that CUDA would choose in the place of torch's own for a while."""
+    attention, dropout = F.scaled_dot_product_attention, F.dropout
     F.scaled_dot_product_attention = attention_as_on_cuda
+    F.dropout = dropout_as_on_cuda  # type: ignore[assignment]
     try:
         yield
     finally:
-        F.scaled_dot_product_attention = own
+        F.scaled_dot_product_attention, F.dropout = attention, dropout

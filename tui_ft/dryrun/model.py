@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import orjson
 import peft
 import torch
+from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -18,6 +21,7 @@ from transformers import (
 from trl.trainer.utils import add_fused_lm_head
 
 from tui_ft.dryrun import autocast
+from tui_ft.dryrun.answers import Answering
 from tui_ft.dryrun.four_bit import quantize
 from tui_ft.memory.step import Step
 
@@ -27,8 +31,11 @@ _HEAD_OUTPUTS: Final[dict[str, tuple[str, ...]]] = {
     "dpo": ("log_probs", "entropy", "mean_logits", "is_top1"),
     "kto": ("log_probs", "entropy", "mean_logits"),
     "grpo": ("log_probs", "entropy"),
+    "rloo": ("log_probs", "entropy"),
 }
 """What each of trl's trainers asks of its fused head (their constructors in trl 1.16)."""
+_PREPARED: Final = ("orpo", "cpo", "simpo")
+"""Whose trainers prepare a quantised base as peft proposes: what is not quantised in float32."""
 _SCORES: Final = ("reward", "classification")
 
 
@@ -44,7 +51,13 @@ def build(step: Step) -> Any:  # noqa: ANN401 - transformers is untyped here
     """
     try:
         model = _base(step)
+        if step.objective == "ppo":
+            # Scores are computed in float32, whatever the model is held in.
+            model.value_head = nn.Linear(_width(model), 1, device=META)
         model = _adapted(model, step)
+        if step.objective == "ppo":
+            base = model.get_base_model() if step.adapter is not None else model
+            base.value_head.requires_grad_(True)
     except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as error:
         raise UnbuildableError(f"{type(error).__name__}: {error}") from error
     if step.checkpointing:
@@ -53,11 +66,32 @@ def build(step: Step) -> Any:  # noqa: ANN401 - transformers is untyped here
     return model
 
 
-def build_reference(step: Step) -> Any:  # noqa: ANN401
-    """Return the frozen copy of the base that a preference loss compares with."""
-    model = _base(step)
-    model.requires_grad_(False)
-    return model.eval()
+@dataclass(frozen=True, slots=True)
+class Others:
+    """The frozen models that an objective holds beside the trained one."""
+
+    reference: Any = None
+    reward: Any = None
+
+    def all(self) -> tuple[Any, ...]:
+        """Return those that are held."""
+        return tuple(model for model in (self.reference, self.reward) if model is not None)
+
+
+def build_others(step: Step) -> Others:
+    """Return the copy of the base that a loss compares with, and PPO's reward model.
+
+    The reward model is taken to be of the policy's own architecture, held like its base.
+    """
+    scoring = msgspec.structs.replace(step, objective="reward")
+    return Others(
+        reference=_frozen(_base(step)) if step.holds_reference else None,
+        reward=_frozen(_base(scoring)) if step.objective == "ppo" else None,
+    )
+
+
+def _frozen(model: Any) -> Any:  # noqa: ANN401
+    return model.requires_grad_(False).eval()
 
 
 def dtype(name: str) -> torch.dtype:
@@ -77,7 +111,7 @@ def configuration(step: Step) -> PretrainedConfig:
         config.num_labels = 1 if step.objective == "reward" else step.num_labels
         if config.pad_token_id is None:
             config.pad_token_id = 0
-    config.use_cache = False
+    config.use_cache = step.cache
     return config
 
 
@@ -100,14 +134,22 @@ def _base(step: Step) -> Any:  # noqa: ANN401
     return model
 
 
+def _width(model: Any) -> int:  # noqa: ANN401
+    return int(model.config.get_text_config().hidden_size)
+
+
 def _adapted(model: Any, step: Step) -> Any:  # noqa: ANN401
     """Return the model with its adapter, held in the type that the step asks for."""
     if step.adapter is None:
         return model
+    if step.quantization is not None and step.objective in _PREPARED:
+        model = peft.prepare_model_for_kbit_training(
+            model, use_gradient_checkpointing=step.checkpointing
+        )
     task = "SEQ_CLS" if step.objective in _SCORES else "CAUSAL_LM"
     config = peft.PeftConfig.from_peft_type(**{"task_type": task, **step.adapter})
     asked = dtype(step.adapter_dtype)
-    with META:
+    with META, Answering():
         # peft casts what it adds to float32, and leaves what it trains in place as it is.
         model = peft.get_peft_model(model, config, autocast_adapter_dtype=asked == torch.float32)
     if step.quantization is not None:

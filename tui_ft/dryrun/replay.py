@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final
 
+import msgspec
 import torch
 from torch import nn
 
 from tui_ft.dryrun import fused_head
+from tui_ft.dryrun.adapters import undeclared_tensors, without_values
 from tui_ft.dryrun.autocast import Autocast, announced
 from tui_ft.dryrun.four_bit import hidden_tensors
-from tui_ft.dryrun.kernels import cuda_attention
+from tui_ft.dryrun.generation import generate
+from tui_ft.dryrun.kernels import cuda_kernels
 from tui_ft.dryrun.losses import loss_of, make_batch
-from tui_ft.dryrun.model import build, build_reference, dtype
+from tui_ft.dryrun.model import Others, build, build_others, dtype
 from tui_ft.dryrun.optimizers import Device, Optimizer, make_optimizer, tensors_of
+from tui_ft.dryrun.rollouts import roll_out
 from tui_ft.dryrun.tracker import StorageTracker
 from tui_ft.memory.allocator import MIB, CachingAllocator
+from tui_ft.memory.question import EMPTY
 from tui_ft.memory.replayed import Moment, Replayed
-from tui_ft.memory.step import Step
+from tui_ft.memory.states import paged_bytes
+from tui_ft.memory.step import GENERATES, Step
 
 _TIMELINE_POINTS: Final = 400
 
@@ -38,7 +44,8 @@ def replay(
 
     Args:
         step: the step.
-        lengths: of successive steps, in tokens; twice the step's own when not given.
+        lengths: of successive steps, in tokens; twice the step's own when not given. `EMPTY` gives
+            what the allocator has cached back to the driver, as `torch.cuda.empty_cache()` does.
         device: whose kernels and optimizers are meant. On the CPU only what is requested means
             anything, for it has no such allocator.
         expandable_segments: the allocator's setting of that name.
@@ -49,16 +56,16 @@ def replay(
     """
     began = time.monotonic()
     low = dtype(step.arithmetic) if step.arithmetic else None
-    with announced(low), _as_on(device):
+    with announced(low), without_values(), _as_on(device):
         model = build(step)
-        reference = build_reference(step) if step.holds_reference else None
+        others = build_others(step)
         allocator = CachingAllocator(expandable_segments=expandable_segments)
         tracker = StorageTracker(allocator, yes=not step.padded, share_selected=step.supervised)
-        workspace = _hold_weights(tracker, (model, reference), step)
-        loop = _Loop(step, model, reference, tracker, device)
+        workspace = _hold_weights(tracker, (model, *others.all()), step)
+        loop = _Loop(step, model, others, tracker, device)
         loop.run(tuple(lengths) or (step.length, step.length))
         del workspace
-    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return Replayed(
         requested=allocator.peak_requested,
         allocated=tracker.peak.size,
@@ -69,9 +76,13 @@ def replay(
         operation=tracker.peak.operation,
         stage_peaks={str(stage): size for stage, size in tracker.stage_peaks.items()},
         timeline=_thinned(tracker.timeline),
-        trainable_parameters=trainable,
+        trainable_parameters=sum(parameter.numel() for parameter in trained),
         parameters=_count(model),
         seconds=time.monotonic() - began,
+        paged=sum(
+            paged_bytes(step.optim, tuple(parameter.shape), str(parameter.dtype).split(".")[-1])
+            for parameter in trained
+        ),
     )
 
 
@@ -82,13 +93,13 @@ class _Loop:
         self,
         step: Step,
         model: Any,  # noqa: ANN401 - transformers is untyped here
-        reference: Any,  # noqa: ANN401
+        others: Others,
         tracker: StorageTracker,
         device: Device,
     ) -> None:
         self._step = step
         self._model = model
-        self._reference = reference
+        self._others = others
         self._tracker = tracker
         self._device = device
         self._trained = [p for p in model.parameters() if p.requires_grad]
@@ -102,25 +113,54 @@ class _Loop:
         optimizer = make_optimizer(self._step.optim, self._trained, self._device)
         with self._tracker:
             for number, length in enumerate(lengths):
-                if number <= 1:  # the first step only prepares: no states were held in it
+                if length == EMPTY:
+                    self._tracker.allocator.empty_cache()
+                    continue
+                if number <= 1 and EMPTY not in lengths:
+                    # The first step only prepares: no states were held in it.
                     self._tracker.allocator.empty_cache()
                     self._tracker.start_measuring()
+                if self._step.objective in GENERATES:
+                    self._roll_out(length)
                 for _ in range(2 if self._step.accumulation else 1):
                     self._forward_and_backward(length)
                 self._update(optimizer)
                 self.held_between_steps = self._tracker.allocator.allocated
+            self._evaluate(max(lengths))
 
     def _forward_and_backward(self, length: int) -> None:
         with self._tracker.doing("forward", "inputs"):
             batch = make_batch(self._step, length)
-        low = self._step.arithmetic
-        casting = Autocast(dtype(low)) if low else nullcontext()
-        with casting, self._tracker.doing("forward", "activations"):
-            loss, outputs = loss_of(self._step, self._model, self._reference, batch)
+        with self._casting(), self._tracker.doing("forward", "activations"):
+            loss, outputs = loss_of(self._step, self._model, self._others, batch)
         self._held = outputs if self._step.holds_outputs else None
         del outputs
         with self._tracker.doing("backward", "temporaries"):
             torch.autograd.backward(loss)
+
+    def _roll_out(self, length: int) -> None:
+        with self._casting(), self._tracker.doing("generation", "activations"):
+            roll_out(self._step, self._model, self._others, length)
+
+    def _evaluate(self, length: int) -> None:
+        """Do what comes between steps: answers to look at, and the loss of held-out rows."""
+        plan = self._step.generation
+        if plan is not None and self._step.objective not in GENERATES:
+            with self._casting(), self._tracker.doing("evaluation", "activations"):
+                generate(self._model, plan.rows, plan.prompt, plan.new)
+        if not self._step.evaluation_batch:
+            return
+        step = msgspec.structs.replace(self._step, batch=self._step.evaluation_batch)
+        self._model.eval()
+        with torch.no_grad(), self._tracker.doing("evaluation", "inputs"):
+            batch = make_batch(step, length)
+            with self._casting(), self._tracker.doing("evaluation", "activations"):
+                loss_of(step, self._model, self._others, batch)
+        self._model.train()
+
+    def _casting(self) -> AbstractContextManager[object]:
+        low = self._step.arithmetic
+        return Autocast(dtype(low)) if low else nullcontext()
 
     def _update(self, optimizer: Optimizer) -> None:
         with self._tracker.doing("optimizer", "temporaries"):
@@ -141,16 +181,15 @@ def _as_on(device: Device) -> Iterator[None]:
     if device == "cpu":
         yield
         return
-    with cuda_attention(), fused_head.as_on_cuda():
+    with cuda_kernels(), fused_head.as_on_cuda():
         yield
 
 
 def _hold_weights(tracker: StorageTracker, models: Sequence[Any], step: Step) -> torch.Tensor:
     """Count weights, buffers, what quantised layers hold; return cuBLAS's workspace, counted."""
     for model in models:
-        if model is None:
-            continue
-        for tensor in (*model.parameters(), *model.buffers(), *hidden_tensors(model)):
+        declared = (*model.parameters(), *model.buffers())
+        for tensor in (*declared, *hidden_tensors(model), *undeclared_tensors(model)):
             tracker.hold(tensor, "weights")
     workspace = torch.empty(int(step.workspace_mib * MIB), dtype=torch.uint8, device="meta")
     tracker.hold(workspace, "temporaries")

@@ -16,11 +16,12 @@ from typing import Any, Final, Literal
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from tui_ft.dryrun.answers import Answers
 from tui_ft.dryrun.kernels import scratch_of
 from tui_ft.memory.allocator import Block, CachingAllocator
 
 Kind = Literal["weights", "gradients", "optimizer", "inputs", "activations", "temporaries"]
-Stage = Literal["before", "forward", "backward", "optimizer"]
+Stage = Literal["before", "generation", "forward", "backward", "optimizer", "evaluation"]
 KINDS: Final[tuple[Kind, ...]] = (
     "weights",
     "gradients",
@@ -30,6 +31,14 @@ KINDS: Final[tuple[Kind, ...]] = (
     "temporaries",
 )
 _aten = torch.ops.aten
+
+_IN_PLACE: Final = {
+    _aten.scatter_add.default: _aten.scatter_add_.default,
+    _aten.index_add.default: _aten.index_add_.default,
+    _aten._unsafe_index_put.default: _aten.index_put_.default,
+}
+"""What autograd does to zeros that it has just made, but never in place under a dispatch mode
+(`areAnyTensorSubclassLike` in torch/csrc/autograd/FunctionsManual.cpp)."""
 
 # References to a tensor, and to its storage, that this call itself makes.
 _USES_HERE: Final = 4
@@ -90,8 +99,7 @@ class StorageTracker(TorchDispatchMode):
         self.allocator = allocator
         self.kind: Kind = "activations"
         self.stage: Stage = "before"
-        self._yes = yes
-        self._share = share_selected
+        self._answers = Answers(yes=yes, share_selected=share_selected)
         self._held: dict[int, _Held] = {}
         self._by_kind: dict[Kind, int] = dict.fromkeys(KINDS, 0)
         self.start_measuring()
@@ -156,12 +164,11 @@ class StorageTracker(TorchDispatchMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401
         """Run one operation and count what it makes."""
-        answer = self._answer(operation, args)
-        if answer is not None:
-            return answer
         if _sums_gradients(operation, args):
             return args[0].add_(args[1])
-        out = self._select(operation, args)
+        if self.stage == "backward" and operation in _IN_PLACE and not torch.is_grad_enabled():
+            return _IN_PLACE[operation](*args, **(kwargs or {}))
+        out = self._answers.to(operation, args, kwargs or {})
         if out is None:
             out = operation(*args, **(kwargs or {}))
         name = operation._schema.name
@@ -178,27 +185,6 @@ class StorageTracker(TorchDispatchMode):
         storage = tensor.untyped_storage()
         held = self._held.get(storage._cdata)
         return held is None or held.size != storage.nbytes()
-
-    def _answer(self, operation: Any, args: tuple[Any, ...]) -> Any:  # noqa: ANN401
-        """Return the answer to a question about data, which a tensor on meta cannot give."""
-        if not args or not isinstance(args[0], torch.Tensor) or args[0].device.type != "meta":
-            return None
-        if operation is _aten._local_scalar_dense.default:
-            dtype = args[0].dtype
-            if dtype == torch.bool:
-                return self._yes
-            return 1.0 if dtype.is_floating_point else 1
-        return True if operation is _aten.equal.default else None
-
-    def _select(self, operation: Any, args: tuple[Any, ...]) -> torch.Tensor | None:  # noqa: ANN401
-        """Return what a selection by one boolean mask gives, its length being data."""
-        if operation is not _aten.index.Tensor or len(args[1]) != 1 or args[1][0] is None:
-            return None
-        source, (mask,) = args
-        if mask.dtype != torch.bool or mask.device.type != "meta":
-            return None
-        rows = max(1, round(mask.numel() * self._share))
-        return torch.empty((rows, *source.shape[mask.dim() :]), dtype=source.dtype, device="meta")
 
     def _forgetter(self, key: int, held: _Held) -> Callable[[object], None]:
         def forget(_: object) -> None:
@@ -246,7 +232,8 @@ def _sums_gradients(operation: Any, args: tuple[Any, ...]) -> bool:  # noqa: ANN
 
 def _tensors(out: object) -> Iterator[torch.Tensor]:
     if isinstance(out, torch.Tensor):
-        yield out
+        if out.layout is torch.strided:  # a sparse one holds tensors that are counted already
+            yield out
     elif isinstance(out, (tuple, list)):
         for one in out:
             yield from _tensors(one)

@@ -115,6 +115,24 @@ def search_models(
     return ModelsAnswer(found, answer.problem, answer.age_s)
 
 
+def hub_model(
+    name: str,
+    environ: Mapping[str, str] = os.environ,
+    transport: httpx.BaseTransport | None = None,
+) -> HubModel | None:
+    """Return what the Hub's list says of the model with this id; None when it says nothing.
+
+    Never raises, and takes 5 seconds at most.
+    """
+    if not client.ID.fullmatch(name):
+        return None
+    answer = ask_or_remember(f"/api/models/{name}", {"expand": _ASKED_FOR}, environ, transport)
+    try:
+        return _model(json.loads(answer.body or b""))
+    except (ValueError, RecursionError):
+        return None
+
+
 def _model(entry: Any) -> HubModel | None:  # noqa: ANN401 - whatever came
     """Return an entry of the answer; None where it has no usable id."""
     name = entry.get("id") if isinstance(entry, dict) else None

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
 from typing import Final
@@ -18,18 +19,24 @@ from tui_ft.memory.question import Answer, Question
 
 _LIBRARIES: Final = ("torch", "transformers", "trl", "peft", "bitsandbytes", "tui-ft")
 _KEPT: Final = 500
+_PROCESSES: Final = 2  # each imports torch anew, and takes up to a GB
 
 
 class DryRunError(Exception):
     """No answer came; the reason is for people."""
 
 
-def dry_runs(questions: Sequence[Question], *, timeout: float = 600) -> tuple[Answer, ...]:
+def dry_runs(
+    questions: Sequence[Question], *, timeout: float = 600, gently: bool = False
+) -> tuple[Answer, ...]:
     """Return the answers, in order; those given before at once, others after some seconds each.
+
+    More than one are shared between two processes.
 
     Args:
         questions: what is asked.
         timeout: seconds for all of them together.
+        gently: at the lowest priority, beside something that is at work.
 
     Raises:
         DryRunError: the process died or took too long.
@@ -37,18 +44,33 @@ def dry_runs(questions: Sequence[Question], *, timeout: float = 600) -> tuple[An
     known = {question: _recall(question) for question in map(_key, questions)}
     missing = [question for question in questions if known[_key(question)] is None]
     if missing:
-        for question, answer in zip(missing, _ask(missing, timeout), strict=True):
+        for question, answer in zip(missing, _ask_all(missing, timeout, gently), strict=True):
             known[_key(question)] = answer
             _remember(_key(question), answer)
     answers = [known[_key(question)] for question in questions]
     return tuple(answer for answer in answers if answer is not None)
 
 
-def _ask(questions: Sequence[Question], timeout: float) -> list[Answer]:
+def known_answer(question: Question) -> Answer | None:
+    """Return an answer that was given before; None when there is none."""
+    return _recall(_key(question))
+
+
+def _ask_all(questions: Sequence[Question], timeout: float, gently: bool) -> list[Answer]:
+    """Return the answers, in order, of as many processes as are worth their start."""
+    processes = 1 if gently else min(_PROCESSES, len(questions), os.cpu_count() or 1)
+    shares = [questions[first::processes] for first in range(processes)]
+    with ThreadPoolExecutor(processes) as pool:
+        answered = list(pool.map(lambda share: _ask(share, timeout, gently), shares))
+    return [answered[number % processes][number // processes] for number in range(len(questions))]
+
+
+def _ask(questions: Sequence[Question], timeout: float, gently: bool) -> list[Answer]:
     lines = b"".join(msgspec.json.encode(question) + b"\n" for question in questions)
+    command = [sys.executable, "-m", "tui_ft.dryrun", *(("--gently",) if gently else ())]
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "tui_ft.dryrun"],
+            command,
             input=lines,
             capture_output=True,
             timeout=timeout,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tui_ft.memory.step import Dtype, Quantization, Step, StepObjective
+from tui_ft.memory.step import Dtype, Generation, Quantization, Step, StepObjective
 from tui_ft.spec import RunSpec
 from tui_ft.spec.methods import TRAINS_BASE, QloraMethod
+from tui_ft.spec.objectives import CpoObjective, DpoObjective, Objective, ReferenceFields
 from tui_ft.spec.peft_arguments import peft_arguments
 
 _DTYPES: Final[dict[str, Dtype]] = {
@@ -21,11 +22,10 @@ _OBJECTIVES: Final[dict[str, StepObjective]] = {
     "dpo": "dpo",
     "kto": "kto",
     "orpo": "orpo",
-    "cpo": "orpo",
+    "cpo": "cpo",
     "reward": "reward",
     "classification": "classification",
 }
-"""How the memory of an objective's loss is made up; CPO's is like ORPO's, logits of both sides."""
 _BF16_FROM: Final = (8, 0)
 _HOPPER: Final = (9, 0)
 
@@ -61,7 +61,9 @@ def step_of(
         # Rows of one batch are hardly ever of one length; packed ones are, but for the last.
         padded=training.per_device_train_batch_size > 1 and not training.packing,
         supervised=supervised,
-        objective=_OBJECTIVES[spec.objective.kind],
+        objective=_objective(spec.objective),
+        beta=getattr(spec.objective, "beta", 0.0),
+        reference_known=_knows_its_reference(spec.objective),
         adapter=peft_arguments(method),
         quantization=_quantization(method) if isinstance(method, QloraMethod) else None,
         weights=_weights(spec, arithmetic),
@@ -71,7 +73,59 @@ def step_of(
         optim=training.optim,
         clip=training.max_grad_norm > 0,
         accumulation=training.gradient_accumulation_steps > 1,
+        generation=_graded(spec, length),
+        evaluation_batch=_evaluated(spec),
         workspace_mib=32.0 if capability is not None and capability >= _HOPPER else 8.125,
+    )
+
+
+def _objective(objective: Objective) -> StepObjective:
+    simple = isinstance(objective, CpoObjective) and objective.loss_type == "simpo"
+    return "simpo" if simple else _OBJECTIVES[objective.kind]
+
+
+def _knows_its_reference(objective: Objective) -> bool:
+    """Tell whether the reference was asked before training, or is none."""
+    free = isinstance(objective, DpoObjective) and objective.reference_free
+    return free or (isinstance(objective, ReferenceFields) and objective.precompute_ref_log_probs)
+
+
+def not_modelled(spec: RunSpec) -> tuple[str, ...]:
+    """Return what of a run no figure knows of, each a sentence for people."""
+    asked = {name for name, value in spec.training.extra.items() if value}
+    return tuple(sentence for name, sentence in _NOT_MODELLED.items() if name in asked)
+
+
+_NOT_MODELLED: Final = {
+    "torch_compile": "torch.compile is not modelled: fused kernels hold less than the figure says, "
+    "compiling may hold more for a while",
+    "use_liger_kernel": "Liger's kernels are not modelled: they hold less than the figure says",
+    "deepspeed": "DeepSpeed is not modelled: the figure is of one GPU that holds everything",
+    "fsdp": "FSDP is not modelled: the figure is of one GPU that holds everything",
+}
+
+
+def _evaluated(spec: RunSpec) -> int:
+    """Return the rows of an evaluation's forward pass where it may take more than training does.
+
+    Of as many rows as a training step has it takes less: nothing is kept for a backward pass.
+    """
+    training = spec.training
+    rows = training.per_device_eval_batch_size or 0
+    evaluates = training.eval_steps is not None
+    return rows if evaluates and rows > training.per_device_train_batch_size else 0
+
+
+def _graded(spec: RunSpec, longest: int) -> Generation | None:
+    """Return the answers that are generated to be graded; their prompts are taken for the longest.
+
+    Those that are only shown are few, and take less than a training step.
+    """
+    score = spec.evaluation.score
+    if score is None:
+        return None
+    return Generation(
+        rows=min(score.batch_size, score.rows), prompt=longest, new=score.max_new_tokens
     )
 
 

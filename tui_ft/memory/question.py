@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from tui_ft.memory.replayed import Replayed
 from tui_ft.memory.step import Step
+
+EMPTY: Final = 0
+"""Among lengths: the allocator's cache is emptied here. All steps count then, the first as well."""
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -13,7 +18,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         step: the step.
-        lengths: of successive steps, in tokens; twice the step's own when empty.
+        lengths: of successive steps, in tokens; twice the step's own when empty; see `EMPTY`.
         expandable_segments: the allocator's setting of that name.
     """
 

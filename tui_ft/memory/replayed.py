@@ -27,6 +27,7 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
         timeline: of the last steps, at most some hundred points.
         trainable_parameters: how many values are trained.
         parameters: how many values the model has, packed ones counted for what they stand for.
+        paged: what a paged optimizer holds beside, in memory that moves between host and GPU.
         seconds: that the replay took.
     """
 
@@ -42,3 +43,4 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     trainable_parameters: int
     parameters: int
     seconds: float
+    paged: int = 0

@@ -88,6 +88,25 @@ def optimizer_states(name: str, shape: tuple[int, ...], dtype: str) -> tuple[Sta
     numel = prod(shape)
     if kind.paged and numel >= _PAGED_FROM:
         return ()
+    return _states(kind, shape, dtype)
+
+
+def paged_bytes(name: str, shape: tuple[int, ...], dtype: str) -> int:
+    """Return what a paged optimizer holds of one parameter in managed memory.
+
+    Args:
+        name: as in `training.optim`.
+        shape: of the parameter.
+        dtype: of the parameter.
+    """
+    kind = _KINDS.get(name)
+    if kind is None or not kind.paged or prod(shape) < _PAGED_FROM:
+        return 0
+    return sum(state.size for state in _states(kind, shape, dtype))
+
+
+def _states(kind: _Kind, shape: tuple[int, ...], dtype: str) -> tuple[StateTensor, ...]:
+    numel = prod(shape)
     if kind.quantized and numel >= _EIGHT_BIT_FROM:
         constants = StateTensor((-(-numel // _EIGHT_BIT_BLOCK),), "float32")
         return (StateTensor(shape, "uint8"), constants) * kind.moments

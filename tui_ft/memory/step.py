@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 StepObjective = Literal[
-    "sft", "causal_lm", "dpo", "kto", "orpo", "reward", "classification", "grpo"
+    "sft",
+    "causal_lm",
+    "dpo",
+    "kto",
+    "orpo",
+    "cpo",
+    "simpo",
+    "reward",
+    "classification",
+    "grpo",
+    "rloo",
+    "ppo",
 ]
 """`causal_lm` is transformers' own loss over full logits; `sft` is trl's, over a fused head."""
+GENERATES: Final = ("grpo", "rloo", "ppo")
+"""Objectives that generate answers before they learn from them."""
+PAIRED: Final = ("dpo", "orpo", "cpo", "simpo", "reward")
+"""Objectives whose rows are pairs of answers, each in a row of the batch of its own."""
 AttentionKernel = Literal["auto", "eager", "sdpa", "flash_attention_2"]
 
 BYTES: dict[str, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -30,12 +45,26 @@ class Quantization(msgspec.Struct, frozen=True, kw_only=True):
     double: bool = True
 
 
+class Generation(msgspec.Struct, frozen=True, kw_only=True):
+    """Answers that are generated with a cache of keys and values.
+
+    Attributes:
+        rows: generated together.
+        prompt: tokens of the longest prompt.
+        new: tokens of the longest answer.
+    """
+
+    rows: int
+    prompt: int
+    new: int
+
+
 class Step(msgspec.Struct, frozen=True, kw_only=True):
     """One training step on one GPU.
 
     Attributes:
         config: the model's config.json.
-        batch: rows in one forward pass, B; of DPO, pairs.
+        batch: rows in one forward pass, B; of preference pairs, pairs.
         length: tokens of the longest row, S: rows are padded to it.
         padded: whether a row of the batch is shorter, so that the attention needs a mask.
         supervised: share of tokens that carry loss, above 0 and up to 1.
@@ -52,10 +81,19 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
         clip: whether gradients are clipped by their norm.
         accumulation: whether gradients of an earlier pass are there already (more than one pass
             before an optimizer step).
-        reference_model: a frozen second copy of the model; DPO without an adapter always has it.
+        reference_model: a frozen second copy of the model; without an adapter, DPO and KTO always
+            have it, GRPO, RLOO and PPO only with a beta above 0.
+        reference_known: the reference's log-probabilities are in the batch: it was asked before
+            training, and is not held.
         beta: of a preference loss; 0 asks for no reference at all where the loss allows it.
         holds_outputs: the training loop keeps the model's outputs, logits and all, until the next
             forward pass is done. Trainers of transformers and trl do not.
+        cache: the model makes a cache of keys and values in its forward pass and hands it out with
+            its outputs (`config.use_cache`). trl's trainers turn that off; a plain loop does not.
+        generation: answers generated before each step of an objective that learns from them, or
+            after the last step, as an evaluation does.
+        evaluation_batch: rows of an evaluation's forward pass, without gradients, after the last
+            step; 0 for none.
         workspace_mib: cuBLAS's workspace, taken from the allocator: 8.125 MiB, and 32 MiB on
             compute capability 9.0 (torch/csrc, `parseChosenWorkspaceSize`).
     """
@@ -78,11 +116,25 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     clip: bool = True
     accumulation: bool = False
     reference_model: bool = False
+    reference_known: bool = False
     beta: float = 0.1
     holds_outputs: bool = False
+    cache: bool = False
+    generation: Generation | None = None
+    evaluation_batch: int = 0
     workspace_mib: float = 8.125
 
     @property
     def holds_reference(self) -> bool:
         """Whether a frozen copy is held: an adapter can be switched off instead."""
-        return self.reference_model or (self.objective == "dpo" and self.adapter is None)
+        if self.reference_model:
+            return True
+        if self.adapter is not None or self.reference_known:
+            return False
+        compares = self.objective in GENERATES and self.beta > 0
+        return compares or self.objective in ("dpo", "kto")
+
+    @property
+    def answer(self) -> int:
+        """Tokens of a row's answer where answers are generated: half of it when not said."""
+        return self.generation.new if self.generation is not None else self.length // 2

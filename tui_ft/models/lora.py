@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from tui_ft.models.architecture import Architecture
 from tui_ft.models.methods import Settings, number
-from tui_ft.models.pieces import Linear, Weight
+from tui_ft.models.pieces import Embedding, Linear, Weight
 from tui_ft.models.targets import (
     ALL_LINEAR,
     AdapterError,
     Target,
     is_named,
+    matching,
     named_targets,
     paths_of,
     targets_of,
@@ -40,6 +42,20 @@ _STACKED: Final[dict[str, dict[str, str]]] = {
 (`peft.utils.transformers_weight_conversion`)."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What LoRA sits on.
+
+    Attributes:
+        doubled: names of stacks that stand for two modules.
+    """
+
+    modules: tuple[Target, ...]
+    tables: list[Embedding]
+    stacks: list[Weight]
+    doubled: set[str]
+
+
 def lora(
     architecture: Architecture, adapter: Settings, *, frozen_a: bool = False
 ) -> tuple[int, int]:
@@ -58,27 +74,29 @@ def lora(
             raise AdapterError(
                 f"the parameters of LoRA with {name} cannot be told without making it"
             )
-    modules, stacks, doubled = _targets(architecture, adapter)
+    found = _targets(architecture, adapter)
     trained = frozen = 0
-    for target in modules:
-        for path in target.paths:
-            one, fixed = _of_module(target.piece, path, adapter, frozen_a)
-            trained += one
-            frozen += fixed
+    alike = not adapter.get("rank_pattern")
+    for target in found.modules:
+        for path in target.paths[:1] if alike else target.paths:
+            one, fixed = _of_module(target.linear, path, adapter, frozen_a)
+            times = len(target.paths) if alike else 1
+            trained += one * times
+            frozen += fixed * times
     trained += sum(
-        _of_stack(weight, path, adapter, 2 if weight.name in doubled else 1)
-        for weight in stacks
+        _of_stack(weight, path, adapter, 2 if weight.name in found.doubled else 1)
+        for weight in found.stacks
         for path in paths_of(weight)
     )
+    trained += sum(_of_table(table, adapter) for table in found.tables)
     return trained + _tokens(architecture, adapter), frozen
 
 
-def _targets(
-    architecture: Architecture, adapter: Settings
-) -> tuple[tuple[Target[Linear], ...], list[Weight], set[str]]:
-    """Return modules, stacked parameters, and the names of those that stand for two modules."""
-    named = named_targets(architecture, adapter, "LORA")
+def _targets(architecture: Architecture, adapter: Settings) -> _Found:
     parameters = set(adapter.get("target_parameters") or ())
+    named: str | Collection[str] = ()
+    if adapter.get("target_modules") is not None or not parameters:
+        named = named_targets(architecture, adapter, "LORA")
     doubled: set[str] = set()
     former = _STACKED.get(architecture.model_type)
     if former is not None:
@@ -90,12 +108,33 @@ def _targets(
         if isinstance(piece, Weight) and any(piece.path.endswith(f".{name}") for name in parameters)
     ]
     _refuse_variants_of_stacks(adapter, stacks)
+    tables = _named_tables(architecture, adapter, named)
     try:
-        return targets_of(architecture, {**adapter, "target_modules": named}), stacks, doubled
+        modules = targets_of(architecture, {**adapter, "target_modules": named})
     except AdapterError:
-        if not stacks:
+        if not stacks and not tables:
             raise
-        return (), stacks, doubled
+        modules = ()
+    return _Found(modules, tables, stacks, doubled)
+
+
+def _named_tables(
+    architecture: Architecture, adapter: Settings, named: str | Collection[str]
+) -> list[Embedding]:
+    """Return the embeddings that are named: `all-linear` names none."""
+    if isinstance(named, str) and named.lower() == ALL_LINEAR:
+        return []
+    try:
+        found = matching(architecture, adapter, architecture.embeddings, named)
+    except AdapterError:
+        return []
+    return [table for table, _ in found]
+
+
+def _of_table(table: Embedding, adapter: Settings) -> int:
+    """Return what an embedding trains: its rows are the inputs, its width the outputs."""
+    r = _rank(table.path, adapter)
+    return r * (table.rows + table.width) + (table.width if adapter.get("use_dora") else 0)
 
 
 def _refuse_variants_of_stacks(adapter: Settings, stacks: Collection[Weight]) -> None:
@@ -117,7 +156,7 @@ def _renamed(
     """Return the modules that are left, the parameters in place of others, and the double ones."""
     if isinstance(named, str):
         found = targets_of(architecture, {**adapter, "target_modules": named})
-        names = {target.piece.name for target in found}
+        names = {target.linear.name for target in found}
         names |= (
             set(former)
             if named.lower() == ALL_LINEAR

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, TypeVar
 
 from tui_ft.models.architecture import Architecture
 from tui_ft.models.peft_targets import default_targets
@@ -22,21 +22,21 @@ class AdapterError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Target(Generic[_P]):
-    """A module that an adapter sits on, in some of its layers.
+class Target:
+    """A linear module that an adapter sits on, in some of its layers.
 
     Attributes:
-        piece: the module.
+        linear: the module.
         paths: its full paths, one for each of those layers.
     """
 
-    piece: _P
+    linear: Linear
     paths: tuple[str, ...]
 
 
 def targets_of(
     architecture: Architecture, adapter: Mapping[str, Any], peft_type: str = "LORA"
-) -> tuple[Target[Linear], ...]:
+) -> tuple[Target, ...]:
     """Return the linear modules that an adapter sits on.
 
     Args:
@@ -52,8 +52,9 @@ def targets_of(
     pieces = architecture.linears
     if isinstance(named, str) and named.lower() == ALL_LINEAR:
         pieces = tuple(linear for linear in pieces if linear is not architecture.output)
-        named = ".*"
-    return matching(architecture, adapter, pieces, named)
+        named = tuple(linear.path for linear in pieces)
+    found = matching(architecture, adapter, pieces, named)
+    return tuple(Target(linear, paths) for linear, paths in found)
 
 
 def named_targets(
@@ -83,8 +84,8 @@ def matching(
     adapter: Mapping[str, Any],
     pieces: Collection[_P],
     named: str | Collection[str],
-) -> tuple[Target[_P], ...]:
-    """Return which of the pieces are named, and in which layers.
+) -> tuple[tuple[_P, tuple[str, ...]], ...]:
+    """Return which of the pieces are named, each with its paths in the layers where it is.
 
     Raises:
         AdapterError: none.
@@ -131,19 +132,31 @@ def _matches(
     adapter: Mapping[str, Any],
     pieces: Collection[_P],
     named: str | Collection[str],
-) -> Iterator[Target[_P]]:
+) -> Iterator[tuple[_P, tuple[str, ...]]]:
     whole = saved_whole(architecture, adapter)
     excluded = adapter.get("exclude_modules")
+    by_layer = _goes_by_layer(named, excluded, adapter)
     for piece in pieces:
+        places = paths_of(piece) if by_layer else (piece.path,)
         paths = tuple(
             path
-            for path in paths_of(piece)
+            for path in places
             if _is_target(path, named, adapter)
             and not any(re.match(rf"(^|.*\.){name}($|\..*)", path) for name in whole)
             and not (excluded and is_named(path, excluded))
         )
         if paths:
-            yield Target(piece, paths)
+            yield piece, paths if by_layer else paths_of(piece)
+
+
+def _goes_by_layer(
+    named: str | Collection[str], excluded: str | Collection[str] | None, adapter: Mapping[str, Any]
+) -> bool:
+    """Return whether one layer may have what another has not: else one look at a path will do."""
+    if isinstance(named, str) or isinstance(excluded, str):
+        return True
+    numbered = any(re.search(r"\d\.", name) for name in (*named, *(excluded or ())))
+    return numbered or adapter.get("layers_to_transform") is not None
 
 
 def _is_target(path: str, named: str | Collection[str], adapter: Mapping[str, Any]) -> bool:

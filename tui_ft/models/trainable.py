@@ -15,7 +15,6 @@ from tui_ft.models.peft_targets import IA3_FEEDFORWARD
 from tui_ft.models.pieces import Embedding, Linear, Norm, Piece, Weight
 from tui_ft.models.targets import (
     AdapterError,
-    Target,
     is_named,
     matching,
     named_targets,
@@ -74,7 +73,7 @@ def adapter_count(
     elif peft_type in METHODS:
         method = METHODS[peft_type]
         found = targets_of(architecture, adapter, peft_type)
-        trained = sum(method(one.piece, adapter) * len(one.paths) for one in found)
+        trained = sum(method(one.linear, adapter) * len(one.paths) for one in found)
         trained += _shared(peft_type, adapter)
         frozen = 0
     else:
@@ -141,7 +140,7 @@ def _biases(architecture: Architecture, adapter: Settings, peft_type: str) -> in
             for piece in architecture.modules
         )
     found = targets_of(architecture, adapter, peft_type)
-    return sum(_bias_of(one.piece) * len(one.paths) for one in found)
+    return sum(_bias_of(one.linear) * len(one.paths) for one in found)
 
 
 def _bias_of(piece: Piece) -> int:
@@ -157,7 +156,7 @@ def _adalora(architecture: Architecture, settings: Settings) -> tuple[int, int]:
     r = number(settings, "init_r", 12)
     found = targets_of(architecture, settings, "ADALORA")
     trained = sum(
-        r * (one.piece.in_features + one.piece.out_features + 1) * len(one.paths) for one in found
+        r * (one.linear.in_features + one.linear.out_features + 1) * len(one.paths) for one in found
     )
     return trained, sum(len(one.paths) for one in found)  # how many ranks are left: not trained
 
@@ -169,7 +168,7 @@ def _ia3(architecture: Architecture, settings: Settings) -> tuple[int, int]:
         forward = IA3_FEEDFORWARD.get(architecture.model_type, ())
     trained = 0
     for one in targets_of(architecture, settings, "IA3"):
-        linear = one.piece
+        linear = one.linear
         into = sum(is_named(path, forward) for path in one.paths)
         trained += into * linear.in_features + (len(one.paths) - into) * linear.out_features
     return trained, 0
@@ -181,10 +180,8 @@ def _norms(architecture: Architecture, settings: Settings) -> tuple[int, int]:
     pieces: list[Norm | Linear | Embedding] = [
         piece for piece in architecture.modules if not isinstance(piece, Weight)
     ]
-    found: tuple[Target[Norm | Linear | Embedding], ...] = matching(
-        architecture, settings, pieces, named
-    )
-    return sum(one.piece.parameters * len(one.paths) for one in found), 0
+    found = matching(architecture, settings, pieces, named)
+    return sum(piece.parameters * len(paths) for piece, paths in found), 0
 
 
 def _lily(architecture: Architecture, settings: Settings) -> tuple[int, int]:
@@ -193,7 +190,7 @@ def _lily(architecture: Architecture, settings: Settings) -> tuple[int, int]:
     stride = number(settings, "stride_A", 1)
     groups: dict[tuple[str, int, int], int] = defaultdict(int)
     for one in targets_of(architecture, settings, "LILY"):
-        linear = one.piece
+        linear = one.linear
         groups[linear.name, linear.in_features, linear.out_features] += len(one.paths)
     trained = 0
     for (_, into, out), count in groups.items():

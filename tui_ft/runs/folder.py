@@ -48,6 +48,11 @@ class RunFolder:
         return self.path / "environment.json"
 
     @property
+    def prediction_file(self) -> Path:
+        """What the dry run said of the run's peak memory, as JSON; on a GPU alone."""
+        return self.path / "prediction.json"
+
+    @property
     def events_file(self) -> Path:
         """The append-only log of events; the supervisor alone writes it."""
         return self.path / "events.jsonl"

@@ -6,15 +6,21 @@ from collections.abc import Sequence
 
 from tui_ft import text
 from tui_ft.hardware import Gpu
+from tui_ft.memory.calibration import Correction, corrected
 from tui_ft.memory.cards import CARDS, fit
 from tui_ft.memory.dry_run import DryRunError
+from tui_ft.memory.estimate import estimate
 from tui_ft.memory.estimating import Unknown, figures
 from tui_ft.memory.figure import Figure
-from tui_ft.memory.from_spec import step_of
+from tui_ft.memory.fitting import changes
+from tui_ft.memory.from_spec import not_modelled, step_of
 from tui_ft.memory.model_facts import model_facts
+from tui_ft.memory.step import Step
+from tui_ft.runs.measured_memory import machine_correction
 from tui_ft.runs.preflight import Finding
 from tui_ft.spec import RunSpec
-from tui_ft.spec.methods import TRAINS_BASE
+
+_WAYS = 5
 
 
 def memory_findings(spec: RunSpec, gpus: Sequence[Gpu]) -> tuple[Finding, ...]:
@@ -31,12 +37,14 @@ def memory_findings(spec: RunSpec, gpus: Sequence[Gpu]) -> tuple[Finding, ...]:
         return ()
     try:
         steps = [step_of(spec, facts.config, capability=g.compute_capability) for g in readable]
-        answers = figures(steps)
+        answers = _answers(steps)
     except DryRunError as error:
         return (Finding("note", f"how much memory it takes is not known: {error}"),)
-    pairs = zip(readable, answers, strict=True)
-    noted = (Finding("note", facts.note),) if facts.note is not None else ()
-    return (*(_finding(spec, gpu, answer) for gpu, answer in pairs), *noted)
+    by = machine_correction(spec.method.kind)
+    each = zip(readable, steps, answers, strict=True)
+    notes = (*((facts.note,) if facts.note is not None else ()), *not_modelled(spec))
+    findings = (_finding(gpu, step, _corrected(answer, by)) for gpu, step, answer in each)
+    return (*findings, *(Finding("note", sentence) for sentence in notes))
 
 
 def memory_of(spec: RunSpec, gpus: Sequence[Gpu]) -> Finding:
@@ -51,50 +59,72 @@ def memory_of(spec: RunSpec, gpus: Sequence[Gpu]) -> Finding:
     if facts.config is None:
         return Finding("warning", facts.problem or "the model's configuration is not to be had")
     try:
-        (answer,) = figures([step_of(spec, facts.config)])
+        step = step_of(spec, facts.config)
+        (answer,) = _answers([step])
     except DryRunError as error:
         return Finding("note", f"how much memory it takes is not known: {error}")
+    answer = _corrected(answer, machine_correction(spec.method.kind))
     if isinstance(answer, Unknown):
         return Finding("note", f"how much memory it takes is not known: {answer.reason}")
     card = next((card.name for card in CARDS if fit(answer, card.memory_bytes) == "fits"), None)
     said = (
         f"memory: {text.size(answer.expected)} expected ({text.size(answer.low)} to "
         f"{text.size(answer.high)}), most in the {answer.stage} pass"
+        f"{_by(answer)}{_how_corrected(answer)}"
     )
     if card is None:
-        return Finding("warning", f"{said}: no single card holds it", _way_out(spec))
+        return Finding("warning", f"{said}: no single card holds it", _way_out(step))
     return Finding("note", f"{said}: a card of {card} holds it")
 
 
-def _finding(spec: RunSpec, gpu: Gpu, answer: Figure | Unknown) -> Finding:
+def _answers(steps: Sequence[Step]) -> list[Figure | Unknown]:
+    """Return the figures of steps: the closed form's, where a step cannot be replayed.
+
+    Raises:
+        DryRunError: the process died or took too long.
+    """
+    found: list[Figure | Unknown] = []
+    for step, replayed in zip(steps, figures(steps), strict=True):
+        closed = estimate(step, careful=True) if isinstance(replayed, Unknown) else replayed
+        found.append(replayed if isinstance(closed, Unknown) else closed)
+    return found
+
+
+def _by(answer: Figure) -> str:
+    """Return a word on where a figure is from, when it is no dry run's."""
+    return " (in closed form: it cannot be replayed)" if answer.source == "estimate" else ""
+
+
+def _finding(gpu: Gpu, step: Step, answer: Figure | Unknown) -> Finding:
     if isinstance(answer, Unknown):
         return Finding("note", f"how much memory it takes is not known: {answer.reason}")
     free = gpu.memory_free_bytes or 0
     said = (
         f"memory: {text.size(answer.expected)} expected ({text.size(answer.low)} to "
         f"{text.size(answer.high)}) of {text.size(free)} free on GPU {gpu.index}"
+        f"{_by(answer)}{_how_corrected(answer)}"
     )
     match fit(answer, free):
         case "fits":
             return Finding("note", said)
         case "tight":
-            return Finding("warning", f"{said}: it may run out", _way_out(spec))
+            return Finding("warning", f"{said}: it may run out", _way_out(step))
         case _:
-            return Finding("bad", f"{said}: it will run out of memory", _way_out(spec))
+            return Finding("bad", f"{said}: it will run out of memory", _way_out(step))
 
 
-def _way_out(spec: RunSpec) -> str:
-    """Return the changes that free most and cost least, in that order."""
-    training = spec.training
-    ways = []
-    if not training.gradient_checkpointing:
-        ways.append("turn training.gradient_checkpointing on")
-    if training.per_device_train_batch_size > 1:
-        ways.append(
-            "lower training.per_device_train_batch_size and raise gradient_accumulation_steps"
-        )
-    if spec.method.kind != "qlora":
-        trains_base = spec.method.kind in TRAINS_BASE
-        ways.append("take lora or qlora" if trains_base else "take qlora")
-    ways.append("lower training.max_length")
+def _corrected(answer: Figure | Unknown, by: Correction) -> Figure | Unknown:
+    return answer if isinstance(answer, Unknown) else corrected(answer, by)
+
+
+def _how_corrected(figure: Figure) -> str:
+    """Return what finished runs did to a figure, and the figure before; empty for nothing."""
+    if figure.computed is None:
+        return ""
+    return f", {figure.correction}; computed were {text.size(figure.computed.expected)}"
+
+
+def _way_out(step: Step) -> str:
+    """Return the changes that free most, and how much each does; they can be combined."""
+    ways = [f"{one.words} ({text.size(one.freed)} less)" for one in changes(step)[:_WAYS]]
     return "; or ".join(ways)

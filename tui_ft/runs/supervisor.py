@@ -30,6 +30,7 @@ from tui_ft.runs.folder import RunError, RunFolder, hold_lock
 from tui_ft.runs.gpu_choice import GpuChoice, choose
 from tui_ft.runs.journal import Journal
 from tui_ft.runs.leases import GpuQueue, Waiting
+from tui_ft.runs.prediction import predict_behind
 from tui_ft.runs.reader import LineTail
 from tui_ft.runs.registry import HEARTBEAT_SECONDS, summarise
 from tui_ft.runs.run_data import bring_data
@@ -229,6 +230,8 @@ class Supervisor:
             self._outcome = event  # written when the worker is gone: it is the last event
         elif event is not None:
             self._journal.write(event)
+        if isinstance(event, ev.Plan) and self._gpus:
+            predict_behind(self.folder, self.folder.spec(), self._gpus[0], event.longest_row)
 
     def _tick(self, seconds: float) -> None:
         """Do what is due at all times: commands, telemetry, heartbeat. Then sleep."""

@@ -50,7 +50,7 @@ class AdviseScreen(FtuiScreen):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "answer", "Answer", id="advise.answer", tooltip="Answer otherwise"),
-        Binding("d", "own", "Tree's own", id="advise.own", tooltip="The tree's own answer again"),
+        Binding("d", "own", "Undo", id="advise.own", tooltip="The tree's own answer again"),
         Binding("o", "open", "Open", id="advise.open", tooltip="Another model and data"),
         Binding("h", "gpus", "GPUs", id="advise.gpus", tooltip="Advise for other GPUs"),
         Binding("v", "view", "View", id="advise.view", tooltip="Path, ways to train, run"),
@@ -196,10 +196,19 @@ class AdviseScreen(FtuiScreen):
         table.cursor = nodes.index(under.node) if under and under.node in nodes else 1
         table.refresh()
         self.query_one("#headline", Static).update(advise_text.headline(advice))
-        width = max(40, self.query_one("#ways-box").size.width - 4)
-        self.query_one("#ways", Static).update(advise_text.ways(advice, width))
+        self._show_ways()
         self.query_one("#run", Static).update(advise_text.run_text(advice))
         self._show_about()
+
+    def _show_ways(self) -> None:
+        """Lay the ways to train out in the room that there is."""
+        width = self.query_one("#ways-box").size.width - 4
+        if self._advice is not None and width > 0:  # a pane that is not shown has none
+            self.query_one("#ways", Static).update(advise_text.ways(self._advice, width))
+
+    def on_resize(self) -> None:
+        """Lay out anew what depends on the width."""
+        self.call_after_refresh(self._show_ways)
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """Say what nobody foresaw, too."""
@@ -242,6 +251,7 @@ class AdviseScreen(FtuiScreen):
         for pane in _PANES:
             self.set_class(pane == following, f"-{pane}")
         self.query_one("#path" if following == "path" else f"#{following}-box").focus()
+        self.call_after_refresh(self._show_ways)
 
     # Answering
 

@@ -11,23 +11,15 @@ from textual.content import Content
 from tui_ft import text
 from tui_ft.advise.advice import Advice, Candidate, Taken
 from tui_ft.advise.node import STAGES, Stage
-from tui_ft.advise.situation import How
+from tui_ft.widgets.advice_signs import FITS, HOW
 from tui_ft.widgets.bars import bar_string
-from tui_ft.widgets.signs import SignName, sign
+from tui_ft.widgets.signs import sign
 
-_MARKS: Final[dict[How, SignName]] = {
-    "measured": "good",
-    "asked": "selected",
-    "assumed": "unknown",
-}
-_FITS: Final[dict[str, SignName]] = {
-    "fits": "good",
-    "tight": "warning",
-    "no": "bad",
-    "unknown": "unknown",
-}
 _BAR: Final = 16
 _LEAST_BAR: Final = 92
+_LEAST_NAME: Final = 8
+_FIGURES: Final = 36
+"""Cells of a way's line beside its name and bar."""
 _QUESTION_SHARE: Final = 0.55
 
 
@@ -54,7 +46,7 @@ def path_line(line: PathLine, width: int) -> str:
     one = line.node
     if one is None:
         return text.fitted(line.stage, width)
-    mark = sign("marked" if one.own else _MARKS[one.how]).text()
+    mark = sign("marked" if one.own else HOW[one.how]).text()
     asked = int((width - 6) * _QUESTION_SHARE)
     answer = one.choice if one.number else one.label
     return f" {mark} {text.fitted(one.question, asked)} {text.one_line(answer, width - asked - 5)}"
@@ -87,8 +79,9 @@ def ways(advice: Advice, width: int) -> Content:
     """Return every way to train against the memory that is free, in GB: low, expected, high."""
     if not advice.candidates:
         return Content(text.plain(advice.no_run or "nothing is trained"))
-    name_width = max(len(one.name) for one in advice.candidates)
+    longest = max(len(one.name) for one in advice.candidates)
     has_bar = width >= _LEAST_BAR
+    name_width = max(_LEAST_NAME, min(longest, width - _FIGURES - (_BAR + 2) * has_bar))
     head = f"    {'way':<{name_width}}    low   exp.   high  {' ' * (_BAR + 2) * has_bar}   time"
     lines = [Content.styled(head, "$text-muted")]
     for one in advice.candidates:
@@ -104,7 +97,7 @@ def ways(advice: Advice, width: int) -> Content:
 
 def _way(one: Candidate, name_width: int, has_bar: bool) -> Content:
     chosen = sign("selected").text() if one.chosen else " "
-    fits = sign(_FITS[one.fit])
+    fits = sign(FITS[one.fit])
     drawn = ""
     if has_bar:
         share = one.low / one.free if one.low is not None and one.free else None
@@ -115,7 +108,7 @@ def _way(one: Candidate, name_width: int, has_bar: bool) -> Content:
     return Content.assemble(
         f"{chosen} ",
         fits.content(),
-        (f" {text.plain(one.name):<{name_width}}  {figures}{drawn}  {time:>7}",
+        (f" {text.fitted(one.name, name_width)}  {figures}{drawn}  {time:>7}",
          "bold" if one.chosen else ""),
     )  # fmt: skip
 
@@ -126,7 +119,7 @@ def run_text(advice: Advice) -> Content:
     if advice.run is None:
         lines.append(Content(text.plain(f"no run: {advice.no_run}")))
     for choice in advice.choices:
-        mark = sign(_MARKS[choice.how]).text()
+        mark = sign(HOW[choice.how]).text()
         value = "none" if choice.value is None else f"{choice.value}"
         lines.append(
             Content.assemble(

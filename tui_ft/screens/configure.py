@@ -127,6 +127,7 @@ class ConfigureScreen(FtuiScreen):
         self.set_interval(_LOOK_SECONDS, self._look)
         self._look()
         self._show()
+        self._go_to_fault()
 
     def begin(self, draft: Draft) -> None:
         """Take another draft in the place of this one, which `u` brings back."""
@@ -177,6 +178,11 @@ class ConfigureScreen(FtuiScreen):
         self.query_one("#notes", Static).update(configure_text.notes(self._draft, lacking))
         self._show_about(self._draft)
         self._show_outlook(self._draft)
+
+    def _go_to_fault(self) -> None:
+        """Stand on the first field that something is wrong with: most often it has to be given."""
+        wrong = (n for n, f in enumerate(self._fields) if self._draft.problem_of(f.key))
+        self.query_one(RowTable).cursor = next(wrong, 0)
 
     def _show_outlook(self, draft: Draft) -> None:
         self.query_one(OutlookLine).show(draft, self.shell.hardware.latest())

@@ -15,13 +15,14 @@ from tui_ft.spec.draft import Draft
 from tui_ft.spec.fields import SpecField, shown_value
 from tui_ft.spec.problems import Problem
 from tui_ft.text import NOT_AVAILABLE
+from tui_ft.widgets.advice_signs import FITS
 from tui_ft.widgets.bars import bar_string
-from tui_ft.widgets.signs import SignName, sign
+from tui_ft.widgets.signs import sign
 
 _KEY_WIDTH: Final = 38
-_ROOMY: Final = 60
+_LEAST_KEY: Final = 12
+_VALUE_WIDTH: Final = 18
 _BAR: Final = 16
-_FITS: Final[dict[str, SignName]] = {"fits": "good", "tight": "warning", "no": "bad"}
 _CHANGES_SHOWN: Final = 12
 
 
@@ -35,7 +36,7 @@ def field_line(draft: Draft, one: SpecField, width: int) -> str:
         mark = " "
     value = draft.text_of(one) or ("(has to be given)" if one.required else "")
     said = f"{value} {one.unit}" if one.unit and value.replace(".", "").isdigit() else value
-    key_width = _KEY_WIDTH if width >= _ROOMY else max(12, width // 2)
+    key_width = min(_KEY_WIDTH, max(_LEAST_KEY, width - _VALUE_WIDTH))
     return f"{mark} {text.fitted(one.key, key_width)} {text.one_line(said, width - key_width - 3)}"
 
 
@@ -96,7 +97,7 @@ def outlook_lines(outlook: Outlook, width: int) -> Content:
         drawn = bar_string(share, _BAR, predicted=high) if outlook.free else ""
         numbers = ", ".join(str(number) for number in outlook.gpus)
         where = f"on GPU {numbers}" if outlook.gpus else "of a GPU; this run is on the CPU"
-        fits = sign(_FITS[outlook.fit]).content() if outlook.fit is not None else ""
+        fits = sign(FITS[outlook.fit]).content() if outlook.fit is not None else ""
         first = Content.assemble(
             "memory ", drawn, " " * bool(drawn), fits, " " * bool(fits),
             (f"{text.gigabytes(memory.expected)}{of} GB", "bold"), f" ({band}) {where}",

@@ -273,6 +273,10 @@ class DataScreen(FtuiScreen):
         if event.state is WorkerState.ERROR and event.worker.group == data_opening.GROUP:
             self.notify(repr(event.worker.error), severity="error", markup=False)
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer no question on the last line while one is asked: its key is typed then."""
+        return not (action == "ask" and isinstance(self.focused, AskLine))
+
     def action_ask(self, what: Asking) -> None:
         """Ask for a model, a text or a length, on the line below the first."""
         self.set_class(what == "length", "-lengths")

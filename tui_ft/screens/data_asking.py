@@ -24,6 +24,7 @@ class AskLine(Input):
 
     BINDING_GROUP_TITLE = "Question"
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "submit", "Answer", id="ask.answer", tooltip="Take what was typed"),
         Binding("escape", "give_up", "Close", id="ask.close", tooltip="Leave it as it is"),
     ]
 

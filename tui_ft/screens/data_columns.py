@@ -95,7 +95,7 @@ class MapColumns(Dialog[Chosen | None]):
             yield Static(id="outcome")
             with VerticalScroll(id="first"):
                 yield Static(id="first-row")
-            yield Static(id="yaml")
+            yield Static(id="map-yaml")
 
     def on_mount(self) -> None:
         """Read the first rows."""
@@ -155,7 +155,7 @@ class MapColumns(Dialog[Chosen | None]):
             )
             self.query_one("#first-row", Static).update(shown)
         lines = as_yaml(self._format, self._by_hand)
-        self.query_one("#yaml", Static).update(Content(text.plain(lines, keep_newlines=True)))
+        self.query_one("#map-yaml", Static).update(Content(text.plain(lines, keep_newlines=True)))
 
     def _say(self, said: Content) -> None:
         self.query_one("#outcome", Static).update(said)

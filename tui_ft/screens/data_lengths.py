@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -11,11 +12,12 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
+from textual.worker import get_current_worker
 
 from tui_ft import text
 from tui_ft.data import objectives_of
 from tui_ft.data.counts import PERCENTILES, Counts, histogram, percentiles
-from tui_ft.survey.packing import count_sequences
+from tui_ft.survey.packing import sequences_in_blocks
 from tui_ft.survey.summary import Summary
 from tui_ft.survey.tokens import TokenSummary, packed_sequences, steps_per_epoch
 from tui_ft.widgets.signs import ascii_only
@@ -25,6 +27,8 @@ _ASCII_BLOCKS: Final = " .:-=+*#"
 _NARROWEST: Final = 10
 _WIDEST: Final = 60
 _BATCH: Final = 16
+_REST_SECONDS: Final = 0.001
+"""Between a thousand rows and the next: Python runs one thread at a time, and people type."""
 
 
 class LengthsPane(Vertical):
@@ -73,7 +77,14 @@ class LengthsPane(Vertical):
         self.run_worker(run, thread=True, group="pack", exclusive=True, exit_on_error=False)
 
     def _count(self, folder: Path, max_length: int) -> None:
-        self.post_message(self.Packed(folder, max_length, count_sequences(folder, max_length)))
+        worker = get_current_worker()
+        sequences = 0
+        for found in sequences_in_blocks(folder, max_length):
+            sequences += found
+            time.sleep(_REST_SECONDS)
+            if worker.is_cancelled:
+                return
+        self.post_message(self.Packed(folder, max_length, sequences))
 
     def on_lengths_pane_packed(self, message: Packed) -> None:
         """Say what packing saves."""

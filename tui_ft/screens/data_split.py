@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import ClassVar, Final, NamedTuple
 
@@ -31,6 +32,7 @@ _MEANINGS: Final[dict[By, str]] = {
 _WAYS: Final = tuple(_MEANINGS)
 _SEED: Final = "42"
 _SHARE: Final = "5 %"
+_PAUSE_SECONDS: Final = 0.15
 
 
 class Wish(NamedTuple):
@@ -70,7 +72,7 @@ class SplitData(Dialog[SplitReport | None]):
             yield Input(_SHARE, id="share")
             yield Label("seed, which decides which rows")
             yield Input(_SEED, id="seed", type="integer")
-            yield OptionList(*(Option(_MEANINGS[by], id=by) for by in _WAYS), id="ways")
+            yield OptionList(*(Option(_MEANINGS[by], id=by) for by in _WAYS), id="split-ways")
             yield Static(id="division")
             yield Label("the file to train on, and the one to examine with")
             yield Input(str(beside(self._data.name, "train")), id="train")
@@ -79,11 +81,11 @@ class SplitData(Dialog[SplitReport | None]):
 
     def on_mount(self) -> None:
         """Begin with groups."""
-        self.query_one("#ways", OptionList).highlighted = 0
+        self.query_one("#split-ways", OptionList).highlighted = 0
         self.query_one("#share").focus()
 
     def _wish(self) -> Wish:
-        at = self.query_one("#ways", OptionList).highlighted or 0
+        at = self.query_one("#split-ways", OptionList).highlighted or 0
         share, seed = (self.query_one(f"#{name}", Input).value for name in ("share", "seed"))
         return Wish(share.strip(), seed.strip(), _WAYS[at])
 
@@ -103,6 +105,9 @@ class SplitData(Dialog[SplitReport | None]):
         self.run_worker(run, thread=True, group="divide", exclusive=True, exit_on_error=False)
 
     def _find_division(self, wish: Wish) -> None:
+        time.sleep(_PAUSE_SECONDS)  # whoever types is not done yet
+        if get_current_worker().is_cancelled:
+            return
         try:
             said = self._division_of(wish)
         except (DataError, OSError) as error:

@@ -61,8 +61,9 @@ class Writing(Vertical):
         self.query_one("#open-new").display = False
 
     def say(self, said: Content) -> None:
-        """Say how it stands."""
+        """Say how it stands, in sight."""
         self.query_one("#said", Static).update(said)
+        self.call_after_refresh(self.scroll_visible, animate=False)
 
     def begin(self, work: Callable[[], Any]) -> None:
         """Do ``work`` in a thread, unless something is being written."""

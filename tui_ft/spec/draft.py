@@ -11,7 +11,7 @@ from typing import Any, Final
 import yaml
 
 from tui_ft.spec.fields import NONE, ON, SpecField, fields_of, shown_value, value_at
-from tui_ft.spec.loading import build_spec, dump_spec, parse_yaml, put, read_value
+from tui_ft.spec.loading import build_spec, parse_yaml, put, read_value
 from tui_ft.spec.presets import find_presets
 from tui_ft.spec.problems import Problem, SpecError
 from tui_ft.spec.run_spec import RunSpec
@@ -192,10 +192,6 @@ class Draft:
         """
         values, _ = parse_yaml(text, file)
         return replace(self, values=values)
-
-    def whole_yaml(self) -> str | None:
-        """Return the run with every field; None while something is wrong."""
-        return None if self.spec is None else dump_spec(self.spec)
 
 
 def _remove(values: dict[str, Any], path: list[str]) -> None:

@@ -117,13 +117,23 @@ def sequence_of(folder: Path, position: int, max_length: int) -> PackedSequence 
     return None
 
 
+def sequences_in_blocks(folder: Path, max_length: int) -> Iterator[int]:
+    """Yield how many sequences hold each thousand rows, of those counted so far.
+
+    Raises:
+        OSError: the column of lengths has gone.
+    """
+    for block in _blocks(folder):
+        yield len(pack([length for _, length in block], max_length))
+
+
 def count_sequences(folder: Path, max_length: int) -> int:
     """Return how many sequences hold all rows counted so far.
 
     Raises:
         OSError: the column of lengths has gone.
     """
-    return sum(len(pack([n for _, n in block], max_length)) for block in _blocks(folder))
+    return sum(sequences_in_blocks(folder, max_length))
 
 
 def _packed(position: int, length: int, max_length: int) -> PackedRow:

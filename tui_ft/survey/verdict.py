@@ -172,11 +172,6 @@ def quality_of(findings: Sequence[Finding]) -> Quality:
     return Quality(math.floor(score + _ROUNDING), tuple(parts))
 
 
-def _factor(finding: Finding) -> float:
-    """Return what one finding leaves of the score."""
-    return 1 - WEIGHTS[finding.severity] * math.sqrt(min(1.0, finding.share))
-
-
 def _quality(findings: Sequence[Finding], usable: int) -> Quality:
     """Return the score; 0 where there is nothing to learn from."""
     quality = quality_of(findings)

@@ -10,10 +10,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from tui_ft import paths
 from tui_ft.runs import events as ev
 from tui_ft.runs.folder import RunFolder
 from tui_ft.runs.link import WorkerLink
+from tui_ft.runs.prediction import read_prediction
 from tui_ft.train.callback import folder_bytes
 
 _LIBRARIES: Final = ("torch", "transformers", "trl", "peft", "bitsandbytes")
@@ -64,6 +67,7 @@ def save_weights(trainer: Any, tokenizer: Any, folder: RunFolder, link: WorkerLi
 
 def write_report(folder: RunFolder, outcome: Outcome, output: Path) -> None:
     """Write `report.json`."""
+    predicted = read_prediction(folder)
     report: Mapping[str, Any] = {
         "run": folder.id,
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -80,6 +84,7 @@ def write_report(folder: RunFolder, outcome: Outcome, output: Path) -> None:
         "output": {"kind": output.name, "path": str(output), "bytes": folder_bytes(output)},
         "plan": _plain(outcome.plan),
         "peak_memory": _plain(outcome.memory),
+        "predicted_memory": None if predicted is None else msgspec.to_builtins(predicted),
         "versions": {name: version(name) for name in _LIBRARIES},
     }
     paths.write_atomically(folder.report_file, json.dumps(report, indent=2))

@@ -34,7 +34,7 @@ class CatalogueEntry(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         id: its name on the Hub.
         chat: it has a chat template.
-        licence: the Hub's short name.
+        licence: as its page on the Hub names it.
         gated: how access is granted: False is freely, None is not known.
         parameters: the count that its makers publish, None where it is not known here.
         config: values of its config.json, as far as they say what it is.
@@ -48,6 +48,11 @@ class CatalogueEntry(msgspec.Struct, frozen=True, kw_only=True):
     parameters: int | None
     config: dict[str, Any]
     family: str
+
+    @property
+    def source(self) -> str:
+        """The page that the values are from."""
+        return f"https://huggingface.co/{self.id}/blob/main/config.json"
 
 
 def catalogue_entry(name: str) -> CatalogueEntry | None:

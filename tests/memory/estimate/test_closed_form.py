@@ -1,0 +1,190 @@
+"""Figures in closed form: their parts, their bands, and what there is no formula for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.memory.models import LLAMA_8B, LORA, TINY
+from tui_ft.memory.allocator import GIB
+from tui_ft.memory.estimate import Sharding, estimate
+from tui_ft.memory.estimating import Unknown
+from tui_ft.memory.figure import Figure
+from tui_ft.memory.methods import other_methods
+from tui_ft.memory.step import Generation, Quantization, Step
+from tui_ft.models import architecture_of
+from tui_ft.models.trainable import trainable_parameters
+
+BIG: dict[str, Any] = {"config": LLAMA_8B, "batch": 4, "length": 2048, "optim": "adamw_torch_fused"}
+MIXTRAL: dict[str, Any] = {
+    **TINY,
+    "model_type": "mixtral",
+    "num_local_experts": 8,
+    "num_experts_per_tok": 2,
+}
+
+
+def _figure(step: Step, **more: Any) -> Figure:
+    found = estimate(step, **more)
+    assert isinstance(found, Figure), found
+    return found
+
+
+def _terms(figure: Figure) -> dict[str, int]:
+    return {term.name: term.size for term in figure.terms}
+
+
+@pytest.mark.parametrize(
+    ("step", "allocated"),
+    [
+        (Step(**BIG, adapter=LORA, checkpointing=True), 20.5),
+        (Step(**BIG, adapter=LORA, checkpointing=True, objective="causal_lm"), 29.3),
+        (Step(**BIG, checkpointing=True), 60.7),
+        (
+            Step(
+                **BIG,
+                adapter=LORA,
+                checkpointing=True,
+                quantization=Quantization(),
+                adapter_dtype="bfloat16",
+            ),
+            9.5,
+        ),
+    ],
+)
+def test_llama_8b_by_method(step: Step, allocated: float) -> None:
+    """As the replays of tests/dryrun say, and an independent prototype before them."""
+    terms = _terms(_figure(step))
+    held = sum(terms.values()) - terms["allocator slack"] - terms["CUDA context"]
+    assert held / GIB == pytest.approx(allocated, abs=0.15)
+
+
+def test_the_parts_sum_up_and_the_band_holds_them() -> None:
+    for careful in (False, True):
+        figure = _figure(Step(**BIG, adapter=LORA), careful=careful)
+        assert figure.expected == sum(term.size for term in figure.terms)
+        assert figure.low < figure.expected < figure.high
+        assert figure.source == "estimate"
+        assert all(term.size >= 0 for term in figure.terms)
+
+
+def test_weights_states_and_gradients_are_counted_to_the_last_parameter() -> None:
+    step = Step(**{**BIG, "batch": 1, "length": 64}, checkpointing=True)
+    figure = _figure(step)
+    parameters = architecture_of(LLAMA_8B).parameters
+    assert figure.parameters == figure.trainable_parameters == parameters
+    terms = _terms(figure)
+    assert terms["weights"] == pytest.approx(2 * parameters, rel=1e-4)
+    assert terms["optimizer states"] == pytest.approx(4 * parameters, rel=1e-4)
+    assert figure.stage == "optimizer" or terms["gradients"] <= 2 * parameters
+    lora = _figure(Step(**BIG, adapter=LORA))
+    assert lora.trainable_parameters == trainable_parameters(architecture_of(LLAMA_8B), LORA)
+
+
+def test_four_bits_take_half_a_byte_a_weight_and_their_constants() -> None:
+    kept = _terms(_figure(Step(**BIG, adapter=LORA, quantization=Quantization())))
+    single = _terms(_figure(Step(**BIG, adapter=LORA, quantization=Quantization(double=False))))
+    linear = sum(
+        piece.weights * piece.count
+        for piece in architecture_of(LLAMA_8B).linears
+        if piece.part != "head"
+    )
+    assert single["quantisation constants"] == pytest.approx(linear / 64 * 4, rel=0.01)
+    assert kept["quantisation constants"] == pytest.approx(linear / 64 * (1 + 4 / 256), rel=0.01)
+
+
+@pytest.mark.parametrize("name", ["length", "batch"])
+def test_more_of_it_never_takes_less(name: str) -> None:
+    step = Step(config=TINY, batch=2, length=128, adapter=LORA, checkpointing=True)
+    sizes = [
+        _figure(msgspec.structs.replace(step, **{name: getattr(step, name) * factor})).expected
+        for factor in (1, 2, 3, 5, 8, 16)
+    ]
+    assert sizes == sorted(sizes)
+
+
+def test_every_method_of_the_table_has_a_figure_below_full_fine_tuning() -> None:
+    lora = Step(**BIG, adapter=LORA, arithmetic="bfloat16", checkpointing=True)
+    full = _figure(Step(**BIG, checkpointing=True, weights="float32", arithmetic="bfloat16"))
+    for name, step in other_methods(lora).items():
+        found = _figure(step)
+        assert found.trainable_parameters < full.trainable_parameters, name
+        assert found.expected < full.expected or name == "prefix"
+
+
+def test_objectives_hold_what_they_compare_with() -> None:
+    base: dict[str, Any] = {"config": LLAMA_8B, "batch": 1, "length": 512, "checkpointing": True}
+    weights = _terms(_figure(Step(**base)))["weights"]
+    assert _terms(_figure(Step(**base, objective="dpo")))["frozen copies"] == weights
+    lora = _terms(_figure(Step(**base, objective="dpo", adapter=LORA)))
+    assert "frozen copies" not in lora
+    assert _terms(_figure(Step(**base, objective="ppo")))["frozen copies"] == 2 * weights
+
+
+def test_a_long_generation_is_the_peak_by_its_cache() -> None:
+    plan = Generation(rows=256, prompt=512, new=1536)
+    step = Step(
+        config=LLAMA_8B,
+        batch=1,
+        length=2048,
+        adapter=LORA,
+        objective="grpo",
+        checkpointing=True,
+        generation=plan,
+    )
+    figure = _figure(step)
+    assert figure.stage == "generation"
+    cache = architecture_of(LLAMA_8B).kv_cache_bytes(2048) * 256
+    assert _terms(figure)["key and value cache"] == cache
+
+
+def test_several_gpus_share_what_they_share_and_the_band_is_a_guess() -> None:
+    step = Step(**BIG, checkpointing=True)
+    alone = _terms(_figure(step))
+    parts = {
+        kind: _terms(_figure(step, sharding=Sharding(kind=kind, gpus=8)))
+        for kind in ("ddp", "zero2", "zero3")
+    }
+    assert parts["ddp"]["weights"] == parts["zero2"]["weights"] == alone["weights"]
+    assert parts["zero3"]["weights"] == pytest.approx(alone["weights"] / 8, abs=1)
+    assert parts["zero2"]["optimizer states"] * 8 >= alone["optimizer states"]
+    assert parts["ddp"]["exchange between GPUs"] == pytest.approx(alone["weights"], rel=1e-3)
+    figure = _figure(step, sharding=Sharding(kind="fsdp", gpus=8))
+    assert figure.high / figure.low > 1.3
+
+
+def test_mixtures_have_all_their_weights_and_a_wider_band() -> None:
+    figure = _figure(Step(config=MIXTRAL, batch=2, length=128, adapter=LORA))
+    assert figure.parameters == architecture_of(MIXTRAL).parameters
+    plain = _figure(Step(config=TINY, batch=2, length=128, adapter=LORA))
+    assert figure.high / figure.low > plain.high / plain.low
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"config": {**TINY, "model_type": "martian", "hidden_size": None}}, "hidden_size"),
+        ({"config": {"model_type": "martian"}}, "martian"),
+        ({"config": {}}, "model_type"),
+        ({"adapter": {"peft_type": "OFT"}}, "OFT"),
+        ({"adapter": {"peft_type": "LORA", "target_modules": ["nothing"]}}, "nothing"),
+        ({"optim": "magic"}, "magic"),
+    ],
+)
+def test_what_there_is_no_formula_for_says_why(change: dict[str, Any], said: str) -> None:
+    values: dict[str, Any] = {"config": TINY, "batch": 1, "length": 64, **change}
+    found = estimate(Step(**values))
+    assert isinstance(found, Unknown)
+    assert said in found.reason
+
+
+def test_nothing_heavy_is_loaded() -> None:
+    code = (
+        "import sys, tui_ft.memory.estimate, tui_ft.memory.fitting\n"
+        "sys.exit(any(name in sys.modules for name in ('torch', 'transformers', 'numpy')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

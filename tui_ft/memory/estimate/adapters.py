@@ -1,0 +1,163 @@
+"""What a peft configuration adds to a model: where, how much, and what it does on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from tui_ft.models.architecture import Architecture
+from tui_ft.models.pieces import Linear
+from tui_ft.models.targets import targets_of
+
+AdapterKind = Literal["lora", "ia3", "prompt", "prefix", "p_tuning", "norms"]
+
+_KINDS: Final[dict[str, AdapterKind]] = {
+    "LORA": "lora",
+    "ADALORA": "lora",
+    "IA3": "ia3",
+    "PROMPT_TUNING": "prompt",
+    "PREFIX_TUNING": "prefix",
+    "P_TUNING": "p_tuning",
+    "LN_TUNING": "norms",
+}
+_BESIDE: Final = ("lora", "ia3")
+_IA3_TARGETS: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
+    "llama": (("k_proj", "v_proj", "down_proj"), ("down_proj",)),
+    "mistral": (("k_proj", "v_proj", "down_proj"), ("down_proj",)),
+    "qwen2": (("k_proj", "v_proj", "down_proj"), ("down_proj",)),
+    "gemma": (("q_proj", "v_proj", "down_proj"), ("down_proj",)),
+    "gemma2": (("q_proj", "v_proj", "down_proj"), ("down_proj",)),
+    "gpt2": (("c_attn", "mlp.c_proj"), ("mlp.c_proj",)),
+    "gpt_neox": (("query_key_value", "dense_4h_to_h"), ("dense_4h_to_h",)),
+    "falcon": (("query_key_value", "dense_4h_to_h"), ("dense_4h_to_h",)),
+    "opt": (("q_proj", "k_proj", "fc2"), ("fc2",)),
+    "bloom": (("query_key_value", "mlp.dense_4h_to_h"), ("mlp.dense_4h_to_h",)),
+    "bert": (("key", "value", "output.dense"), ("output.dense",)),
+    "roberta": (("key", "value", "output.dense"), ("output.dense",)),
+}
+"""Of IA3, all targets and those whose input is scaled, where none are given (peft 0.21,
+`TRANSFORMERS_MODELS_TO_IA3_TARGET_MODULES_MAPPING` and its like)."""
+
+
+class UnknownAdapterError(Exception):
+    """There is no formula for an adapter; the message is for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """A peft configuration, as far as memory goes.
+
+    Attributes:
+        kind: what it does.
+        targets: how many layers of each linear module have one, by the module's path.
+        inputs: of IA3, the paths whose input is scaled.
+        rank: of LoRA.
+        dropout: of LoRA's input.
+        dora: weights are decomposed into magnitude and direction.
+        tokens: virtual tokens of a prompt or prefix.
+        projected: hidden size of the network that makes them; 0 without one.
+        saved: names of modules that are trained whole.
+        layer_numbers: the layers that have one; None for all.
+    """
+
+    kind: AdapterKind
+    targets: Mapping[str, int] = field(default_factory=dict)
+    inputs: frozenset[str] = frozenset()
+    rank: int = 0
+    dropout: float = 0.0
+    dora: bool = False
+    tokens: int = 0
+    projected: int = 0
+    saved: tuple[str, ...] = ()
+    layer_numbers: frozenset[int] | None = None
+
+    def applies(self, piece: Linear, number: int) -> bool:
+        """Tell whether a linear module of a layer has one."""
+        if piece.path not in self.targets:
+            return False
+        return self.layer_numbers is None or number in self.layer_numbers
+
+    def shapes(self, piece: Linear) -> tuple[tuple[int, ...], ...]:
+        """Return the shapes of what stands beside one linear module."""
+        if self.kind == "ia3":
+            scaled = piece.in_features if piece.path in self.inputs else piece.out_features
+            return ((scaled,),)
+        low_rank = ((self.rank, piece.in_features), (piece.out_features, self.rank))
+        return (*low_rank, (piece.out_features,)) if self.dora else low_rank
+
+    def own_shapes(self, model: Architecture) -> tuple[tuple[int, ...], ...]:
+        """Return the shapes of what stands beside no module: prompts, and what makes them."""
+        size, inner = model.hidden_size, self.projected
+        match self.kind:
+            case "prompt":
+                return ((self.tokens, size),)
+            case "prefix":
+                keys = 2 * model.layers * model.kv_heads * model.head_dim
+                if not inner:
+                    return ((self.tokens, keys),)
+                table = (self.tokens, keys // (2 * model.layers))
+                return (table, (inner, table[1]), (inner,), (keys, inner), (keys,))
+            case "p_tuning":
+                network = ((inner, size), (inner,), (inner, inner), (inner,), (size, inner))
+                return ((self.tokens, size), *network, (size,))
+            case _:
+                return ()
+
+
+def adapter_of(arguments: Mapping[str, Any] | None, model: Architecture) -> Adapter | None:
+    """Return what a peft configuration means; None when all weights are trained.
+
+    Raises:
+        UnknownAdapterError: there is no formula for it.
+        AdapterError: it fits no module of the model.
+    """
+    if arguments is None:
+        return None
+    name = str(arguments.get("peft_type", "")).rpartition(".")[2].upper()
+    kind = _KINDS.get(name)
+    if kind is None:
+        raise UnknownAdapterError(f"there is no formula for {name or 'an adapter without a type'}")
+    projected = int(arguments.get("encoder_hidden_size") or model.hidden_size)
+    if kind == "prefix" and not arguments.get("prefix_projection"):
+        projected = 0
+    targets, inputs, layers = _targets(arguments, model, kind)
+    return Adapter(
+        kind,
+        targets=targets,
+        inputs=inputs,
+        rank=int(arguments.get("init_r") or arguments.get("r") or 8),
+        dropout=float(arguments.get("lora_dropout") or 0.0),
+        dora=bool(arguments.get("use_dora")),
+        tokens=int(arguments.get("num_virtual_tokens") or 0),
+        projected=projected if kind in ("prefix", "p_tuning") else 0,
+        saved=tuple(arguments.get("modules_to_save") or ()),
+        layer_numbers=layers,
+    )
+
+
+def _targets(
+    arguments: Mapping[str, Any], model: Architecture, kind: AdapterKind
+) -> tuple[dict[str, int], frozenset[str], frozenset[int] | None]:
+    """Return the target modules, those of which IA3 scales the input, and in which layers."""
+    if kind not in _BESIDE:
+        return {}, frozenset(), None
+    defaults = _IA3_TARGETS.get(model.model_type, ((), ()))
+    if kind == "ia3" and arguments.get("target_modules") is None:
+        arguments = {**arguments, "target_modules": list(defaults[0]) or None}
+        arguments.setdefault("feedforward_modules", list(defaults[1]))
+    found = targets_of(model, arguments)
+    targets = {target.piece.path: len(target.paths) for target in found}
+    ends = tuple(arguments.get("feedforward_modules") or ())
+    inputs = frozenset(
+        path for path in targets if any(path == end or path.endswith(f".{end}") for end in ends)
+    )
+    some = [target for target in found if len(target.paths) < target.piece.count]
+    if not some:
+        return targets, inputs, None
+    return targets, inputs, frozenset(_number(path, some[0].piece) for path in some[0].paths)
+
+
+def _number(path: str, linear: Linear) -> int:
+    start = linear.path.index("{}")
+    return int(path[start:].partition(".")[0])

@@ -1,0 +1,89 @@
+"""What a step of each objective runs: the pass that learns, and those around it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from tui_ft.memory.estimate.heads import HeadKind, Loss
+from tui_ft.memory.step import GENERATES, PAIRED, Generation, Step
+
+_HEADS: Final[dict[str, HeadKind]] = {
+    "causal_lm": "logits",
+    "orpo": "pairs",
+    "cpo": "pairs",
+    "simpo": "pairs",
+    "reward": "scores",
+    "classification": "scores",
+    "ppo": "answers",
+}
+"""Of trl 1.16's trainers; all others have the fused head."""
+_COMPARES: Final = ("dpo", "kto")
+_LONG: Final = 8
+_TENSORS: Final[dict[str, int]] = {"dpo": 3, "kto": 6, "orpo": 6, "cpo": 6, "simpo": 6}
+"""Tensors of token ids or masks in a batch; two for most, and labels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The passes of a step.
+
+    Attributes:
+        loss: of the pass that learns.
+        scored: of the same rows, without gradients, before it: by the policy itself (KTO's
+            estimate of the divergence).
+        compared: by a reference, after it and with all that it keeps still there.
+        generation: answers made before it.
+        evaluation: of held-out rows, without gradients, when the step is over.
+        references: frozen copies of the base: a reference, PPO's reward model.
+    """
+
+    loss: Loss
+    scored: bool = False
+    compared: bool = False
+    generation: Generation | None = None
+    evaluation: Loss | None = None
+    references: int = 0
+
+
+def plan_of(step: Step, virtual: int) -> Plan:
+    """Return the passes of a step.
+
+    Args:
+        step: the step.
+        virtual: tokens that a prompt adds to each row.
+    """
+    objective = step.objective
+    generation = step.generation
+    if objective in GENERATES and generation is None:
+        answer = min(step.answer, step.length - 1)
+        generation = Generation(rows=step.batch, prompt=step.length - answer, new=answer)
+    loss = _loss(step, step.batch, virtual)
+    evaluated = step.evaluation_batch
+    return Plan(
+        loss,
+        scored=objective == "kto",
+        compared=objective in _COMPARES,
+        generation=generation,
+        evaluation=_loss(step, evaluated, virtual) if evaluated else None,
+        references=step.holds_reference + (objective == "ppo"),
+    )
+
+
+def _loss(step: Step, batch: int, virtual: int) -> Loss:
+    rows = batch * (2 if step.objective in PAIRED else 1)
+    length = step.length + virtual
+    return Loss(
+        _HEADS.get(step.objective, "fused"),
+        rows,
+        length,
+        max(1, round(rows * (length - 1) * step.supervised)),
+        answer=min(step.answer, step.length - 1),
+        likelihood=step.objective in ("orpo", "cpo"),
+        holds_outputs=step.holds_outputs,
+    )
+
+
+def input_bytes(step: Step, loss: Loss) -> int:
+    """Return the bytes of a batch: 64-bit token ids, masks and labels."""
+    return _TENSORS.get(step.objective, 3) * loss.rows * loss.length * _LONG

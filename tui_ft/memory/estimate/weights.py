@@ -1,0 +1,282 @@
+"""The weights of a step: their sizes and types, which are trained, and a layer's for a tape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import Final, Literal
+
+from tui_ft.memory.estimate.adapters import Adapter
+from tui_ft.memory.estimate.ops import Bits, Matrix
+from tui_ft.memory.estimate.tape import FLOAT32, Leaf, block_of
+from tui_ft.memory.step import BYTES, Step
+from tui_ft.models.architecture import Architecture
+from tui_ft.models.pieces import Embedding, Linear, Norm, Piece, Weight
+
+KEPT_WHOLE: Final = ("lm_head", "score", "classifier")
+"""Modules that transformers never quantises, beside the output head."""
+_WHOLE: Final = 16
+_BLOCK: Final = 64
+_CONSTANTS: Final = 256
+_CODES: Final = (16 + 256) * FLOAT32
+
+HeldKind = Literal["weights", "constants", "adapters"]
+
+
+@dataclass(slots=True, eq=False)
+class LowRank:
+    """LoRA beside a linear layer: A (r x in) and B (out x r), arXiv:2106.09685.
+
+    Attributes:
+        down: A.
+        up: B.
+        dropout: share of the input that is dropped.
+        magnitude: DoRA's, one number for each output (arXiv:2402.09353).
+    """
+
+    down: Matrix
+    up: Matrix
+    dropout: float
+    magnitude: Matrix | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Layer:
+    """The weights of one layer, by the last part of their names where that is enough.
+
+    Attributes:
+        linears: matrices.
+        norms: of the norms; `outputs` is their size.
+        adapters: low-rank updates, by the name of the linear layer that they stand beside.
+        scales: IA3's vectors, by the name of the linear layer; `bias` where its input is scaled.
+        stacks: of a mixture, the experts' weights and the router's.
+    """
+
+    linears: dict[str, Matrix] = field(default_factory=dict)
+    norms: dict[str, Matrix] = field(default_factory=dict)
+    adapters: dict[str, LowRank] = field(default_factory=dict)
+    scales: dict[str, Matrix] = field(default_factory=dict)
+    stacks: dict[str, Matrix] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Tensors among the weights, all alike.
+
+    Attributes:
+        shape: of one.
+        width: bytes of a number.
+        trained: whether it has a gradient.
+        kind: what it is counted as.
+        number: how many there are.
+    """
+
+    shape: tuple[int, ...]
+    width: int
+    trained: bool = False
+    kind: HeldKind = "weights"
+    number: int = 1
+
+    @property
+    def count(self) -> int:
+        """Numbers of one."""
+        return prod(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Bytes of one, as the allocator gives them."""
+        return block_of(self.count * self.width)
+
+    @property
+    def all_sizes(self) -> int:
+        """Bytes of all of them."""
+        return self.size * self.number
+
+
+class Weights:
+    """What a step's model holds, layer by layer and as a whole."""
+
+    def __init__(self, step: Step, model: Architecture, adapter: Adapter | None) -> None:
+        self.model = model
+        self.adapter = adapter
+        self.width = BYTES[step.weights]
+        self.full = adapter is None
+        self._quantization = step.quantization
+        self._there = step.accumulation
+        self._computed_in = BYTES[step.arithmetic or step.weights]
+        self._adapter_width = self._width_of_adapter(step)
+        self._layered = [piece for piece in model.modules if piece.layers is not None]
+
+    def _width_of_adapter(self, step: Step) -> int:
+        """Return the bytes of a number of the adapter.
+
+        peft casts what it adds to float32, or leaves it in the base's type; over a quantised base
+        the trainer casts it to the type that is asked for.
+        """
+        if step.adapter_dtype == "float32":
+            return FLOAT32
+        return BYTES[step.adapter_dtype] if step.quantization is not None else self.width
+
+    def kinds_of_layers(self) -> list[int]:
+        """Return for each layer the number of the first that has the same modules."""
+        last = self.model.layers
+        adapted = self.adapter.layer_numbers if self.adapter is not None else None
+        if adapted is None and all(len(piece.layers or ()) == last for piece in self._layered):
+            return [0] * last
+        first: dict[tuple[bool, ...], int] = {}
+        found = []
+        for number in range(last):
+            have = [number in (piece.layers or ()) for piece in self._layered]
+            have.append(adapted is None or number in adapted)
+            found.append(first.setdefault(tuple(have), number))
+        return found
+
+    def layer(self, number: int, *, adapted: bool = True, trained: bool = True) -> Layer:
+        """Return the weights of a layer, its gradients not there yet.
+
+        Args:
+            number: of the layer.
+            adapted: with its adapters; a reference has them switched off.
+            trained: with what keeps gradients; a reference has none.
+        """
+        found = Layer()
+        pieces = [piece for piece in self._layered if number in (piece.layers or ())]
+        for name, piece in _named(pieces):
+            if isinstance(piece, Linear):
+                found.linears[name] = self.matrix(piece, trained=trained)
+                if adapted and self.adapter is not None and self.adapter.applies(piece, number):
+                    self._adapt(found, name, piece, self.adapter)
+            elif isinstance(piece, Norm):
+                found.norms[name] = self.norm(piece, trained=trained)
+            elif isinstance(piece, Weight):
+                leaf = self._leaf(self.full and trained)
+                found.stacks[name] = Matrix(1, piece.parameters, self.width, leaf)
+        return found
+
+    def matrix(self, piece: Linear | Embedding, *, trained: bool = True) -> Matrix:
+        """Return a matrix, with what keeps its gradient if it is trained."""
+        learns = trained and (self.full or self._saved_whole(piece))
+        if isinstance(piece, Embedding):
+            return Matrix(piece.rows, piece.width, self.width, self._leaf(learns))
+        bits = self._bits(piece)
+        width = self.width if bits == _WHOLE else self._computed_in
+        bias_leaf = self._leaf(learns) if piece.bias else None
+        return Matrix(
+            piece.in_features,
+            piece.out_features,
+            width,
+            self._leaf(learns and bits == _WHOLE),
+            bits,
+            piece.bias,
+            bias_leaf,
+        )
+
+    def norm(self, piece: Norm, *, trained: bool = True) -> Matrix:
+        """Return a norm's weight; one without weights is frozen."""
+        learns = trained and piece.affine and (self.full or self._trains_norms)
+        return Matrix(1, piece.size, self.width, self._leaf(learns), bias=piece.bias)
+
+    def held(self, number: int | None) -> Iterator[Held]:
+        """Yield what a layer holds, or with None what is there once."""
+        for piece in self.model.modules:
+            if number is None if piece.layers is None else number in (piece.layers or ()):
+                yield from self._tensors(piece, number)
+        if number is None and self.adapter is not None:
+            for shape in self.adapter.own_shapes(self.model):
+                yield Held(shape, self._adapter_width, trained=True, kind="adapters")
+
+    def _tensors(self, piece: Piece, number: int | None) -> Iterator[Held]:
+        trained = self.full
+        if isinstance(piece, Linear):
+            yield from self._linear_tensors(piece)
+            adapter = self.adapter if number is not None else None
+            if adapter is not None and adapter.applies(piece, number or 0):
+                for shape in adapter.shapes(piece):
+                    yield Held(shape, self._adapter_width, trained=True, kind="adapters")
+        elif isinstance(piece, Norm):
+            if piece.affine:
+                learns = trained or self._trains_norms
+                yield Held((piece.size,), self.width, learns, number=1 + piece.bias)
+        elif isinstance(piece, Embedding):
+            yield Held((piece.rows, piece.width), self.width, trained)
+        else:
+            yield Held(piece.shape, self.width, trained)
+        if not self.full and self._saved_whole(piece):
+            shape = (piece.parameters,)
+            if isinstance(piece, Linear):
+                shape = (piece.weights,)
+            yield Held(shape, self.width, trained=True, kind="adapters")
+
+    def _linear_tensors(self, piece: Linear) -> Iterator[Held]:
+        """Yield a matrix and its bias, and what bitsandbytes holds beside a quantised one.
+
+        4 bits: a constant for each 64 weights, of 8 bits with one float32 for 256 of them when
+        quantised doubly (arXiv:2305.14314, section 3), and two tables of codes; 8 bits: a float32
+        scale a row (arXiv:2208.07339).
+        """
+        bits, how = self._bits(piece), self._quantization
+        shape = (piece.out_features, piece.in_features)
+        if piece.bias:
+            yield Held((piece.out_features,), self.width, self.full)
+        if bits == _WHOLE or how is None:
+            if not piece.tied:
+                yield Held(shape, self.width, self.full)
+            return
+        if how.bits == 8:  # noqa: PLR2004 - bits
+            yield Held(shape, 1)
+            yield Held((piece.out_features,), FLOAT32, kind="constants")
+            return
+        constants = -(-piece.weights // _BLOCK)
+        yield Held(((piece.weights + 1) // 2,), 1)
+        yield Held((constants,), 1 if how.double else FLOAT32, kind="constants")
+        if how.double:
+            yield Held((-(-constants // _CONSTANTS),), FLOAT32, kind="constants")
+        yield Held((_CODES,), 1, kind="constants")
+
+    def _bits(self, piece: Linear) -> Bits:
+        """Return how a matrix is held by bitsandbytes; 16 when it is not quantised."""
+        how = self._quantization
+        if how is None or piece.kind == "FalconLinear" or piece.part == "head":
+            return 16
+        return 16 if any(part in piece.path for part in KEPT_WHOLE) else how.bits
+
+    def _saved_whole(self, piece: Piece) -> bool:
+        """Tell whether a module is trained whole beside an adapter (peft's modules_to_save)."""
+        if self.adapter is None:
+            return False
+        if self.model.labels is not None and piece.part == "head":
+            return True
+        return piece.name in self.adapter.saved
+
+    @property
+    def _trains_norms(self) -> bool:
+        return self.adapter is not None and self.adapter.kind == "norms"
+
+    def _leaf(self, trained: bool) -> Leaf | None:
+        return Leaf(weight=True, there=self._there) if trained else None
+
+    def _adapt(self, layer: Layer, name: str, piece: Linear, adapter: Adapter) -> None:
+        width = self._adapter_width
+        if adapter.kind == "ia3":
+            reads = piece.path in adapter.inputs
+            size = piece.in_features if reads else piece.out_features
+            layer.scales[name] = Matrix(1, size, width, self._leaf(True), bias=reads)
+            return
+        out = piece.out_features
+        layer.adapters[name] = LowRank(
+            Matrix(piece.in_features, adapter.rank, width, self._leaf(True)),
+            Matrix(adapter.rank, out, width, self._leaf(True)),
+            adapter.dropout,
+            Matrix(1, out, width, self._leaf(True)) if adapter.dora else None,
+        )
+
+
+def _named(pieces: Sequence[Piece]) -> Iterator[tuple[str, Piece]]:
+    """Yield pieces of a layer by the last part of their path, or by more where it is not alone."""
+    seen: dict[str, int] = {}
+    for piece in pieces:
+        seen[piece.name] = seen.get(piece.name, 0) + 1
+    for piece in pieces:
+        alone = seen[piece.name] == 1
+        yield piece.name if alone else piece.path.partition("{}.")[2], piece
