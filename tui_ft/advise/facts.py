@@ -75,6 +75,7 @@ def data_facts(
     sft_columns: Mapping[str, str] | None = None,
     words_at: Mapping[int, int] | None = None,
     evaluation: str = "",
+    columns: Mapping[str, str] | None = None,
 ) -> DataFacts:
     """Return what a survey says of a data set.
 
@@ -84,6 +85,7 @@ def data_facts(
         tokens: as the model sees them, counted to the end; None where they were not.
         sft_columns: by which answers can be learned from rows made for something else.
         evaluation: data to examine it on, as a run takes them; empty without.
+        columns: as a person mapped them.
         words_at: percentile -> words in a row, to guess lengths by where tokens were not counted.
     """
     supervised = None
@@ -111,6 +113,7 @@ def data_facts(
         if length is None
         else Known(length.max_length, "measured", length.reason),
         lengths=() if length is None or tokens is None else _options(tokens, length.max_length),
+        columns=dict(columns or {}),
         sft_columns=dict(sft_columns or {}),
     )
 
