@@ -18,8 +18,8 @@ from typing import Any, Final
 from tui_ft.memory.allocator import GIB
 from tui_ft.memory.dry_run import dry_runs
 from tui_ft.memory.figure import UNSEEN
-from tui_ft.memory.question import EMPTY, Answer, Question
-from tui_ft.memory.step import Generation, Step
+from tui_ft.memory.question import Answer, Question
+from tui_ft.memory.step import Step
 
 LLAMA_3B: Final[dict[str, Any]] = {
     "model_type": "llama",
@@ -35,22 +35,14 @@ LLAMA_3B: Final[dict[str, Any]] = {
     "rms_norm_eps": 1e-5,
     "tie_word_embeddings": True,
 }
-_FIRST: Final = (480, 420, 100)
-_LONGEST: Final = ((646, 480, 420, 100), (610, 470, 400))
-_BEFORE_EVALUATION: Final = (480, 390)
-LENGTHS: Final = (*_FIRST, EMPTY, *_LONGEST[0], EMPTY, *_LONGEST[1], EMPTY, *_BEFORE_EVALUATION)
-"""Tokens of the longest rows of successive batches of peft's benchmark.
+LENGTHS: Final = (100, 646, 480, 420)
+"""Tokens of the longest rows of four successive batches of peft's benchmark.
 
 Its loop sorts each 20 batches from long to short, keeps a batch's outputs until the next forward
 pass is done, with the cache of keys and values that the model makes where nobody forbids it, and
-empties the allocator's cache every 10 steps. So optimizer states are made among a long batch's
-activations, and the longest batches follow short ones. How long they are is not published. Read off
-one row, lora/llama-3.2-3B-rank32, for all of them: 646 from its peak; 557 for the fifth or sixth
-longest from the 99th percentile of what it reserves; an exponential tail through the two makes 610
-of the second, and 480 of the longest of the ten before which the loop evaluates.
+empties the allocator's cache every 10 steps: so the longest batch follows a short one. How long it
+is is not published; 646 is read off one row, lora/llama-3.2-3B-rank32, for all of them.
 """
-EVALUATION: Final = Generation(rows=50, prompt=120, new=300)
-"""Every 250 steps answers are generated, 50 rows at once; the prompts' length is a guess."""
 _SETTINGS: Final = Path(__file__).with_name("peft_settings.json")
 
 
@@ -84,12 +76,11 @@ def _question(settings: dict[str, Any] | None, row: dict[str, str]) -> Question:
     step = Step(
         config=LLAMA_3B,
         batch=4,
-        length=max(LENGTHS),
+        length=LENGTHS[1],
         padded=True,
         objective="causal_lm",
         holds_outputs=True,
         cache=True,
-        generation=EVALUATION,
         adapter=None if full else (settings or {"peft_type": row["peft_type"]}),
     )
     return Question(step=step, lengths=LENGTHS)

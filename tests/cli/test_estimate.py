@@ -8,6 +8,9 @@ from click.testing import CliRunner, Result
 
 from tests.memory.models import TINY
 from tui_ft.cli import main
+from tui_ft.memory.estimating import Unknown
+from tui_ft.memory.probing import ProbeAnswer, figure_of_probe
+from tui_ft.spec import RunSpec
 
 
 @pytest.fixture(autouse=True)
@@ -168,3 +171,24 @@ def test_a_well_known_model_is_estimated_without_the_hub(
     assert "ftui's own catalogue" in result.stderr
     (found,) = json.loads(result.stdout)
     assert found["fits"] == {"24 GB": "fits"}
+
+
+def test_a_probe_prints_what_was_measured_or_why_nothing_was(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int | None] = []
+
+    def probed(run: RunSpec, config: object, *, longest: int | None, **_: object) -> object:
+        asked.append(longest)
+        if run.method.kind == "full":
+            return Unknown("memory ran out on H100: it needs 90.0 GiB at least")
+        return figure_of_probe(ProbeAnswer(allocated=2**30, reserved=2 * 2**30))
+
+    monkeypatch.setattr("tui_ft.memory.probing.probe", probed)
+    result = _run(model, "--probe", "--method", "lora", "--method", "full")
+    assert result.exit_code == 0, result.output
+    assert "lora: 2.44 GiB measured: tensors 1.00, fragmentation 1.00" in result.output
+    assert "full: no figure: memory ran out on H100" in result.output
+    assert asked == [None, None]
+    said = json.loads(_run(model, "--probe", "--method", "lora", "--json").stdout)
+    assert (said[0]["method"], said[0]["source"]) == ("lora", "probe")

@@ -3,6 +3,7 @@
 # ruff: noqa: E501, RUF001 - a table; full width and other scripts are meant
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,22 @@ def test_what_was_planted_among_clean_rows() -> None:
     assert found == _one_by_one(views)
     for at, (check, _) in enumerate(PLANTED, start=len(CLEAN)):
         assert at in found[check]
+
+
+def test_long_rows_by_the_hundred() -> None:
+    generator = random.Random(5)
+    prose = "The sum of 12 and 30 is 42. A plain line follows,\n- as items do: one; two (three)\n"
+    words = (*prose.split(" "), "\n", "1,200", "$5", "3/4", "Anna", "OK", "it's", "déjà", "中文。")
+
+    def text(most: int) -> str:
+        count = generator.randint(1, most)
+        return " ".join(
+            generator.choice(PIECES if generator.random() < 0.03 else words) for _ in range(count)
+        )
+
+    for _ in range(4):
+        views = [view_of(Completion(text(30), text(150))) for _ in range(300)]
+        assert found_in_rows(JoinedRows(views)) == _one_by_one(views)
 
 
 def test_of_no_rows() -> None:

@@ -17,8 +17,11 @@ SHIPPED = {
     "orpo-lora",
     "pretrain-lora",
     "reward-lora",
+    "sft-freeze",
     "sft-full",
     "sft-lora",
+    "sft-pissa",
+    "sft-prompt-tuning",
     "sft-qlora",
     "simpo-lora",
 }
@@ -73,7 +76,7 @@ def test_a_broken_preset_costs_only_itself(config: Path) -> None:
 
 
 def test_an_unknown_name_lists_those_that_are_known() -> None:
-    with pytest.raises(SpecError, match="sft-full, sft-lora, sft-qlora"):
+    with pytest.raises(SpecError, match="sft-full, sft-lora, sft-pissa"):
         resolve_spec("sft-lorra")
 
 

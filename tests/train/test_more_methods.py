@@ -147,10 +147,12 @@ def test_prefix_tuning_turns_checkpointing_off_with_a_word(train: Any) -> None:
         {"kind": "p_tuning", "encoder_hidden_size": 64},
         {"kind": "prefix_tuning", "prefix_projection": True, "encoder_hidden_size": 32},
         {"kind": "prompt_tuning"},
+        {"kind": "adalora", "init_r": 8, "target_r": 4},
+        {"kind": "lora", "init_lora_weights": "olora"},
     ],
     ids=lambda method: str(method["kind"]),
 )
-def test_a_prompt_resumes_to_the_same_curve_and_its_best_is_kept(
+def test_it_resumes_to_the_same_curve_and_its_best_is_kept(
     tmp_path: Path, tiny_llama: Path, method: dict[str, Any]
 ) -> None:
     def stop(event: ev.Event, send: Any) -> None:

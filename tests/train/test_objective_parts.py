@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -366,6 +367,23 @@ def test_a_text_is_given_to_a_classifier_as_its_tokenizer_gives_it(
         batch["input_ids"], batch["attention_mask"], batch["labels"].tolist(), strict=True
     ):
         assert expected[tuple(ids[mask.bool()].tolist())] == names[label]
+
+
+def test_texts_are_cut_where_the_model_ends_whatever_was_asked(
+    tmp_path: Path, tiny_bert: Path
+) -> None:
+    rows = labelled_rows(40)
+    rows[0]["text"] = "bob has a red fig today " * 40
+    tokenizer = AutoTokenizer.from_pretrained(tiny_bert)
+    tokenizer.model_max_length = 128  # as many places as the model has
+    model = tmp_path / "model"
+    shutil.copytree(tiny_bert, model)
+    tokenizer.save_pretrained(model)
+    training = {"max_length": 1024, "max_steps": 5, "per_device_train_batch_size": 40}
+    spec = _spec(tmp_path, model, rows, objective={"kind": "classification"}, training=training)
+    ran = run_worker(spec, tmp_path / "run")
+    assert ran.ended.state == "finished", ran.ended
+    assert "the model's own limit of 128 tokens cuts 2.5 % of rows" in _alerts(ran)
 
 
 def test_classes_that_are_numbers_keep_their_numbers(tmp_path: Path, tiny_bert: Path) -> None:

@@ -41,6 +41,7 @@ _MARKS: Final = {"fits": "fits", "tight": "tight", "no": "no"}
 @click.option("--gpu", metavar="GB", help="Memory of one GPU, such as 24; this machine's if any.")
 @click.option("--quick", is_flag=True, help="Closed form only, at once; nothing is replayed.")
 @click.option("--free", metavar="GB", help="What would fit in so much, and what frees most.")
+@click.option("--probe", is_flag=True, help="Measure real steps on this machine's GPU instead.")
 @click.option("--largest-batch", is_flag=True, help="Also find the most rows that fit --gpu.")
 @click.option("--accuracy", is_flag=True, help="Compare with this machine's finished runs.")
 @json_option
@@ -56,6 +57,7 @@ def estimate(
     gpu: str | None,
     quick: bool,
     free: str | None,
+    probe: bool,
     largest_batch: bool,
     accuracy: bool,
     as_json: bool,
@@ -85,6 +87,17 @@ def estimate(
     runs = [_spec(model, method, seq, batch, settings) for method in chosen]
     capability = cards[0].capability if len(cards) == 1 else None
     longest, supervised = _rows(data, model) if data is not None else (None, 1.0)
+    if probe:
+        from tui_ft.commands.probed import say_probes
+
+        say_probes(
+            dict(zip(chosen, runs, strict=True)),
+            found.config or {},
+            longest=longest,
+            supervised=supervised,
+            as_json=as_json,
+        )
+        return
     steps = [
         step_of(
             run,

@@ -60,9 +60,10 @@ def _listed_messages(parts: Parts) -> list[Message]:
 
 
 def _convert_alpaca(parts: Parts) -> Conversation:
-    return conversation(
-        parts, [said("user", parts.question()), said(ASSISTANT, parts.text("output"))]
-    )
+    messages = [said("user", parts.question()), said(ASSISTANT, parts.text("output"))]
+    if messages[1]["content"].strip() and "system" not in parts and "tools" not in parts:
+        return Conversation(tuple(messages))  # as below, sooner: most rows of the largest files
+    return conversation(parts, messages)
 
 
 def _convert_prompt_completion(parts: Parts) -> Conversation | Completion:

@@ -163,12 +163,16 @@ class JoinedRows:
         return found + [row for row, said in answers if len(said.split(None, most + 1)) <= most]
 
     def with_many_words(self, least: int) -> list[int]:
-        """Return the rows with ``least`` words or more, and those not ASCII of as many characters.
+        """Return the rows that may have ``least`` words or more, also of scripts without spaces.
 
-        A word is one character at the least.
+        There every character is a word, and parts what stands on its two sides. It takes three
+        bytes or more, so that these are no more than a row has bytes beyond its characters.
         """
-        many = [row for row, count in enumerate(self.words) if count >= least]
-        return many + [row for row in self.foreign if len(self.views[row].whole) >= least]
+        more = np.zeros(len(self.views), dtype=np.int64)
+        for row in self.foreign:
+            more[row] = len(self.encoded[row]) - len(self.views[row].whole)
+        found: list[int] = np.flatnonzero(np.array(self.words) + more >= least).tolist()
+        return found
 
     def with_many_numbers(self) -> list[int]:
         """Return the rows in whose answers more words may be numbers than not.

@@ -66,11 +66,7 @@ class QloraMethod(_LoraFields):
 
 
 class AdaLoraMethod(Group):
-    """AdaLoRA (arXiv:2303.10512): LoRA whose ranks are moved to where they matter, while training.
-
-    A run that is resumed before the ranks are settled begins its averages of what matters anew, and
-    so does not follow the same curve to the last digit.
-    """
+    """AdaLoRA (arXiv:2303.10512): LoRA whose ranks are moved to where they matter, in training."""
 
     kind: Literal["adalora"] = "adalora"
     """LoRA whose ranks are moved to where they matter."""

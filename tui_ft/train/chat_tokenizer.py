@@ -94,6 +94,11 @@ class TransformersChatTokenizer:
         offsets = [(int(a), int(b)) for a, b in encoded["offset_mapping"]] if fast else None
         return Encoded(list(encoded["input_ids"]), offsets)
 
+    @property
+    def longest(self) -> int:
+        """The most tokens that the model reads, as its tokenizer knows; else beyond all texts."""
+        return int(self._tokenizer.model_max_length)
+
     def encode_alone(self, text: str, max_length: int) -> list[int]:
         """Return the tokens of ``text`` as the model is given it by itself, cut to ``max_length``.
 

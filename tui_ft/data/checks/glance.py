@@ -88,10 +88,7 @@ class Glance(Protocol):
         """Return the rows whose answers have ``most`` words or fewer, as `str.split` parts them."""
 
     def with_many_words(self, least: int) -> list[int]:
-        """Return the rows with ``least`` words or more, and those not ASCII of as many characters.
-
-        A word is one character at the least.
-        """
+        """Return the rows that may have ``least`` words or more, also of scripts without spaces."""
 
     def with_many_numbers(self) -> list[int]:
         """Return the rows in whose answers more words may be numbers than not."""

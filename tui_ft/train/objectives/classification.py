@@ -46,7 +46,8 @@ class LabelledRows:
         known: Sequence[str] | None = None,
     ) -> None:
         self._spec, self._tokenizer, self._known = spec, tokenizer, known
-        self._max_length = spec.training.max_length
+        # An encoder has a place for so many tokens and breaks at one more.
+        self._max_length = min(spec.training.max_length, tokenizer.longest)
         self._tokens = self._longest = self._cut = 0
         self.counts: Counter[str] = Counter()
 
@@ -98,7 +99,10 @@ class LabelledRows:
         said = []
         if self._cut:
             share = text.percent(self._cut / self.counts.total())
-            said.append(f"max_length {self._max_length} cuts {share} of rows")
+            whose = "training.max_length of"
+            if self._max_length < self._spec.training.max_length:
+                whose = "the model's own limit of"
+            said.append(f"{whose} {self._max_length} tokens cuts {share} of rows")
         few = [f"{text.one_line(n, 40)} ({c})" for n, c in self.counts.items() if c < _FEW]
         if few and self._known is None:
             named = ", ".join(sorted(few)[:_FEW])

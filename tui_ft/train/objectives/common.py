@@ -22,10 +22,10 @@ from tui_ft.train.adapters import (
 )
 from tui_ft.train.model import new_modules
 from tui_ft.train.precision import Precision
-from tui_ft.train.prompt_encoder import load_prompt_encoder, save_prompt_encoder
 from tui_ft.train.ranks import MovesRanks
 from tui_ft.train.schedule import SavesOnEvaluations
 from tui_ft.train.signature import checked_extra
+from tui_ft.train.unfinished import load_unfinished, save_unfinished
 
 if TYPE_CHECKING:
     from tui_ft.train.chat_tokenizer import TransformersChatTokenizer
@@ -133,15 +133,15 @@ class SoundnessTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         super()._save_checkpoint(*args, **kwargs)
         name = f"checkpoint-{self.state.global_step}"
-        save_prompt_encoder(self.model, Path(self.args.output_dir) / name)
+        save_unfinished(self.model, Path(self.args.output_dir) / name)
 
     def _load_from_checkpoint(self, checkpoint: str, *args: Any, **kwargs: Any) -> None:
-        if not load_prompt_encoder(self.model, Path(checkpoint)):
+        if not load_unfinished(self.model, Path(checkpoint)):
             super()._load_from_checkpoint(checkpoint, *args, **kwargs)
 
     def _load_best_model(self) -> None:
         best = self.state.best_model_checkpoint
-        if best is None or not load_prompt_encoder(self.model, Path(best)):
+        if best is None or not load_unfinished(self.model, Path(best)):
             super()._load_best_model()
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
