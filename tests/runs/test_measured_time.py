@@ -16,8 +16,8 @@ from tui_ft.runs.measured_time import timed_runs
 from tui_ft.runs.registry import RunSummary
 from tui_ft.spec import build_spec
 
-PLAN = {"device": "NVIDIA H100 80GB HBM3", "train_tokens": 64_000, "train_rows": 1_000}
-REPORT = {"plan": PLAN, "seconds": 100.0, "steps": 50}
+PLAN = {"device": "NVIDIA H100 80GB HBM3", "effective_batch_size": 8, "trainable_parameters": 0}
+REPORT = {"plan": PLAN, "seconds": 100.0, "steps": 50, "tokens": 50 * 8 * 64}
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +57,7 @@ def test_operations_and_seconds_of_a_run_in_one_go(tmp_path: Path) -> None:
     [
         {**REPORT, "plan": {**PLAN, "device": "CPU, 2 threads"}},
         {**REPORT, "seconds": 0.0},
-        {**REPORT, "plan": {**PLAN, "train_rows": 0}},
+        {**REPORT, "steps": 0},
         {**REPORT, "plan": None},
         {},
     ],

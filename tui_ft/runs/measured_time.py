@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import msgspec
 
 from tui_ft.memory.duration import TimedRun, peak_flops, step_flops
 from tui_ft.memory.from_spec import step_of
 from tui_ft.memory.model_facts import model_facts
-from tui_ft.models import architecture_of
-from tui_ft.models.targets import AdapterError
-from tui_ft.models.trainable import trainable_parameters
-from tui_ft.models.values import ArchitectureError
+from tui_ft.models import ArchitectureError
 from tui_ft.runs.folder import RunError, RunFolder, all_folders
 from tui_ft.runs.registry import read_status
-from tui_ft.spec import SpecError
+from tui_ft.spec import RunSpec, SpecError
 
 
 def timed_runs() -> tuple[TimedRun, ...]:
@@ -31,33 +29,25 @@ def _timed(folder: RunFolder) -> Iterator[TimedRun]:
     try:
         report = json.loads(folder.report_file.read_text())
         plan, seconds = report["plan"], report["seconds"]
-        peak = peak_flops(plan["device"])
+        peak, rows = peak_flops(plan["device"]), report["steps"] * plan["effective_batch_size"]
         if peak is not None and seconds > 0:
-            flops = _flops(folder, plan["train_tokens"] // plan["train_rows"])
-            yield TimedRun(
-                method=folder.spec().method.kind,
-                flops=flops * report["steps"],
-                seconds=seconds,
-                peak_flops=peak,
-            )
+            spec = folder.spec()
+            flops = rows * _flops_of_a_row(spec, report["tokens"] // rows, plan)
+            yield TimedRun(method=spec.method.kind, flops=flops, seconds=seconds, peak_flops=peak)
     except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError):
         return
-    except (RunError, SpecError, ArchitectureError, AdapterError):
+    except (RunError, SpecError, ArchitectureError):
         return
 
 
-def _flops(folder: RunFolder, mean_length: int) -> int:
-    """Return the operations of one optimizer step, of rows of the mean length.
+def _flops_of_a_row(spec: RunSpec, length: int, plan: Mapping[str, Any]) -> int:
+    """Return the operations of training on one row, or pair, of so many tokens, padding counted.
 
     Raises:
-        ValueError: the model is not known, or answers are generated.
+        ArchitectureError: the model is not known.
+        ValueError: the objective generates answers, whose time is not one of operations.
     """
-    spec = folder.spec()
-    config = model_facts(spec.model.name_or_path, spec.model.revision).config
-    if config is None:
-        raise ValueError(spec.model.name_or_path)
-    step = msgspec.structs.replace(step_of(spec, config), length=mean_length)
-    model = architecture_of(config)
-    adapter = 0 if step.adapter is None else trainable_parameters(model, step.adapter)
-    passes = spec.training.gradient_accumulation_steps
-    return step_flops(step, model.forward_flops(mean_length), adapter=adapter, passes=passes)
+    facts = model_facts(spec.model.name_or_path, spec.model.revision)
+    step = msgspec.structs.replace(step_of(spec, facts.config or {}), batch=1, length=length)
+    adapter = 0 if step.adapter is None else plan["trainable_parameters"]
+    return step_flops(step, facts.architecture().forward_flops(length), adapter=adapter)

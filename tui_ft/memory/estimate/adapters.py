@@ -147,15 +147,15 @@ def _targets(
         arguments = {**arguments, "target_modules": list(defaults[0]) or None}
         arguments.setdefault("feedforward_modules", list(defaults[1]))
     found = targets_of(model, arguments)
-    targets = {target.piece.path: len(target.paths) for target in found}
+    targets = {target.linear.path: len(target.paths) for target in found}
     ends = tuple(arguments.get("feedforward_modules") or ())
     inputs = frozenset(
         path for path in targets if any(path == end or path.endswith(f".{end}") for end in ends)
     )
-    some = [target for target in found if len(target.paths) < target.piece.count]
+    some = [target for target in found if len(target.paths) < target.linear.count]
     if not some:
         return targets, inputs, None
-    return targets, inputs, frozenset(_number(path, some[0].piece) for path in some[0].paths)
+    return targets, inputs, frozenset(_number(path, some[0].linear) for path in some[0].paths)
 
 
 def _number(path: str, linear: Linear) -> int:
