@@ -36,7 +36,8 @@ _EXACT: Final = "exact-duplicate"
 _WORST_PARTS: Final = 1.0
 _UNSPACED: Final = ("zh", "ja", "th", "km", "lo", "my")
 _SOME_UNSPACED: Final = 0.1
-_TOKENS_A_WORD: Final = 1.5
+_TOKENS_A_WORD: Final = 2.0
+"""At the 99th percentile: 1.4 in English prose (alpaca), 2.0 in worked sums (gsm8k)."""
 _TEMPLATE_TOKENS: Final = 32
 _STEP: Final = 64
 _SAME_VOCABULARY: Final = 0.01
@@ -125,7 +126,7 @@ def _guessed_length(verdict: Verdict, words_at: Mapping[int, int]) -> Known[int]
     if not words or unspaced > _SOME_UNSPACED:
         return None
     length = _STEP * math.ceil((words * _TOKENS_A_WORD + _TEMPLATE_TOKENS) / _STEP)
-    why = f"no tokenizer is at hand: {words:,} words at the 99th percentile, 1.5 tokens each"
+    why = f"no tokenizer is at hand: {words:,} words at the 99th percentile, 2 tokens each"
     return Known(max(_SHORTEST, length), "assumed", why)
 
 
