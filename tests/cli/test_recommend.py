@@ -100,6 +100,23 @@ def test_pairs_become_a_run_on_the_better_answers(
     assert checked.exit_code == 0, checked.output
 
 
+def test_columns_that_a_person_maps_go_into_the_run(
+    ftui: Ftui, tiny_llama: Path, tmp_path: Path, home: Path
+) -> None:
+    odd: list[dict[str, object]] = [
+        {"q": f"What is {n} and {n}?", "a": f"It is {2 * n}, as everybody knows.", "b": "No idea."}
+        for n in range(150)
+    ]
+    data = write_rows(tmp_path / "odd.jsonl", odd)
+    mapped = ("prompt=q", "chosen=a", "rejected=b")
+    columns = [part for column in mapped for part in ("--column", column)]
+    told = ftui("recommend", str(tiny_llama), str(data), *columns, "--gpu", "24", "--json")
+    assert told.exit_code == 0, told.output
+    run = json.loads(told.stdout)["run"]
+    assert run["objective"]["kind"] == "dpo"
+    assert run["data"]["columns"] == {"prompt": "q", "chosen": "a", "rejected": "b"}
+
+
 def test_evaluation_data_are_taken_and_looked_through(
     ftui: Ftui, rows: Path, tiny_llama: Path, tmp_path: Path
 ) -> None:

@@ -36,7 +36,8 @@ _EXACT: Final = "exact-duplicate"
 _WORST_PARTS: Final = 1.0
 _UNSPACED: Final = ("zh", "ja", "th", "km", "lo", "my")
 _SOME_UNSPACED: Final = 0.1
-_TOKENS_A_WORD: Final = 1.5
+_TOKENS_A_WORD: Final = 2.0
+"""At the 99th percentile: 1.4 in English prose (alpaca), 2.0 in worked sums (gsm8k)."""
 _TEMPLATE_TOKENS: Final = 32
 _STEP: Final = 64
 _SAME_VOCABULARY: Final = 0.01
@@ -75,6 +76,7 @@ def data_facts(
     sft_columns: Mapping[str, str] | None = None,
     words_at: Mapping[int, int] | None = None,
     evaluation: str = "",
+    columns: Mapping[str, str] | None = None,
 ) -> DataFacts:
     """Return what a survey says of a data set.
 
@@ -84,6 +86,7 @@ def data_facts(
         tokens: as the model sees them, counted to the end; None where they were not.
         sft_columns: by which answers can be learned from rows made for something else.
         evaluation: data to examine it on, as a run takes them; empty without.
+        columns: as a person mapped them.
         words_at: percentile -> words in a row, to guess lengths by where tokens were not counted.
     """
     supervised = None
@@ -111,6 +114,7 @@ def data_facts(
         if length is None
         else Known(length.max_length, "measured", length.reason),
         lengths=() if length is None or tokens is None else _options(tokens, length.max_length),
+        columns=dict(columns or {}),
         sft_columns=dict(sft_columns or {}),
     )
 
@@ -122,7 +126,7 @@ def _guessed_length(verdict: Verdict, words_at: Mapping[int, int]) -> Known[int]
     if not words or unspaced > _SOME_UNSPACED:
         return None
     length = _STEP * math.ceil((words * _TOKENS_A_WORD + _TEMPLATE_TOKENS) / _STEP)
-    why = f"no tokenizer is at hand: {words:,} words at the 99th percentile, 1.5 tokens each"
+    why = f"no tokenizer is at hand: {words:,} words at the 99th percentile, 2 tokens each"
     return Known(max(_SHORTEST, length), "assumed", why)
 
 

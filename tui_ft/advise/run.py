@@ -18,7 +18,7 @@ from tui_ft.advise.candidates import (
     gib,
     targets,
 )
-from tui_ft.advise.objective import FIRST_STAGE, SUPERVISED
+from tui_ft.advise.objective import FIRST_STAGE
 from tui_ft.advise.passes import HELD_OUT
 from tui_ft.advise.recipes import fields_of
 from tui_ft.advise.run_training import from_node, training_choices
@@ -95,9 +95,7 @@ def _model_and_data(state: State) -> list[Choice]:
     choices.append(Choice(key="model.attn_implementation", value=kernel, reason=why, source=source))
     choices += _template(state)
     choices.append(Choice(key="data.train", value=data.path, reason="as given", how=given))
-    supervised = state.choice("objective") in SUPERVISED
-    if supervised:
-        choices += _columns(state)
+    choices += _columns(state)
     choices.append(_held_out(state))
     choices += _objective(state)
     return choices
@@ -128,8 +126,12 @@ def _template(state: State) -> list[Choice]:
 def _columns(state: State) -> list[Choice]:
     """Return how answers are read from rows that were made for something else."""
     data = state.data
-    if state.choice("objective") == "pretraining" or not data.sft_columns:
-        return []
+    answers = FIRST_STAGE.get(state.choice("objective")) == "sft"
+    if not answers or not data.sft_columns:
+        given = Choice(
+            key="data.columns", value=dict(data.columns), reason="as you mapped them", how="asked"
+        )
+        return [given] if data.columns else []
     what = {
         "preference": "the better answers alone",
         "kto": "the answers",

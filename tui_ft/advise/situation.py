@@ -73,6 +73,7 @@ class DataFacts(msgspec.Struct, frozen=True, kw_only=True):
         supervised_share: share of tokens that carry loss.
         max_length: that covers nearly all rows.
         lengths: what shorter ones do, shortest first; the last cuts nothing or next to nothing.
+        columns: `data.columns` as a person mapped them.
         sft_columns: `data.columns` by which answers can be learned from rows made for something
             else; empty where the rows are answers.
     """
@@ -92,6 +93,7 @@ class DataFacts(msgspec.Struct, frozen=True, kw_only=True):
     supervised_share: Known[float] | None = None
     max_length: Known[int] | None = None
     lengths: tuple[LengthOption, ...] = ()
+    columns: dict[str, str] = {}
     sft_columns: dict[str, str] = {}
 
 

@@ -156,11 +156,13 @@ def _data(sought: Sought, model: ModelFacts, told: Listener) -> DataFacts:
     if counted is not None and counted.problem is not None:
         told.lacking(counted.problem)
         counted = None
-    mapped = sought.columns or _sft_columns(summary.rows_file, sought.columns)
+    mapped = _sft_columns(summary.rows_file, sought.columns)
     verdict = verdict_of(summary, counted)
     words = summary.numbers.words_at
     evaluation = sought.evaluation or ""
-    return data_facts(sought.data, verdict, _whole(counted), mapped, words, evaluation)
+    return data_facts(
+        *(sought.data, verdict, _whole(counted), mapped, words, evaluation), columns=sought.columns
+    )
 
 
 def _local(data: str, told: Listener) -> str:
