@@ -8,7 +8,9 @@ from click.testing import CliRunner, Result
 
 from tests.memory.models import TINY
 from tui_ft.cli import main
+from tui_ft.memory.calibration import Correction
 from tui_ft.memory.estimating import Unknown
+from tui_ft.memory.figure import Figure, Term
 from tui_ft.memory.probing import ProbeAnswer, figure_of_probe
 from tui_ft.spec import RunSpec
 
@@ -192,3 +194,27 @@ def test_a_probe_prints_what_was_measured_or_why_nothing_was(
     assert asked == [None, None]
     said = json.loads(_run(model, "--probe", "--method", "lora", "--json").stdout)
     assert (said[0]["method"], said[0]["source"]) == ("lora", "probe")
+
+
+def test_finished_runs_correct_what_is_replayed(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = Figure(
+        low=2**30,
+        expected=2 * 2**30,
+        high=3 * 2**30,
+        terms=(Term("weights", 2 * 2**30),),
+        stage="backward",
+        source="dry run",
+    )
+    monkeypatch.setattr("tui_ft.memory.estimating.figures", lambda steps: [raw] * len(steps))
+    by = Correction(runs=5, factor=1.5, worst_under=0.5, least=1.5, most=1.5)
+    monkeypatch.setattr("tui_ft.runs.measured_memory.machine_correction", lambda method: by)
+    arguments = ("--method", "lora", "--gpu", "24")
+    said = _run(model, *arguments).output
+    assert (
+        "lora: corrected by 1.50 from 5 runs on this machine; computed were 1.0, 2.0, 3.0" in said
+    )
+    (found,) = json.loads(_run(model, *arguments, "--json").stdout)
+    assert found["expected"] > raw.expected
+    assert found["computed"]["expected"] == raw.expected

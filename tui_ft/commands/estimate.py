@@ -269,6 +269,15 @@ def _rows(data: str, model: str) -> tuple[int, float]:
     return max(counted.lengths), max(counted.supervised_share, _LEAST_SHARE)
 
 
+def _as_measured_here(method: str, figure: Figure | Unknown) -> Figure | Unknown:
+    """Return a figure as this machine's finished runs of a method correct it."""
+    from tui_ft.memory.calibration import corrected
+    from tui_ft.memory.figure import Figure
+    from tui_ft.runs.measured_memory import machine_correction
+
+    return corrected(figure, machine_correction(method)) if isinstance(figure, Figure) else figure
+
+
 class _Answers:
     """The figures of all methods: in closed form, and by dry run where one is made."""
 
@@ -301,7 +310,10 @@ class _Answers:
 
         warn("one step of each method is replayed; a large model takes some seconds …")
         try:
-            self._replayed = dict(enumerate(figures(self._steps[:count])))
+            found = figures(self._steps[:count])
+            self._replayed = {
+                n: _as_measured_here(self._names[n], one) for n, one in enumerate(found)
+            }
             if largest_batch:
                 self._find_largest(count)
         except DryRunError as error:
@@ -313,9 +325,19 @@ class _Answers:
         self._say_table(self._replayed)
         for number, answer in self._replayed.items():
             self._say_parts(number, answer)
+            self._say_correction(number, answer)
         for number, most in self._batches.items():
             length = self._steps[number].length
             say(f"{self._names[number]}: at most {most} rows of {length} tokens at once")
+
+    def _say_correction(self, number: int, answer: Figure | Unknown) -> None:
+        """Print what finished runs did to a figure, and the figure that was computed."""
+        from tui_ft.memory.figure import Figure
+
+        if isinstance(answer, Figure) and answer.computed is not None:
+            raw = answer.computed
+            sizes = ", ".join(f"{size / _GIB:.1f}" for size in (raw.low, raw.expected, raw.high))
+            say(f"{self._names[number]}: {answer.correction}; computed were {sizes}")
 
     def _find_largest(self, count: int) -> None:
         from tui_ft.memory.fitting import largest_batch
