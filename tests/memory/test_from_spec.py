@@ -109,7 +109,7 @@ def test_what_no_figure_knows_of_is_said() -> None:
         ("dpo", "dpo"),
         ("kto", "kto"),
         ("orpo", "orpo"),
-        ("cpo", "orpo"),
+        ("cpo", "cpo"),
         ("reward", "reward"),
         ("classification", "classification"),
     ],
