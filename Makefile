@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check bench bench-memory format clean
+.PHONY: help demo run test check bench bench-memory bench-memory-others format clean
 
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -54,6 +54,9 @@ bench: $(VENV)/dev.stamp $(VENV)/demo.stamp  ## measure, and print it (ARGS="--o
 bench-memory: $(VENV)/dev.stamp  ## the closed form beside dry runs, those beside what others measured (DATA=folder)
 	$(BIN)/python -m benchmarks.bench_estimate
 	$(BIN)/python -m benchmarks.bench_memory $(DATA)
+
+bench-memory-others: $(VENV)/dev.stamp  ## other estimators, installed in a scratch environment, beside ours (DATA=folder)
+	$(BIN)/python -m benchmarks.bench_others $(DATA)
 
 format: $(VENV)/dev.stamp  ## put the code into shape
 	$(BIN)/ruff check --fix .
