@@ -246,12 +246,6 @@ def joined(tape: Tape, parts: Sequence[Tensor]) -> Tensor:
     return tape.make(count, parts[0].width, [(part.source, part.size) for part in parts])
 
 
-def part_of(tape: Tape, x: Tensor, count: int) -> Tensor:
-    """Return a view of some of ``x``; its gradient is written into zeros of the whole size."""
-    out = Tensor(count, x.width, x.storage)
-    out.source = tape.record(((x.source, x.size),), before=(x.size,))
-    return out
-
 
 def split(tape: Tape, x: Tensor, counts: Sequence[int]) -> list[Tensor]:
     """Return views of all of ``x``; their gradients are joined into one of the whole size."""
