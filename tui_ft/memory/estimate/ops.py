@@ -246,7 +246,6 @@ def joined(tape: Tape, parts: Sequence[Tensor]) -> Tensor:
     return tape.make(count, parts[0].width, [(part.source, part.size) for part in parts])
 
 
-
 def split(tape: Tape, x: Tensor, counts: Sequence[int]) -> list[Tensor]:
     """Return views of all of ``x``; their gradients are joined into one of the whole size."""
     node = None
