@@ -26,7 +26,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from benchmarks.bench_memory import EVALUATION, LENGTHS, LLAMA_3B
+from benchmarks.bench_memory import LENGTHS, LLAMA_3B
 from benchmarks.estimate_grid import METHODS, MODELS
 from benchmarks.other_estimators import Asked, Said
 from tui_ft.memory.allocator import GIB
@@ -115,7 +115,7 @@ def _measured(
         objective="causal_lm",
         adapter=adapter,
     )
-    loop = msgspec.structs.replace(step, holds_outputs=True, cache=True, generation=EVALUATION)
+    loop = msgspec.structs.replace(step, holds_outputs=True, cache=True)
     question = Question(step=loop, lengths=LENGTHS)
     return Case(name, "meta-llama/Llama-3.2-3B", method, step, question, row)
 

@@ -141,9 +141,9 @@ def test_from_nothing_to_a_finished_run_by_keys_alone(
     app = terminal()
     app.wait_for("No runs yet")
     app.press("3")
-    app.wait_for("the model: a folder")
+    app.wait_for("Choose a model")
     app.press(f"{tiny_llama}\r")
-    app.wait_for("the data: a file")
+    app.wait_for("Open a data set")
     app.press(f"{data}\r")
     app.wait_for("supervised fine-tuning", 60)  # measured and advised
     app.press("c")

@@ -16,7 +16,9 @@ from tui_ft.data import DataError
 from tui_ft.plan.gathering import Listener, Sought
 from tui_ft.screens import advise
 from tui_ft.screens.advise import AdviseScreen
+from tui_ft.screens.choose_model import ChooseModel
 from tui_ft.screens.configure import ConfigureScreen
+from tui_ft.screens.data_open import OpenData
 from tui_ft.spec import load_spec
 from tui_ft.widgets.choose import Choose
 from tui_ft.widgets.row_table import RowTable
@@ -43,14 +45,20 @@ def given(home: Path, monkeypatch: pytest.MonkeyPatch) -> list[Sought]:
 
 async def opened(app: FtuiApp, pilot: Pilot[None]) -> AdviseScreen:
     await pilot.press("3")
-    await pilot.pause()
+    await name(app, pilot, "org/llama-8b-chat", "rows.jsonl")
     screen = app.screen
     assert isinstance(screen, AdviseScreen)
-    for value in ("org/llama-8b-chat", "rows.jsonl"):
-        screen.query_one("#typed", Input).value = value
+    return screen
+
+
+async def name(app: FtuiApp, pilot: Pilot[None], model: str, data: str) -> None:
+    """Say which model and data in the boxes that ask for them."""
+    for box, value in ((ChooseModel, model), (OpenData, data)):
+        await pilot.pause()
+        assert isinstance(app.screen, box)
+        app.screen.query_one("#what", Input).value = value
         await pilot.press("enter")
     await settled(app, pilot)
-    return screen
 
 
 async def go_to(screen: AdviseScreen, pilot: Pilot[None], node: str) -> None:
@@ -195,12 +203,9 @@ async def test_real_data_and_a_real_model_without_a_gpu(
     data = write_rows(tmp_path / "rows.jsonl", chat_rows(300))
     async with running(WIDE) as (app, pilot):
         await pilot.press("3")
-        await pilot.pause()
+        await name(app, pilot, str(tiny_llama), str(data))
         screen = app.screen
         assert isinstance(screen, AdviseScreen)
-        for value in (str(tiny_llama), str(data)):
-            screen.query_one("#typed", Input).value = value
-            await pilot.press("enter")
         for _ in range(100):
             await settled(app, pilot)
             if screen._advice is not None:

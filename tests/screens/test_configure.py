@@ -4,11 +4,13 @@ import json
 import stat
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from textual.content import Content
 from textual.pilot import Pilot
+from textual.screen import Screen
 from textual.widgets import Input, OptionList, TextArea
 
 from tests.memory.models import TINY
@@ -18,7 +20,9 @@ from tests.tiny_model import chat_rows, write_rows
 from tui_ft.app import FtuiApp
 from tui_ft.runs.folder import RunFolder
 from tui_ft.screens import configure
+from tui_ft.screens.choose_model import ChooseModel
 from tui_ft.screens.configure import ConfigureScreen
+from tui_ft.screens.data_open import OpenData
 from tui_ft.screens.monitor import MonitorScreen
 from tui_ft.screens.starting import start_run
 from tui_ft.spec import RunSpec, build_spec, load_spec
@@ -61,6 +65,15 @@ async def typed(pilot: Pilot[None], text: str) -> None:
     await pilot.pause()
 
 
+async def chosen(pilot: Pilot[None], box: type[Screen[Any]], name: str) -> None:
+    """Say which model or data in the box that asks for it."""
+    await pilot.pause()
+    assert isinstance(pilot.app.screen, box)
+    pilot.app.screen.query_one("#what", Input).value = name
+    await pilot.press("enter")
+    await pilot.pause()
+
+
 def spec_of(screen: ConfigureScreen) -> RunSpec:
     assert screen._draft.spec is not None, screen._draft.problems
     return screen._draft.spec
@@ -73,10 +86,10 @@ async def test_what_has_to_be_given_is_marked_and_can_be_given(home: Path) -> No
         await go_to(screen, pilot, "model.name_or_path")
         assert "has to be given" in shown(app, "#about-field")
         await pilot.press("enter")
-        await typed(pilot, "/models/llama")
+        await chosen(pilot, ChooseModel, "/models/llama")
         await go_to(screen, pilot, "data.train")
         await pilot.press("enter")
-        await typed(pilot, "rows.jsonl")
+        await chosen(pilot, OpenData, "rows.jsonl")
         assert "can be checked and started" in shown(app, "#headline")
         assert spec_of(screen).data.train == "rows.jsonl"
         assert "model.name_or_path: nothing → /models/llama" in shown(app, "#notes")

@@ -285,6 +285,8 @@ def test_boxes(
         for name in ("#output", "#train", "#eval"):  # a folder that is another at every run
             for field in pilot.app.screen.query(name).results(Input):
                 field.value = Path(field.value).name
+        for field in pilot.app.screen.query(Input):
+            field.cursor_blink = False  # the picture is of any moment
         await settled(pilot)
 
     settle: Callable[[Pilot[None]], Awaitable[None]] = run_before

@@ -22,13 +22,17 @@ from tui_ft.advise.situation import Situation
 from tui_ft.advise.tree import advise
 from tui_ft.data import DataError
 from tui_ft.data.hub_download import Progress
+from tui_ft.hub.datasets_search import SearchMemory
 from tui_ft.plan.estimator import estimator
 from tui_ft.plan.gathering import Listener, Sought, gather
 from tui_ft.screens import advise_text
 from tui_ft.screens.advise_text import PathLine
 from tui_ft.screens.base import HELP, FtuiScreen
+from tui_ft.screens.choose_model import ChooseModel
+from tui_ft.screens.data_open import OpenData
 from tui_ft.screens.top_line import TopLine
 from tui_ft.spec.draft import Draft
+from tui_ft.survey.request import Request
 from tui_ft.survey.summary import Summary
 from tui_ft.widgets.choose import Choice, Choose
 from tui_ft.widgets.row_table import RowTable
@@ -37,8 +41,6 @@ _LOOK_SECONDS: Final = 1.0
 _PANES: Final = ("path", "ways", "run")
 _NUMBER: Final = "another number …"
 _ASKED: Final = {
-    "model": "the model: a folder, or an id on the Hub",
-    "data": "the data: a file, a folder, or an id on the Hub",
     "gpu": "GPUs to advise for, such as 24 or 8x80; empty for this machine's",
     "number": "a number",
     "file": "a file; enter writes the run and its reasons",
@@ -85,6 +87,8 @@ class AdviseScreen(FtuiScreen):
     def __init__(self, model: str = "", data: str = "") -> None:
         super().__init__()
         self._model, self._data, self._gpu = model, data, ""
+        self._columns: dict[str, str] = {}
+        self._memory = SearchMemory()
         self._asking = ""
         self._asked_node: Taken | None = None
         self._situation: Situation | None = None
@@ -128,7 +132,7 @@ class AdviseScreen(FtuiScreen):
         if self._model and self._data and model:
             self._gather()
         else:
-            self._ask("model", self._model)
+            self.action_open()
 
     def _look(self) -> None:
         if self.is_current:
@@ -140,7 +144,8 @@ class AdviseScreen(FtuiScreen):
         self._situation, self._advice, self._answers = None, None, {}
         self._lacking = []
         self._say("looks at model, data and GPUs …")
-        sought = Sought(model=self._model, data=self._data, gpu=self._gpu or None)
+        gpu = self._gpu or None
+        sought = Sought(model=self._model, data=self._data, gpu=gpu, columns=self._columns)
         work = partial(self._gather_in_thread, sought)
         self.run_worker(work, thread=True, group="gather", exclusive=True, exit_on_error=False)
 
@@ -284,7 +289,17 @@ class AdviseScreen(FtuiScreen):
 
     def action_open(self) -> None:
         """Name another model and data."""
-        self._ask("model", self._model)
+        self.app.push_screen(ChooseModel(self._model), self._model_chosen)
+
+    def _model_chosen(self, model: str | None) -> None:
+        if model is not None:
+            self._model = model
+            self.app.push_screen(OpenData(self._memory), self._data_chosen)
+
+    def _data_chosen(self, chosen: Request | None) -> None:
+        if chosen is not None:
+            self._data, self._columns = chosen.path, dict(chosen.columns)
+            self._gather()
 
     def action_gpus(self) -> None:
         """Advise for other GPUs than this machine's."""
@@ -303,12 +318,6 @@ class AdviseScreen(FtuiScreen):
         typed, asked = event.value.strip(), self._asking
         self._end_asking()
         match asked:
-            case "model" if typed:
-                self._model = typed
-                self._ask("data", self._data)
-            case "data" if typed:
-                self._data = typed
-                self._gather()
             case "gpu":
                 self._gpu = typed
                 self._gather()

@@ -17,11 +17,14 @@ from textual.widgets import Input, Static
 from textual.worker import Worker, WorkerState
 
 from tui_ft import paths, text
+from tui_ft.hub.datasets_search import SearchMemory
 from tui_ft.runs.folder import RunFolder
 from tui_ft.runs.launch import with_absolute_paths
 from tui_ft.runs.memory_check import memory_of
 from tui_ft.screens import configure_text
 from tui_ft.screens.base import HELP, FtuiScreen
+from tui_ft.screens.choose_model import ChooseModel
+from tui_ft.screens.data_open import OpenData
 from tui_ft.screens.draft_files import in_editor, write_draft
 from tui_ft.screens.outlook_line import OutlookLine
 from tui_ft.screens.starting import problem, start_run
@@ -31,6 +34,7 @@ from tui_ft.spec import SpecError, find_presets
 from tui_ft.spec.draft import FIRST_PRESET, Draft
 from tui_ft.spec.fields import SpecField
 from tui_ft.spec.loading import read_yaml
+from tui_ft.survey.request import Request
 from tui_ft.widgets.choose import Choice, Choose
 from tui_ft.widgets.choose_gpus import ChooseGpus
 from tui_ft.widgets.row_table import RowTable
@@ -38,6 +42,8 @@ from tui_ft.widgets.row_table import RowTable
 _LOOK_SECONDS: Final = 1.0
 _MOST_UNDONE: Final = 100
 _GPUS: Final = "hardware.gpus"
+_MODEL: Final = "model.name_or_path"
+_DATA: Final = ("data.train", "data.eval")
 _OF_MODEL_AND_DATA: Final = (
     *("model.name_or_path", "data.train", "data.eval"),
     *("data.config", "data.revision", "data.train_split", "data.eval_split"),
@@ -95,6 +101,7 @@ class ConfigureScreen(FtuiScreen):
     def __init__(self, draft: Draft | None = None) -> None:
         super().__init__()
         self._draft = draft or Draft.from_preset(FIRST_PRESET)
+        self._memory = SearchMemory()
         self._before: list[Draft] = []
         self._fields: tuple[SpecField, ...] = ()
         self._everything = False
@@ -216,6 +223,11 @@ class ConfigureScreen(FtuiScreen):
                 chosen if isinstance(chosen, list) else [],
             )
             self.app.push_screen(dialog, partial(self._chosen, one))
+        elif one.key == _MODEL:
+            now = now if self._draft.is_set(one.key) else ""
+            self.app.push_screen(ChooseModel(now), partial(self._chosen, one))
+        elif one.key in _DATA:
+            self.app.push_screen(OpenData(self._memory), partial(self._data_chosen, one))
         elif one.kind == "flag":
             self._take(self._draft.with_text(one, "false" if now == "true" else "true"))
         elif one.kind == "choice":
@@ -224,6 +236,17 @@ class ConfigureScreen(FtuiScreen):
         else:
             self._edited = one
             self._ask("field", now, text.one_line(one.help, 70))
+
+    def _data_chosen(self, one: SpecField, chosen: Request | None) -> None:
+        """Take the data, and for training how its rows were read when they were looked at."""
+        if chosen is None:
+            return
+        draft = self._draft.with_text(one, chosen.path)
+        if one.key == _DATA[0] and chosen.columns:
+            draft = draft.with_value("data.columns", dict(chosen.columns))
+        if one.key == _DATA[0] and chosen.format != "auto":
+            draft = draft.with_value("data.format", chosen.format)
+        self._take(draft)
 
     def _chosen(self, one: SpecField, value: str | None) -> None:
         if value is not None:
