@@ -19,6 +19,7 @@ _COMMANDS: Final = {
     "split": "tui_ft.commands.reshape",
     "recommend": "tui_ft.commands.recommend",
     "estimate": "tui_ft.commands.estimate",
+    "configure": "tui_ft.commands.configure",
     "train": "tui_ft.commands.work",
     "check": "tui_ft.commands.work",
     "watch": "tui_ft.commands.look",
