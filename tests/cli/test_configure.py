@@ -24,6 +24,12 @@ def test_a_preset_becomes_a_file_that_says_little_and_means_the_same(
     assert "is there already" in again.output
 
 
+def test_a_file_that_cannot_be_written_is_named(ftui: Ftui) -> None:
+    done = ftui("configure", "sft-lora", *GIVEN, "--out", "nowhere/run.yaml")
+    assert done.exit_code == 1
+    assert "nowhere/run.yaml cannot be written: No such file or directory" in done.output
+
+
 def test_it_is_printed_whole_or_as_json(ftui: Ftui) -> None:
     little, whole = (
         ftui("configure", "sft-lora", *GIVEN, *more).output for more in ((), ("--whole",))

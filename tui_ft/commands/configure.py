@@ -29,7 +29,10 @@ def configure(
         file = paths.expand(out)
         if file.exists():
             fail(f"{file} is there already: name another, nothing is replaced")
-        paths.write_atomically(file, written)
+        try:
+            paths.write_atomically(file, written)
+        except OSError as error:  # of a full disk it does not say which file
+            fail(f"{file} cannot be written: {error.strerror}")
         warn(f"written: {file}; `ftui train {file}` starts it")
     if as_json:
         say_json({"run": chosen.model_dump(mode="json"), "file": out})
