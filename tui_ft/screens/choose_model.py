@@ -197,6 +197,7 @@ def model_line(offer: Offer, width: int) -> Content:
             return Content(f"file   {text.fitted(text.ending(typed, name), name)}")
         case OwnModel(model, origin):
             chat = "  chat template" if model.chat_template else ""
+            chat = f"  adapter{chat}" if model.adapter_of is not None else chat
             shown = text.fitted(text.ending(model.name, name), name)
             return Content(f"{_ORIGINS[origin]:<5}  {shown}{text.size(model.size_bytes):>11}{chat}")
         case HubModel():
