@@ -17,7 +17,6 @@ from textual.widgets import Input, Static
 from textual.worker import Worker, WorkerState
 
 from tui_ft import paths, text
-from tui_ft.hub.datasets_search import SearchMemory
 from tui_ft.runs.folder import RunFolder
 from tui_ft.runs.launch import with_absolute_paths
 from tui_ft.runs.memory_check import memory_of
@@ -101,7 +100,6 @@ class ConfigureScreen(FtuiScreen):
     def __init__(self, draft: Draft | None = None) -> None:
         super().__init__()
         self._draft = draft or Draft.from_preset(FIRST_PRESET)
-        self._memory = SearchMemory()
         self._before: list[Draft] = []
         self._fields: tuple[SpecField, ...] = ()
         self._everything = False
@@ -227,7 +225,7 @@ class ConfigureScreen(FtuiScreen):
             now = now if self._draft.is_set(one.key) else ""
             self.app.push_screen(ChooseModel(now), partial(self._chosen, one))
         elif one.key in _DATA:
-            self.app.push_screen(OpenData(self._memory), partial(self._data_chosen, one))
+            self.app.push_screen(OpenData(), partial(self._data_chosen, one))
         elif one.kind == "flag":
             self._take(self._draft.with_text(one, "false" if now == "true" else "true"))
         elif one.kind == "choice":
