@@ -74,11 +74,12 @@ def refusal(findings: Sequence[Finding]) -> ev.Ended | None:
 
 
 def _check_hardware(spec: RunSpec) -> list[Finding]:
-    wanted = spec.hardware.gpus
-    if not isinstance(wanted, list) or len(wanted) == 1:
+    if spec.hardware.processes == 1:
         return []
-    reason = f"hardware.gpus names {len(wanted)} GPUs; a run on several is not supported yet"
-    return [Finding("bad", reason, "name one GPU, or write `auto`")]
+    wanted = spec.hardware.gpus
+    what = f"names {len(wanted)} GPUs" if isinstance(wanted, list) else "asks for several processes"
+    reason = f"hardware.gpus {what}; a run on several is not supported yet"
+    return [Finding("bad", reason, "name one GPU, or write `auto`; leave out hardware.distributed")]
 
 
 def _check_objective(spec: RunSpec) -> list[Finding]:

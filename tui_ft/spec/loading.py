@@ -267,6 +267,7 @@ def _message(fault: dict[str, Any]) -> str:
         "union_tag_not_found": "does not say its `kind`",
         "literal_error": f"is {given}",
         "model_type": f"is {given}; a group of keys belongs here",
+        "model_attributes_type": f"is {given}; a group of keys belongs here",
         "dict_type": f"is {given}; a group of keys belongs here",
         "invalid_key": "is no name: a key is text",
         "string_pattern_mismatch": f"is {given}, which holds characters that cannot be used here",
