@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tui_ft.runs import events as ev
 from tui_ft.runs.endings import how_to_go_on
 from tui_ft.runs.folder import RunFolder
+from tui_ft.runs.ladder import as_trained
 from tui_ft.runs.link import WorkerLink
 from tui_ft.runs.reader import RunReader
 from tui_ft.runs.run_data import with_files
@@ -53,7 +54,7 @@ def main(run_dir: Path, gpus: tuple[int, ...], checkpoint: Path | None, link: Wo
     spec: RunSpec | None = None
     try:
         link.send(ev.Phase(phase="load", text="loads torch, transformers and trl"))
-        spec = with_files(RunFolder(run_dir), RunFolder(run_dir).spec())
+        spec = with_files(RunFolder(run_dir), as_trained(RunFolder(run_dir)))
         ended = _Work(RunFolder(run_dir), spec, gpus, checkpoint, link).run()
     except BaseException as error:  # whatever it is, the person is told the cause
         traceback.print_exc()
