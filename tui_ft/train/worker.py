@@ -87,6 +87,7 @@ class _Work:
 
     def run(self) -> ev.Ended:
         """Go through all stages; return how it ended."""
+        from tui_ft.train.base import with_whole_base
         from tui_ft.train.model import load_tokenizer
         from tui_ft.train.objectives import objective_of
         from tui_ft.train.precision import choose_precision
@@ -95,6 +96,8 @@ class _Work:
         self._prepare_torch()
         precision = choose_precision(self._spec, self._on_gpu)
         self._fetch()
+        # From here on the model is a whole one, whatever it was made of.
+        self._spec = with_whole_base(self._spec, lambda text: self._say("load", text))
         tokenizer = load_tokenizer(self._spec)
         objective = objective_of(self._spec.objective.kind)
         try:
