@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ from tui_ft.memory.question import EMPTY
 from tui_ft.memory.replayed import Moment, Replayed
 from tui_ft.memory.states import paged_bytes
 from tui_ft.memory.step import GENERATES, Step
+from tui_ft.memory.traces import Recorder, Recording, Trace, UnsteadyError
 
 _TIMELINE_POINTS: Final = 400
 
@@ -37,6 +39,7 @@ def replay(
     *,
     device: Device = "cuda",
     expandable_segments: bool = False,
+    orders: Sequence[Sequence[int]] = (),
 ) -> Replayed:
     """Return what a step takes: the largest of all that are replayed.
 
@@ -49,6 +52,7 @@ def replay(
         device: whose kernels and optimizers are meant. On the CPU only what is requested means
             anything, for it has no such allocator.
         expandable_segments: the allocator's setting of that name.
+        orders: of each the most that is reserved is found as well, from recorded steps.
 
     Raises:
         UnbuildableError: the model cannot be made.
@@ -64,13 +68,21 @@ def replay(
         workspace = _hold_weights(tracker, (model, *others.all()), step)
         loop = _Loop(step, model, others, tracker, device)
         loop.run(tuple(lengths) or (step.length, step.length))
-        del workspace
+        reserved, allocated, requested = (
+            allocator.peak_reserved,
+            tracker.peak.size,
+            allocator.peak_requested,
+        )
+        held_between_steps = loop.held_between_steps
+        loop.end()
+        del loop, workspace
+        found = _orders(step, model, others, device, orders, expandable=expandable_segments)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return Replayed(
-        requested=allocator.peak_requested,
-        allocated=tracker.peak.size,
-        reserved=allocator.peak_reserved,
-        held_between_steps=loop.held_between_steps,
+        requested=requested,
+        allocated=allocated,
+        reserved=reserved,
+        held_between_steps=held_between_steps,
         by_kind={str(kind): size for kind, size in tracker.peak.by_kind.items()},
         stage=tracker.peak.stage,
         operation=tracker.peak.operation,
@@ -83,7 +95,77 @@ def replay(
             paged_bytes(step.optim, tuple(parameter.shape), str(parameter.dtype).split(".")[-1])
             for parameter in trained
         ),
+        orders=found,
     )
+
+
+def _orders(
+    step: Step,
+    model: Any,  # noqa: ANN401
+    others: Others,
+    device: Device,
+    orders: Sequence[Sequence[int]],
+    *,
+    expandable: bool,
+) -> tuple[int, ...]:
+    """Return the most reserved in each order; nothing where steps differ in more than sizes."""
+    if not orders:
+        return ()
+    try:
+        recording = _recorded(step, model, others, device, _lengths_to_record(orders))
+    except UnsteadyError:
+        return ()
+    return tuple(
+        recording.peak_reserved(order, expandable_segments=expandable) for order in orders
+    )
+
+
+def _lengths_to_record(orders: Sequence[Sequence[int]]) -> list[int]:
+    """Return the longest length and others that span the orders' lengths, the longest first.
+
+    A length that is a multiple of 16 needs no padding of its mask, so it is unlike its neighbours:
+    the one below the longest is then recorded too.
+    """
+    lengths = {length for order in orders for length in order if length > EMPTY}
+    longest, shortest = max(lengths), min(lengths)
+    asked = [longest, longest - 1, (longest + shortest) // 2, shortest]
+    odd = [one + (one % 16 == 0) for one in asked[2:]]
+    found = [longest, *((longest - 1,) if longest % 16 == 0 else ()), *odd]
+    return sorted({min(one, longest) for one in found}, reverse=True)
+
+
+def _recorded(
+    step: Step,
+    model: Any,  # noqa: ANN401
+    others: Others,
+    device: Device,
+    lengths: Sequence[int],
+) -> Recording:
+    """Return a run's first step, later ones of these lengths, and its evaluation, recorded.
+
+    Raises:
+        UnsteadyError: a step cannot be run again from its record.
+    """
+    recorder = Recorder()
+    tracker = StorageTracker(recorder, yes=not step.padded, share_selected=step.supervised)
+    workspace = _hold_weights(tracker, (model, *others.all()), step)
+    loop = _Loop(step, model, others, tracker, device)
+    with _collecting_between_steps():
+        held, first, *steady, evaluation = loop.record(lengths, recorder)
+    loop.end()
+    del workspace
+    return Recording(held, first, dict(zip(lengths, steady, strict=True)), evaluation)
+
+
+@contextmanager
+def _collecting_between_steps() -> Iterator[None]:
+    """Let Python collect cycles only when it is told to: so equal steps free alike."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 class _Loop:
@@ -105,8 +187,16 @@ class _Loop:
         self._trained = [p for p in model.parameters() if p.requires_grad]
         self._held: Any = None
         self.held_between_steps = 0
-        for parameter in self._trained:
+        self._hooks = [
             parameter.register_post_accumulate_grad_hook(self._count_gradient)
+            for parameter in self._trained
+        ]
+
+    def end(self) -> None:
+        """Let go of all that the loop holds."""
+        self._held = None
+        for hook in self._hooks:
+            hook.remove()
 
     def run(self, lengths: Sequence[int]) -> None:
         """Train for as many steps as there are lengths."""
@@ -120,17 +210,36 @@ class _Loop:
                     # The first step only prepares: no states were held in it.
                     self._tracker.allocator.empty_cache()
                     self._tracker.start_measuring()
-                if self._step.objective in GENERATES:
-                    self._roll_out(length)
-                for _ in range(2 if self._step.accumulation else 1):
-                    self._forward_and_backward(length)
-                self._update(optimizer)
+                self._train(optimizer, length, _nothing)
                 self.held_between_steps = self._tracker.allocator.allocated
             self._evaluate(max(lengths))
 
-    def _forward_and_backward(self, length: int) -> None:
+    def _train(self, optimizer: Optimizer, length: int, updates: Callable[[], None]) -> None:
+        if self._step.objective in GENERATES:
+            self._roll_out(length)
+        for _ in range(2 if self._step.accumulation else 1):
+            self._forward_and_backward(optimizer, length)
+        updates()
+        self._update(optimizer)
+
+    def record(self, lengths: Sequence[int], recorder: Recorder) -> list[Trace]:
+        """Return what was there, a step that makes states, one of each length, an evaluation."""
+        optimizer = make_optimizer(self._step.optim, self._trained, self._device)
+        with self._tracker:
+            for length in (lengths[0], *lengths):
+                recorder.begin_step()
+                self._train(optimizer, length, recorder.begin_update)
+                gc.collect()
+            recorder.begin_step()
+            self._evaluate(max(lengths))
+            gc.collect()
+            return recorder.traces(1 + len(lengths))
+
+    def _forward_and_backward(self, optimizer: Optimizer, length: int) -> None:
         with self._tracker.doing("forward", "inputs"):
             batch = make_batch(self._step, length)
+        if self._step.holds_gradients:
+            optimizer.zero_grad()
         with self._casting(), self._tracker.doing("forward", "activations"):
             loss, outputs = loss_of(self._step, self._model, self._others, batch)
         self._held = outputs if self._step.holds_outputs else None
@@ -169,11 +278,16 @@ class _Loop:
             optimizer.step()
             for state in tensors_of(optimizer):
                 self._tracker.hold(state, "optimizer")
-            optimizer.zero_grad()
+            if not self._step.holds_gradients:
+                optimizer.zero_grad()
 
     def _count_gradient(self, parameter: torch.Tensor) -> None:
         if parameter.grad is not None:
             self._tracker.hold(parameter.grad, "gradients")
+
+
+def _nothing() -> None:
+    """Do nothing: no one records."""
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import prod
@@ -274,9 +275,7 @@ class Weights:
 
 def _named(pieces: Sequence[Piece]) -> Iterator[tuple[str, Piece]]:
     """Yield pieces of a layer by the last part of their path, or by more where it is not alone."""
-    seen: dict[str, int] = {}
+    seen = Counter((isinstance(piece, Weight), piece.name) for piece in pieces)
     for piece in pieces:
-        seen[piece.name] = seen.get(piece.name, 0) + 1
-    for piece in pieces:
-        alone = seen[piece.name] == 1
+        alone = seen[isinstance(piece, Weight), piece.name] == 1
         yield piece.name if alone else piece.path.partition("{}.")[2], piece
