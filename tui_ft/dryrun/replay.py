@@ -28,9 +28,11 @@ from tui_ft.memory.question import EMPTY
 from tui_ft.memory.replayed import Moment, Replayed
 from tui_ft.memory.states import paged_bytes
 from tui_ft.memory.step import GENERATES, Step
-from tui_ft.memory.traces import Recorder, Recording, Trace, UnsteadyError
+from tui_ft.memory.traces import Recorder, Recording, UnsteadyError
 
 _TIMELINE_POINTS: Final = 400
+_STEADY: Final = 2
+"""Number of the first step that makes no states."""
 
 
 def replay(
@@ -112,26 +114,11 @@ def _orders(
     if not orders:
         return ()
     try:
-        recording = _recorded(step, model, others, device, _lengths_to_record(orders))
+        lengths = [length for order in orders for length in order if length > EMPTY]
+        recording = _recorded(step, model, others, device, lengths)
     except UnsteadyError:
         return ()
-    return tuple(
-        recording.peak_reserved(order, expandable_segments=expandable) for order in orders
-    )
-
-
-def _lengths_to_record(orders: Sequence[Sequence[int]]) -> list[int]:
-    """Return the longest length and others that span the orders' lengths, the longest first.
-
-    A length that is a multiple of 16 needs no padding of its mask, so it is unlike its neighbours:
-    the one below the longest is then recorded too.
-    """
-    lengths = {length for order in orders for length in order if length > EMPTY}
-    longest, shortest = max(lengths), min(lengths)
-    asked = [longest, longest - 1, (longest + shortest) // 2, shortest]
-    odd = [one + (one % 16 == 0) for one in asked[2:]]
-    found = [longest, *((longest - 1,) if longest % 16 == 0 else ()), *odd]
-    return sorted({min(one, longest) for one in found}, reverse=True)
+    return tuple(recording.peak_reserved(order, expandable_segments=expandable) for order in orders)
 
 
 def _recorded(
@@ -141,7 +128,7 @@ def _recorded(
     device: Device,
     lengths: Sequence[int],
 ) -> Recording:
-    """Return a run's first step, later ones of these lengths, and its evaluation, recorded.
+    """Return steps of a run, recorded at these lengths and between them.
 
     Raises:
         UnsteadyError: a step cannot be run again from its record.
@@ -151,10 +138,15 @@ def _recorded(
     workspace = _hold_weights(tracker, (model, *others.all()), step)
     loop = _Loop(step, model, others, tracker, device)
     with _collecting_between_steps():
-        held, first, *steady, evaluation = loop.record(lengths, recorder)
+        recording = loop.record(max(lengths), min(lengths), recorder)
     loop.end()
     del workspace
-    return Recording(held, first, dict(zip(lengths, steady, strict=True)), evaluation)
+    return recording
+
+
+def _between(shortest: int, longest: int) -> list[int]:
+    """Return lengths below the longest at which steps are recorded."""
+    return sorted({(shortest + longest) // 2, shortest} - {longest}, reverse=True)
 
 
 @contextmanager
@@ -222,18 +214,38 @@ class _Loop:
         updates()
         self._update(optimizer)
 
-    def record(self, lengths: Sequence[int], recorder: Recorder) -> list[Trace]:
-        """Return what was there, a step that makes states, one of each length, an evaluation."""
+    def record(self, longest: int, shortest: int, recorder: Recorder) -> Recording:
+        """Return a run's first step, later ones of some lengths, and its evaluation, recorded.
+
+        A mask whose length is a multiple of 16 needs no padding, and a loss may be made in more
+        tiles: so a length that is unlike the longest is tried again with a token more.
+
+        Raises:
+            UnsteadyError: a step cannot be run again from its record.
+        """
         optimizer = make_optimizer(self._step.optim, self._trained, self._device)
-        with self._tracker:
-            for length in (lengths[0], *lengths):
-                recorder.begin_step()
-                self._train(optimizer, length, recorder.begin_update)
-                gc.collect()
+        lengths: list[int] = []
+
+        def like_longest(length: int) -> bool:
             recorder.begin_step()
-            self._evaluate(max(lengths))
+            self._train(optimizer, length, recorder.begin_update)
             gc.collect()
-            return recorder.traces(1 + len(lengths))
+            lengths.append(length)
+            return len(lengths) < _STEADY or recorder.steps_alike(_STEADY, len(lengths))
+
+        with self._tracker:
+            like_longest(longest)
+            like_longest(longest)
+            found = [
+                like_longest(one) or like_longest(one + 1) for one in _between(shortest, longest)
+            ]
+            if not any(found) and longest > shortest:
+                like_longest(longest - 1)
+            recorder.begin_step()
+            self._evaluate(longest)
+            gc.collect()
+            held, first, *steady, evaluation = recorder.traces(len(lengths))
+        return Recording(held, first, dict(zip(lengths[1:], steady, strict=True)), evaluation)
 
     def _forward_and_backward(self, optimizer: Optimizer, length: int) -> None:
         with self._tracker.doing("forward", "inputs"):

@@ -9,7 +9,7 @@ model of the allocator.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -73,6 +73,11 @@ class Recorder(CachingAllocator):
         self._records[-1].done.append(self._made_in.pop(block))
         super().release(block)
 
+    def steps_alike(self, one: int, other: int) -> bool:
+        """Tell whether two steps asked as often, so that they may differ in sizes only."""
+        first, second = self._records[one], self._records[other]
+        return len(first.done) == len(second.done) and len(first.sizes) == len(second.sizes)
+
     def traces(self, last: int) -> list[Trace]:
         """Return step 0 and those that followed.
 
@@ -131,31 +136,28 @@ class Trace:
         return self.events == other.events and self.handed == other.handed
 
 
-@dataclass(frozen=True)
 class Recording:
-    """Steps of a run, recorded at some lengths.
+    """Steps of a run, recorded at some lengths."""
 
-    Attributes:
-        held: what is there before the first step.
-        first: the step that makes the optimizer's states, at the length that comes first below.
-        steady: a step after that, by its length.
-        evaluation: what comes between steps; empty where nothing does.
-    """
+    def __init__(
+        self, held: Trace, first: Trace, steady: Mapping[int, Trace], evaluation: Trace
+    ) -> None:
+        """Take what was recorded.
 
-    held: Trace
-    first: Trace
-    steady: dict[int, Trace]
-    evaluation: Trace
-
-    def __post_init__(self) -> None:
-        """Look whether the first step asks what later ones do.
+        Args:
+            held: what is there before the first step.
+            first: the step that makes the optimizer's states, at the length that comes first below.
+            steady: a step after that, by its length in tokens.
+            evaluation: what comes between steps; empty where nothing does.
 
         Raises:
-            UnsteadyError: it does not.
+            UnsteadyError: the first step asks for more than later ones, beside its states.
         """
-        own = next(iter(self.steady.values()))
-        looped = self.first.looped
-        if looped != own.looped or self.first.sizes[:looped] != own.sizes[:looped]:
+        self._held, self._first, self._evaluation = held, first, evaluation
+        self._recorded = dict(steady)
+        self._known = dict(steady)
+        own, looped = next(iter(steady.values())), first.looped
+        if looped != own.looped or first.sizes[:looped] != own.sizes[:looped]:
             raise UnsteadyError("the first step is unlike the second in more than its states")
 
     def at(self, length: int) -> Trace:
@@ -164,20 +166,27 @@ class Recording:
         Between two recorded lengths that differ in nothing but sizes, those are worked out; of
         others the longer one is taken.
         """
-        known = self.steady.get(length)
+        known = self._known.get(length)
         if known is not None:
             return known
-        above = min((one for one in self.steady if one > length), default=max(self.steady))
-        below = max((one for one in self.steady if one < length), default=min(self.steady))
-        long, short = self.steady[above], self.steady[below]
-        if above <= below or not long.alike(short):
-            found = long
-        else:
-            pairs = zip(short.sizes, long.sizes, strict=True)
-            sizes = [_between(a, b, below, above, length) for a, b in pairs]
-            found = Trace(sizes, long.events, long.handed, long.looped)
-        self.steady[length] = found
+        found = self._worked_out(length)
+        self._known[length] = found
         return found
+
+    def _worked_out(self, length: int) -> Trace:
+        above = [one for one in self._recorded if one > length]
+        below = [one for one in self._recorded if one < length]
+        pairs = [(b - a, a, b) for a in below for b in above if self._are_alike(a, b)]
+        if not pairs:
+            return self._recorded[min(above, default=max(self._recorded))]
+        _, a, b = min(pairs)
+        short, long = self._recorded[a], self._recorded[b]
+        both = zip(short.sizes, long.sizes, strict=True)
+        sizes = [_between(less, more, a, b, length) for less, more in both]
+        return Trace(sizes, long.events, long.handed, long.looped)
+
+    def _are_alike(self, one: int, other: int) -> bool:
+        return self._recorded[one].alike(self._recorded[other])
 
     def peak_reserved(self, order: Sequence[int], *, expandable_segments: bool = False) -> int:
         """Return the most that is reserved while batches of these lengths follow each other.
@@ -187,13 +196,13 @@ class Recording:
             expandable_segments: the allocator's setting of that name.
         """
         allocator = CachingAllocator(expandable_segments=expandable_segments)
-        handed = _run(allocator, self.held, [])
+        handed = _run(allocator, self._held, [])
         made_states = False
         for length in order:
             if length == EMPTY:
                 allocator.empty_cache()
             elif length == EVALUATE:
-                _run(allocator, self.evaluation, [])
+                _run(allocator, self._evaluation, [])
             elif made_states:
                 handed = _run(allocator, self.at(length), handed)
             else:
@@ -202,7 +211,7 @@ class Recording:
         return allocator.peak_reserved
 
     def _first_at(self, length: int) -> Trace:
-        first, looped = self.first, self.first.looped
+        first, looped = self._first, self._first.looped
         steady = self.at(length)
         if steady.looped != looped:
             return first
