@@ -6,12 +6,15 @@ from typing import Final
 
 from tui_ft.memory.estimate import ops
 from tui_ft.memory.estimate.layers import Shapes, activated, projected
-from tui_ft.memory.estimate.tape import FLOAT32, Storage, Tape, Tensor
+from tui_ft.memory.estimate.ops import Matrix
+from tui_ft.memory.estimate.tape import FLOAT32, Sink, Storage, Tape, Tensor
 from tui_ft.memory.estimate.weights import Layer
 
 _LONG: Final = 8
-_WIDE_SCORES: Final = ("mixtral", "deepseek_v2", "deepseek_v3")
+_WIDE_SCORES: Final = ("mixtral", "deepseek_v2")
 """Families whose router's weights stay float32, and with them what comes out of the experts."""
+_TRANSPOSED: Final = ("gpt_oss",)
+_WIDE_WITHOUT_AUTOCAST: Final = ("deepseek_v3",)
 
 
 def mixture(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> Tensor:
@@ -29,6 +32,7 @@ def mixture(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> Tensor:
     tokens = x.count // hidden * experts.per_token
     shared = _shared(tape, x, weights, shapes) if "shared_expert_gate" in weights.linears else None
     wide = shapes.model.model_type in _WIDE_SCORES
+    wide |= tape.low is None and shapes.model.model_type in _WIDE_WITHOUT_AUTOCAST
     scores = _routed(tape, x, weights, shapes)
     width = FLOAT32 if wide else x.width
     places = Storage(tape, tokens * _LONG)
@@ -37,12 +41,14 @@ def mixture(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> Tensor:
     held = [own.storage, places]  # Python's names, which last until the function is over
     biased = "down_proj_bias" in weights.stacks
     bias = Storage(tape, 2 * tokens * experts.size * x.width) if biased else None
-    both = ops.linear(tape, own, _stack(weights, "gate_up_proj", hidden, 2 * experts.size))
+    gate_up = _stack(tape, weights, "gate_up_proj", (hidden, 2 * experts.size), shapes)
+    both = ops.linear(tape, own, gate_up)
     inner = _gated(tape, both, shapes)
     del both, bias
     if biased:
         held.append(Storage(tape, tokens * hidden * x.width))
-    out = ops.linear(tape, inner, _stack(weights, "down_proj", experts.size, hidden))
+    down = _stack(tape, weights, "down_proj", (experts.size, hidden), shapes)
+    out = ops.linear(tape, inner, down)
     held.append(out.storage)
     del inner, own
     out = ops.mul(tape, out, chosen)
@@ -76,9 +82,9 @@ def _routed(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> Tensor:
     experts = shapes.model.experts
     hidden, count = shapes.model.hidden_size, experts.count if experts is not None else 1
     if not shapes.model.model_type.startswith("deepseek"):
-        return ops.cast(tape, ops.linear(tape, x, ops.Matrix(hidden, count, x.width)), FLOAT32)
+        return ops.cast(tape, ops.linear(tape, x, Matrix(hidden, count, x.width)), FLOAT32)
     held = weights.stacks["weight"]
-    routed = ops.Matrix(hidden, count, FLOAT32, held.source)
+    routed = Matrix(hidden, count, FLOAT32, held.source)
     return ops.linear(tape, ops.cast(tape, x, FLOAT32), routed)
 
 
@@ -93,7 +99,15 @@ def _shared(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> Tensor:
     return ops.mul(tape, open_to, out)
 
 
-def _stack(weights: Layer, name: str, inputs: int, outputs: int) -> ops.Matrix:
-    """Return a stack of experts as one matrix, with the gradient of the whole stack."""
+def _stack(tape: Tape, weights: Layer, name: str, sizes: tuple[int, int], shapes: Shapes) -> Matrix:
+    """Return a stack of experts as one matrix, with the gradient of the whole stack.
+
+    The product reads the weights transposed, and so its gradient is: before autograd keeps it, it
+    is copied into the weights' own order (torch/csrc/autograd/functions/accumulate_grad.h).
+    gpt-oss holds them transposed.
+    """
     held = weights.stacks[name]
-    return ops.Matrix(inputs, outputs, held.width, held.source)
+    source: Sink | None = held.source
+    if source is not None and shapes.model.model_type not in _TRANSPOSED:
+        source = tape.record(((source, held.outputs * held.width),))
+    return Matrix(*sizes, held.width, source)

@@ -30,10 +30,13 @@ _CLASSIC: Final[dict[str, Forward]] = {
 }
 _LLAMAS: Final = (
     *("llama", "mistral", "qwen2", "qwen3", "smollm3", "gemma", "gemma2", "gemma3_text"),
-    *("phi3", "granite", "olmo", "olmo2"),
+    *("phi3", "granite", "olmo", "olmo2", "olmo3", "gemma3", "starcoder2", "glm", "glm4"),
+    *("exaone4", "ernie4_5", "arcee", "seed_oss", "ministral"),
 )
 """Families whose layers are compared with replays, layer by layer."""
-_MIXTURES: Final = ("mixtral", "qwen3_moe")
+_MIXTURES: Final = (
+    *("mixtral", "qwen3_moe", "qwen2_moe", "olmoe", "phimoe", "granitemoe", "gpt_oss"),
+)
 """Mixtures of experts that are compared with replays; other ones are laid out alike."""
 _EAGER: Final = ("gemma2", "bloom", "gptj", "gpt_oss")
 """Families for which transformers takes plain attention by itself."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from tui_ft.memory.estimate.tape import FLOAT32, Leaf, Split, Storage, Tape, Tensor
+from tui_ft.memory.estimate.tape import FLOAT32, Leaf, Sink, Split, Storage, Tape, Tensor
 
 Bits = Literal[4, 8, 16]
 _FOUR: Final = 4
@@ -32,7 +32,7 @@ class Matrix:
     inputs: int
     outputs: int
     width: int
-    source: Leaf | None = None
+    source: Sink | None = None
     bits: Bits = 16
     bias: bool = False
     bias_source: Leaf | None = None
