@@ -25,6 +25,7 @@ from tui_ft.runs import hub_data
 from tui_ft.runs.learning_rates import far_learning_rate
 from tui_ft.runs.run_data import Use, wanted_of
 from tui_ft.spec import RunSpec
+from tui_ft.spec.chat_templates import SHIPPED, template_problem
 from tui_ft.spec.combinations import impossible
 from tui_ft.spec.methods import TRAINS_BASE
 
@@ -54,6 +55,7 @@ def check(spec: RunSpec, output: Path, gpus: Sequence[Gpu] = ()) -> tuple[Findin
         *_check_objective(spec),
         *check_data(spec),
         *_check_model(model),
+        *_check_template(spec),
         *_check_disk(spec, output, model),
         *_check_gpus(spec, gpus, model),
         *_check_output(output),
@@ -208,6 +210,16 @@ def _check_model(model: ModelLocation) -> list[Finding]:
             return [Finding("note", f"the model is fetched from the Hub first ({size})")]
         case _:
             return []
+
+
+def _check_template(spec: RunSpec) -> list[Finding]:
+    said = spec.model.chat_template
+    if said is None:
+        return []
+    problem = template_problem(said)
+    if problem is not None:
+        return [Finding("bad", problem)]
+    return [Finding("note", f"chat template {said}: {SHIPPED[said]}")] if said in SHIPPED else []
 
 
 def _check_disk(spec: RunSpec, output: Path, model: ModelLocation) -> list[Finding]:
