@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.data.chats import assistant, chat, user
-from tests.data.families import Family
-from tests.data.small_tokenizer import load_family
+from tests.data.small_tokenizer import Family, load_family
 from tests.train.running import make_spec
 from tui_ft.data import MaskedRow, mask_row
 from tui_ft.runs.launch import with_absolute_paths

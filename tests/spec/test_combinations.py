@@ -47,6 +47,10 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"method": {"kind": "prompt_tuning"}, "objective": {"kind": "reward"}},
         {"method": {"kind": "ia3"}, "objective": {"kind": "reward"}},
     ),
+    "two ways out of memory at once": (
+        {"training": {"on_out_of_memory": {}, "extra": {"auto_find_batch_size": True}}},
+        {"training": {"extra": {"auto_find_batch_size": True}}},
+    ),
     "KTO on single rows": (
         {"objective": {"kind": "kto"}, "training": ONE_ROW},
         {"objective": {"kind": "kto", "loss_type": "apo_zero_unpaired"}, "training": ONE_ROW},

@@ -25,6 +25,8 @@ _OBJECTIVES: Final[dict[str, StepObjective]] = {
     "cpo": "cpo",
     "reward": "reward",
     "classification": "classification",
+    "grpo": "grpo",
+    "rloo": "rloo",
 }
 _BF16_FROM: Final = (8, 0)
 _HOPPER: Final = (9, 0)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from tui_ft import paths
 from tui_ft.hub.dataset_info import is_dataset_id
+from tui_ft.hub.outputs import folder_of
 from tui_ft.runs.endings import log_tail
 from tui_ft.runs.folder import RunError, RunFolder, create
 from tui_ft.runs.registry import read_status, summary_of
@@ -74,8 +75,9 @@ def with_absolute_paths(spec: RunSpec, base: Path) -> RunSpec:
         }
     )
     model = spec.model
-    if Path(absolute(model.name_or_path)).exists():  # else it is an id on the Hub
-        model = model.model_copy(update={"name_or_path": absolute(model.name_or_path)})
+    folder = os.path.normpath(base / folder_of(model.name_or_path))
+    if Path(folder).exists():  # else it is an id on the Hub
+        model = model.model_copy(update={"name_or_path": folder})
     if model.chat_template is not None and model.chat_template not in SHIPPED:
         model = model.model_copy(update={"chat_template": absolute(model.chat_template)})
     return spec.model_copy(update={"data": data, "model": model})

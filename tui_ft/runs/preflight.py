@@ -22,6 +22,7 @@ from tui_ft.hub import ModelLocation, locate_model
 from tui_ft.hub.dataset_info import dataset_info
 from tui_ft.runs import events as ev
 from tui_ft.runs import hub_data
+from tui_ft.runs.base_check import Base, check_base
 from tui_ft.runs.learning_rates import far_learning_rate
 from tui_ft.runs.run_data import Use, wanted_of
 from tui_ft.spec import RunSpec
@@ -50,13 +51,14 @@ def check(spec: RunSpec, output: Path, gpus: Sequence[Gpu] = ()) -> tuple[Findin
         gpus: the GPUs that the run gets; none means the CPU.
     """
     model = locate_model(spec.model.name_or_path, spec.model.revision)
+    base = check_base(spec, model)
     return (
         *_check_hardware(spec),
         *_check_objective(spec),
         *check_data(spec),
-        *_check_model(model),
+        *_check_model(model, base),
         *_check_template(spec),
-        *_check_disk(spec, output, model),
+        *_check_disk(spec, output, model, base.bytes_written),
         *_check_gpus(spec, gpus, model),
         *_check_output(output),
     )
@@ -198,8 +200,15 @@ def _check_file(spec: RunSpec, path: Path, use: str) -> list[Finding]:
     return findings
 
 
-def _check_model(model: ModelLocation) -> list[Finding]:
+def _check_model(model: ModelLocation, base: Base) -> list[Finding]:
     reason = model.reason or ""
+    if base.refused is not None:
+        return [Finding("bad", *base.refused)]
+    found = _found(model, reason)
+    return [*found, Finding("note", base.note)] if base.note else found
+
+
+def _found(model: ModelLocation, reason: str) -> list[Finding]:
     match model.where:
         case "missing" | "gated":
             return [Finding("bad", reason, "set model.name_or_path to a folder or a Hub id")]
@@ -212,6 +221,7 @@ def _check_model(model: ModelLocation) -> list[Finding]:
             return []
 
 
+<<<<<<< HEAD
 def _check_template(spec: RunSpec) -> list[Finding]:
     said = spec.model.chat_template
     if said is None:
@@ -223,6 +233,11 @@ def _check_template(spec: RunSpec) -> list[Finding]:
 
 
 def _check_disk(spec: RunSpec, output: Path, model: ModelLocation) -> list[Finding]:
+=======
+def _check_disk(
+    spec: RunSpec, output: Path, model: ModelLocation, merged: int = 0
+) -> list[Finding]:
+>>>>>>> main
     """Compare what the run will write with what is free.
 
     A checkpoint of full fine-tuning holds the weights and two optimizer states of the same size;
@@ -240,12 +255,12 @@ def _check_disk(spec: RunSpec, output: Path, model: ModelLocation) -> list[Findi
         one = int(weights * 0.0022 * rank)
     # A new checkpoint is written before the oldest is removed.
     kept = (spec.training.save_total_limit or 10) + 1 if spec.training.save_steps else 1
-    needed = one * kept + one // 3 + (weights if model.where == "hub" else 0)
+    needed = one * kept + one // 3 + (weights if model.where == "hub" else 0) + merged
     if not weights or needed <= free:
         return []
     what = f"about {text.size(needed)} will be written, and {text.size(free)} are free"
     advice = "lower training.save_total_limit, or set FTUI_HOME to a larger disk"
-    severe = one + one // 3 > free
+    severe = one + one // 3 + merged > free
     return [Finding("bad" if severe else "warning", f"disk {existing}: {what}", advice)]
 
 

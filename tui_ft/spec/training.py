@@ -9,6 +9,26 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from tui_ft.spec.group import Extra, Group, about
 
 
+class OutOfMemorySpec(Group):
+    """What a run tries when memory runs out, instead of ending: one step of this ladder a time.
+
+    Batches get smaller first (the same rows in a step of the optimizer, in more passes), then
+    activations are computed again, then rows are cut shorter, then the base is quantised. Each
+    step is taken in a new process, from the last checkpoint, and is kept in the run's record.
+    """
+
+    smaller_batches: bool = True
+    """Halve the rows in a pass and double the passes; what is learned stays the same."""
+    gradient_checkpointing: bool = True
+    """Then turn gradient checkpointing on; what is learned stays the same."""
+    min_max_length: Annotated[
+        PositiveInt | None, Field(ge=8, json_schema_extra=about("tokens"))
+    ] = None
+    """Then halve max_length down to this, and begin anew; never when not given."""
+    qlora: bool = False
+    """Then hold the base of a LoRA in 4 bits (QLoRA), and begin anew."""
+
+
 class TrainingSpec(Group):
     """How it is trained. Names and meaning are those of transformers and `trl.SFTConfig`."""
 
@@ -66,5 +86,7 @@ class TrainingSpec(Group):
     """Stop after this many evaluations without a lower loss."""
     dataloader_num_workers: NonNegativeInt = 0
     """Processes that prepare batches."""
+    on_out_of_memory: OutOfMemorySpec | None = None
+    """What the run tries by itself when memory runs out; without, it ends with advice."""
     extra: Extra = Field(default_factory=dict)
     """Passed to the configuration of the objective's trainer, such as `trl.SFTConfig`."""

@@ -15,6 +15,7 @@ import msgspec
 from tui_ft import paths
 from tui_ft.data.problems import DataError
 from tui_ft.hub import locate_model
+from tui_ft.hub.outputs import folder_of
 from tui_ft.spec.chat_templates import template_file
 from tui_ft.survey.folder import surveys_dir
 from tui_ft.survey.helpers import Extra, encoder_folder, require
@@ -49,9 +50,12 @@ class TokenRequest(msgspec.Struct, frozen=True):
             DataError: there is none on this machine.
         """
         found = locate_model(self.model)
+        # An adapter's own comes before its base's: the chat template may be another.
+        if found.adapter is not None and (found.adapter / _TOKENIZER_FILES[0]).is_file():
+            return found.adapter
         if found.path is None or not (found.path / _TOKENIZER_FILES[0]).is_file():
             # The tokenizer alone will do: weights need not be there.
-            local = paths.expand(self.model)
+            local = folder_of(self.model)
             if (local / _TOKENIZER_FILES[0]).is_file():
                 return local
             raise DataError(_no_tokenizer(self.model, local))
