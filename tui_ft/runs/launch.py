@@ -19,6 +19,7 @@ from tui_ft.runs.endings import log_tail
 from tui_ft.runs.folder import RunError, RunFolder, create
 from tui_ft.runs.registry import read_status, summary_of
 from tui_ft.runs.worker_process import TRAIN_ENTRY
+from tui_ft.spec.chat_templates import SHIPPED
 
 if TYPE_CHECKING:
     from tui_ft.spec import RunSpec
@@ -77,7 +78,7 @@ def with_absolute_paths(spec: RunSpec, base: Path) -> RunSpec:
     folder = os.path.normpath(base / folder_of(model.name_or_path))
     if Path(folder).exists():  # else it is an id on the Hub
         model = model.model_copy(update={"name_or_path": folder})
-    if model.chat_template is not None:
+    if model.chat_template is not None and model.chat_template not in SHIPPED:
         model = model.model_copy(update={"chat_template": absolute(model.chat_template)})
     return spec.model_copy(update={"data": data, "model": model})
 

@@ -26,6 +26,7 @@ from tui_ft.runs.base_check import Base, check_base
 from tui_ft.runs.learning_rates import far_learning_rate
 from tui_ft.runs.run_data import Use, wanted_of
 from tui_ft.spec import RunSpec
+from tui_ft.spec.chat_templates import SHIPPED, template_problem
 from tui_ft.spec.combinations import impossible
 from tui_ft.spec.methods import TRAINS_BASE
 
@@ -56,6 +57,7 @@ def check(spec: RunSpec, output: Path, gpus: Sequence[Gpu] = ()) -> tuple[Findin
         *_check_objective(spec),
         *check_data(spec),
         *_check_model(model, base),
+        *_check_template(spec),
         *_check_disk(spec, output, model, base.bytes_written),
         *_check_gpus(spec, gpus, model),
         *_check_output(output),
@@ -219,9 +221,23 @@ def _found(model: ModelLocation, reason: str) -> list[Finding]:
             return []
 
 
+<<<<<<< HEAD
+def _check_template(spec: RunSpec) -> list[Finding]:
+    said = spec.model.chat_template
+    if said is None:
+        return []
+    problem = template_problem(said)
+    if problem is not None:
+        return [Finding("bad", problem)]
+    return [Finding("note", f"chat template {said}: {SHIPPED[said]}")] if said in SHIPPED else []
+
+
+def _check_disk(spec: RunSpec, output: Path, model: ModelLocation) -> list[Finding]:
+=======
 def _check_disk(
     spec: RunSpec, output: Path, model: ModelLocation, merged: int = 0
 ) -> list[Finding]:
+>>>>>>> main
     """Compare what the run will write with what is free.
 
     A checkpoint of full fine-tuning holds the weights and two optimizer states of the same size;

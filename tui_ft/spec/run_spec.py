@@ -53,7 +53,8 @@ class ModelSpec(Group):
     attn_implementation: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
     """The attention kernel; `auto` takes what transformers chooses for the model."""
     chat_template: str | None = None
-    """A Jinja file that replaces the tokenizer's own chat template."""
+    """A Jinja file that replaces the tokenizer's own chat template; or the name of one that ftui
+    ships: plain (roles in plain words, for base models), chatml."""
     trust_remote_code: bool = False
     """Run Python code that comes with the model. Only for code you have read."""
     extra: Extra = Field(default_factory=dict)
