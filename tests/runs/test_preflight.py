@@ -211,11 +211,11 @@ def test_what_checkpoints_will_take_is_said_and_held_against_a_budget(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(100 * GB, 60 * GB, 40 * GB))
     (said,) = [f.text for f in check(full, tmp_path) if f.text.startswith("checkpoints: ")]
     one = 3 * 4 * parameters  # float32 weights and AdamW's two moments
-    assert said.startswith(f"checkpoints: at most 3 of {one / 1e9:.1f} GB at once")
+    assert said.startswith(f"checkpoints: at most 3 of {one / 1e9:.2f} GB at once")
     assert f"weights {4 * parameters / 1e6:.0f} MB" in said
-    assert f"{3 * one / 1e9:.1f} GB of 40.0 GB free" in said
+    assert f"{3 * one / 1e9:.2f} GB of 40.0 GB free" in said
     tight = _with(full, output={"checkpoint_budget": 3.0})
     (warning,) = [f.text for f in check(tight, tmp_path) if "budget" in f.text]
-    assert "output.checkpoint_budget of 3.0 GB holds less than the best and the last" in warning
+    assert "output.checkpoint_budget of 3.00 GB holds less than the best and the last" in warning
     share = _with(full, output={"checkpoint_budget": 0.5}, training={"save_total_limit": None})
     assert any(f.text.startswith("checkpoints: at most 10 of") for f in check(share, tmp_path))
