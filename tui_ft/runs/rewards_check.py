@@ -6,11 +6,12 @@ import ast
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from tui_ft import paths
 from tui_ft.hub import locate_model
+from tui_ft.runs.finding import Finding
 from tui_ft.runs.folder import RunError
 from tui_ft.runs.json_schema import SchemaError, read_schema, validator_of
 from tui_ft.runs.reward_models import find_reward_model
@@ -26,9 +27,6 @@ from tui_ft.spec.rewards import (
     RewardModelReward,
 )
 
-if TYPE_CHECKING:
-    from tui_ft.runs.preflight import Finding
-
 Found = tuple[str, str, str | None]
 """Severity, text and advice of a finding."""
 _WITHOUT_ANSWERS: Final = "prompt_only"
@@ -36,8 +34,6 @@ _WITHOUT_ANSWERS: Final = "prompt_only"
 
 def check_rewards(spec: RunSpec) -> list[Finding]:
     """Return what is found of a run's rewards, and how long prompts may be. Never raises."""
-    from tui_ft.runs.preflight import Finding
-
     asked = spec.objective
     if not isinstance(asked, OnlineFields):
         return []

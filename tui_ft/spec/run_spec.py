@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from tui_ft.spec.distributed import DdpStrategy, Distributed, Strategy
 from tui_ft.spec.group import Extra, Fraction, Group, about
@@ -202,6 +202,9 @@ class OutputSpec(Group):
 
     keep_checkpoints: bool = True
     """Keep the checkpoints after a finished run; a stopped run keeps them always."""
+    checkpoint_budget: Annotated[PositiveFloat | None, Field(json_schema_extra=about("GB"))] = None
+    """What checkpoints may take of the disk together; below 1, a share of what is free. The oldest
+    go first, the best and the last one never."""
 
 
 class RunSpec(Group):

@@ -12,6 +12,7 @@ import torch
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
 
 from tui_ft.runs import events as ev
+from tui_ft.runs.folder import RunFolder
 from tui_ft.spec import RunSpec
 from tui_ft.spec.methods import CHANGES_BASE, AdaLoraMethod, BottleneckMethod, FreezeMethod
 from tui_ft.spec.run_spec import TrainingSpec
@@ -23,6 +24,7 @@ from tui_ft.train.adapters import (
     keep_initial_adapter,
     refuse_missing_places,
 )
+from tui_ft.train.checkpoints import CheckpointKeeper
 from tui_ft.train.model import new_modules
 from tui_ft.train.precision import Precision
 from tui_ft.train.ranks import MovesRanks
@@ -109,6 +111,8 @@ class SoundnessTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
 
     initial_adapter: Path | None = None
     """Where the adapter lies as it began, when that took something out of the base."""
+    keeper: CheckpointKeeper | None = None
+    """Makes room on the disk; None lets checkpoints lie as the trainer leaves them."""
     _unsound: torch.Tensor | None = None
 
     @property
@@ -145,9 +149,19 @@ class SoundnessTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
         return all(bool(check) for check in checks)
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        super()._save_checkpoint(*args, **kwargs)
-        name = f"checkpoint-{self.state.global_step}"
-        save_unfinished(self.model, Path(self.args.output_dir) / name)
+        step = self.state.global_step
+
+        def write() -> None:
+            # Before what makes a checkpoint a whole one.
+            if self.args.should_save:
+                save_unfinished(self.model, Path(self.args.output_dir) / f"checkpoint-{step}")
+            super(SoundnessTrainer, self)._save_checkpoint(*args, **kwargs)
+
+        # Processes that save together cannot begin again one by one.
+        if self.keeper is None or self.args.world_size > 1:
+            write()
+        else:
+            self.keeper.save(step, write, lambda: self.state.best_model_checkpoint)
 
     def _load_from_checkpoint(self, checkpoint: str, *args: Any, **kwargs: Any) -> None:
         if not load_unfinished(self.model, Path(checkpoint)):
@@ -254,6 +268,8 @@ def build(
         **handed,
     }
     trainer = trainer_class(**given)
+    folder = RunFolder(job.checkpoints.parent)
+    trainer.keeper = CheckpointKeeper(folder, spec.output.checkpoint_budget, job.note)
     _hold_adapter_in_float32(trainer.model)
     if getattr(spec.method, "init_lora_weights", None) in CHANGES_BASE:
         trainer.initial_adapter = keep_initial_adapter(
