@@ -17,7 +17,7 @@ from tui_ft.spec.methods import TRAINS_BASE
 from tui_ft.spec.online import GroupFields
 from tui_ft.train.errors import RunFailure
 from tui_ft.train.objectives.common import Job, SoundnessTrainer, adapter_of, build, own_fields
-from tui_ft.train.objectives.prompts import whole_row
+from tui_ft.train.objectives.prompts import PROMPT_TOKENS, whole_row
 from tui_ft.train.rewards import REFERENCE, Turns, reward_functions, text_of
 
 BUFFER: Final = "answers.safetensors"
@@ -81,7 +81,7 @@ class AnswersPrompts(SoundnessTrainer):
         super().log(logs, *args)
 
     def _generate_and_score_completions(self, inputs: Sequence[Mapping[str, Any]]) -> Any:  # noqa: ANN401
-        self._prompt_ids = [row["prompt_ids"] for row in inputs]
+        self._prompt_ids = [row[PROMPT_TOKENS] for row in inputs]
         self._lines = [row["line"] for row in inputs]
         return super()._generate_and_score_completions([whole_row(row) for row in inputs])
 
