@@ -77,6 +77,10 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"objective": RLOO, "method": {"kind": "lora", "bias": "all"}},
         {"objective": {**RLOO, "beta": 0}, "method": {"kind": "lora", "bias": "all"}},
     ),
+    "two ways out of memory at once": (
+        {"training": {"on_out_of_memory": {}, "extra": {"auto_find_batch_size": True}}},
+        {"training": {"extra": {"auto_find_batch_size": True}}},
+    ),
     "KTO on single rows": (
         {"objective": {"kind": "kto"}, "training": ONE_ROW},
         {"objective": {"kind": "kto", "loss_type": "apo_zero_unpaired"}, "training": ONE_ROW},

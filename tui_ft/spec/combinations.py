@@ -97,6 +97,16 @@ COMBINATIONS: Final = (
         "set method.kind to lora, or objective.kind to dpo",
     ),
     Combination(
+        "two ways out of memory at once",
+        lambda spec: (
+            spec.training.on_out_of_memory is not None
+            and bool(spec.training.extra.get("auto_find_batch_size"))
+        ),
+        "accelerate's auto_find_batch_size would make the batch smaller before the run's own "
+        "ladder does, and the rows of a step fewer with it",
+        "leave auto_find_batch_size out of training.extra",
+    ),
+    Combination(
         "virtual tokens for a model that scores",
         lambda spec: spec.method.kind in VIRTUAL_TOKENS and spec.objective.kind in ANSWERS_NOTHING,
         "a scoring head reads the last token of a row, whose place learned tokens would shift",
