@@ -65,6 +65,8 @@ def projected(tape: Tape, x: Tensor, layer: Layer, name: str) -> Tensor:
     """Return a linear layer's output, with the adapter that stands beside it."""
     matrix = layer.linears[name]
     beside = layer.adapters.get(name)
+    if beside is not None and beside.behind:
+        return _with_bottleneck(tape, x, matrix, beside)
     if beside is not None:
         return _with_lora(tape, x, matrix, beside)
     scale = layer.scales.get(name)
@@ -96,6 +98,16 @@ def _with_lora(tape: Tape, x: Tensor, matrix: Matrix, beside: LowRank) -> Tensor
     if quantised and converts:
         update = ops.cast(tape, update, width)
     return ops.cast(tape, ops.add(tape, result, update), width)
+
+
+def _with_bottleneck(tape: Tape, x: Tensor, matrix: Matrix, behind: LowRank) -> Tensor:
+    """Return h + U f(D h) of h = W x (arXiv:1902.00751; tuners/bottleneck.py)."""
+    hidden = ops.linear(tape, x, matrix)
+    width = hidden.width
+    narrow = ops.linear(tape, ops.cast(tape, hidden, behind.down.width), behind.down)
+    narrow = ops.activation(tape, narrow, reads_output=behind.relu)
+    change = ops.cast(tape, ops.linear(tape, narrow, behind.up), width)
+    return ops.add(tape, hidden, change)
 
 
 def _dora(tape: Tape, x: Tensor, result: Tensor, matrix: Matrix, beside: LowRank) -> Tensor:

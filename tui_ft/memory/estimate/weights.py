@@ -31,17 +31,23 @@ HeldKind = Literal["weights", "constants", "adapters"]
 class LowRank:
     """LoRA beside a linear layer: A (r x in) and B (out x r), arXiv:2106.09685.
 
+    Or a bottleneck adapter behind it: D (r x out) and U (out x r), arXiv:1902.00751.
+
     Attributes:
         down: A.
         up: B.
         dropout: share of the input that is dropped.
         magnitude: DoRA's, one number for each output (arXiv:2402.09353).
+        behind: it takes the layer's output through a non-linearity.
+        relu: that is relu.
     """
 
     down: Matrix
     up: Matrix
     dropout: float
     magnitude: Matrix | None = None
+    behind: bool = False
+    relu: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -280,6 +286,11 @@ class Weights:
             layer.scales[name] = Matrix(1, size, width, self._leaf(True), bias=reads)
             return
         out = piece.out_features
+        if adapter.kind == "bottleneck":
+            down = Matrix(out, adapter.rank, width, self._leaf(True), 16, True, self._leaf(True))
+            up = Matrix(adapter.rank, out, width, self._leaf(True), 16, True, self._leaf(True))
+            layer.adapters[name] = LowRank(down, up, 0.0, behind=True, relu=adapter.relu)
+            return
         layer.adapters[name] = LowRank(
             Matrix(piece.in_features, adapter.rank, width, self._leaf(True)),
             Matrix(adapter.rank, out, width, self._leaf(True)),
