@@ -15,6 +15,7 @@ SHIPPED = {
     "dpo-lora",
     "kto-lora",
     "orpo-lora",
+    "ppo-lora",
     "pretrain-lora",
     "reward-lora",
     "sft-freeze",

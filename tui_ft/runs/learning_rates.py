@@ -38,6 +38,7 @@ _ADAPTER: Final = {
     "orpo": Range(5e-6, 5e-5, far=2),
     "cpo": Range(5e-7, 5e-5, far=2),
     "reward": Range(1e-5, 1e-4, far=3),
+    "ppo": Range(1e-5, 5e-5, far=3),
     "classification": Range(1e-4, 5e-4, far=10),
 }
 _FULL: Final = {
@@ -48,6 +49,7 @@ _FULL: Final = {
     "orpo": Range(1e-6, 1e-5, far=3),
     "cpo": Range(5e-7, 1e-6, far=5),
     "reward": Range(1e-5, 1e-5, far=3),
+    "ppo": Range(1e-6, 1.5e-5, far=3),
     "classification": Range(2e-5, 5e-5, far=3),
 }
 _FEW_WEIGHTS: Final = (*VIRTUAL_TOKENS, "ia3", "ln_tuning")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from tui_ft.spec.group import about
 from tui_ft.spec.online import OnlineFields, Positive
@@ -57,3 +57,12 @@ class PpoObjective(OnlineFields):
     """Answers generated, and looked at without learning, at once."""
     disable_dropout: bool = True
     """Leave dropout out: with it, a token's probability moves without anything being learned."""
+
+    @model_validator(mode="after")
+    def _can_adapt(self) -> PpoObjective:
+        if self.adap_kl_ctrl and not self.init_kl_coef:
+            raise ValueError(
+                "init_kl_coef 0 cannot adapt, for the weight is multiplied: set it above 0, or "
+                "adap_kl_ctrl to false to do without a KL penalty"
+            )
+        return self
