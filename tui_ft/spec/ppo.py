@@ -34,7 +34,8 @@ class PpoObjective(OnlineFields):
     target_kl: Annotated[PositiveFloat, Field(json_schema_extra=about("nats", basic=True))] = 6.0
     """How far answers may go from the model one began with, on average, each as a whole."""
     horizon: PositiveInt = 10_000
-    """In so many answers the weight changes by a fifth at the most; less adapts sooner."""
+    """In so many answers the weight changes by a fifth at the most: for a run of some thousand
+    answers take less, or it hardly adapts."""
     kl_estimator: KlEstimator = "k1"
     """Estimate of a token's KL: k1 is log(p/q), k3 is never below zero and of less variance."""
     gamma: Share = 1.0

@@ -13,8 +13,9 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from tests.tiny_model import pair_rows, write_rows
 from tests.train.ppo.answering import COLOUR, LORA, make_answering_llama, ppo_spec
-from tests.train.running import Ran, make_trainer, run_worker
+from tests.train.running import Ran, make_spec, make_trainer, run_worker
 from tui_ft.runs import events as ev
 from tui_ft.train.errors import RunFailure
 from tui_ft.train.ppo.rollout import lay_out
@@ -156,6 +157,43 @@ def test_a_later_run_takes_the_value_head_up(full: Ran, tmp_path: Path) -> None:
     assert [alert.text for alert in ran.of(ev.Alert) if "value head" in alert.text]
     # Beginning at zero, values would be further off than those that were learned.
     assert ran.of(ev.Metrics)[0].values["value_loss"] < full.of(ev.Metrics)[0].values["value_loss"]
+
+
+def test_the_score_of_a_reward_model_of_an_earlier_run_rises(
+    tmp_path: Path, answering: Path
+) -> None:
+    liked = [
+        {"prompt": row["prompt"], "chosen": [_says("red")], "rejected": [_says(colour)]}
+        for row in pair_rows(40)
+        for colour in ("green", "black", "yellow")
+    ]
+    write_rows(tmp_path / "pairs.jsonl", liked)
+    judge = make_spec(
+        tmp_path,
+        answering,
+        data={"train": str(tmp_path / "pairs.jsonl")},
+        objective={"kind": "reward"},
+        method=LORA,
+        training={"max_steps": 20, "eval_steps": None, "save_steps": None},
+    )
+    judged = run_worker(judge, tmp_path / "judge")
+    assert judged.ended.state == "finished", judged.ended
+    reward = {"kind": "reward_model", "model": str(judged.folder.path)}
+    spec = ppo_spec(
+        tmp_path,
+        answering,
+        objective={"rewards": [reward], "num_mini_batches": 2, "missing_eos_penalty": 1.0},
+        training={"max_steps": 40, "learning_rate": 1e-3},
+        method=FULL,
+    )
+    ran = run_worker(spec, tmp_path / "run")
+    assert ran.ended.state == "finished", ran.ended
+    rewards = measured(ran, "rewards/reward_model/mean")
+    assert statistics.mean(rewards[-3:]) > statistics.mean(rewards[:3]) + 1
+
+
+def _says(colour: str) -> dict[str, str]:
+    return {"role": "assistant", "content": f"It is {colour}."}
 
 
 def _stop_at(step: int) -> Callable[[ev.Event, Callable[[str], None]], None]:
