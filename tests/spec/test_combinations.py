@@ -109,3 +109,23 @@ def test_it_is_found_and_what_is_near_it_is_not(name: str) -> None:
 def test_no_packaged_preset_has_any() -> None:
     for preset in find_presets().values():
         assert impossible(preset.build(["model.name_or_path=m", "data.train=d"])) == ()
+
+
+PPO = {"objective": {"kind": "ppo", "rewards": [{"kind": "length", "most": 8}]}}
+
+
+@pytest.mark.parametrize(
+    ("groups", "said"),
+    [
+        ({"training": {"packing": True}}, "joins texts into one row"),
+        ({"method": PISSA}, "no reference to compare with"),
+        ({"method": {"kind": "lora", "target_modules": ["lm_head"]}}, "would not train"),
+        ({"method": {"kind": "prompt_tuning"}}, None),
+        ({"method": {"kind": "full"}}, None),
+        ({"evaluation": {"score": {}}}, None),
+    ],
+    ids=str,
+)
+def test_what_ppo_goes_with(groups: dict[str, Any], said: str | None) -> None:
+    found = impossible(_run({**PPO, **groups}))
+    assert [said in one.reason for one in found] == ([] if said is None else [True])
