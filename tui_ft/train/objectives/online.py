@@ -138,11 +138,15 @@ class AnswersPrompts(SoundnessTrainer):
         file = checkpoint / BUFFER
         if not file.is_file():
             return
-        batches: list[dict[str, Any]] = [{} for _ in range(self.args.steps_per_generation)]
+        batches: dict[int, dict[str, torch.Tensor]] = {}
         for key, tensor in safetensors.torch.load_file(file).items():
             number, _, name = key.partition("/")
-            batches[int(number)][name] = tensor.to(self.accelerator.device)
-        self._buffered_inputs = batches
+            batches.setdefault(int(number), {})[name] = tensor.to(self.accelerator.device)
+        in_order = [batches[number] for number in sorted(batches)]
+        rows = {len(batch["advantages"]) for batch in in_order}
+        # After a step down the ladder batches are smaller: then prompts are answered anew.
+        if len(in_order) == self.args.steps_per_generation and rows == {self._train_batch_size}:
+            self._buffered_inputs = in_order
 
     @property
     def _generates_every(self) -> int:
