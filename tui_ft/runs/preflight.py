@@ -221,7 +221,6 @@ def _found(model: ModelLocation, reason: str) -> list[Finding]:
             return []
 
 
-<<<<<<< HEAD
 def _check_template(spec: RunSpec) -> list[Finding]:
     said = spec.model.chat_template
     if said is None:
@@ -232,12 +231,9 @@ def _check_template(spec: RunSpec) -> list[Finding]:
     return [Finding("note", f"chat template {said}: {SHIPPED[said]}")] if said in SHIPPED else []
 
 
-def _check_disk(spec: RunSpec, output: Path, model: ModelLocation) -> list[Finding]:
-=======
 def _check_disk(
     spec: RunSpec, output: Path, model: ModelLocation, merged: int = 0
 ) -> list[Finding]:
->>>>>>> main
     """Compare what the run will write with what is free.
 
     A checkpoint of full fine-tuning holds the weights and two optimizer states of the same size;
