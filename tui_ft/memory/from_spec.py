@@ -27,6 +27,7 @@ _OBJECTIVES: Final[dict[str, StepObjective]] = {
     "classification": "classification",
     "grpo": "grpo",
     "rloo": "rloo",
+    "ppo": "ppo",
 }
 _BF16_FROM: Final = (8, 0)
 _HOPPER: Final = (9, 0)

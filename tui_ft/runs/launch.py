@@ -58,6 +58,7 @@ def resume(folder: RunFolder, *, worker: str = TRAIN_ENTRY) -> None:
 
 def with_absolute_paths(spec: RunSpec, base: Path) -> RunSpec:
     """Return ``spec`` with its local paths made absolute, so that it means the same anywhere."""
+    from tui_ft.runs.rewards_check import with_absolute_rewards
 
     def absolute(path: str) -> str:
         return os.path.normpath(base / paths.expand(path))
@@ -80,7 +81,8 @@ def with_absolute_paths(spec: RunSpec, base: Path) -> RunSpec:
         model = model.model_copy(update={"name_or_path": folder})
     if model.chat_template is not None and model.chat_template not in SHIPPED:
         model = model.model_copy(update={"chat_template": absolute(model.chat_template)})
-    return spec.model_copy(update={"data": data, "model": model})
+    moved = spec.model_copy(update={"data": data, "model": model})
+    return with_absolute_rewards(moved, absolute)
 
 
 def _start_supervisor(folder: RunFolder, worker: str, attempts: int) -> None:

@@ -24,6 +24,7 @@ from tui_ft.runs import events as ev
 from tui_ft.runs import hub_data
 from tui_ft.runs.base_check import Base, check_base
 from tui_ft.runs.learning_rates import far_learning_rate
+from tui_ft.runs.rewards_check import check_rewards, unanswered_refusal
 from tui_ft.runs.run_data import Use, wanted_of
 from tui_ft.spec import RunSpec
 from tui_ft.spec.chat_templates import SHIPPED, template_problem
@@ -89,6 +90,7 @@ def _check_hardware(spec: RunSpec) -> list[Finding]:
 def _check_objective(spec: RunSpec) -> list[Finding]:
     """Look at what cannot go together, or is hardly meant so."""
     findings = [Finding("bad", one.reason, one.advice) for one in impossible(spec)]
+    findings += check_rewards(spec)
     far = far_learning_rate(spec)
     if far is not None:
         findings.append(Finding("warning", *far))
@@ -175,7 +177,9 @@ def _check_file(spec: RunSpec, path: Path, use: str) -> list[Finding]:
         detection = detect(rows, format=spec.data.format, columns=spec.data.columns)
     except DataError as error:
         return [Finding("bad", str(error))]
-    unfit = objective_refusal(spec.objective.kind, detection, rows)
+    unfit = objective_refusal(spec.objective.kind, detection, rows) or unanswered_refusal(
+        spec, detection.format
+    )
     if unfit is not None:
         return [Finding("bad", f"{path}: {unfit}")]
     findings = [

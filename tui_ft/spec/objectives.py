@@ -8,6 +8,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 
 from tui_ft.spec.group import Fraction, Group, about
 from tui_ft.spec.online import GrpoObjective, RlooObjective
+from tui_ft.spec.ppo import PpoObjective
 from tui_ft.vocabulary import LossOn
 
 DpoLoss = Literal[
@@ -187,7 +188,8 @@ Objective = Annotated[
     | RewardObjective
     | ClassificationObjective
     | GrpoObjective
-    | RlooObjective,
+    | RlooObjective
+    | PpoObjective,
     Field(discriminator="kind"),
 ]
 ANSWERS_NOTHING = ("reward", "classification")

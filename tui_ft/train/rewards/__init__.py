@@ -23,9 +23,13 @@ if TYPE_CHECKING:
     from tui_ft.train.objectives.common import Job
 
 MODULES: Final = {
+    "reward_model": "reward_model",
     "exact_match": "exact_match",
     "regex": "pattern",
+    "json": "json_answer",
     "length": "length",
+    "http": "http",
+    "python": "python_file",
 }
 """The kind of a reward in a RunSpec -> the module here that holds its `make`."""
 
