@@ -24,8 +24,10 @@ from tui_ft.dryrun import autocast
 from tui_ft.dryrun.answers import Answering
 from tui_ft.dryrun.four_bit import quantize
 from tui_ft.memory.step import Step
+from tui_ft.tuners import bottleneck
 
 META: Final = torch.device("meta")
+bottleneck.register()
 _HEAD_OUTPUTS: Final[dict[str, tuple[str, ...]]] = {
     "sft": ("log_probs", "entropy", "is_top1"),
     "dpo": ("log_probs", "entropy", "mean_logits", "is_top1"),

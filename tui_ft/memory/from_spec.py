@@ -9,6 +9,7 @@ from tui_ft.memory.step import Dtype, Generation, Quantization, Step, StepObject
 from tui_ft.spec import RunSpec
 from tui_ft.spec.methods import TRAINS_BASE, QloraMethod
 from tui_ft.spec.objectives import CpoObjective, DpoObjective, Objective, ReferenceFields
+from tui_ft.spec.online import OnlineFields
 from tui_ft.spec.peft_arguments import peft_arguments
 
 _DTYPES: Final[dict[str, Dtype]] = {
@@ -76,7 +77,7 @@ def step_of(
         optim=training.optim,
         clip=training.max_grad_norm > 0,
         accumulation=training.gradient_accumulation_steps > 1,
-        generation=_graded(spec, length),
+        generation=_rolled_out(spec) or _graded(spec, length),
         evaluation_batch=_evaluated(spec),
         workspace_mib=32.0 if capability is not None and capability >= _HOPPER else 8.125,
     )
@@ -96,10 +97,13 @@ def _knows_its_reference(objective: Objective) -> bool:
 def not_modelled(spec: RunSpec) -> tuple[str, ...]:
     """Return what of a run no figure knows of, each a sentence for people."""
     asked = {name for name, value in spec.training.extra.items() if value}
+    if isinstance(spec.objective, OnlineFields):
+        asked |= {reward.kind for reward in spec.objective.rewards}
     return tuple(sentence for name, sentence in _NOT_MODELLED.items() if name in asked)
 
 
 _NOT_MODELLED: Final = {
+    "reward_model": "the reward model is not modelled: its weights come on top of the figure",
     "torch_compile": "torch.compile is not modelled: fused kernels hold less than the figure says, "
     "compiling may hold more for a while",
     "use_liger_kernel": "Liger's kernels are not modelled: they hold less than the figure says",
@@ -117,6 +121,19 @@ def _evaluated(spec: RunSpec) -> int:
     rows = training.per_device_eval_batch_size or 0
     evaluates = training.eval_steps is not None
     return rows if evaluates and rows > training.per_device_train_batch_size else 0
+
+
+def _rolled_out(spec: RunSpec) -> Generation | None:
+    """Return the answers that are learned from, all of a step at once, after the longest prompt."""
+    asked, training = spec.objective, spec.training
+    if not isinstance(asked, OnlineFields):
+        return None
+    batches = getattr(asked, "steps_per_generation", None) or training.gradient_accumulation_steps
+    return Generation(
+        rows=training.per_device_train_batch_size * batches,
+        prompt=max(1, training.max_length - asked.max_completion_length),
+        new=asked.max_completion_length,
+    )
 
 
 def _graded(spec: RunSpec, longest: int) -> Generation | None:

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
+from tui_ft.spec.combination import Combination
 from tui_ft.spec.methods import CHANGES_BASE, VIRTUAL_TOKENS
 from tui_ft.spec.objectives import ANSWERS_NOTHING
+from tui_ft.spec.online_combinations import ONLINE_COMBINATIONS
 from tui_ft.spec.run_spec import RunSpec
+
+__all__ = ["COMBINATIONS", "Combination", "impossible"]
 
 _PACKED: Final = ("sft", "pretraining")
 _FEWEST_FOR_KL: Final = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Combination:
-    """Two or more settings that exclude each other.
-
-    Attributes:
-        name: of the combination, for tests and lists.
-        applies: whether a run has it.
-        reason: why it cannot work.
-        advice: what to set instead.
-    """
-
-    name: str
-    applies: Callable[[RunSpec], bool]
-    reason: str
-    advice: str
 
 
 def impossible(spec: RunSpec) -> tuple[Combination, ...]:
@@ -53,9 +38,9 @@ def _adapts_the_head(spec: RunSpec) -> bool:
     return isinstance(targets, list) and "lm_head" in targets
 
 
-_FUSED: Final = ("sft", "pretraining", "dpo", "kto", "ppo")
+_FUSED: Final = ("sft", "pretraining", "dpo", "kto", "grpo", "rloo", "ppo")
 """Objectives whose trainers multiply by the head's weights themselves, past an adapter on it."""
-_REFERENCE: Final = ("dpo", "kto", "ppo")
+_REFERENCE: Final = ("dpo", "kto")
 _FULL_LOGITS: Final = ("orpo", "cpo")
 
 COMBINATIONS: Final = (
@@ -82,7 +67,7 @@ COMBINATIONS: Final = (
         "a reference by switching off an adapter that changed the base",
         lambda spec: _init(spec) in CHANGES_BASE and spec.objective.kind in _REFERENCE,
         "PiSSA and OLoRA move a part of the base into the adapter; without it the base is not the "
-        "model one began with, and so no reference to compare with",
+        "model one began with, and so no reference for dpo or kto",
         "set method.init_lora_weights to default",
     ),
     Combination(
@@ -112,9 +97,20 @@ COMBINATIONS: Final = (
         "set method.kind to lora, or objective.kind to dpo",
     ),
     Combination(
+        "two ways out of memory at once",
+        lambda spec: (
+            spec.training.on_out_of_memory is not None
+            and bool(spec.training.extra.get("auto_find_batch_size"))
+        ),
+        "accelerate's auto_find_batch_size would make the batch smaller before the run's own "
+        "ladder does, and the rows of a step fewer with it",
+        "leave auto_find_batch_size out of training.extra",
+    ),
+    Combination(
         "virtual tokens for a model that scores",
         lambda spec: spec.method.kind in VIRTUAL_TOKENS and spec.objective.kind in ANSWERS_NOTHING,
         "a scoring head reads the last token of a row, whose place learned tokens would shift",
         "set method.kind to lora",
     ),
+    *ONLINE_COMBINATIONS,
 )

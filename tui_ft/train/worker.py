@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tui_ft.runs import events as ev
 from tui_ft.runs.endings import how_to_go_on
 from tui_ft.runs.folder import RunFolder
+from tui_ft.runs.ladder import as_trained
 from tui_ft.runs.link import WorkerLink
 from tui_ft.runs.reader import RunReader
 from tui_ft.runs.run_data import with_files
@@ -54,7 +55,7 @@ def main(run_dir: Path, gpus: tuple[int, ...], checkpoint: Path | None, link: Wo
     spec: RunSpec | None = None
     try:
         link.send(ev.Phase(phase="load", text="loads torch, transformers and trl"))
-        spec = with_files(RunFolder(run_dir), RunFolder(run_dir).spec())
+        spec = with_files(RunFolder(run_dir), as_trained(RunFolder(run_dir)))
         ended = _Work(RunFolder(run_dir), spec, gpus, checkpoint, link).run()
     except BaseException as error:  # whatever it is, the person is told the cause
         traceback.print_exc()
@@ -87,6 +88,7 @@ class _Work:
 
     def run(self) -> ev.Ended:
         """Go through all stages; return how it ended."""
+        from tui_ft.train.base import with_whole_base
         from tui_ft.train.model import load_tokenizer
         from tui_ft.train.objectives import objective_of
         from tui_ft.train.precision import choose_precision
@@ -95,6 +97,8 @@ class _Work:
         self._prepare_torch()
         precision = choose_precision(self._spec, self._on_gpu)
         self._fetch()
+        # From here on the model is a whole one, whatever it was made of.
+        self._spec = with_whole_base(self._spec, lambda text: self._say("load", text))
         tokenizer = load_tokenizer(self._spec)
         objective = objective_of(self._spec.objective.kind)
         try:

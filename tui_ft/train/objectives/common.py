@@ -13,7 +13,7 @@ from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
 
 from tui_ft.runs import events as ev
 from tui_ft.spec import RunSpec
-from tui_ft.spec.methods import CHANGES_BASE, AdaLoraMethod, FreezeMethod
+from tui_ft.spec.methods import CHANGES_BASE, AdaLoraMethod, BottleneckMethod, FreezeMethod
 from tui_ft.spec.run_spec import TrainingSpec
 from tui_ft.spec.trainer_arguments import Note, plan_schedule, shared_arguments
 from tui_ft.train.adapters import (
@@ -21,6 +21,7 @@ from tui_ft.train.adapters import (
     adapter_config,
     freeze_all_but_last,
     keep_initial_adapter,
+    refuse_missing_places,
 )
 from tui_ft.train.model import new_modules
 from tui_ft.train.precision import Precision
@@ -264,6 +265,8 @@ def build(
 def adapter_of(job: Job, task: Task = "CAUSAL_LM") -> Any:  # noqa: ANN401
     """Return the adapter that the run trains, as peft takes it; None for none."""
     spec = job.spec
+    if isinstance(spec.method, BottleneckMethod):
+        refuse_missing_places(spec.method, job.model)
     return adapter_config(spec.method, task, new_modules(job.model), spec.model.name_or_path)
 
 
