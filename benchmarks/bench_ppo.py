@@ -10,7 +10,6 @@ import io
 import itertools
 import os
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -170,4 +169,4 @@ def _quietly() -> Iterator[None]:
 
 if __name__ == "__main__":
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    sys.exit(main())
+    main()

@@ -122,7 +122,9 @@ PPO = {"objective": {"kind": "ppo", "rewards": [{"kind": "length", "most": 8}]}}
     ("groups", "said"),
     [
         ({"training": {"packing": True}}, "joins texts into one row"),
-        ({"method": PISSA}, "no reference to compare with"),
+        ({"method": PISSA}, "from which the KL divergence is measured"),
+        ({"method": {"kind": "lora", "bias": "all"}}, "biases of the base itself"),
+        ({"training": {"max_length": 512}}, "takes all of it"),
         ({"method": {"kind": "lora", "target_modules": ["lm_head"]}}, "would not train"),
         ({"method": {"kind": "prompt_tuning"}}, None),
         ({"method": {"kind": "full"}}, None),
@@ -132,4 +134,5 @@ PPO = {"objective": {"kind": "ppo", "rewards": [{"kind": "length", "most": 8}]}}
 )
 def test_what_ppo_goes_with(groups: dict[str, Any], said: str | None) -> None:
     found = impossible(_run({**PPO, **groups}))
-    assert [said in one.reason for one in found] == ([] if said is None else [True])
+    assert len(found) == (said is not None)
+    assert all(said is not None and said in one.reason for one in found)

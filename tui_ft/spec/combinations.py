@@ -40,7 +40,7 @@ def _adapts_the_head(spec: RunSpec) -> bool:
 
 _FUSED: Final = ("sft", "pretraining", "dpo", "kto", "grpo", "rloo", "ppo")
 """Objectives whose trainers multiply by the head's weights themselves, past an adapter on it."""
-_REFERENCE: Final = ("dpo", "kto", "ppo")
+_REFERENCE: Final = ("dpo", "kto")
 _FULL_LOGITS: Final = ("orpo", "cpo")
 
 COMBINATIONS: Final = (
@@ -67,7 +67,7 @@ COMBINATIONS: Final = (
         "a reference by switching off an adapter that changed the base",
         lambda spec: _init(spec) in CHANGES_BASE and spec.objective.kind in _REFERENCE,
         "PiSSA and OLoRA move a part of the base into the adapter; without it the base is not the "
-        "model one began with, and so no reference to compare with",
+        "model one began with, and so no reference for dpo or kto",
         "set method.init_lora_weights to default",
     ),
     Combination(

@@ -23,12 +23,13 @@ from torch import Tensor
 from transformers import TrainingArguments, set_seed
 from trl.trainer.utils import RepeatSampler, disable_dropout_in_model, identity
 
+from tui_ft.hub.outputs import MERGED_FILE
 from tui_ft.runs import events as ev
 from tui_ft.spec.ppo import PpoObjective
 from tui_ft.train.errors import RunFailure
 from tui_ft.train.generation import ends_of
 from tui_ft.train.objectives.common import Job, Objective, SoundnessTrainer, adapter_of, build
-from tui_ft.train.objectives.prompts import PromptRows
+from tui_ft.train.objectives.prompts import PROMPT_TOKENS, PromptRows
 from tui_ft.train.ppo.advantages import (
     generalised_advantages,
     penalise_missing_end,
@@ -188,7 +189,7 @@ class PpoRunTrainer(SoundnessTrainer):
     def _roll_out(self, inputs: Sequence[Mapping[str, Any]], *, learning: bool) -> Rollout:
         """Let prompts be answered; return the answers with all that is to be learned from them."""
         asked = self._asked
-        prompts = [list(row["prompt_ids"]) for row in inputs]
+        prompts = [list(row[PROMPT_TOKENS]) for row in inputs]
         answers = self._answers(prompts)
         ids = [tokens for tokens, _ in answers]
         scored = self._scoring(inputs, ids, trainer_state=self.state)
@@ -356,8 +357,9 @@ def build_trainer(job: Job) -> SoundnessTrainer:
     if adapter is None:
         reference = job.load_again().requires_grad_(False).eval()
     policy = Policy(model, reference, asked, pad=job.tokenizer.pad_token_id, ends=ends)
-    if load_head(policy.head, Path(spec.model.name_or_path)):
-        job.note(f"goes on with the value head that lies in {spec.model.name_or_path}")
+    found = next((f for f in _left_by(spec.model.name_or_path) if load_head(policy.head, f)), None)
+    if found is not None:
+        job.note(f"goes on with the value head that an earlier run of PPO left in {found}")
     if asked.disable_dropout:
         disable_dropout_in_model(model)
     own: dict[str, Any] = {"remove_unused_columns": False}
@@ -376,6 +378,16 @@ def build_trainer(job: Job) -> SoundnessTrainer:
     )
     _refuse_too_few(trainer)
     return trainer
+
+
+def _left_by(name_or_path: str) -> list[Path]:
+    """Return where a value head may lie: beside the model, or the adapter that it was merged of."""
+    folder = Path(name_or_path)
+    try:
+        merged_of = json.loads((folder / MERGED_FILE).read_text())["adapter"]
+    except OSError:
+        return [folder]
+    return [folder, Path(merged_of)]
 
 
 def _refuse_too_few(trainer: PpoRunTrainer) -> None:
