@@ -124,6 +124,9 @@ def _fields(model: type[BaseModel], at: str, values: Mapping[str, Any]) -> Itera
 def _field(key: str, info: FieldInfo) -> SpecField:
     about = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
     kind, choices = _kind(info.annotation)
+    named = about.get("choices")
+    if kind == "text" and isinstance(named, list) and named:
+        kind, choices = "choice", tuple(str(one) for one in named)
     return SpecField(
         key=key,
         help=_help(info),
