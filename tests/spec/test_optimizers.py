@@ -77,7 +77,8 @@ def test_what_is_wrong_is_said_with_the_nearest(training: dict[str, Any], said: 
 
 
 def test_the_form_offers_them_to_choose_from() -> None:
-    fields = {field.key: field for field in fields_of(LEAST)}
+    used = {"packing": True, "optim": "galore_adamw"}
+    fields = {field.key: field for field in fields_of({**LEAST, "training": used})}
     assert fields["training.optim"].kind == "choice"
     assert "paged_adamw_8bit" in fields["training.optim"].choices
     assert fields["training.lr_scheduler_type"].choices == tuple(SCHEDULES)

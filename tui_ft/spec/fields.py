@@ -241,6 +241,7 @@ _OF_USE: Final[Mapping[str, Callable[[Mapping[str, Any]], bool]]] = {
         _has_steps(values, "eval_steps") and _has_steps(values, "save_steps")
     ),
     "training.save_total_limit": lambda values: _has_steps(values, "save_steps"),
+    "output.checkpoint_budget": lambda values: _has_steps(values, "save_steps"),
     "evaluation.sample_max_new_tokens": lambda values: _said(values, "evaluation.samples") != 0,
 }
 """Fields that another one can make meaningless, and when they are not."""
