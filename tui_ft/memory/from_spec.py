@@ -106,6 +106,8 @@ def not_modelled(spec: RunSpec) -> tuple[str, ...]:
     asked = {name for name, value in spec.training.extra.items() if value}
     if isinstance(spec.objective, OnlineFields):
         asked |= {reward.kind for reward in spec.objective.rewards}
+    asked |= {name for name in _NOT_MODELLED if getattr(spec.training, name, None)}
+    asked |= {name for name in _NOT_MODELLED if getattr(spec.model, name, None)}
     return tuple(sentence for name, sentence in _NOT_MODELLED.items() if name in asked)
 
 
@@ -115,6 +117,16 @@ _NOT_MODELLED: Final = {
     "torch_compile": "torch.compile is not modelled: fused kernels hold less than the figure says, "
     "compiling may hold more for a while",
     "use_liger_kernel": "Liger's kernels are not modelled: they hold less than the figure says",
+    "use_kernels": "kernels of the Hub are not modelled: they hold less than the figure says",
+    "label_smoothing_factor": "label smoothing is not modelled: it takes the logits of all tokens, "
+    "rows x max_length x vocabulary, several times in float32, and a second forward pass",
+    "neftune_noise_alpha": "NEFTune's noise is not modelled: one more copy of the embedded rows",
+    "padding_free": "leaving padding out is not modelled: rows of many lengths take less than the "
+    "figure says",
+    "torch_empty_cache_steps": "giving memory back is not modelled: what is reserved may be less "
+    "than the figure says",
+    "optim_target_modules": "projected gradients are not modelled: GaLore and APOLLO hold less "
+    "than the figure says",
     "deepspeed": "DeepSpeed is not modelled: the figure is of one GPU that holds everything",
     "fsdp": "FSDP is not modelled: the figure is of one GPU that holds everything",
 }

@@ -29,6 +29,8 @@ from tui_ft.runs.run_data import Use, wanted_of
 from tui_ft.spec import RunSpec
 from tui_ft.spec.chat_templates import SHIPPED, template_problem
 from tui_ft.spec.combinations import impossible
+from tui_ft.spec.kernels import is_installed, kernels_asked, why_not
+from tui_ft.spec.optimizers import OPTIMIZERS
 
 _ROWS_LOOKED_AT: Final = 1_000
 _FEW_ROWS: Final = 20
@@ -46,6 +48,7 @@ def check(spec: RunSpec, output: Path, gpus: Sequence[Gpu] = ()) -> tuple[Findin
     return (
         *_check_hardware(spec),
         *_check_objective(spec),
+        *_check_needs(spec, gpus),
         *check_data(spec),
         *_check_model(model, base),
         *_check_template(spec),
@@ -90,6 +93,40 @@ def _check_objective(spec: RunSpec) -> list[Finding]:
                 "note",
                 "without packing, every text shorter than training.max_length is padded",
                 "set training.packing to true",
+            )
+        )
+    return findings
+
+
+def _check_needs(spec: RunSpec, gpus: Sequence[Gpu]) -> list[Finding]:
+    """Look for libraries that the optimizer and the kernels need."""
+    findings = []
+    needs = OPTIMIZERS[spec.training.optim]
+    if needs.module and not is_installed(needs.module):
+        reason = f"training.optim: {spec.training.optim} needs {needs.package}, which is not here"
+        findings.append(Finding("bad", reason, f"`pip install {needs.package}`"))
+    for key, asked in kernels_asked(spec).items():
+        if asked is False:
+            continue
+        reason_why = why_not(spec, key, on_gpu=bool(gpus))
+        if asked == "auto":
+            said = f"{key}: used" if reason_why is None else f"not used: {reason_why[0]}"
+            findings.append(Finding("note", said))
+        elif reason_why is not None:
+            findings.append(Finding("bad", *reason_why))
+    training = spec.training
+    if (
+        training.packing
+        and training.packing_strategy != "wrapped"
+        and training.per_device_train_batch_size > 1
+        and not spec.model.attn_implementation.startswith("flash")
+    ):
+        findings.append(
+            Finding(
+                "note",
+                f"packing: the {training.per_device_train_batch_size} rows of a pass are one "
+                "sequence, and attention other than FlashAttention is computed between them too",
+                "take per_device_train_batch_size 1 and as many more gradient_accumulation_steps",
             )
         )
     return findings

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
-from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
+from transformers import Trainer, TrainerCallback
 
 from tui_ft.runs import events as ev
 from tui_ft.runs.folder import RunFolder
 from tui_ft.spec import RunSpec
+from tui_ft.spec.kernels import LIGER, uses
 from tui_ft.spec.methods import CHANGES_BASE, AdaLoraMethod, BottleneckMethod, FreezeMethod
 from tui_ft.spec.run_spec import TrainingSpec
 from tui_ft.spec.trainer_arguments import Note, plan_schedule, shared_arguments
@@ -28,7 +29,8 @@ from tui_ft.train.checkpoints import CheckpointKeeper
 from tui_ft.train.model import new_modules
 from tui_ft.train.precision import Precision
 from tui_ft.train.ranks import MovesRanks
-from tui_ft.train.schedule import SavesOnEvaluations
+from tui_ft.train.sampling import LengthOrder
+from tui_ft.train.schedule import SavesOnEvaluations, StopsEarly
 from tui_ft.train.signature import checked_extra
 from tui_ft.train.unfinished import load_unfinished, save_unfinished
 
@@ -148,6 +150,12 @@ class SoundnessTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
         checks = [p.detach().isfinite().all() for p in self.model.parameters() if p.requires_grad]
         return all(bool(check) for check in checks)
 
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:  # noqa: ANN401
+        rows = self.train_dataset if train_dataset is None else train_dataset
+        if self.args.train_sampling_strategy != "group_by_length":
+            return super()._get_train_sampler(train_dataset)
+        return LengthOrder(rows, self._train_batch_size, self.args)
+
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         step = self.state.global_step
 
@@ -239,6 +247,7 @@ def build(
         "gradient_checkpointing_kwargs": {"use_reentrant": False},
         "data_seed": spec.training.seed,
         "dataloader_pin_memory": job.on_gpu,
+        "use_liger_kernel": uses(spec, LIGER, on_gpu=job.on_gpu),
         **own,
     }
     if spec.method.kind == "prefix_tuning" and spec.training.gradient_checkpointing:
@@ -253,7 +262,7 @@ def build(
     callbacks: list[TrainerCallback] = []
     patience = spec.training.early_stopping_patience
     if patience and job.evaluates:
-        callbacks.append(EarlyStoppingCallback(early_stopping_patience=patience))
+        callbacks.append(StopsEarly(early_stopping_patience=patience))
     if schedule.evaluations_a_save is not None:
         callbacks.append(SavesOnEvaluations(schedule.evaluations_a_save))
     if isinstance(spec.method, AdaLoraMethod):
