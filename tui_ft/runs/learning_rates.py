@@ -50,7 +50,7 @@ _FULL: Final = {
     "reward": Range(1e-5, 1e-5, far=3),
     "classification": Range(2e-5, 5e-5, far=3),
 }
-_FEW_WEIGHTS: Final = (*VIRTUAL_TOKENS, "ia3", "ln_tuning")
+_FEW_WEIGHTS: Final = (*VIRTUAL_TOKENS, "ia3", "ln_tuning", "peft")
 
 
 def far_learning_rate(spec: RunSpec) -> tuple[str, str] | None:

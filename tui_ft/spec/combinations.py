@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from tui_ft.spec.methods import CHANGES_BASE, VIRTUAL_TOKENS
+from tui_ft.spec.methods import CHANGES_BASE, has_virtual_tokens
 from tui_ft.spec.objectives import ANSWERS_NOTHING
 from tui_ft.spec.run_spec import RunSpec
 
@@ -99,21 +99,21 @@ COMBINATIONS: Final = (
     ),
     Combination(
         "virtual tokens in packed rows",
-        lambda spec: spec.method.kind in VIRTUAL_TOKENS and spec.training.packing,
+        lambda spec: has_virtual_tokens(spec.method) and spec.training.packing,
         "learned tokens stand before a row, and a packed row holds many texts: only the first "
         "would have them",
         "set training.packing to false",
     ),
     Combination(
         "virtual tokens where logits are compared with the row's own",
-        lambda spec: spec.method.kind in VIRTUAL_TOKENS and spec.objective.kind in _FULL_LOGITS,
+        lambda spec: has_virtual_tokens(spec.method) and spec.objective.kind in _FULL_LOGITS,
         "trl's orpo and cpo compare all logits with the row's tokens, and learned tokens before "
         "the row make them more",
         "set method.kind to lora, or objective.kind to dpo",
     ),
     Combination(
         "virtual tokens for a model that scores",
-        lambda spec: spec.method.kind in VIRTUAL_TOKENS and spec.objective.kind in ANSWERS_NOTHING,
+        lambda spec: has_virtual_tokens(spec.method) and spec.objective.kind in ANSWERS_NOTHING,
         "a scoring head reads the last token of a row, whose place learned tokens would shift",
         "set method.kind to lora",
     ),

@@ -11,7 +11,14 @@ import torch
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
 
 from tui_ft.spec import RunSpec
-from tui_ft.spec.methods import CHANGES_BASE, AdaLoraMethod, BottleneckMethod, FreezeMethod
+from tui_ft.spec.methods import (
+    CHANGES_BASE,
+    AdaLoraMethod,
+    BottleneckMethod,
+    FreezeMethod,
+    PeftMethod,
+    learns_keys,
+)
 from tui_ft.spec.run_spec import TrainingSpec
 from tui_ft.spec.trainer_arguments import Note, plan_schedule, shared_arguments
 from tui_ft.train.adapters import (
@@ -21,6 +28,7 @@ from tui_ft.train.adapters import (
     keep_initial_adapter,
     refuse_missing_places,
 )
+from tui_ft.train.errors import RunFailure
 from tui_ft.train.model import new_modules
 from tui_ft.train.precision import Precision
 from tui_ft.train.ranks import MovesRanks
@@ -214,7 +222,7 @@ def build(
         "dataloader_pin_memory": job.on_gpu,
         **own,
     }
-    if spec.method.kind == "prefix_tuning" and spec.training.gradient_checkpointing:
+    if learns_keys(spec.method) and spec.training.gradient_checkpointing:
         job.note("prefix tuning does not go with gradient checkpointing, which is turned off")
         arguments["gradient_checkpointing"] = False
     if isinstance(spec.method, FreezeMethod):
@@ -240,13 +248,28 @@ def build(
         "callbacks": callbacks,
         **handed,
     }
-    trainer = trainer_class(**given)
+    trainer = _made(trainer_class, given, spec)
     _hold_adapter_in_float32(trainer.model)
     if getattr(spec.method, "init_lora_weights", None) in CHANGES_BASE:
         trainer.initial_adapter = keep_initial_adapter(
             trainer.model, job.checkpoints.parent / "cache" / "initial-adapter"
         )
     return trainer
+
+
+def _made(trainer_class: Callable[..., Any], given: Mapping[str, Any], spec: RunSpec) -> Any:  # noqa: ANN401
+    """Return the trainer, its adapter put on the model.
+
+    Raises:
+        RunFailure: peft cannot put an adapter that it was passed onto this model.
+    """
+    try:
+        return trainer_class(**given)
+    except (ValueError, TypeError, NotImplementedError) as error:
+        if not isinstance(spec.method, PeftMethod):
+            raise
+        reason = f"peft cannot put {spec.method.peft_type} onto this model: {error}"
+        raise RunFailure(reason, "mend method.arguments") from error
 
 
 def adapter_of(job: Job, task: Task = "CAUSAL_LM") -> Any:  # noqa: ANN401
