@@ -11,6 +11,8 @@ from tui_ft.spec.combinations import COMBINATIONS, impossible
 
 LEAST: dict[str, Any] = {"model": {"name_or_path": "m"}, "data": {"train": "d.jsonl"}}
 PISSA = {"kind": "lora", "init_lora_weights": "pissa"}
+EWC = {"kind": "full", "ewc": {"rows": 8}}
+OLD = {"kind": "full", "ewc": {"train": "old.jsonl"}}
 ONE_ROW = {"per_device_train_batch_size": 1}
 
 # What has the combination, and the nearest run that may start.
@@ -46,6 +48,26 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "virtual tokens for a model that scores": (
         {"method": {"kind": "prompt_tuning"}, "objective": {"kind": "reward"}},
         {"method": {"kind": "ia3"}, "objective": {"kind": "reward"}},
+    ),
+    "LoftQ on a base that is not in 4 bits": (
+        {"method": {"kind": "qlora", "bits": 8, "init_lora_weights": "loftq"}},
+        {"method": {"kind": "qlora", "init_lora_weights": "loftq"}},
+    ),
+    "LoftQ with DoRA": (
+        {"method": {"kind": "qlora", "init_lora_weights": "loftq", "use_dora": True}},
+        {"method": {"kind": "qlora", "use_dora": True}},
+    ),
+    "EWC without an old task": (
+        {"method": EWC},
+        {"method": EWC, "data": {"train": "d.jsonl", "mix": {"train": "old.jsonl"}}},
+    ),
+    "EWC of a model that scores": (
+        {"method": OLD, "objective": {"kind": "reward"}},
+        {"method": OLD, "objective": {"kind": "dpo"}},
+    ),
+    "EWC with gradients that are not at hand": (
+        {"method": OLD, "training": {"extra": {"deepspeed": "z3.json"}}},
+        {"method": OLD, "training": {"extra": {"torch_compile": True}}},
     ),
     "KTO on single rows": (
         {"objective": {"kind": "kto"}, "training": ONE_ROW},

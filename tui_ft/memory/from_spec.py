@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from tui_ft.memory.step import Dtype, Generation, Quantization, Step, StepObjective
 from tui_ft.spec import RunSpec
-from tui_ft.spec.methods import TRAINS_BASE, QloraMethod
+from tui_ft.spec.methods import TRAINS_BASE, FullMethod, QloraMethod
 from tui_ft.spec.objectives import CpoObjective, DpoObjective, Objective, ReferenceFields
 from tui_ft.spec.peft_arguments import peft_arguments
 
@@ -65,6 +65,7 @@ def step_of(
         beta=getattr(spec.objective, "beta", 0.0),
         reference_known=_knows_its_reference(spec.objective),
         adapter=peft_arguments(method),
+        consolidated=isinstance(method, FullMethod) and method.ewc is not None,
         quantization=_quantization(method) if isinstance(method, QloraMethod) else None,
         weights=_weights(spec, arithmetic),
         arithmetic=None if arithmetic == "float32" else arithmetic,

@@ -27,6 +27,7 @@ from tui_ft.runs.run_data import Use, wanted_of
 from tui_ft.spec import RunSpec
 from tui_ft.spec.combinations import impossible
 from tui_ft.spec.methods import TRAINS_BASE
+from tui_ft.spec.objectives import PretrainingObjective
 
 _ROWS_LOOKED_AT: Final = 1_000
 _FEW_ROWS: Final = 20
@@ -116,6 +117,12 @@ def check_data(spec: RunSpec) -> list[Finding]:
         how = {"format": mix.format, "columns": mix.columns}
         alone = spec.model_copy(update={"data": spec.data.model_copy(update=how)})
         findings += _check_file(alone, Path(mix.train), "mixed in")
+    ewc = getattr(spec.method, "ewc", None)
+    if ewc is not None and ewc.train is not None:
+        how = {"format": ewc.format, "columns": ewc.columns}
+        data = spec.data.model_copy(update=how)
+        alone = spec.model_copy(update={"data": data, "objective": PretrainingObjective()})
+        findings += _check_file(alone, Path(ewc.train), "old task's")
     return findings
 
 
@@ -227,6 +234,8 @@ def _check_disk(spec: RunSpec, output: Path, model: ModelLocation) -> list[Findi
         one = int(weights * 0.0022 * rank)
     # A new checkpoint is written before the oldest is removed.
     kept = (spec.training.save_total_limit or 10) + 1 if spec.training.save_steps else 1
+    if getattr(method, "ewc", None) is not None:
+        kept += 1  # the old weights and their importance: two thirds of a checkpoint
     needed = one * kept + one // 3 + (weights if model.where == "hub" else 0)
     if not weights or needed <= free:
         return []

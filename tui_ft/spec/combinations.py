@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from tui_ft.spec.methods import CHANGES_BASE, has_virtual_tokens
+from tui_ft.spec.methods import BEGINS_ELSEWHERE, CHANGES_BASE, has_virtual_tokens
 from tui_ft.spec.objectives import ANSWERS_NOTHING
 from tui_ft.spec.run_spec import RunSpec
 
 _PACKED: Final = ("sft", "pretraining")
 _FEWEST_FOR_KL: Final = 2
+_FOUR_BITS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,14 @@ def _init(spec: RunSpec) -> str:
     return getattr(spec.method, "init_lora_weights", "default")
 
 
+def _has_dora(spec: RunSpec) -> bool:
+    return bool(getattr(spec.method, "use_dora", False))
+
+
+def _ewc(spec: RunSpec) -> Any:  # noqa: ANN401 - None, or the group
+    return getattr(spec.method, "ewc", None)
+
+
 def _adapts_the_head(spec: RunSpec) -> bool:
     targets = getattr(spec.method, "target_modules", None)
     return isinstance(targets, list) and "lm_head" in targets
@@ -80,9 +89,10 @@ COMBINATIONS: Final = (
     ),
     Combination(
         "a reference by switching off an adapter that changed the base",
-        lambda spec: _init(spec) in CHANGES_BASE and spec.objective.kind in _REFERENCE,
-        "PiSSA and OLoRA move a part of the base into the adapter; without it the base is not the "
-        "model one began with, and so no reference for dpo or kto",
+        lambda spec: _init(spec) in BEGINS_ELSEWHERE and spec.objective.kind in _REFERENCE,
+        "PiSSA and OLoRA move a part of the base into the adapter, and LoftQ puts in what the base "
+        "lacks; without it the base is not the model one began with, and so no reference for dpo "
+        "or kto",
         "set method.init_lora_weights to default",
     ),
     Combination(
@@ -116,5 +126,37 @@ COMBINATIONS: Final = (
         lambda spec: has_virtual_tokens(spec.method) and spec.objective.kind in ANSWERS_NOTHING,
         "a scoring head reads the last token of a row, whose place learned tokens would shift",
         "set method.kind to lora",
+    ),
+    Combination(
+        "LoftQ on a base that is not in 4 bits",
+        lambda spec: _init(spec) == "loftq" and getattr(spec.method, "bits", None) != _FOUR_BITS,
+        "LoftQ makes up for what quantising to 4 bits takes away, and this base is not in 4 bits",
+        "set method.kind to qlora with method.bits 4, or method.init_lora_weights to default",
+    ),
+    Combination(
+        "LoftQ with DoRA",
+        lambda spec: _init(spec) == "loftq" and _has_dora(spec),
+        "DoRA measures the weights' magnitudes before LoftQ has put back what they lack",
+        "set method.use_dora to false, or method.init_lora_weights to default",
+    ),
+    Combination(
+        "EWC without an old task",
+        lambda spec: _ewc(spec) is not None and _ewc(spec).train is None and spec.data.mix is None,
+        "EWC holds the model to weights that old data need, and no such data are named",
+        "set method.ewc.train to a file of general text or chats, or data.mix.train",
+    ),
+    Combination(
+        "EWC of a model that scores",
+        lambda spec: _ewc(spec) is not None and spec.objective.kind in ANSWERS_NOTHING,
+        "EWC holds a model to what it could say before, and one with a scoring head says nothing",
+        "leave method.ewc out",
+    ),
+    Combination(
+        "EWC with gradients that are not at hand",
+        lambda spec: (
+            _ewc(spec) is not None and not {"deepspeed", "fsdp"}.isdisjoint(spec.training.extra)
+        ),
+        "EWC adds to the gradients of whole parameters, which DeepSpeed and FSDP take apart",
+        "leave method.ewc out, or training.extra.deepspeed and training.extra.fsdp",
     ),
 )

@@ -7,13 +7,17 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, NonNegativeFloat, PositiveInt, ValidationInfo, field_validator
 
 from tui_ft.spec.bottleneck_places import Placement
+from tui_ft.spec.ewc import EwcPenalty
 from tui_ft.spec.group import Extra, Fraction, Group, about
 from tui_ft.spec.peft_configs import PeftTypeName, argument_fault, shipped, type_fault
 
-LoraInit = Literal["default", "gaussian", "pissa", "pissa_niter_4", "olora"]
-"""As peft names them: PiSSA (arXiv:2404.02948, exact or by a quick SVD), OLoRA (2406.01775)."""
+LoraInit = Literal["default", "gaussian", "pissa", "pissa_niter_4", "olora", "loftq"]
+"""As peft names them: PiSSA (arXiv:2404.02948, exact or by a quick SVD), OLoRA (2406.01775), LoftQ
+(2310.08659)."""
 CHANGES_BASE: Final = ("pissa", "pissa_niter_4", "olora")
 """Initialisations that take out of the base what they put into the update."""
+BEGINS_ELSEWHERE: Final = (*CHANGES_BASE, "loftq")
+"""Initialisations whose adapter is not zero in the beginning: without it, it is another model."""
 VirtualTokens = Annotated[PositiveInt, Field(json_schema_extra=about("tokens", basic=True))]
 
 
@@ -33,7 +37,8 @@ class _LoraFields(Group):
     use_dora: bool = False
     """Train magnitude and direction apart (arXiv:2402.09353); slower."""
     init_lora_weights: LoraInit = "default"
-    """Where the update begins: at zero (default, gaussian), or at the weights' principal part."""
+    """Where the update begins: at zero (default, gaussian), at the weights' principal part, or, on
+    a base in 4 bits, at what quantising took away (loftq)."""
     modules_to_save: list[str] = Field(default_factory=list)
     """Layers trained and saved whole, such as `lm_head` after adding tokens."""
     extra: Extra = Field(default_factory=dict)
@@ -45,6 +50,8 @@ class FullMethod(Group):
 
     kind: Literal["full"] = "full"
     """Every weight is trained."""
+    ewc: EwcPenalty | None = None
+    """Hold the model near the weights that an old task needs, against forgetting."""
 
 
 class LoraMethod(_LoraFields):

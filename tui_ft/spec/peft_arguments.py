@@ -81,6 +81,7 @@ def _lora_arguments(method: LoraMethod | QloraMethod) -> dict[str, Any]:
         "use_dora": method.use_dora,
         "modules_to_save": method.modules_to_save or None,
     }
-    if method.init_lora_weights != "default":
+    # LoftQ's is set when the base is quantised: see `tui_ft.train.loftq`.
+    if method.init_lora_weights not in ("default", "loftq"):
         arguments["init_lora_weights"] = method.init_lora_weights
     return arguments

@@ -255,6 +255,7 @@ class _Work:
         write_report(self._folder, outcome, output)
         if not self._spec.output.keep_checkpoints:
             shutil.rmtree(self._folder.checkpoints_dir, ignore_errors=True)
+        (self._folder.path / "ewc.safetensors").unlink(missing_ok=True)
         early = state.global_step < state.max_steps
         reason = (
             f"stopped early at step {state.global_step}: the evaluation loss no longer falls"

@@ -35,7 +35,7 @@ class Plan:
         compared: by a reference, after it and with all that it keeps still there.
         generation: answers made before it.
         evaluation: of held-out rows, without gradients, when the step is over.
-        references: frozen copies of the base: a reference, PPO's reward model.
+        references: frozen copies of the base: a reference, PPO's reward model, EWC's two.
     """
 
     loss: Loss
@@ -66,7 +66,7 @@ def plan_of(step: Step, virtual: int) -> Plan:
         compared=objective in _COMPARES,
         generation=generation,
         evaluation=_loss(step, evaluated, virtual) if evaluated else None,
-        references=step.holds_reference + (objective == "ppo"),
+        references=step.holds_reference + (objective == "ppo") + 2 * step.consolidated,
     )
 
 

@@ -16,6 +16,7 @@ from tui_ft.spec.methods import (
     AdaLoraMethod,
     BottleneckMethod,
     FreezeMethod,
+    FullMethod,
     PeftMethod,
     learns_keys,
 )
@@ -30,8 +31,9 @@ from tui_ft.train.adapters import (
 )
 from tui_ft.train.errors import RunFailure
 from tui_ft.train.model import new_modules
+from tui_ft.train.penalties import Penalties, Penalty
 from tui_ft.train.precision import Precision
-from tui_ft.train.ranks import MovesRanks
+from tui_ft.train.ranks import MovesRanks, Orthogonality
 from tui_ft.train.schedule import SavesOnEvaluations
 from tui_ft.train.signature import checked_extra
 from tui_ft.train.unfinished import load_unfinished, save_unfinished
@@ -114,11 +116,18 @@ class SoundnessTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
 
     initial_adapter: Path | None = None
     """Where the adapter lies as it began, when that took something out of the base."""
+    penalties = Penalties()
+    """What the method adds to the loss."""
     _unsound: torch.Tensor | None = None
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Do one forward and backward pass; return its loss."""
+        """Do one forward and backward pass; return its loss, penalties included."""
         loss: torch.Tensor = super().training_step(*args, **kwargs)
+        scaler = self.accelerator.scaler
+        added = self.penalties.add(
+            1 / self.current_gradient_accumulation_steps, scaler.get_scale() if scaler else 1.0
+        )
+        loss = loss if added is None else loss + added
         bad = ~torch.isfinite(loss.detach())
         self._unsound = bad if self._unsound is None else self._unsound | bad
         return loss
@@ -134,6 +143,12 @@ class SoundnessTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
         if unsound is not None and bool(unsound.any()):
             return False
         return not with_weights or self._weights_are_finite()
+
+    def log(self, logs: dict[str, float], *args: Any) -> None:
+        """Add the penalties to the figures of training."""
+        if "loss" in logs:
+            logs |= self.penalties.values()
+        super().log(logs, *args)
 
     def _weights_are_finite(self) -> bool:
         checks = [p.detach().isfinite().all() for p in self.model.parameters() if p.requires_grad]
@@ -250,11 +265,39 @@ def build(
     }
     trainer = _made(trainer_class, given, spec)
     _hold_adapter_in_float32(trainer.model)
+    trainer.penalties = Penalties(_penalties(job, trainer.model))
+    if getattr(spec.method, "init_lora_weights", None) == "loftq":
+        _begin_with_loftq(job, trainer.model)
     if getattr(spec.method, "init_lora_weights", None) in CHANGES_BASE:
         trainer.initial_adapter = keep_initial_adapter(
             trainer.model, job.checkpoints.parent / "cache" / "initial-adapter"
         )
     return trainer
+
+
+def _penalties(job: Job, model: Any) -> list[Penalty]:  # noqa: ANN401
+    """Return what the method adds to the loss."""
+    method = job.spec.method
+    if isinstance(method, AdaLoraMethod) and method.orth_reg_weight > 0:
+        return [Orthogonality(model, method.orth_reg_weight)]
+    if not isinstance(method, FullMethod) or method.ewc is None:
+        return []
+    from tui_ft.train.ewc import consolidation
+
+    low = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(job.precision.arithmetic)
+    folder = job.checkpoints.parent
+    return [consolidation(model, method.ewc, job.data.old or (), folder, low, job.note)]
+
+
+def _begin_with_loftq(job: Job, model: Any) -> None:  # noqa: ANN401
+    from tui_ft.train.loftq import begin_at_the_residual
+
+    where = job.spec.model.name_or_path
+    begin_at_the_residual(model, where if Path(where).is_dir() else None)
+    job.note(
+        "LoftQ: the adapter makes up for what quantising took away, so it belongs on the base in "
+        "4 bits, quantised as it is here"
+    )
 
 
 def _made(trainer_class: Callable[..., Any], given: Mapping[str, Any], spec: RunSpec) -> Any:  # noqa: ANN401
