@@ -69,6 +69,17 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"method": OLD, "training": {"extra": {"deepspeed": "z3.json"}}},
         {"method": OLD, "training": {"extra": {"torch_compile": True}}},
     ),
+    "trained biases with a reference by switching the adapter off": (
+        {"objective": {"kind": "dpo"}, "method": {"kind": "lora", "bias": "all"}},
+        {
+            "objective": {"kind": "dpo", "precompute_ref_log_probs": True},
+            "method": {"kind": "lora", "bias": "all"},
+        },
+    ),
+    "AdaLoRA that would end with more ranks than it begins with": (
+        {"method": {"kind": "adalora", "init_r": 8, "target_r": 12}},
+        {"method": {"kind": "adalora", "init_r": 8, "target_r": 8}},
+    ),
     "KTO on single rows": (
         {"objective": {"kind": "kto"}, "training": ONE_ROW},
         {"objective": {"kind": "kto", "loss_type": "apo_zero_unpaired"}, "training": ONE_ROW},

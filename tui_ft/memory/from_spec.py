@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from tui_ft.memory.step import Dtype, Generation, Quantization, Step, StepObjective
 from tui_ft.spec import RunSpec
-from tui_ft.spec.methods import TRAINS_BASE, FullMethod, QloraMethod
+from tui_ft.spec.methods import TRAINS_BASE, FullMethod, QloraMethod, learns_keys
 from tui_ft.spec.objectives import CpoObjective, DpoObjective, Objective, ReferenceFields
 from tui_ft.spec.peft_arguments import peft_arguments
 
@@ -69,7 +69,7 @@ def step_of(
         quantization=_quantization(method) if isinstance(method, QloraMethod) else None,
         weights=_weights(spec, arithmetic),
         arithmetic=None if arithmetic == "float32" else arithmetic,
-        checkpointing=training.gradient_checkpointing,
+        checkpointing=training.gradient_checkpointing and not learns_keys(method),
         attention=spec.model.attn_implementation,
         optim=training.optim,
         clip=training.max_grad_norm > 0,

@@ -22,6 +22,7 @@ from tui_ft.hub import ModelLocation, locate_model
 from tui_ft.hub.dataset_info import dataset_info
 from tui_ft.runs import events as ev
 from tui_ft.runs import hub_data
+from tui_ft.runs.adapter_fit import adapter_misfit
 from tui_ft.runs.learning_rates import far_learning_rate
 from tui_ft.runs.run_data import Use, wanted_of
 from tui_ft.spec import RunSpec
@@ -85,6 +86,9 @@ def _check_hardware(spec: RunSpec) -> list[Finding]:
 def _check_objective(spec: RunSpec) -> list[Finding]:
     """Look at what cannot go together, or is hardly meant so."""
     findings = [Finding("bad", one.reason, one.advice) for one in impossible(spec)]
+    misfit = adapter_misfit(spec)
+    if misfit is not None:
+        findings.append(Finding("bad", *misfit))
     far = far_learning_rate(spec)
     if far is not None:
         findings.append(Finding("warning", *far))

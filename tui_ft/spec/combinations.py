@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tui_ft.spec.methods import BEGINS_ELSEWHERE, CHANGES_BASE, has_virtual_tokens
+from tui_ft.spec.methods import BEGINS_ELSEWHERE, CHANGES_BASE, AdaLoraMethod, has_virtual_tokens
 from tui_ft.spec.objectives import ANSWERS_NOTHING
 from tui_ft.spec.run_spec import RunSpec
 
@@ -66,6 +66,16 @@ _FUSED: Final = ("sft", "pretraining", "dpo", "kto")
 """Objectives whose trainers multiply by the head's weights themselves, past an adapter on it."""
 _REFERENCE: Final = ("dpo", "kto")
 _FULL_LOGITS: Final = ("orpo", "cpo")
+
+
+def _asks_its_base(spec: RunSpec) -> bool:
+    """Tell whether the model without its adapter is asked while it is trained."""
+    known = any(
+        getattr(spec.objective, name, False)
+        for name in ("precompute_ref_log_probs", "reference_free")
+    )
+    return spec.objective.kind in _REFERENCE and not known
+
 
 COMBINATIONS: Final = (
     Combination(
@@ -158,5 +168,20 @@ COMBINATIONS: Final = (
         ),
         "EWC adds to the gradients of whole parameters, which DeepSpeed and FSDP take apart",
         "leave method.ewc out, or training.extra.deepspeed and training.extra.fsdp",
+    ),
+    Combination(
+        "trained biases with a reference by switching the adapter off",
+        lambda spec: getattr(spec.method, "bias", "none") != "none" and _asks_its_base(spec),
+        "the biases that are trained are the base's own and stay changed when the adapter is "
+        "switched off, so it is no reference for dpo or kto",
+        "set method.bias to none, or objective.precompute_ref_log_probs to true",
+    ),
+    Combination(
+        "AdaLoRA that would end with more ranks than it begins with",
+        lambda spec: (
+            isinstance(spec.method, AdaLoraMethod) and spec.method.target_r > spec.method.init_r
+        ),
+        "AdaLoRA takes ranks away from init_r down to target_r, which is larger here",
+        "set method.init_r to half more than method.target_r",
     ),
 )

@@ -44,7 +44,7 @@ def _skew(factor: torch.Tensor, is_first: bool) -> torch.Tensor:
     """Return how far the rows of A (r, in), or the columns of B (out, r), are from orthonormal."""
     products = factor @ factor.T if is_first else factor.T @ factor
     skew: torch.Tensor = products - torch.eye(len(products), device=products.device)
-    size: torch.Tensor = skew.norm()  # type: ignore[no-untyped-call]
+    size: torch.Tensor = skew.norm()
     return size
 
 
