@@ -13,6 +13,7 @@ LEAST: dict[str, Any] = {"model": {"name_or_path": "m"}, "data": {"train": "d.js
 PISSA = {"kind": "lora", "init_lora_weights": "pissa"}
 EWC = {"kind": "full", "ewc": {"rows": 8}}
 OLD = {"kind": "full", "ewc": {"train": "old.jsonl"}}
+UNSLOTH = {"name_or_path": "m", "backend": "unsloth"}
 ONE_ROW = {"per_device_train_batch_size": 1}
 
 # What has the combination, and the nearest run that may start.
@@ -79,6 +80,18 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "AdaLoRA that would end with more ranks than it begins with": (
         {"method": {"kind": "adalora", "init_r": 8, "target_r": 12}},
         {"method": {"kind": "adalora", "init_r": 8, "target_r": 8}},
+    ),
+    "Unsloth for another objective": (
+        {"model": UNSLOTH, "objective": {"kind": "dpo"}},
+        {"model": UNSLOTH, "objective": {"kind": "pretraining"}},
+    ),
+    "Unsloth for another method": (
+        {"model": UNSLOTH, "method": {"kind": "lora", "use_dora": True}},
+        {"model": UNSLOTH, "method": {"kind": "qlora", "lora_dropout": 0.1}},
+    ),
+    "Unsloth without one NVIDIA GPU": (
+        {"model": UNSLOTH, "hardware": {"gpus": [0, 1]}},
+        {"model": UNSLOTH, "hardware": {"gpus": [1]}},
     ),
     "KTO on single rows": (
         {"objective": {"kind": "kto"}, "training": ONE_ROW},

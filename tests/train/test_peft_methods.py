@@ -48,12 +48,15 @@ def test_the_facts_that_are_shipped_are_pefts_own() -> None:
 
 def _spec(folder: Path, model: Path, name: str, **groups: Any) -> Any:
     arguments, rate, _ = CELLS[name]
-    steps = {"max_steps": STEPS, "eval_steps": STEPS // 2, "save_steps": STEPS // 2}
+    steps: dict[str, Any] = {
+        **{"max_steps": STEPS, "eval_steps": STEPS // 2, "save_steps": STEPS // 2},
+        **groups.pop("training", {}),
+    }
     return make_spec(
         folder,
         model,
         method={"kind": "peft", "peft_type": name, "arguments": arguments},
-        training={"learning_rate": rate, **steps, **groups.pop("training", {})},
+        training={"learning_rate": rate, **steps},
         hardware={"gpus": "none", "cpu_threads": 1},
         **groups,
     )

@@ -94,6 +94,8 @@ def _knows_its_reference(objective: Objective) -> bool:
 def not_modelled(spec: RunSpec) -> tuple[str, ...]:
     """Return what of a run no figure knows of, each a sentence for people."""
     asked = {name for name, value in spec.training.extra.items() if value}
+    if spec.model.backend == "unsloth":
+        asked.add("unsloth")
     return tuple(sentence for name, sentence in _NOT_MODELLED.items() if name in asked)
 
 
@@ -101,6 +103,7 @@ _NOT_MODELLED: Final = {
     "torch_compile": "torch.compile is not modelled: fused kernels hold less than the figure says, "
     "compiling may hold more for a while",
     "use_liger_kernel": "Liger's kernels are not modelled: they hold less than the figure says",
+    "unsloth": "Unsloth's kernels are not modelled: they hold less than the figure says",
     "deepspeed": "DeepSpeed is not modelled: the figure is of one GPU that holds everything",
     "fsdp": "FSDP is not modelled: the figure is of one GPU that holds everything",
 }

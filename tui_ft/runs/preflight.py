@@ -6,6 +6,7 @@ Tokens are not looked at here (that takes the model's tokenizer, and so the work
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ from tui_ft.runs import hub_data
 from tui_ft.runs.adapter_fit import adapter_misfit
 from tui_ft.runs.learning_rates import far_learning_rate
 from tui_ft.runs.run_data import Use, wanted_of
+from tui_ft.runs.trackers import missing_trackers
 from tui_ft.spec import RunSpec
 from tui_ft.spec.combinations import impossible
 from tui_ft.spec.methods import TRAINS_BASE
@@ -59,6 +61,8 @@ def check(spec: RunSpec, output: Path, gpus: Sequence[Gpu] = ()) -> tuple[Findin
         *_check_disk(spec, output, model),
         *_check_gpus(spec, gpus, model),
         *_check_output(output),
+        *_check_trackers(spec),
+        *_check_backend(spec, gpus),
     )
 
 
@@ -279,6 +283,32 @@ def _check_gpus(spec: RunSpec, gpus: Sequence[Gpu], model: ModelLocation) -> lis
             )
         )
     return findings
+
+
+def _check_backend(spec: RunSpec, gpus: Sequence[Gpu]) -> list[Finding]:
+    """Say why the backend that is asked for cannot be had."""
+    if spec.model.backend != "unsloth":
+        return []
+    back = "set model.backend to transformers"
+    if importlib.util.find_spec("unsloth") is None:
+        reason = "model.backend is unsloth, which is not installed"
+        return [Finding("bad", reason, f"pip install 'tui-ft[unsloth]', or {back}")]
+    if not gpus:
+        reason = "model.backend unsloth takes an NVIDIA GPU, and the run has none"
+        return [Finding("bad", reason, back)]
+    return []
+
+
+def _check_trackers(spec: RunSpec) -> list[Finding]:
+    """Say which trackers are not there: the run goes on without them."""
+    return [
+        Finding(
+            "warning",
+            f"tracking.report_to names {name}, which is not installed: it will get no figures",
+            f"pip install 'tui-ft[{name}]'",
+        )
+        for name in missing_trackers(spec)
+    ]
 
 
 def _existing(folder: Path) -> Path:

@@ -35,6 +35,7 @@ from tui_ft.runs.reader import LineTail
 from tui_ft.runs.registry import HEARTBEAT_SECONDS, summarise
 from tui_ft.runs.run_data import bring_data
 from tui_ft.runs.telemetry import TelemetryClock, reading
+from tui_ft.runs.trackers import Trackers
 from tui_ft.runs.worker_process import TRAIN_ENTRY, Assignment, WorkerHandle, start_worker
 from tui_ft.spec import RunSpec, SpecError
 
@@ -62,6 +63,7 @@ class Supervisor:
         self._telemetry = TelemetryClock()
         self._heartbeat = 0.0
         self._worker: WorkerHandle | None = None
+        self._trackers: Trackers | None = None
         self._gpus: tuple[Gpu, ...] = ()
         self._signalled = 0
         self._stop_user: str | None = None
@@ -153,6 +155,7 @@ class Supervisor:
         self._tick(0)
         if self._stop_user or self._kill_user:
             raise Stopped(self._stop_user or self._kill_user or "")
+        self._trackers = Trackers(self.folder, spec)
         self._worker = start_worker(
             Assignment(
                 entry=self._entry,
@@ -249,6 +252,8 @@ class Supervisor:
             self._heartbeat = time.monotonic()
             self._journal.flush()
             self._write_status()
+            for alert in self._trackers.look() if self._trackers else ():
+                self._journal.write(alert)
         if seconds:
             time.sleep(seconds)
 

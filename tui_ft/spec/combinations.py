@@ -6,7 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tui_ft.spec.methods import BEGINS_ELSEWHERE, CHANGES_BASE, AdaLoraMethod, has_virtual_tokens
+from tui_ft.spec.methods import (
+    BEGINS_ELSEWHERE,
+    CHANGES_BASE,
+    AdaLoraMethod,
+    QloraMethod,
+    has_virtual_tokens,
+)
 from tui_ft.spec.objectives import ANSWERS_NOTHING
 from tui_ft.spec.run_spec import RunSpec
 
@@ -47,6 +53,16 @@ def _kto_batch_too_small(spec: RunSpec) -> bool:
 
 def _init(spec: RunSpec) -> str:
     return getattr(spec.method, "init_lora_weights", "default")
+
+
+def _unsloth_has(spec: RunSpec) -> bool:
+    method = spec.method
+    kind = method.kind == "lora" or (isinstance(method, QloraMethod) and method.bits == _FOUR_BITS)
+    return kind and not _has_dora(spec) and _init(spec) == "default"
+
+
+def _gpus_named(spec: RunSpec) -> int:
+    return len(spec.hardware.gpus) if isinstance(spec.hardware.gpus, list) else 1
 
 
 def _has_dora(spec: RunSpec) -> bool:
@@ -183,5 +199,28 @@ COMBINATIONS: Final = (
         ),
         "AdaLoRA takes ranks away from init_r down to target_r, which is larger here",
         "set method.init_r to half more than method.target_r",
+    ),
+    Combination(
+        "Unsloth for another objective",
+        lambda spec: spec.model.backend == "unsloth" and spec.objective.kind not in _PACKED,
+        "Unsloth is used for sft and pretraining here: the other objectives ask for a reference or "
+        "a head that its patched trainers make differently",
+        "set model.backend to transformers",
+    ),
+    Combination(
+        "Unsloth for another method",
+        lambda spec: spec.model.backend == "unsloth" and not _unsloth_has(spec),
+        "Unsloth has kernels for LoRA and QLoRA in 4 bits, without DoRA, beginning at zero",
+        "set model.backend to transformers, or method.kind to lora or qlora with neither use_dora "
+        "nor init_lora_weights",
+    ),
+    Combination(
+        "Unsloth without one NVIDIA GPU",
+        lambda spec: (
+            spec.model.backend == "unsloth"
+            and (spec.hardware.gpus == "none" or _gpus_named(spec) > 1)
+        ),
+        "Unsloth's kernels run on one NVIDIA GPU, neither on the CPU nor on several",
+        "set model.backend to transformers, or hardware.gpus to auto",
     ),
 )

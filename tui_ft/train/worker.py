@@ -86,11 +86,15 @@ class _Work:
 
     def run(self) -> ev.Ended:
         """Go through all stages; return how it ended."""
+        self._refuse_impossible()
+        if self._spec.model.backend == "unsloth":
+            from tui_ft.train.unsloth import import_first
+
+            import_first(self._on_gpu)  # before those that it changes
         from tui_ft.train.model import load_tokenizer
         from tui_ft.train.objectives import objective_of
         from tui_ft.train.precision import choose_precision
 
-        self._refuse_impossible()
         self._prepare_torch()
         precision = choose_precision(self._spec, self._on_gpu)
         self._fetch()

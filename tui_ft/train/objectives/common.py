@@ -240,6 +240,8 @@ def build(
     if learns_keys(spec.method) and spec.training.gradient_checkpointing:
         job.note("prefix tuning does not go with gradient checkpointing, which is turned off")
         arguments["gradient_checkpointing"] = False
+    if spec.model.backend == "unsloth":
+        arguments["gradient_checkpointing"] = False  # it does so by itself, where it was asked to
     if isinstance(spec.method, FreezeMethod):
         freeze_all_but_last(job.model, spec.method.num_trainable_layers)
     fields = (*TrainingSpec.model_fields, *type(spec.objective).model_fields, *_RESERVED)
@@ -318,6 +320,8 @@ def _made(trainer_class: Callable[..., Any], given: Mapping[str, Any], spec: Run
 def adapter_of(job: Job, task: Task = "CAUSAL_LM") -> Any:  # noqa: ANN401
     """Return the adapter that the run trains, as peft takes it; None for none."""
     spec = job.spec
+    if spec.model.backend == "unsloth":  # which has put it on the model already
+        return None
     if isinstance(spec.method, BottleneckMethod):
         refuse_missing_places(spec.method, job.model)
     return adapter_config(spec.method, task, new_modules(job.model), spec.model.name_or_path)
