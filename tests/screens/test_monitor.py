@@ -290,6 +290,15 @@ def test_an_alert_stays_in_sight_while_the_run_evaluates() -> None:
     assert lines[1].startswith("◷ evaluates  16 of 64")
 
 
+def test_what_a_run_changed_when_memory_ran_out_stays_in_sight() -> None:
+    words = "micro-batch 4, accumulation 2"
+    rung = ev.Rung(number=2, reason="out", words=words, changes={"training.seed": (1, 2)})
+    history = _history(rung, ev.Phase(phase="train"))
+    shown = run_text.notice(summarise("support", history), history, NOW).plain
+    assert f"memory ran out: goes on with {words}  (step 2 of its ladder)" in shown
+    assert f"out of memory, so changed: {words}" in run_text.facts_content(history).plain
+
+
 def test_the_headline_breaks_between_figures_only() -> None:
     history = _history(*training(320, START))
     shown = run_text.headline(summarise("support", history), history, NOW, 60).plain

@@ -14,6 +14,7 @@ PISSA = {"kind": "lora", "init_lora_weights": "pissa"}
 EWC = {"kind": "full", "ewc": {"rows": 8}}
 OLD = {"kind": "full", "ewc": {"train": "old.jsonl"}}
 UNSLOTH = {"name_or_path": "m", "backend": "unsloth"}
+TWO = {"gpus": [0, 1]}
 ONE_ROW = {"per_device_train_batch_size": 1}
 
 # What has the combination, and the nearest run that may start.
@@ -67,8 +68,8 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"method": OLD, "objective": {"kind": "dpo"}},
     ),
     "EWC with gradients that are not at hand": (
-        {"method": OLD, "training": {"extra": {"deepspeed": "z3.json"}}},
-        {"method": OLD, "training": {"extra": {"torch_compile": True}}},
+        {"method": OLD, "hardware": {**TWO, "distributed": {"kind": "fsdp"}}},
+        {"method": OLD, "hardware": {**TWO, "distributed": {"kind": "ddp"}}},
     ),
     "trained biases with a reference by switching the adapter off": (
         {"objective": {"kind": "dpo"}, "method": {"kind": "lora", "bias": "all"}},
@@ -92,6 +93,10 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "Unsloth without one NVIDIA GPU": (
         {"model": UNSLOTH, "hardware": {"gpus": [0, 1]}},
         {"model": UNSLOTH, "hardware": {"gpus": [1]}},
+    ),
+    "two ways out of memory at once": (
+        {"training": {"on_out_of_memory": {}, "extra": {"auto_find_batch_size": True}}},
+        {"training": {"extra": {"auto_find_batch_size": True}}},
     ),
     "KTO on single rows": (
         {"objective": {"kind": "kto"}, "training": ONE_ROW},
@@ -121,3 +126,21 @@ def test_it_is_found_and_what_is_near_it_is_not(name: str) -> None:
 def test_no_packaged_preset_has_any() -> None:
     for preset in find_presets().values():
         assert impossible(preset.build(["model.name_or_path=m", "data.train=d"])) == ()
+
+
+@pytest.mark.parametrize(
+    ("objective", "refused"),
+    [
+        ({"kind": "grpo", "beta": 0.04}, True),
+        ({"kind": "grpo", "beta": 0.0}, False),
+        ({"kind": "ppo"}, True),
+        ({"kind": "dpo", "reference_free": True}, True),
+        ({"kind": "sft"}, False),
+    ],
+)
+def test_where_a_switched_off_adapter_is_the_reference(
+    objective: dict[str, Any], refused: bool
+) -> None:
+    rewards = {} if objective["kind"] in ("dpo", "sft") else {"rewards": [{"kind": "length"}]}
+    found = impossible(_run({"objective": {**objective, **rewards}, "method": PISSA}))
+    assert bool([one for one in found if "switching off" in one.name]) is refused

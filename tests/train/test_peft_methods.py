@@ -8,7 +8,7 @@ from typing import Any, Final, get_args
 
 import pytest
 import torch
-from peft import PeftModel
+from peft import PeftModel, get_peft_model
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from transformers import AutoModelForCausalLM
 
@@ -16,6 +16,7 @@ from tests.tiny_model import pair_rows, write_rows
 from tests.train.running import Ran, make_spec, run_worker
 from tui_ft.runs import events as ev
 from tui_ft.spec import peft_configs
+from tui_ft.spec.methods import PeftMethod
 from tui_ft.train import peft_signatures
 from tui_ft.train.adapters import adapter_config
 from tui_ft.train.errors import RunFailure
@@ -89,6 +90,39 @@ def test_it_trains_and_is_loaded_and_resumed(tmp_path: Path, tiny_llama: Path, n
     run_worker(spec, tmp_path / "halves", on_event=stop)
     resumed = run_worker(spec, tmp_path / "halves", resume=True)
     assert resumed.losses == pytest.approx(whole.losses, abs=1e-5)
+
+
+# What those ask for on a model this small that do not go with peft's own defaults.
+SMALL: Final[dict[str, dict[str, Any]]] = {
+    "ADAPTION_PROMPT": {"adapter_len": 4, "adapter_layers": 1},
+    "C3A": {"block_size": 16},
+    "CARTRIDGE": {"num_virtual_tokens": 4},
+    "FOURIERFT": {"n_frequency": 50},
+    "ROAD": {"group_size": 16},
+    "SHIRA": {"r": 4},
+    "TRAINABLE_TOKENS": {"token_indices": [5, 6, 7]},
+    "VBLORA": {"vector_length": 16, "num_vectors": 8},
+    "WAVEFT": {"n_frequency": 50},
+}
+
+
+@pytest.mark.parametrize("name", get_args(peft_configs.PeftTypeName))
+def test_every_one_that_is_passed_on_takes_a_step(tiny_llama: Path, name: Any) -> None:
+    torch.manual_seed(0)
+    base = AutoModelForCausalLM.from_pretrained(tiny_llama, dtype=torch.float32)
+    where = {"target_modules": ["q_proj", "v_proj"]}
+    if "target_modules" not in peft_configs.shipped()[name] or name in _OWN_PLACES:
+        where = {}
+    method = PeftMethod(peft_type=name, arguments={**where, **SMALL.get(name, {})})
+    model = get_peft_model(base, adapter_config(method)).train()
+    ids = torch.arange(5, 25)[None]
+    model(input_ids=ids, attention_mask=torch.ones_like(ids), labels=ids).loss.backward()
+    trained = [p for p in model.parameters() if p.requires_grad]
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in trained)
+    assert sum(p.numel() for p in trained) < 0.5 * sum(p.numel() for p in base.parameters())
+
+
+_OWN_PLACES: Final = ("ADAPTION_PROMPT", "TRAINABLE_TOKENS")
 
 
 def test_preferences_are_learned_with_it_switched_off_as_reference(

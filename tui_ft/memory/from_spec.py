@@ -25,6 +25,9 @@ _OBJECTIVES: Final[dict[str, StepObjective]] = {
     "cpo": "cpo",
     "reward": "reward",
     "classification": "classification",
+    "grpo": "grpo",
+    "rloo": "rloo",
+    "ppo": "ppo",
 }
 _BF16_FROM: Final = (8, 0)
 _HOPPER: Final = (9, 0)

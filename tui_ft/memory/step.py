@@ -90,6 +90,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
             of them matters.
         holds_outputs: the training loop keeps the model's outputs, logits and all, until the next
             forward pass is done. Trainers of transformers and trl do not.
+        holds_gradients: the loop keeps gradients until the next step's batch is there; trainers let
+            go of them as soon as the optimizer has used them.
         cache: the model makes a cache of keys and values in its forward pass and hands it out with
             its outputs (`config.use_cache`). trl's trainers turn that off; a plain loop does not.
         generation: answers generated before each step of an objective that learns from them, or
@@ -122,6 +124,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     beta: float = 0.1
     consolidated: bool = False
     holds_outputs: bool = False
+    holds_gradients: bool = False
     cache: bool = False
     generation: Generation | None = None
     evaluation_batch: int = 0

@@ -88,6 +88,7 @@ class RunHistory:
     artifacts: dict[str, ev.Artifact] = field(default_factory=dict)
     peak_memory: ev.PeakMemory | None = None
     telemetry: deque[ev.Telemetry] = field(default_factory=lambda: deque(maxlen=_TELEMETRY_POINTS))
+    rungs: list[ev.Rung] = field(default_factory=list)
     alerts: deque[ev.Alert] = field(default_factory=lambda: deque(maxlen=_ALERTS))
     log: deque[tuple[float, str]] = field(default_factory=lambda: deque(maxlen=_LOG_LINES))
     log_lines: int = 0
@@ -153,6 +154,8 @@ class RunHistory:
                 self.peak_memory = event
             case ev.Alert():
                 self.alerts.append(event)
+            case ev.Rung():
+                self.rungs.append(event)
 
     def _add_values(
         self,
@@ -203,6 +206,9 @@ def describe(event: ev.Event) -> str | None:  # noqa: PLR0911 - one sentence for
             return f"started by {event.user} on {event.host}{again}"
         case ev.Ended():
             return f"{event.state}: {event.reason}"
+        case ev.Rung():
+            how = "begins anew" if event.begins_anew else "goes on"
+            return f"{event.reason}; {how} with {event.words} (step {event.number} of its ladder)"
         case ev.Checkpoint():
             best = ", the best so far" if event.best else ""
             return f"checkpoint at step {event.step} saved in {event.seconds:.1f} s{best}"

@@ -24,10 +24,13 @@ from tui_ft.hub.dataset_info import dataset_info
 from tui_ft.runs import events as ev
 from tui_ft.runs import hub_data
 from tui_ft.runs.adapter_fit import adapter_misfit
+from tui_ft.runs.base_check import Base, check_base
 from tui_ft.runs.learning_rates import far_learning_rate
+from tui_ft.runs.rewards_check import check_rewards, unanswered_refusal
 from tui_ft.runs.run_data import Use, wanted_of
 from tui_ft.runs.trackers import missing_trackers
 from tui_ft.spec import RunSpec
+from tui_ft.spec.chat_templates import SHIPPED, template_problem
 from tui_ft.spec.combinations import impossible
 from tui_ft.spec.methods import TRAINS_BASE
 from tui_ft.spec.objectives import PretrainingObjective
@@ -53,12 +56,14 @@ def check(spec: RunSpec, output: Path, gpus: Sequence[Gpu] = ()) -> tuple[Findin
         gpus: the GPUs that the run gets; none means the CPU.
     """
     model = locate_model(spec.model.name_or_path, spec.model.revision)
+    base = check_base(spec, model)
     return (
         *_check_hardware(spec),
         *_check_objective(spec),
         *check_data(spec),
-        *_check_model(model),
-        *_check_disk(spec, output, model),
+        *_check_model(model, base),
+        *_check_template(spec),
+        *_check_disk(spec, output, model, base.bytes_written),
         *_check_gpus(spec, gpus, model),
         *_check_output(output),
         *_check_trackers(spec),
@@ -80,11 +85,12 @@ def refusal(findings: Sequence[Finding]) -> ev.Ended | None:
 
 
 def _check_hardware(spec: RunSpec) -> list[Finding]:
-    wanted = spec.hardware.gpus
-    if not isinstance(wanted, list) or len(wanted) == 1:
+    if spec.hardware.processes == 1:
         return []
-    reason = f"hardware.gpus names {len(wanted)} GPUs; a run on several is not supported yet"
-    return [Finding("bad", reason, "name one GPU, or write `auto`")]
+    wanted = spec.hardware.gpus
+    what = f"names {len(wanted)} GPUs" if isinstance(wanted, list) else "asks for several processes"
+    reason = f"hardware.gpus {what}; a run on several is not supported yet"
+    return [Finding("bad", reason, "name one GPU, or write `auto`; leave out hardware.distributed")]
 
 
 def _check_objective(spec: RunSpec) -> list[Finding]:
@@ -93,6 +99,7 @@ def _check_objective(spec: RunSpec) -> list[Finding]:
     misfit = adapter_misfit(spec)
     if misfit is not None:
         findings.append(Finding("bad", *misfit))
+    findings += check_rewards(spec)
     far = far_learning_rate(spec)
     if far is not None:
         findings.append(Finding("warning", *far))
@@ -185,7 +192,9 @@ def _check_file(spec: RunSpec, path: Path, use: str) -> list[Finding]:
         detection = detect(rows, format=spec.data.format, columns=spec.data.columns)
     except DataError as error:
         return [Finding("bad", str(error))]
-    unfit = objective_refusal(spec.objective.kind, detection, rows)
+    unfit = objective_refusal(spec.objective.kind, detection, rows) or unanswered_refusal(
+        spec, detection.format
+    )
     if unfit is not None:
         return [Finding("bad", f"{path}: {unfit}")]
     findings = [
@@ -210,8 +219,15 @@ def _check_file(spec: RunSpec, path: Path, use: str) -> list[Finding]:
     return findings
 
 
-def _check_model(model: ModelLocation) -> list[Finding]:
+def _check_model(model: ModelLocation, base: Base) -> list[Finding]:
     reason = model.reason or ""
+    if base.refused is not None:
+        return [Finding("bad", *base.refused)]
+    found = _found(model, reason)
+    return [*found, Finding("note", base.note)] if base.note else found
+
+
+def _found(model: ModelLocation, reason: str) -> list[Finding]:
     match model.where:
         case "missing" | "gated":
             return [Finding("bad", reason, "set model.name_or_path to a folder or a Hub id")]
@@ -224,7 +240,19 @@ def _check_model(model: ModelLocation) -> list[Finding]:
             return []
 
 
-def _check_disk(spec: RunSpec, output: Path, model: ModelLocation) -> list[Finding]:
+def _check_template(spec: RunSpec) -> list[Finding]:
+    said = spec.model.chat_template
+    if said is None:
+        return []
+    problem = template_problem(said)
+    if problem is not None:
+        return [Finding("bad", problem)]
+    return [Finding("note", f"chat template {said}: {SHIPPED[said]}")] if said in SHIPPED else []
+
+
+def _check_disk(
+    spec: RunSpec, output: Path, model: ModelLocation, merged: int = 0
+) -> list[Finding]:
     """Compare what the run will write with what is free.
 
     A checkpoint of full fine-tuning holds the weights and two optimizer states of the same size;
@@ -244,12 +272,12 @@ def _check_disk(spec: RunSpec, output: Path, model: ModelLocation) -> list[Findi
     kept = (spec.training.save_total_limit or 10) + 1 if spec.training.save_steps else 1
     if getattr(method, "ewc", None) is not None:
         kept += 1  # the old weights and their importance: two thirds of a checkpoint
-    needed = one * kept + one // 3 + (weights if model.where == "hub" else 0)
+    needed = one * kept + one // 3 + (weights if model.where == "hub" else 0) + merged
     if not weights or needed <= free:
         return []
     what = f"about {text.size(needed)} will be written, and {text.size(free)} are free"
     advice = "lower training.save_total_limit, or set FTUI_HOME to a larger disk"
-    severe = one + one // 3 > free
+    severe = one + one // 3 + merged > free
     return [Finding("bad" if severe else "warning", f"disk {existing}: {what}", advice)]
 
 

@@ -29,6 +29,7 @@ from tui_ft.runs.environment import record_environment
 from tui_ft.runs.folder import RunError, RunFolder, hold_lock
 from tui_ft.runs.gpu_choice import GpuChoice, choose
 from tui_ft.runs.journal import Journal
+from tui_ft.runs.ladder import as_trained, step_down
 from tui_ft.runs.leases import GpuQueue, Waiting
 from tui_ft.runs.prediction import predict_behind
 from tui_ft.runs.reader import LineTail
@@ -98,6 +99,17 @@ class Supervisor:
         return ended
 
     def _attempt(self) -> ev.Ended:
+        checkpoint = self._begin()
+        spec = as_trained(self.folder)
+        choice = choose(spec.hardware.gpus, take_snapshot(self.folder.path))
+        if not choice.needs_gpu:
+            return self._work(spec, choice, (), checkpoint)
+        with GpuQueue(self.folder.id, choice.wanted) as queue:
+            granted = self._wait_for_gpus(queue, choice)
+            return self._work(spec, choice, granted, checkpoint)
+
+    def _begin(self) -> Path | None:
+        """Write down that an attempt begins; return the checkpoint it goes on from."""
         previous = self._journal.history.attempt
         checkpoints = self.folder.checkpoints()
         step, checkpoint = checkpoints[-1] if checkpoints else (0, None)
@@ -111,13 +123,7 @@ class Supervisor:
             )
         )
         self._write_status()
-        spec = self.folder.spec()
-        choice = choose(spec.hardware.gpus, take_snapshot(self.folder.path))
-        if not choice.needs_gpu:
-            return self._work(spec, choice, (), checkpoint)
-        with GpuQueue(self.folder.id, choice.wanted) as queue:
-            granted = self._wait_for_gpus(queue, choice)
-            return self._work(spec, choice, granted, checkpoint)
+        return checkpoint
 
     def _wait_for_gpus(self, queue: GpuQueue, choice: GpuChoice) -> tuple[str, ...]:
         told: Waiting | None = None
@@ -153,9 +159,44 @@ class Supervisor:
                 return refused
         record_environment(self.folder, local, take_snapshot(self.folder.path))
         self._tick(0)
-        if self._stop_user or self._kill_user:
-            raise Stopped(self._stop_user or self._kill_user or "")
         self._trackers = Trackers(self.folder, spec)
+        return self._train(checkpoint)
+
+    def _train(self, checkpoint: Path | None) -> ev.Ended:
+        """Let workers train until one ends otherwise than by running out of memory.
+
+        After that each is a new process: what CUDA holds, and whether it gives it back, is not to
+        be trusted any more.
+        """
+        while True:
+            if self._stop_user or self._kill_user:
+                raise Stopped(self._stop_user or self._kill_user or "")
+            ended = self._one_worker(checkpoint)
+            if not (ended.cause and self._step_down(ended)):
+                return endings.at_the_ladders_end(ended, self._journal.history)
+            checkpoint = self._begin()
+
+    def _step_down(self, ended: ev.Ended) -> bool:
+        """Take the next step of the run's ladder; tell whether there was one."""
+        if self._stop_user or self._kill_user:
+            return False
+        phase = self._journal.history.phase
+        rung = step_down(self.folder, ended, phase, on_gpu=bool(self._gpus))
+        if rung is None:
+            return False
+        self._journal.write(
+            ev.Rung(
+                number=len(self._journal.history.rungs) + 1,
+                reason=ended.reason,
+                words=rung.words,
+                changes={key: (rung.was[key], new) for key, new in rung.changes.items()},
+                begins_anew=rung.begins_anew,
+            )
+        )
+        return True
+
+    def _one_worker(self, checkpoint: Path | None) -> ev.Ended:
+        self._outcome = None
         self._worker = start_worker(
             Assignment(
                 entry=self._entry,
@@ -234,7 +275,7 @@ class Supervisor:
         elif event is not None:
             self._journal.write(event)
         if isinstance(event, ev.Plan) and self._gpus:
-            predict_behind(self.folder, self.folder.spec(), self._gpus[0], event.longest_row)
+            predict_behind(self.folder, as_trained(self.folder), self._gpus[0], event.longest_row)
 
     def _tick(self, seconds: float) -> None:
         """Do what is due at all times: commands, telemetry, heartbeat. Then sleep."""

@@ -81,7 +81,11 @@ def notice(run: RunSummary, history: RunHistory, now: float) -> Content:
         mark = sign("good" if name == "good" else "stopped" if name == "stopped" else "bad")
         advice = "".join(f"\n  → {text.plain(a)}" for a in run.advice)
         return Content.assemble(mark.content(text.plain(run.reason)), advice)
-    lines = [alert_content(standing_alerts(history)), Content(phase_text(history, now))]
+    lines = [
+        rung_content(history.rungs),
+        alert_content(standing_alerts(history)),
+        Content(phase_text(history, now)),
+    ]
     return Content("\n").join(line for line in lines if line.plain)
 
 
@@ -94,6 +98,17 @@ def alert_content(alerts: Sequence[ev.Alert]) -> Content:
     advice = f" → {text.plain(newest.advice)}" if newest.advice else ""
     count = f"  ({len(alerts)} alerts)" if len(alerts) > 1 else ""
     return mark.content(f"{text.plain(newest.text)}{advice}{count}")
+
+
+def rung_content(rungs: Sequence[ev.Rung]) -> Content:
+    """Return what the run changed when memory ran out: the newest step, and how many there are."""
+    if not rungs:
+        return Content("")
+    newest = rungs[-1]
+    how = "began anew" if newest.begins_anew else "goes on"
+    count = f"  (step {newest.number} of its ladder)" if newest.number > 1 else ""
+    said = f"memory ran out: {how} with {text.plain(newest.words)}{count}"
+    return sign("warning").content(said)
 
 
 def loading(share: float) -> Content:
@@ -216,6 +231,9 @@ def facts_content(history: RunHistory) -> Content:
             f"{text.count(plan.train_rows)} rows, {text.count(plan.train_tokens)} tokens, "
             f"{text.percent(plan.supervised_tokens / max(1, plan.train_tokens))} learned",
         ]
+    if history.rungs:
+        words = ", ".join(rung.words for rung in history.rungs)
+        lines.append(f"out of memory, so changed: {text.plain(words)}")
     if memory is not None and memory.allocated is not None:
         lines.append(f"peak {text.size(memory.allocated)} ({text.size(memory.reserved)} reserved)")
     elif memory is not None and memory.resident is not None:

@@ -14,6 +14,7 @@ from tui_ft.spec.methods import (
     has_virtual_tokens,
 )
 from tui_ft.spec.objectives import ANSWERS_NOTHING
+from tui_ft.spec.online import GENERATES
 from tui_ft.spec.run_spec import RunSpec
 
 _PACKED: Final = ("sft", "pretraining")
@@ -61,8 +62,11 @@ def _unsloth_has(spec: RunSpec) -> bool:
     return kind and not _has_dora(spec) and _init(spec) == "default"
 
 
-def _gpus_named(spec: RunSpec) -> int:
-    return len(spec.hardware.gpus) if isinstance(spec.hardware.gpus, list) else 1
+def _takes_apart(spec: RunSpec) -> bool:
+    """Tell whether weights or gradients are shared out among processes."""
+    distributed = spec.hardware.distributed
+    asked = {"deepspeed", "fsdp"} & set(spec.training.extra)
+    return bool(asked) or (distributed is not None and distributed.kind != "ddp")
 
 
 def _has_dora(spec: RunSpec) -> bool:
@@ -84,13 +88,20 @@ _REFERENCE: Final = ("dpo", "kto")
 _FULL_LOGITS: Final = ("orpo", "cpo")
 
 
+def _compares(spec: RunSpec) -> bool:
+    """Tell whether the loss compares the model with the one that it began as."""
+    kind = spec.objective.kind
+    held = kind in GENERATES and getattr(spec.objective, "beta", 1.0) > 0
+    return held or kind in _REFERENCE
+
+
 def _asks_its_base(spec: RunSpec) -> bool:
     """Tell whether the model without its adapter is asked while it is trained."""
     known = any(
         getattr(spec.objective, name, False)
         for name in ("precompute_ref_log_probs", "reference_free")
     )
-    return spec.objective.kind in _REFERENCE and not known
+    return _compares(spec) and not known
 
 
 COMBINATIONS: Final = (
@@ -115,10 +126,9 @@ COMBINATIONS: Final = (
     ),
     Combination(
         "a reference by switching off an adapter that changed the base",
-        lambda spec: _init(spec) in BEGINS_ELSEWHERE and spec.objective.kind in _REFERENCE,
+        lambda spec: _init(spec) in BEGINS_ELSEWHERE and _compares(spec),
         "PiSSA and OLoRA move a part of the base into the adapter, and LoftQ puts in what the base "
-        "lacks; without it the base is not the model one began with, and so no reference for dpo "
-        "or kto",
+        "lacks; without it the base is not the model one began with, and so no reference",
         "set method.init_lora_weights to default",
     ),
     Combination(
@@ -146,6 +156,16 @@ COMBINATIONS: Final = (
         "trl's orpo and cpo compare all logits with the row's tokens, and learned tokens before "
         "the row make them more",
         "set method.kind to lora, or objective.kind to dpo",
+    ),
+    Combination(
+        "two ways out of memory at once",
+        lambda spec: (
+            spec.training.on_out_of_memory is not None
+            and bool(spec.training.extra.get("auto_find_batch_size"))
+        ),
+        "accelerate's auto_find_batch_size would make the batch smaller before the run's own "
+        "ladder does, and the rows of a step fewer with it",
+        "leave auto_find_batch_size out of training.extra",
     ),
     Combination(
         "virtual tokens for a model that scores",
@@ -179,17 +199,15 @@ COMBINATIONS: Final = (
     ),
     Combination(
         "EWC with gradients that are not at hand",
-        lambda spec: (
-            _ewc(spec) is not None and not {"deepspeed", "fsdp"}.isdisjoint(spec.training.extra)
-        ),
+        lambda spec: _ewc(spec) is not None and _takes_apart(spec),
         "EWC adds to the gradients of whole parameters, which DeepSpeed and FSDP take apart",
-        "leave method.ewc out, or training.extra.deepspeed and training.extra.fsdp",
+        "leave method.ewc out, or set hardware.distributed.kind to ddp",
     ),
     Combination(
         "trained biases with a reference by switching the adapter off",
         lambda spec: getattr(spec.method, "bias", "none") != "none" and _asks_its_base(spec),
         "the biases that are trained are the base's own and stay changed when the adapter is "
-        "switched off, so it is no reference for dpo or kto",
+        "switched off, so it is no reference",
         "set method.bias to none, or objective.precompute_ref_log_probs to true",
     ),
     Combination(
@@ -218,7 +236,7 @@ COMBINATIONS: Final = (
         "Unsloth without one NVIDIA GPU",
         lambda spec: (
             spec.model.backend == "unsloth"
-            and (spec.hardware.gpus == "none" or _gpus_named(spec) > 1)
+            and (spec.hardware.gpus == "none" or spec.hardware.processes != 1)
         ),
         "Unsloth's kernels run on one NVIDIA GPU, neither on the CPU nor on several",
         "set model.backend to transformers, or hardware.gpus to auto",

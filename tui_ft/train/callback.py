@@ -145,7 +145,8 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is unt
         step = state.global_step
         values = figures(metrics or {}, prefix="eval_")
         self._link.send(ev.Evaluation(step=step, epoch=state.epoch or 0.0, values=values))
-        self._watch_for_overfitting(state, values.get("eval_loss"))
+        if "eval_reward" not in values:  # the loss says nothing where answers are rewarded
+            self._watch_for_overfitting(state, values.get("eval_loss"))
         self._sample(step)
         self._end_pause()
         self._link.send(ev.Phase(phase="train", text="trains"))

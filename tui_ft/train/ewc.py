@@ -8,6 +8,7 @@ do not correlate, so the square of their sum is the sum of their squares.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -94,7 +95,8 @@ def consolidation(
     chosen = [rows[number] for number in range(min(asked.rows, len(rows)))]
     fisher = fisher_diagonal(model, chosen, arithmetic)
     anchor = {name: p.detach().clone() for name, p in _trained(model).items()}
-    _write(file, anchor, fisher)
+    if os.environ.get("RANK", "0") == "0":  # all processes of a run have found the same
+        _write(file, anchor, fisher)
     note(f"EWC: the weights' importance is estimated from {len(chosen):,} rows of the old task")
     return Consolidation(model, asked.ewc_lambda, anchor, fisher)
 

@@ -97,6 +97,8 @@ def memory_settings(spec: RunSpec) -> tuple[str, ...]:
         advice.append("method.kind: qlora (the base in 4 bits: a quarter of its memory)")
     if "8bit" not in training.optim and spec.method.kind == "full":
         advice.append("training.optim: paged_adamw_8bit (a quarter of the optimizer states)")
+    if training.on_out_of_memory is None:
+        advice.append("training.on_out_of_memory: {} (the run then tries such things by itself)")
     return tuple(advice)
 
 
@@ -123,6 +125,7 @@ def _out_of_gpu_memory(spec: RunSpec | None) -> ev.Ended:
         state="failed",
         reason=f"the GPU ran out of memory{settings}: {held}",
         advice=memory_settings(spec) if spec else (),
+        cause="gpu_memory",
     )
 
 
@@ -136,6 +139,7 @@ def _out_of_host_memory(spec: RunSpec | None) -> ev.Ended:
             f"{text.size(memory.total)}, {text.size(memory.available)} were free"
         ),
         advice=memory_settings(spec) if spec else (),
+        cause="host_memory",
     )
 
 

@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any, Final
 from tui_ft.runs import events as ev
 from tui_ft.runs.endings import how_to_go_on
 from tui_ft.runs.folder import RunFolder
+from tui_ft.runs.ladder import as_trained
 from tui_ft.runs.link import WorkerLink
 from tui_ft.runs.reader import RunReader
 from tui_ft.runs.run_data import with_files
 from tui_ft.spec import RunSpec
+from tui_ft.spec.online import GENERATES
 
 if TYPE_CHECKING:
     from tui_ft.train.dataset import TrainingData
@@ -53,7 +55,7 @@ def main(run_dir: Path, gpus: tuple[int, ...], checkpoint: Path | None, link: Wo
     spec: RunSpec | None = None
     try:
         link.send(ev.Phase(phase="load", text="loads torch, transformers and trl"))
-        spec = with_files(RunFolder(run_dir), RunFolder(run_dir).spec())
+        spec = with_files(RunFolder(run_dir), as_trained(RunFolder(run_dir)))
         ended = _Work(RunFolder(run_dir), spec, gpus, checkpoint, link).run()
     except BaseException as error:  # whatever it is, the person is told the cause
         traceback.print_exc()
@@ -91,6 +93,7 @@ class _Work:
             from tui_ft.train.unsloth import import_first
 
             import_first(self._on_gpu)  # before those that it changes
+        from tui_ft.train.base import with_whole_base
         from tui_ft.train.model import load_tokenizer
         from tui_ft.train.objectives import objective_of
         from tui_ft.train.precision import choose_precision
@@ -98,6 +101,8 @@ class _Work:
         self._prepare_torch()
         precision = choose_precision(self._spec, self._on_gpu)
         self._fetch()
+        # From here on the model is a whole one, whatever it was made of.
+        self._spec = with_whole_base(self._spec, lambda text: self._say("load", text))
         tokenizer = load_tokenizer(self._spec)
         objective = objective_of(self._spec.objective.kind)
         try:
@@ -261,8 +266,10 @@ class _Work:
             shutil.rmtree(self._folder.checkpoints_dir, ignore_errors=True)
         (self._folder.path / "ewc.safetensors").unlink(missing_ok=True)
         early = state.global_step < state.max_steps
+        rewarded = self._spec.objective.kind in GENERATES
+        still = "reward no longer rises" if rewarded else "evaluation loss no longer falls"
         reason = (
-            f"stopped early at step {state.global_step}: the evaluation loss no longer falls"
+            f"stopped early at step {state.global_step}: the {still}"
             if early
             else f"all {state.global_step} steps done"
         )
@@ -287,7 +294,7 @@ class _Work:
 
         trainable, total = count_parameters(trainer.model)
         training = self._spec.training
-        passes = math.ceil(len(trainer.train_dataset) / training.per_device_train_batch_size)
+        passes = trainer.passes_an_epoch
         steps_an_epoch = max(1, math.ceil(passes / training.gradient_accumulation_steps))
         steps = training.max_steps or math.ceil(steps_an_epoch * training.num_train_epochs)
         return ev.Plan(
@@ -341,6 +348,11 @@ class _Work:
     def _sample(self, trainer: Any, tokenizer: Any, data: TrainingData, step: int) -> None:  # noqa: ANN401
         from tui_ft.train.generation import answer
 
+        own = trainer.samples(self._spec.evaluation.samples, step)
+        if own is not None:
+            for sample in own:
+                self._link.send(sample)
+            return
         chosen = data.questions[: self._spec.evaluation.samples]
         if not chosen:
             return

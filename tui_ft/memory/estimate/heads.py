@@ -60,7 +60,7 @@ def embedded(tape: Tape, weights: Weights, shapes: Shapes, loss: Loss, *, learns
     size = model.embeddings[0].width
     tokens = loss.rows * loss.length
     table = weights.matrix(model.embeddings[0])
-    if table.source is not None and model.tied:
+    if isinstance(table.source, Leaf) and model.tied:
         table.source.there = True  # the head's gradient, to which this one is added
     x = ops.embedding(tape, tokens, size, table)
     if learns and x.source is None:
@@ -68,6 +68,8 @@ def embedded(tape: Tape, weights: Weights, shapes: Shapes, loss: Loss, *, learns
     if model.model_type.startswith(("gemma", "granite")):
         x = ops.scaled(tape, x)
     for other in model.embeddings[1:]:
+        if other.part == "vision":
+            continue
         rows = tokens if "type" in other.path else loss.length
         found = ops.embedding(tape, rows, size, weights.matrix(other))
         x = ops.add(tape, x, found)
@@ -99,7 +101,8 @@ def finished(tape: Tape, x: Tensor, weights: Weights, shapes: Shapes, loss: Loss
 
 def _once(weights: Weights, *, after_layers: bool) -> list[Norm]:
     """Return the norms that are there once: behind the embeddings, or behind the layers."""
-    found = [norm for norm in weights.model.norms if norm.layers is None]
+    norms = weights.model.norms
+    found = [norm for norm in norms if norm.layers is None and norm.part != "vision"]
     return [norm for norm in found if ("embedding" not in norm.path) == after_layers]
 
 

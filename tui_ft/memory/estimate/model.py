@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import msgspec
@@ -100,9 +100,7 @@ def _sizes(step: Step, weights: Weights, kinds: list[int]) -> Sizes:
     once = list(weights.held(None))
     groups = [(once, 1), *((found, kinds.count(kind)) for kind, found in by_kind.items())]
     everything = [
-        Held(held.shape, held.width, held.trained, held.kind, held.number * layers)
-        for found, layers in groups
-        for held in found
+        replace(held, number=held.number * layers) for found, layers in groups for held in found
     ]
     trained = [held for held in everything if held.trained]
     sums = {"weights": 0, "constants": 0, "adapters": 0}
@@ -116,7 +114,9 @@ def _sizes(step: Step, weights: Weights, kinds: list[int]) -> Sizes:
         by_kind={kind: _gradients(found) for kind, found in by_kind.items()},
         once=_gradients(once),
         largest=max(sum(held.all_sizes for held in found) for found in by_kind.values()),
-        trainable_parameters=sum(held.count * held.number for held in trained),
+        trainable_parameters=sum(
+            held.count * held.number for held in everything if held.trained or held.idle
+        ),
     )
 
 

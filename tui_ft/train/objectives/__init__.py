@@ -17,6 +17,8 @@ MODULES: Final = {
     "cpo": "cpo",
     "reward": "reward",
     "classification": "classification",
+    "grpo": "grpo",
+    "rloo": "rloo",
 }
 """The kind of an objective in a RunSpec -> the module here that holds its `OBJECTIVE`."""
 

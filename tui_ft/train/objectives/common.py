@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
 
+from tui_ft.runs import events as ev
 from tui_ft.spec import RunSpec
 from tui_ft.spec.methods import (
     CHANGES_BASE,
@@ -54,6 +56,7 @@ _RESERVED: Final = (
     "logging_nan_inf_filter",
     "remove_unused_columns",
     "resume_from_checkpoint",
+    "reward_weights",
 )
 """Arguments on which resuming, or the promise to keep the last good checkpoint, depends."""
 
@@ -119,6 +122,16 @@ class SoundnessTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
     penalties = Penalties()
     """What the method adds to the loss."""
     _unsound: torch.Tensor | None = None
+
+    @property
+    def passes_an_epoch(self) -> int:
+        """How many forward and backward passes an epoch has."""
+        batch: int = self.args.per_device_train_batch_size
+        return math.ceil(len(self.train_dataset) / batch)
+
+    def samples(self, count: int, step: int) -> list[ev.Sample] | None:
+        """Return answers that training made by itself; None where they have to be asked for."""
+        return None
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Do one forward and backward pass; return its loss, penalties included."""
