@@ -15,6 +15,10 @@ FLASH = {"name_or_path": "m", "attn_implementation": "flash_attention_2"}
 GROUPED = {"train_sampling_strategy": "group_by_length"}
 GALORE = {"optim": "galore_adamw", "optim_target_modules": "all-linear"}
 LAYERWISE = {"optim": "apollo_adamw_layerwise", "optim_target_modules": "all-linear"}
+EWC = {"kind": "full", "ewc": {"rows": 8}}
+OLD = {"kind": "full", "ewc": {"train": "old.jsonl"}}
+UNSLOTH = {"name_or_path": "m", "backend": "unsloth"}
+TWO = {"gpus": [0, 1]}
 ONE_ROW = {"per_device_train_batch_size": 1}
 
 COLOUR = {"kind": "regex", "pattern": "green"}
@@ -84,6 +88,49 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "a KL term against a base whose biases are trained": (
         {"objective": RLOO, "method": {"kind": "lora", "bias": "all"}},
         {"objective": {**RLOO, "beta": 0}, "method": {"kind": "lora", "bias": "all"}},
+    ),
+    "LoftQ on a base that is not in 4 bits": (
+        {"method": {"kind": "qlora", "bits": 8, "init_lora_weights": "loftq"}},
+        {"method": {"kind": "qlora", "init_lora_weights": "loftq"}},
+    ),
+    "LoftQ with DoRA": (
+        {"method": {"kind": "qlora", "init_lora_weights": "loftq", "use_dora": True}},
+        {"method": {"kind": "qlora", "use_dora": True}},
+    ),
+    "EWC without an old task": (
+        {"method": EWC},
+        {"method": EWC, "data": {"train": "d.jsonl", "mix": {"train": "old.jsonl"}}},
+    ),
+    "EWC of a model that scores": (
+        {"method": OLD, "objective": {"kind": "reward"}},
+        {"method": OLD, "objective": {"kind": "dpo"}},
+    ),
+    "EWC with gradients that are not at hand": (
+        {"method": OLD, "hardware": {**TWO, "distributed": {"kind": "fsdp"}}},
+        {"method": OLD, "hardware": {**TWO, "distributed": {"kind": "ddp"}}},
+    ),
+    "trained biases with a reference by switching the adapter off": (
+        {"objective": {"kind": "dpo"}, "method": {"kind": "lora", "bias": "all"}},
+        {
+            "objective": {"kind": "dpo", "precompute_ref_log_probs": True},
+            "method": {"kind": "lora", "bias": "all"},
+        },
+    ),
+    "AdaLoRA that would end with more ranks than it begins with": (
+        {"method": {"kind": "adalora", "init_r": 8, "target_r": 12}},
+        {"method": {"kind": "adalora", "init_r": 8, "target_r": 8}},
+    ),
+    "Unsloth for another objective": (
+        {"model": UNSLOTH, "objective": {"kind": "dpo"}},
+        {"model": UNSLOTH, "objective": {"kind": "pretraining"}},
+    ),
+    "Unsloth for another method": (
+        {"model": UNSLOTH, "method": {"kind": "lora", "use_dora": True}},
+        {"model": UNSLOTH, "method": {"kind": "qlora", "lora_dropout": 0.1}},
+    ),
+    "Unsloth without one NVIDIA GPU": (
+        {"model": UNSLOTH, "hardware": {"gpus": [0, 1]}},
+        {"model": UNSLOTH, "hardware": {"gpus": [1]}},
     ),
     "two ways out of memory at once": (
         {"training": {"on_out_of_memory": {}, "extra": {"auto_find_batch_size": True}}},
@@ -189,3 +236,21 @@ def test_what_ppo_goes_with(groups: dict[str, Any], said: str | None) -> None:
     found = impossible(_run({**PPO, **groups}))
     assert len(found) == (said is not None)
     assert all(said is not None and said in one.reason for one in found)
+
+
+@pytest.mark.parametrize(
+    ("objective", "refused"),
+    [
+        ({"kind": "grpo", "beta": 0.04}, True),
+        ({"kind": "grpo", "beta": 0.0}, False),
+        ({"kind": "ppo"}, True),
+        ({"kind": "dpo", "reference_free": True}, True),
+        ({"kind": "sft"}, False),
+    ],
+)
+def test_where_a_switched_off_adapter_is_the_reference(
+    objective: dict[str, Any], refused: bool
+) -> None:
+    rewards = {} if objective["kind"] in ("dpo", "sft") else {"rewards": [{"kind": "length", "most": 8}]}
+    found = impossible(_run({"objective": {**objective, **rewards}, "method": PISSA}))
+    assert bool(found) is refused

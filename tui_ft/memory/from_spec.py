@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from tui_ft.memory.step import Dtype, Generation, Quantization, Step, StepObjective
 from tui_ft.spec import RunSpec
-from tui_ft.spec.methods import TRAINS_BASE, QloraMethod
+from tui_ft.spec.methods import TRAINS_BASE, FullMethod, QloraMethod, learns_keys
 from tui_ft.spec.objectives import CpoObjective, DpoObjective, Objective, ReferenceFields
 from tui_ft.spec.online import OnlineFields
 from tui_ft.spec.peft_arguments import peft_arguments
@@ -71,10 +71,11 @@ def step_of(
         reference_known=_knows_its_reference(spec.objective),
         reward_model=_has_reward_model(spec),
         adapter=peft_arguments(method),
+        consolidated=isinstance(method, FullMethod) and method.ewc is not None,
         quantization=_quantization(method) if isinstance(method, QloraMethod) else None,
         weights=_weights(spec, arithmetic),
         arithmetic=None if arithmetic == "float32" else arithmetic,
-        checkpointing=training.gradient_checkpointing,
+        checkpointing=training.gradient_checkpointing and not learns_keys(method),
         attention=spec.model.attn_implementation,
         optim=training.optim,
         clip=training.max_grad_norm > 0,
@@ -108,6 +109,8 @@ def not_modelled(spec: RunSpec) -> tuple[str, ...]:
         asked |= {reward.kind for reward in spec.objective.rewards}
     asked |= {name for name in _NOT_MODELLED if getattr(spec.training, name, None)}
     asked |= {name for name in _NOT_MODELLED if getattr(spec.model, name, None)}
+    if spec.model.backend == "unsloth":
+        asked.add("unsloth")
     return tuple(sentence for name, sentence in _NOT_MODELLED.items() if name in asked)
 
 
@@ -127,6 +130,7 @@ _NOT_MODELLED: Final = {
     "than the figure says",
     "optim_target_modules": "projected gradients are not modelled: GaLore and APOLLO hold less "
     "than the figure says",
+    "unsloth": "Unsloth's kernels are not modelled: they hold less than the figure says",
     "deepspeed": "DeepSpeed is not modelled: the figure is of one GPU that holds everything",
     "fsdp": "FSDP is not modelled: the figure is of one GPU that holds everything",
 }

@@ -88,12 +88,16 @@ class _Work:
 
     def run(self) -> ev.Ended:
         """Go through all stages; return how it ended."""
+        self._refuse_impossible()
+        if self._spec.model.backend == "unsloth":
+            from tui_ft.train.unsloth import import_first
+
+            import_first(self._on_gpu)  # before those that it changes
         from tui_ft.train.base import with_whole_base
         from tui_ft.train.model import load_tokenizer
         from tui_ft.train.objectives import objective_of
         from tui_ft.train.precision import choose_precision
 
-        self._refuse_impossible()
         self._prepare_torch()
         precision = choose_precision(self._spec, self._on_gpu)
         self._fetch()
@@ -260,6 +264,7 @@ class _Work:
         write_report(self._folder, outcome, output)
         if not self._spec.output.keep_checkpoints:
             shutil.rmtree(self._folder.checkpoints_dir, ignore_errors=True)
+        (self._folder.path / "ewc.safetensors").unlink(missing_ok=True)
         early = state.global_step < state.max_steps
         rewarded = self._spec.objective.kind in GENERATES
         still = "reward no longer rises" if rewarded else "evaluation loss no longer falls"
