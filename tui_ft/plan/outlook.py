@@ -157,10 +157,9 @@ def _gpus(spec: RunSpec, snapshot: Snapshot | None) -> tuple[Gpu, ...]:
     if snapshot is None:
         return ()
     try:
-        chosen = choose(spec.hardware.gpus, snapshot)
+        return choose(spec.hardware, snapshot).now
     except RunError:
         return ()
-    return chosen.gpus(chosen.wanted or chosen.usable[:1])
 
 
 def _sharding(gpus: Sequence[Gpu]) -> Sharding:

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
+from torch.distributed.tensor import DTensor
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
 
 from tui_ft.spec import RunSpec
 from tui_ft.spec.methods import CHANGES_BASE, AdaLoraMethod, FreezeMethod
 from tui_ft.spec.run_spec import TrainingSpec
 from tui_ft.spec.trainer_arguments import Note, plan_schedule, shared_arguments
+from tui_ft.train import spread
 from tui_ft.train.adapters import (
     Task,
     adapter_config,
@@ -25,6 +27,7 @@ from tui_ft.train.precision import Precision
 from tui_ft.train.ranks import MovesRanks
 from tui_ft.train.schedule import SavesOnEvaluations
 from tui_ft.train.signature import checked_extra
+from tui_ft.train.together import ALONE, Ranks
 from tui_ft.train.unfinished import load_unfinished, save_unfinished
 
 if TYPE_CHECKING:
@@ -61,6 +64,7 @@ class Job:
         on_gpu: whether there is a GPU.
         note: called with what had to be set otherwise than asked.
         load_again: loads the base model a second time, for a frozen reference.
+        ranks: the run's processes.
     """
 
     spec: RunSpec
@@ -72,6 +76,7 @@ class Job:
     on_gpu: bool
     note: Note
     load_again: Callable[[], Any]
+    ranks: Ranks = ALONE
 
     @property
     def evaluates(self) -> bool:
@@ -127,13 +132,27 @@ class SoundnessTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
         return not with_weights or self._weights_are_finite()
 
     def _weights_are_finite(self) -> bool:
-        checks = [p.detach().isfinite().all() for p in self.model.parameters() if p.requires_grad]
-        return all(bool(check) for check in checks)
+        trained = (p.detach() for p in self.model.parameters() if p.requires_grad)
+        # Of weights that are shared out each rank looks at its own.
+        own = (p.to_local() if isinstance(p, DTensor) else p for p in trained)
+        return all(bool(check) for check in [p.isfinite().all() for p in own])
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        if self.args.world_size > 1:
+            # transformers takes it for the best one if it is there, and looks before FSDP has
+            # written any of it: ranks that see it and ranks that do not would part here.
+            checkpoint.mkdir(parents=True, exist_ok=True)
         super()._save_checkpoint(*args, **kwargs)
-        name = f"checkpoint-{self.state.global_step}"
-        save_unfinished(self.model, Path(self.args.output_dir) / name)
+        if self.args.should_save:
+            save_unfinished(self.model, checkpoint)
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:  # noqa: ANN401
+        """Write weights that were brought together as one process would: tied ones once."""
+        tied = getattr(self.model, "all_tied_weights_keys", None) or {}
+        if state_dict:
+            state_dict = {k: v for k, v in state_dict.items() if tied.get(k) not in state_dict}
+        super()._save(output_dir, state_dict)
 
     def _load_from_checkpoint(self, checkpoint: str, *args: Any, **kwargs: Any) -> None:
         if not load_unfinished(self.model, Path(checkpoint)):
@@ -173,7 +192,7 @@ class CountsTokens(SoundnessTrainer):
     def log(self, logs: dict[str, float], *args: Any) -> None:
         """Add the tokens to the figures of training."""
         if self._counted is not None and not any(name.startswith("eval_") for name in logs):
-            logs["num_tokens"] = float(self._counted)
+            logs["num_tokens"] = float(self.accelerator.gather(self._counted).sum())
         super().log(logs, *args)
 
 
@@ -211,6 +230,7 @@ def build(
         "gradient_checkpointing_kwargs": {"use_reentrant": False},
         "data_seed": spec.training.seed,
         "dataloader_pin_memory": job.on_gpu,
+        **spread.trainer_arguments(job.ranks),
         **own,
     }
     if spec.method.kind == "prefix_tuning" and spec.training.gradient_checkpointing:
@@ -222,6 +242,7 @@ def build(
     config = config_class(
         **checked_extra("training", spec.training.extra, config_class, arguments, fields)
     )
+    spread.settle(config, job.ranks, job.precision)
     callbacks: list[TrainerCallback] = []
     patience = spec.training.early_stopping_patience
     if patience and job.evaluates:
