@@ -104,6 +104,8 @@ def _own_row(own: OwnModel) -> tuple[str, ...]:
         "cache": "in the cache",
     }
     marks = [origins[own.origin], *([_CHAT] if own.model.chat_template else [])]
+    if own.model.adapter_of is not None:
+        marks.insert(1, f"adapter of {text.ending(own.model.adapter_of, _LONGEST_NAME)}")
     return (
         text.one_line(own.model.name, _LONGEST_NAME),
         _parameters(own),

@@ -6,6 +6,8 @@ import signal
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from tui_ft import text
 from tui_ft.runs import events as ev
 from tui_ft.runs.folder import RunFolder
@@ -34,12 +36,24 @@ def worker_died(
         advice: tuple[str, ...] = ()
     else:
         reason, advice = _by_signal(-exit_code, history, who)
+    killed = -exit_code == signal.SIGKILL
     return ev.Ended(
         state="crashed",
         reason=reason,
         advice=(*advice, how_to_go_on(folder), f"the worker's output is in {folder.worker_log}"),
         detail=log_tail(folder.worker_log),
+        cause="host_memory" if killed and _host_was_full(history) else "",
     )
+
+
+def at_the_ladders_end(ended: ev.Ended, history: RunHistory) -> ev.Ended:
+    """Return the end of a run, with a word on its ladder where that did not help in the end."""
+    if not (ended.cause and history.rungs):
+        return ended
+    steps = "one step" if len(history.rungs) == 1 else f"{len(history.rungs)} steps"
+    tried = ", ".join(rung.words for rung in history.rungs)
+    reason = f"{ended.reason}; after {steps} its ladder is at its end (tried: {tried})"
+    return msgspec.structs.replace(ended, reason=reason)
 
 
 def killed_by_request(folder: RunFolder, user: str) -> ev.Ended:
@@ -83,7 +97,7 @@ def _by_signal(number: int, history: RunHistory, who: str) -> tuple[str, tuple[s
     reason = f"{who} was killed by signal {number} ({name})"
     memory = _host_memory(history)
     if number == signal.SIGKILL:
-        if memory and memory[0] / memory[1] > _NEARLY_FULL:
+        if memory and _host_was_full(history):
             used, total = (text.gigabytes(value) for value in memory)
             return (
                 f"{reason} while {used} of {total} GB of the host's memory were in use: "
@@ -98,6 +112,11 @@ def _by_signal(number: int, history: RunHistory, who: str) -> tuple[str, tuple[s
         advice = "a fault in native code (driver, CUDA, a compiled extension): see its last lines"
         return reason, (advice,)
     return reason, ()
+
+
+def _host_was_full(history: RunHistory) -> bool:
+    memory = _host_memory(history)
+    return memory is not None and memory[0] / memory[1] > _NEARLY_FULL
 
 
 def _host_memory(history: RunHistory) -> tuple[int, int] | None:

@@ -48,8 +48,13 @@ class GpuChoice:
         return f"GPU{'s' if len(uuids) > 1 else ''} {numbers}"
 
 
-def choose(hardware: HardwareSpec, snapshot: Snapshot) -> GpuChoice:
+def choose(hardware: HardwareSpec, snapshot: Snapshot, *, enough: bool = True) -> GpuChoice:
     """Return the GPUs that a run's ``hardware`` means on this machine.
+
+    Args:
+        hardware: the run's.
+        snapshot: what is there.
+        enough: refuse fewer than the run takes, where any will do.
 
     Raises:
         RunError: a GPU asked for by number is not there, or is in a state of error; or any would
@@ -65,7 +70,8 @@ def choose(hardware: HardwareSpec, snapshot: Snapshot) -> GpuChoice:
             _refuse_broken(snapshot)
         best_first = sorted(sound, key=lambda gpu: -(gpu.memory_free_bytes or 0))
         count = hardware.processes or len(best_first)
-        _refuse_too_few(hardware, len(best_first), count, snapshot)
+        if enough:
+            _refuse_too_few(hardware, len(best_first), count, snapshot)
         return GpuChoice((), tuple(gpu.uuid for gpu in best_first), known, count)
     by_number = {gpu.index: gpu for gpu in snapshot.gpus}
     for number in asked:

@@ -7,12 +7,10 @@ Tokens are not looked at here (that takes the model's tokenizer, and so the work
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from tui_ft import paths, text
 from tui_ft.data import BadLine, DataError, detect, objective_refusal, read_rows
@@ -22,9 +20,14 @@ from tui_ft.hub import ModelLocation, locate_model
 from tui_ft.hub.dataset_info import dataset_info
 from tui_ft.runs import events as ev
 from tui_ft.runs import hub_data
+from tui_ft.runs.base_check import Base, check_base
+from tui_ft.runs.disk_check import check_disk, existing_part, free_bytes
+from tui_ft.runs.finding import Finding
 from tui_ft.runs.learning_rates import far_learning_rate
+from tui_ft.runs.rewards_check import check_rewards, unanswered_refusal
 from tui_ft.runs.run_data import Use, wanted_of
 from tui_ft.spec import RunSpec
+from tui_ft.spec.chat_templates import SHIPPED, template_problem
 from tui_ft.spec.combinations import impossible
 from tui_ft.spec.distributed import (
     NO_DEEPSPEED,
@@ -32,19 +35,11 @@ from tui_ft.spec.distributed import (
     has_deepspeed,
     strategy_name,
 )
-from tui_ft.spec.methods import TRAINS_BASE
+from tui_ft.spec.kernels import is_installed, kernels_asked, why_not
+from tui_ft.spec.optimizers import OPTIMIZERS
 
 _ROWS_LOOKED_AT: Final = 1_000
 _FEW_ROWS: Final = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing found. A run with a `bad` one is not started."""
-
-    severity: Literal["note", "warning", "bad"]
-    text: str
-    advice: str | None = None
 
 
 def check(spec: RunSpec, output: Path, gpus: Sequence[Gpu] = ()) -> tuple[Finding, ...]:
@@ -55,12 +50,15 @@ def check(spec: RunSpec, output: Path, gpus: Sequence[Gpu] = ()) -> tuple[Findin
         gpus: the GPUs that the run gets; none means the CPU.
     """
     model = locate_model(spec.model.name_or_path, spec.model.revision)
+    base = check_base(spec, model)
     return (
         *_check_hardware(spec, gpus),
         *_check_objective(spec),
+        *_check_needs(spec, gpus),
         *check_data(spec),
-        *_check_model(model),
-        *_check_disk(spec, output, model),
+        *_check_model(model, base),
+        *_check_template(spec),
+        *check_disk(spec, output, model, base.bytes_written),
         *_check_gpus(spec, gpus, model),
         *_check_output(output),
     )
@@ -106,6 +104,7 @@ def _check_hardware(spec: RunSpec, gpus: Sequence[Gpu]) -> list[Finding]:
 def _check_objective(spec: RunSpec) -> list[Finding]:
     """Look at what cannot go together, or is hardly meant so."""
     findings = [Finding("bad", one.reason, one.advice) for one in impossible(spec)]
+    findings += check_rewards(spec)
     far = far_learning_rate(spec)
     if far is not None:
         findings.append(Finding("warning", *far))
@@ -115,6 +114,40 @@ def _check_objective(spec: RunSpec) -> list[Finding]:
                 "note",
                 "without packing, every text shorter than training.max_length is padded",
                 "set training.packing to true",
+            )
+        )
+    return findings
+
+
+def _check_needs(spec: RunSpec, gpus: Sequence[Gpu]) -> list[Finding]:
+    """Look for libraries that the optimizer and the kernels need."""
+    findings = []
+    needs = OPTIMIZERS[spec.training.optim]
+    if needs.module and not is_installed(needs.module):
+        reason = f"training.optim: {spec.training.optim} needs {needs.package}, which is not here"
+        findings.append(Finding("bad", reason, f"`pip install {needs.package}`"))
+    for key, asked in kernels_asked(spec).items():
+        if asked is False:
+            continue
+        reason_why = why_not(spec, key, on_gpu=bool(gpus))
+        if asked == "auto":
+            said = f"{key}: used" if reason_why is None else f"not used: {reason_why[0]}"
+            findings.append(Finding("note", said))
+        elif reason_why is not None:
+            findings.append(Finding("bad", *reason_why))
+    training = spec.training
+    if (
+        training.packing
+        and training.packing_strategy != "wrapped"
+        and training.per_device_train_batch_size > 1
+        and not spec.model.attn_implementation.startswith("flash")
+    ):
+        findings.append(
+            Finding(
+                "note",
+                f"packing: the {training.per_device_train_batch_size} rows of a pass are one "
+                "sequence, and attention other than FlashAttention is computed between them too",
+                "take per_device_train_batch_size 1 and as many more gradient_accumulation_steps",
             )
         )
     return findings
@@ -171,7 +204,7 @@ def _check_hub_data(spec: RunSpec, wanted: Wanted, name: Use, use: str) -> list[
     findings = [Finding("note", f"{use} data: {hub_data.said(wanted, info)}")]
     if info.gated:
         findings.append(Finding("warning", info.reason or f"{wanted.id} is gated"))
-    size, free = hub_data.size_of(wanted, info), _free(paths.home())
+    size, free = hub_data.size_of(wanted, info), free_bytes(paths.home())
     needed = (size or 0) * hub_data.COPIES
     if needed > free:
         what = f"{text.size(size)} of {wanted.id} are fetched, kept as tables and as rows: "
@@ -192,7 +225,9 @@ def _check_file(spec: RunSpec, path: Path, use: str) -> list[Finding]:
         detection = detect(rows, format=spec.data.format, columns=spec.data.columns)
     except DataError as error:
         return [Finding("bad", str(error))]
-    unfit = objective_refusal(spec.objective.kind, detection, rows)
+    unfit = objective_refusal(spec.objective.kind, detection, rows) or unanswered_refusal(
+        spec, detection.format
+    )
     if unfit is not None:
         return [Finding("bad", f"{path}: {unfit}")]
     findings = [
@@ -217,8 +252,15 @@ def _check_file(spec: RunSpec, path: Path, use: str) -> list[Finding]:
     return findings
 
 
-def _check_model(model: ModelLocation) -> list[Finding]:
+def _check_model(model: ModelLocation, base: Base) -> list[Finding]:
     reason = model.reason or ""
+    if base.refused is not None:
+        return [Finding("bad", *base.refused)]
+    found = _found(model, reason)
+    return [*found, Finding("note", base.note)] if base.note else found
+
+
+def _found(model: ModelLocation, reason: str) -> list[Finding]:
     match model.where:
         case "missing" | "gated":
             return [Finding("bad", reason, "set model.name_or_path to a folder or a Hub id")]
@@ -231,31 +273,14 @@ def _check_model(model: ModelLocation) -> list[Finding]:
             return []
 
 
-def _check_disk(spec: RunSpec, output: Path, model: ModelLocation) -> list[Finding]:
-    """Compare what the run will write with what is free.
-
-    A checkpoint of full fine-tuning holds the weights and two optimizer states of the same size;
-    of an adapter, a small part of the weights. At rank 16 on all linear layers of a 7B model it is
-    3 x 160 MB, 3.5 % of the 16-bit weights; the share grows with the rank.
-    """
-    existing = _existing(output)
-    free = _free(output)
-    weights = model.weights_bytes or 0
-    method = spec.method
-    if method.kind in TRAINS_BASE:
-        one = 3 * weights
-    else:  # all others train fewer weights than LoRA of rank 1
-        rank = getattr(method, "r", getattr(method, "init_r", 1))
-        one = int(weights * 0.0022 * rank)
-    # A new checkpoint is written before the oldest is removed.
-    kept = (spec.training.save_total_limit or 10) + 1 if spec.training.save_steps else 1
-    needed = one * kept + one // 3 + (weights if model.where == "hub" else 0)
-    if not weights or needed <= free:
+def _check_template(spec: RunSpec) -> list[Finding]:
+    said = spec.model.chat_template
+    if said is None:
         return []
-    what = f"about {text.size(needed)} will be written, and {text.size(free)} are free"
-    advice = "lower training.save_total_limit, or set FTUI_HOME to a larger disk"
-    severe = one + one // 3 > free
-    return [Finding("bad" if severe else "warning", f"disk {existing}: {what}", advice)]
+    problem = template_problem(said)
+    if problem is not None:
+        return [Finding("bad", problem)]
+    return [Finding("note", f"chat template {said}: {SHIPPED[said]}")] if said in SHIPPED else []
 
 
 def _check_gpus(spec: RunSpec, gpus: Sequence[Gpu], model: ModelLocation) -> list[Finding]:
@@ -290,16 +315,8 @@ def _check_gpus(spec: RunSpec, gpus: Sequence[Gpu], model: ModelLocation) -> lis
     return findings
 
 
-def _existing(folder: Path) -> Path:
-    return next((p for p in (folder, *folder.parents) if p.exists()), Path("/"))
-
-
-def _free(folder: Path) -> int:
-    return shutil.disk_usage(_existing(folder)).free
-
-
 def _check_output(output: Path) -> list[Finding]:
-    existing = _existing(output)
+    existing = existing_part(output)
     if os.access(existing, os.W_OK | os.X_OK):
         return []
     return [Finding("bad", f"{existing} cannot be written", "set FTUI_HOME to a folder of yours")]

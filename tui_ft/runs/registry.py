@@ -25,6 +25,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
         reason: why it ended, or what it waits for or does now.
         heartbeat: when its supervisor last wrote; `host` and `pid` are the supervisor's.
         gpus: the GPUs it holds, by number.
+        rungs: what it changed when memory ran out, in words, one for each step of its ladder.
     """
 
     id: str
@@ -49,6 +50,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     method: str = ""
     model: str = ""
     alerts: int = 0
+    rungs: tuple[str, ...] = ()
 
     @property
     def is_live(self) -> bool:
@@ -90,6 +92,7 @@ def summarise(run_id: str, history: RunHistory) -> RunSummary:
         attempt=attempt.number if attempt else 0,
         method=plan.method if plan else "",
         alerts=sum(alert.severity != "note" for alert in history.alerts),
+        rungs=tuple(rung.words for rung in history.rungs),
     )
 
 

@@ -50,6 +50,7 @@ class Models:
                 return f"file   {text.fitted(text.ending(typed, width), width)}"
             case OwnModel(model, origin):
                 chat = "  chat template" if model.chat_template else ""
+                chat = f"  adapter{chat}" if model.adapter_of is not None else chat
                 name = text.fitted(text.ending(model.name, width), width)
                 return f"{_ORIGINS[origin]:<5}  {name}{text.size(model.size_bytes):>11}{chat}"
             case HubModel():

@@ -39,7 +39,7 @@ def _out_of_something(error: BaseException, spec: RunSpec | None, run_dir: Path)
         return _out_of_gpu_memory(spec)
     if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
         return _out_of_host_memory(spec)
-    if _is_about_disk_space(error):
+    if is_about_disk_space(error):
         return _disk_full(error, run_dir)
     return None
 
@@ -102,6 +102,8 @@ def memory_settings(spec: RunSpec) -> tuple[str, ...]:
         advice.append("method.kind: qlora (the base in 4 bits: a quarter of its memory)")
     if "8bit" not in training.optim and spec.method.kind == "full":
         advice.append("training.optim: paged_adamw_8bit (a quarter of the optimizer states)")
+    if training.on_out_of_memory is None:
+        advice.append("training.on_out_of_memory: {} (the run then tries such things by itself)")
     return tuple(advice)
 
 
@@ -128,6 +130,7 @@ def _out_of_gpu_memory(spec: RunSpec | None) -> ev.Ended:
         state="failed",
         reason=f"the GPU ran out of memory{settings}: {held}",
         advice=memory_settings(spec) if spec else (),
+        cause="gpu_memory",
     )
 
 
@@ -141,6 +144,7 @@ def _out_of_host_memory(spec: RunSpec | None) -> ev.Ended:
             f"{text.size(memory.total)}, {text.size(memory.available)} were free"
         ),
         advice=memory_settings(spec) if spec else (),
+        cause="host_memory",
     )
 
 
@@ -177,7 +181,7 @@ def _looks_like_cuda_oom(error: BaseException) -> bool:
     return "CUDA out of memory" in said or "CUDNN_STATUS_ALLOC_FAILED" in said
 
 
-def _is_about_disk_space(error: BaseException | None) -> bool:
+def is_about_disk_space(error: BaseException | None) -> bool:
     """Tell whether ``error``, or what led to it, is a full disk.
 
     Only Python's own files say so by errno: safetensors gives the system's words, and torch's

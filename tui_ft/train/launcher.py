@@ -30,6 +30,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from tui_ft.runs import endings
 from tui_ft.runs import events as ev
 from tui_ft.runs.folder import RunFolder
+from tui_ft.runs.ladder import as_trained
 from tui_ft.runs.link import WorkerLink
 from tui_ft.runs.reader import RunReader
 from tui_ft.spec import RunSpec
@@ -157,7 +158,7 @@ def _work_as(rank: int, launched: Launch, link: WorkerLink) -> None:
             time.sleep(_FOR_THE_LAUNCHER)
             raise
         with contextlib.suppress(Exception):
-            spec = RunFolder(launched.run_dir).spec()
+            spec = as_trained(RunFolder(launched.run_dir))
         ended = last_word(error, spec, launched.run_dir)
         if not is_of_the_run(error):
             named = f"{launched.name(rank)}: {ended.reason}"

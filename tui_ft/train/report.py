@@ -14,8 +14,10 @@ from typing import Any, Final
 import msgspec
 
 from tui_ft import paths
+from tui_ft.hub.outputs import bases_of
 from tui_ft.runs import events as ev
 from tui_ft.runs.folder import RunFolder
+from tui_ft.runs.ladder import rungs_of
 from tui_ft.runs.link import WorkerLink
 from tui_ft.runs.prediction import read_prediction
 from tui_ft.train.callback import folder_bytes
@@ -91,10 +93,12 @@ def _whole_weights(trainer: Any) -> Iterator[None]:  # noqa: ANN401
 def write_report(folder: RunFolder, outcome: Outcome, output: Path) -> None:
     """Write `report.json`."""
     predicted = read_prediction(folder)
+    model = folder.spec().model
     report: Mapping[str, Any] = {
         "run": folder.id,
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "objective": outcome.objective,
+        "bases": bases_of(model.name_or_path, model.revision),
         "steps": outcome.steps,
         "epochs": outcome.epochs,
         "train_loss": outcome.train_loss,
@@ -108,6 +112,10 @@ def write_report(folder: RunFolder, outcome: Outcome, output: Path) -> None:
         "plan": _plain(outcome.plan),
         "peak_memory": _plain(outcome.memory),
         "predicted_memory": None if predicted is None else msgspec.to_builtins(predicted),
+        "rungs": [
+            {"changes": rung.changes, "was": rung.was, "reason": rung.reason}
+            for rung in rungs_of(folder)
+        ],
         "versions": {name: version(name) for name in _LIBRARIES},
     }
     paths.write_atomically(folder.report_file, json.dumps(report, indent=2))

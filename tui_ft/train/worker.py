@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, Any, Final
 from tui_ft.runs import events as ev
 from tui_ft.runs.endings import how_to_go_on
 from tui_ft.runs.folder import RunFolder
+from tui_ft.runs.ladder import as_trained
 from tui_ft.runs.link import WorkerLink
 from tui_ft.runs.reader import RunReader
 from tui_ft.runs.run_data import with_files
 from tui_ft.spec import RunSpec
+from tui_ft.spec.online import GENERATES
 
 if TYPE_CHECKING:
     from tui_ft.train.dataset import TrainingData
@@ -55,7 +57,7 @@ def main(run_dir: Path, gpus: tuple[int, ...], checkpoint: Path | None, link: Wo
     spec: RunSpec | None = None
     try:
         link.send(ev.Phase(phase="load", text="loads torch, transformers and trl"))
-        spec = RunFolder(run_dir).spec()
+        spec = as_trained(RunFolder(run_dir))
         count = spec.hardware.processes_on(len(gpus))
         if count > 1:
             from tui_ft.train.launcher import Launch, launch
@@ -80,7 +82,7 @@ def run_attempt(
     from tui_ft.train.together import ranks_of
 
     folder = RunFolder(run_dir)
-    spec = with_files(folder, folder.spec())
+    spec = with_files(folder, as_trained(folder))
     with ranks_of(rank, spec.hardware, len(gpus)) as ranks:
         return _Work(folder, spec, gpus, checkpoint, link, ranks).run()
 
@@ -115,6 +117,7 @@ class _Work:
 
     def run(self) -> ev.Ended:
         """Go through all stages; return how it ended."""
+        from tui_ft.train.base import with_whole_base
         from tui_ft.train.model import load_tokenizer
         from tui_ft.train.objectives import objective_of
         from tui_ft.train.precision import choose_precision
@@ -124,6 +127,8 @@ class _Work:
         precision = choose_precision(self._spec, self._on_gpu)
         with self._ranks.first_goes_first():
             self._fetch()
+            # From here on the model is a whole one, whatever it was made of.
+            self._spec = with_whole_base(self._spec, lambda text: self._say("load", text))
         tokenizer = load_tokenizer(self._spec)
         objective = objective_of(self._spec.objective.kind)
         try:
@@ -298,8 +303,10 @@ class _Work:
         if self._ranks.is_first and not self._spec.output.keep_checkpoints:
             shutil.rmtree(self._folder.checkpoints_dir, ignore_errors=True)
         early = state.global_step < state.max_steps
+        rewarded = self._spec.objective.kind in GENERATES
+        still = "reward no longer rises" if rewarded else "evaluation loss no longer falls"
         reason = (
-            f"stopped early at step {state.global_step}: the evaluation loss no longer falls"
+            f"stopped early at step {state.global_step}: the {still}"
             if early
             else f"all {state.global_step} steps done"
         )
@@ -325,7 +332,7 @@ class _Work:
         trainable, total = count_parameters(trainer.model)
         training = self._spec.training
         each = training.per_device_train_batch_size * self._ranks.count
-        passes = math.ceil(len(trainer.train_dataset) / each)
+        passes = trainer.passes_an_epoch
         steps_an_epoch = max(1, math.ceil(passes / training.gradient_accumulation_steps))
         steps = training.max_steps or math.ceil(steps_an_epoch * training.num_train_epochs)
         return ev.Plan(
@@ -385,6 +392,11 @@ class _Work:
     def _sample(self, trainer: Any, tokenizer: Any, data: TrainingData, step: int) -> None:  # noqa: ANN401
         from tui_ft.train.generation import answer
 
+        own = trainer.samples(self._spec.evaluation.samples, step)
+        if own is not None:
+            for sample in own:
+                self._link.send(sample)
+            return
         chosen = data.questions[: self._spec.evaluation.samples]
         if not chosen or not self._ranks.answers:
             return

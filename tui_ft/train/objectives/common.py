@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from torch.distributed.tensor import DTensor
-from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
+from transformers import Trainer, TrainerCallback
 
+from tui_ft.runs import events as ev
+from tui_ft.runs.folder import RunFolder
 from tui_ft.spec import RunSpec
-from tui_ft.spec.methods import CHANGES_BASE, AdaLoraMethod, FreezeMethod
+from tui_ft.spec.kernels import LIGER, uses
+from tui_ft.spec.methods import CHANGES_BASE, AdaLoraMethod, BottleneckMethod, FreezeMethod
 from tui_ft.spec.run_spec import TrainingSpec
 from tui_ft.spec.trainer_arguments import Note, plan_schedule, shared_arguments
 from tui_ft.train import spread
@@ -21,11 +25,14 @@ from tui_ft.train.adapters import (
     adapter_config,
     freeze_all_but_last,
     keep_initial_adapter,
+    refuse_missing_places,
 )
+from tui_ft.train.checkpoints import CheckpointKeeper
 from tui_ft.train.model import new_modules
 from tui_ft.train.precision import Precision
 from tui_ft.train.ranks import MovesRanks
-from tui_ft.train.schedule import SavesOnEvaluations
+from tui_ft.train.sampling import LengthOrder
+from tui_ft.train.schedule import SavesOnEvaluations, StopsEarly
 from tui_ft.train.signature import checked_extra
 from tui_ft.train.together import ALONE, Ranks
 from tui_ft.train.unfinished import load_unfinished, save_unfinished
@@ -46,6 +53,7 @@ _RESERVED: Final = (
     "logging_nan_inf_filter",
     "remove_unused_columns",
     "resume_from_checkpoint",
+    "reward_weights",
 )
 """Arguments on which resuming, or the promise to keep the last good checkpoint, depends."""
 
@@ -110,7 +118,19 @@ class SoundnessTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
 
     initial_adapter: Path | None = None
     """Where the adapter lies as it began, when that took something out of the base."""
+    keeper: CheckpointKeeper | None = None
+    """Makes room on the disk; None lets checkpoints lie as the trainer leaves them."""
     _unsound: torch.Tensor | None = None
+
+    @property
+    def passes_an_epoch(self) -> int:
+        """How many forward and backward passes an epoch has."""
+        batch: int = self.args.per_device_train_batch_size * self.args.world_size
+        return math.ceil(len(self.train_dataset) / batch)
+
+    def samples(self, count: int, step: int) -> list[ev.Sample] | None:
+        """Return answers that training made by itself; None where they have to be asked for."""
+        return None
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Do one forward and backward pass; return its loss."""
@@ -137,15 +157,31 @@ class SoundnessTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
         own = (p.to_local() if isinstance(p, DTensor) else p for p in trained)
         return all(bool(check) for check in [p.isfinite().all() for p in own])
 
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:  # noqa: ANN401
+        rows = self.train_dataset if train_dataset is None else train_dataset
+        if self.args.train_sampling_strategy != "group_by_length":
+            return super()._get_train_sampler(train_dataset)
+        return LengthOrder(rows, self._train_batch_size, self.args)
+
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
         checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
-        if self.args.world_size > 1:
-            # transformers takes it for the best one if it is there, and looks before FSDP has
-            # written any of it: ranks that see it and ranks that do not would part here.
-            checkpoint.mkdir(parents=True, exist_ok=True)
-        super()._save_checkpoint(*args, **kwargs)
-        if self.args.should_save:
-            save_unfinished(self.model, checkpoint)
+
+        def write() -> None:
+            # Before what makes a checkpoint a whole one.
+            if self.args.should_save:
+                save_unfinished(self.model, checkpoint)
+            if self.args.world_size > 1:
+                # transformers takes it for the best one if it is there, and looks before FSDP has
+                # written any of it: ranks that see it and ranks that do not would part here.
+                checkpoint.mkdir(parents=True, exist_ok=True)
+            super(SoundnessTrainer, self)._save_checkpoint(*args, **kwargs)
+
+        # Processes that save together cannot begin again one by one.
+        if self.keeper is None or self.args.world_size > 1:
+            write()
+        else:
+            step = self.state.global_step
+            self.keeper.save(step, write, lambda: self.state.best_model_checkpoint)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:  # noqa: ANN401
         """Write weights that were brought together as one process would: tied ones once."""
@@ -231,6 +267,7 @@ def build(
         "data_seed": spec.training.seed,
         "dataloader_pin_memory": job.on_gpu,
         **spread.trainer_arguments(job.ranks),
+        "use_liger_kernel": uses(spec, LIGER, on_gpu=job.on_gpu),
         **own,
     }
     if spec.method.kind == "prefix_tuning" and spec.training.gradient_checkpointing:
@@ -246,7 +283,7 @@ def build(
     callbacks: list[TrainerCallback] = []
     patience = spec.training.early_stopping_patience
     if patience and job.evaluates:
-        callbacks.append(EarlyStoppingCallback(early_stopping_patience=patience))
+        callbacks.append(StopsEarly(early_stopping_patience=patience))
     if schedule.evaluations_a_save is not None:
         callbacks.append(SavesOnEvaluations(schedule.evaluations_a_save))
     if isinstance(spec.method, AdaLoraMethod):
@@ -261,6 +298,8 @@ def build(
         **handed,
     }
     trainer = trainer_class(**given)
+    folder = RunFolder(job.checkpoints.parent)
+    trainer.keeper = CheckpointKeeper(folder, spec.output.checkpoint_budget, job.note)
     _hold_adapter_in_float32(trainer.model)
     if getattr(spec.method, "init_lora_weights", None) in CHANGES_BASE:
         trainer.initial_adapter = keep_initial_adapter(
@@ -272,6 +311,8 @@ def build(
 def adapter_of(job: Job, task: Task = "CAUSAL_LM") -> Any:  # noqa: ANN401
     """Return the adapter that the run trains, as peft takes it; None for none."""
     spec = job.spec
+    if isinstance(spec.method, BottleneckMethod):
+        refuse_missing_places(spec.method, job.model)
     return adapter_config(spec.method, task, new_modules(job.model), spec.model.name_or_path)
 
 
