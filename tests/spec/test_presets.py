@@ -16,6 +16,7 @@ SHIPPED = {
     "grpo-lora",
     "kto-lora",
     "orpo-lora",
+    "ppo-lora",
     "pretrain-lora",
     "reward-lora",
     "rloo-lora",

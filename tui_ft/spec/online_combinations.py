@@ -91,7 +91,7 @@ ONLINE_COMBINATIONS: Final = (
         lambda spec: _init(spec) in CHANGES_BASE and _compares_with_the_base(spec),
         "PiSSA and OLoRA move a part of the base into the adapter; without it the base is not the "
         "model one began with, from which the KL divergence is measured",
-        "set method.init_lora_weights to default, or objective.beta to 0",
+        "set method.init_lora_weights to default, or objective.beta of grpo or rloo to 0",
     ),
     Combination(
         "a KL term against a base whose biases are trained",
@@ -100,6 +100,6 @@ ONLINE_COMBINATIONS: Final = (
         ),
         "method.bias trains biases of the base itself, which stay trained when the adapter is "
         "switched off: the KL divergence would not be measured from the model one began with",
-        "set method.bias to none, or objective.beta to 0",
+        "set method.bias to none, or objective.beta of grpo or rloo to 0",
     ),
 )
