@@ -97,7 +97,8 @@ class PpoRunTrainer(SoundnessTrainer):
         self.kl_controller = KlController(asked.init_kl_coef, target, asked.horizon)
         self._figures: dict[str, list[Tensor]] = defaultdict(list)
         self._rollout: Rollout | None = None
-        self._pass = self._counted = 0
+        self._pass = 0
+        self._counted: int | Tensor = 0
         self._shown: list[ev.Sample] | None = None
         if policy.reference is not None:
             policy.reference = self.accelerator.prepare_model(
@@ -131,7 +132,7 @@ class PpoRunTrainer(SoundnessTrainer):
 
     def train(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Train; tokens are counted from here, as the other trainers count them."""
-        self._counted = self._pass = 0
+        self._pass, self._counted = 0, 0
         self._rollout = None
         return super().train(*args, **kwargs)
 
@@ -147,6 +148,7 @@ class PpoRunTrainer(SoundnessTrainer):
         rows, passes = self.passes.rows, self.passes.a_minibatch
         tokens = self._rollout.tokens(epoch, first, passes * rows)
         part = self._rollout.part(epoch, start, rows)
+        self._counted = self._counted + part.rows.attention_mask.sum()
         return {"part": part, "tokens": (tokens / passes).clamp(min=1)}
 
     def compute_loss(self, model: Any, inputs: Mapping[str, Any], *_: Any, **__: Any) -> Tensor:  # noqa: ANN401
@@ -198,7 +200,7 @@ class PpoRunTrainer(SoundnessTrainer):
         before, reference = self._judged(rows)
         kl = token_kl(before.log_probs, reference.log_probs, asked.kl_estimator)
         kl = kl.where(rows.answer_mask, 0.0)
-        self._measure(prompts, answers, scored, kl, learning)
+        self._measure(answers, scored, kl, learning)
         # Where no reward has an opinion nothing is learned.
         mask = rows.answer_mask & scored.known.to(self.args.device)[:, None]
         ended = torch.tensor([end for _, end in answers], device=scores.device)
@@ -249,7 +251,6 @@ class PpoRunTrainer(SoundnessTrainer):
 
     def _measure(
         self,
-        prompts: Sequence[Sequence[int]],
         answers: Sequence[tuple[Sequence[int], bool]],
         scored: Scored,
         kl: Tensor,
@@ -274,8 +275,6 @@ class PpoRunTrainer(SoundnessTrainer):
             self._figures[name].append(value)
         if self._shown is not None and not learning:
             self._shown = [*self._shown, *scored.samples][:_SHOWN]
-        if learning:
-            self._counted += sum(map(len, prompts)) + int(lengths.sum())
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Evaluate; what is answered first is kept to be shown."""
