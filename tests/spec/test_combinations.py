@@ -65,6 +65,10 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "training": {"per_device_eval_batch_size": 3},
         },
     ),
+    "answers in batches whose size is found by trying": (
+        {"objective": RLOO, "training": {"extra": {"auto_find_batch_size": True}}},
+        {"objective": RLOO, "training": {"on_out_of_memory": {}}},
+    ),
     "answers that leave no room for a prompt": (
         {"objective": RLOO, "training": {"max_length": 512}},
         {"objective": RLOO, "training": {"max_length": 513}},

@@ -277,7 +277,7 @@ def test_the_advantage_of_an_answer_is_what_its_formula_says(
         "def nothing(completions, **kwargs):\n"
         "    return [None] * len(completions)\n"
     )
-    rows = [{**row, "level": n} for n, row in enumerate(chat_rows(60))]
+    rows: list[dict[str, Any]] = [{**row, "level": n} for n, row in enumerate(chat_rows(60))]
     write_rows(tmp_path / "rows.jsonl", rows)
     python = {"kind": "python", "file": str(code), "allow_code": True, "weight": 2.0}
     rewards = [{**python, "function": name} for name in ("count", "nothing")]
@@ -294,10 +294,9 @@ def test_the_advantage_of_an_answer_is_what_its_formula_says(
     ((prompts, completions, ids, levels, references),) = function.__globals__["seen"]
     assert levels == [level for level in levels[::4] for _ in range(4)]
     assert [row[0]["content"] for row in prompts[::4]] == [
-        rows[level]["messages"][0]["content"]  # type: ignore[index]
-        for level in levels[::4]
+        rows[level]["messages"][0]["content"] for level in levels[::4]
     ]
-    assert references[0] == rows[levels[0]]["messages"][1]["content"]  # type: ignore[index]
+    assert references[0] == rows[levels[0]]["messages"][1]["content"]
     assert completions[0][0]["role"] == "assistant"
     lengths = torch.tensor([float(len(one)) for one in ids]).view(2, 4) * 2.0
     others = (lengths.sum(1, keepdim=True) - lengths) / 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -42,6 +43,9 @@ def check_rewards(spec: RunSpec) -> list[Finding]:
     if not isinstance(asked, OnlineFields):
         return []
     found: list[Found] = [found for one in asked.rewards for found in _check(one, asked)]
+    if spec.training.extra.get("use_vllm") and importlib.util.find_spec("vllm") is None:
+        text = "training.extra.use_vllm: vllm is not installed here"
+        found.append(("bad", text, "pip install vllm, or leave use_vllm out"))
     room = spec.training.max_length - asked.max_completion_length
     if room > 0:
         found.append(

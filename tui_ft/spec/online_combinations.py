@@ -70,6 +70,16 @@ ONLINE_COMBINATIONS: Final = (
         "leave training.per_device_eval_batch_size out, or set objective.num_generations_eval to 1",
     ),
     Combination(
+        "answers in batches whose size is found by trying",
+        lambda spec: (
+            isinstance(spec.objective, GroupFields)
+            and bool(spec.training.extra.get("auto_find_batch_size"))
+        ),
+        "accelerate's auto_find_batch_size would tear the answers to a prompt apart",
+        "leave auto_find_batch_size out of training.extra; training.on_out_of_memory keeps answers "
+        "to a prompt together",
+    ),
+    Combination(
         "answers that leave no room for a prompt",
         _leaves_no_room,
         "training.max_length is for prompt and answer together, and "
