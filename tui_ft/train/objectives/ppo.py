@@ -324,7 +324,10 @@ class PpoRunTrainer(SoundnessTrainer):
         self._pass = self.state.global_step * self.passes.a_minibatch
         if (folder / ROLLOUT).is_file():
             tensors = safetensors.torch.load_file(folder / ROLLOUT)
-            self._rollout = Rollout.from_tensors(tensors, self.args.device)
+            kept = Rollout.from_tensors(tensors, self.args.device)
+            # Of another size, because the run was changed meanwhile, prompts are answered anew.
+            if kept.order.shape == (self.passes.epochs, self.passes.answers):
+                self._rollout = kept
 
     def _load_from_checkpoint(self, checkpoint: str, *args: Any, **kwargs: Any) -> None:
         super()._load_from_checkpoint(checkpoint, *args, **kwargs)
