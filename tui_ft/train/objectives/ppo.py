@@ -46,8 +46,8 @@ from tui_ft.train.ppo.value_head import load_head, save_head
 from tui_ft.train.rewards import RewardFunction, reward_functions
 
 STATE: Final = "ppo_state.json"
-ROLLOUT: Final = "rollout.safetensors"
-"""The files of a checkpoint that hold the KL penalty, and answers still to be learned from."""
+ROLLOUT: Final = "rollout_{}.safetensors"
+"""The files of a checkpoint that hold the KL penalty, and what a process still learns from."""
 _SHOWN: Final = 8
 
 
@@ -100,6 +100,8 @@ class PpoRunTrainer(SoundnessTrainer):
         self._pass = 0
         self._counted: int | Tensor = 0
         self._shown: list[ev.Sample] | None = None
+        if self.args.world_size > 1:  # or all processes would sample alike
+            set_seed(self.args.seed, device_specific=True)
         if policy.reference is not None:
             policy.reference = self.accelerator.prepare_model(
                 policy.reference, evaluation_mode=True
@@ -303,17 +305,23 @@ class PpoRunTrainer(SoundnessTrainer):
             logs["num_tokens"] = float(self._counted)
         super().log(logs, *args)
 
+    @property
+    def _rollout_name(self) -> str:
+        return ROLLOUT.format(self.args.process_index)
+
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:  # noqa: ANN401
         super()._save(output_dir, state_dict)
-        save_head(self.policy.head, Path(output_dir or self.args.output_dir))
+        if self.args.should_save:
+            save_head(self.policy.head, Path(output_dir or self.args.output_dir))
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         super()._save_optimizer_and_scheduler(output_dir)
         folder = Path(output_dir)
-        (folder / STATE).write_text(json.dumps({"kl_coef": self.kl_controller.coef}))
+        if self.args.should_save:
+            (folder / STATE).write_text(json.dumps({"kl_coef": self.kl_controller.coef}))
         if self._rollout is not None and self._pass % self.passes.in_all:
             tensors = {n: t.cpu().contiguous() for n, t in self._rollout.tensors().items()}
-            safetensors.torch.save_file(tensors, folder / ROLLOUT)
+            safetensors.torch.save_file(tensors, folder / self._rollout_name)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
@@ -322,8 +330,8 @@ class PpoRunTrainer(SoundnessTrainer):
         folder = Path(checkpoint)
         self.kl_controller.coef = float(json.loads((folder / STATE).read_text())["kl_coef"])
         self._pass = self.state.global_step * self.passes.a_minibatch
-        if (folder / ROLLOUT).is_file():
-            tensors = safetensors.torch.load_file(folder / ROLLOUT)
+        if (folder / self._rollout_name).is_file():
+            tensors = safetensors.torch.load_file(folder / self._rollout_name)
             kept = Rollout.from_tensors(tensors, self.args.device)
             # Of another size, because the run was changed meanwhile, prompts are answered anew.
             if kept.order.shape == (self.passes.epochs, self.passes.answers):
