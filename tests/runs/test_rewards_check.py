@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from tui_ft.runs.finding import Finding
 from tui_ft.runs.launch import with_absolute_paths
-from tui_ft.runs.preflight import Finding, check
+from tui_ft.runs.preflight import check
 from tui_ft.spec import RunSpec, build_spec
 from tui_ft.spec.online import OnlineFields
 

@@ -11,6 +11,10 @@ from tui_ft.spec.combinations import COMBINATIONS, impossible
 
 LEAST: dict[str, Any] = {"model": {"name_or_path": "m"}, "data": {"train": "d.jsonl"}}
 PISSA = {"kind": "lora", "init_lora_weights": "pissa"}
+FLASH = {"name_or_path": "m", "attn_implementation": "flash_attention_2"}
+GROUPED = {"train_sampling_strategy": "group_by_length"}
+GALORE = {"optim": "galore_adamw", "optim_target_modules": "all-linear"}
+LAYERWISE = {"optim": "apollo_adamw_layerwise", "optim_target_modules": "all-linear"}
 ONE_ROW = {"per_device_train_batch_size": 1}
 
 COLOUR = {"kind": "regex", "pattern": "green"}
@@ -84,6 +88,55 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "two ways out of memory at once": (
         {"training": {"on_out_of_memory": {}, "extra": {"auto_find_batch_size": True}}},
         {"training": {"extra": {"auto_find_batch_size": True}}},
+    ),
+    "label smoothing where the loss leaves it out": (
+        {"objective": {"kind": "dpo"}, "training": {"label_smoothing_factor": 0.1}},
+        {"objective": {"kind": "classification"}, "training": {"label_smoothing_factor": 0.1}},
+    ),
+    "label smoothing of virtual tokens": (
+        {"method": {"kind": "p_tuning"}, "training": {"label_smoothing_factor": 0.1}},
+        {"method": {"kind": "ia3"}, "training": {"label_smoothing_factor": 0.1}},
+    ),
+    "rows grouped by a length that they do not have": (
+        {"objective": {"kind": "dpo"}, "training": GROUPED},
+        {"objective": {"kind": "sft"}, "training": GROUPED},
+    ),
+    "no padding without FlashAttention": (
+        {"training": {"padding_free": True}},
+        {"training": {"padding_free": True}, "model": FLASH},
+    ),
+    "no padding in rows that are looked at one by one": (
+        {"training": {"padding_free": True}, "model": FLASH, "objective": {"kind": "orpo"}},
+        {"training": {"padding_free": True}, "model": FLASH, "objective": {"kind": "pretraining"}},
+    ),
+    "virtual tokens without padding": (
+        {"training": {"padding_free": True}, "model": FLASH, "method": {"kind": "p_tuning"}},
+        {"training": {"padding_free": True}, "model": FLASH, "method": {"kind": "ia3"}},
+    ),
+    "a projecting optimizer without layers": (
+        {"training": {"optim": "galore_adamw"}, "method": {"kind": "full"}},
+        {"training": GALORE, "method": {"kind": "full"}},
+    ),
+    "a projecting optimizer on an adapter": (
+        {"training": GALORE, "method": {"kind": "lora"}},
+        {"training": GALORE, "method": {"kind": "full"}},
+    ),
+    "a layerwise optimizer that accumulates": (
+        {"training": {**LAYERWISE, "gradient_accumulation_steps": 2}, "method": {"kind": "full"}},
+        {"training": LAYERWISE, "method": {"kind": "full"}},
+    ),
+    "a schedule without what it needs": (
+        {"training": {"lr_scheduler_type": "cosine_with_min_lr"}},
+        {
+            "training": {
+                "lr_scheduler_type": "cosine_with_min_lr",
+                "lr_scheduler_kwargs": {"min_lr": 1e-6},
+            }
+        },
+    ),
+    "a schedule that looks at an evaluation there is not": (
+        {"training": {"lr_scheduler_type": "greedy", "eval_steps": None}},
+        {"training": {"lr_scheduler_type": "greedy"}},
     ),
     "KTO on single rows": (
         {"objective": {"kind": "kto"}, "training": ONE_ROW},

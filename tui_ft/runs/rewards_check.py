@@ -7,11 +7,12 @@ import importlib.util
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from tui_ft import paths
 from tui_ft.hub import locate_model
+from tui_ft.runs.finding import Finding
 from tui_ft.runs.folder import RunError
 from tui_ft.runs.json_schema import SchemaError, read_schema, validator_of
 from tui_ft.runs.reward_models import find_reward_model
@@ -27,9 +28,6 @@ from tui_ft.spec.rewards import (
     RewardModelReward,
 )
 
-if TYPE_CHECKING:
-    from tui_ft.runs.preflight import Finding
-
 Found = tuple[str, str, str | None]
 """Severity, text and advice of a finding."""
 _WITHOUT_ANSWERS: Final = "prompt_only"
@@ -37,8 +35,6 @@ _WITHOUT_ANSWERS: Final = "prompt_only"
 
 def check_rewards(spec: RunSpec) -> list[Finding]:
     """Return what is found of a run's rewards, and how long prompts may be. Never raises."""
-    from tui_ft.runs.preflight import Finding
-
     asked = spec.objective
     if not isinstance(asked, OnlineFields):
         return []
