@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tui_ft.hardware import Gpu, GpuProcess
-from tui_ft.runs.preflight import Finding, check, refusal
+from tui_ft.runs.finding import Finding
+from tui_ft.runs.preflight import check, refusal
 from tui_ft.spec import RunSpec
 
 GB = 1_000_000_000

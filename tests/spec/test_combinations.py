@@ -17,6 +17,10 @@ GALORE = {"optim": "galore_adamw", "optim_target_modules": "all-linear"}
 LAYERWISE = {"optim": "apollo_adamw_layerwise", "optim_target_modules": "all-linear"}
 ONE_ROW = {"per_device_train_batch_size": 1}
 
+COLOUR = {"kind": "regex", "pattern": "green"}
+GRPO: dict[str, Any] = {"kind": "grpo", "rewards": [COLOUR]}
+RLOO: dict[str, Any] = {"kind": "rloo", "rewards": [COLOUR]}
+
 # What has the combination, and the nearest run that may start.
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "packing with pairs, verdicts or classes": (
@@ -50,6 +54,36 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "virtual tokens for a model that scores": (
         {"method": {"kind": "prompt_tuning"}, "objective": {"kind": "reward"}},
         {"method": {"kind": "ia3"}, "objective": {"kind": "reward"}},
+    ),
+    "answers to a prompt torn apart": (
+        {"objective": GRPO, "training": {"per_device_train_batch_size": 12}},
+        {
+            "objective": GRPO,
+            "training": {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 12},
+        },
+    ),
+    "answers to a held-out prompt torn apart": (
+        {"objective": RLOO, "training": {"per_device_eval_batch_size": 3}},
+        {
+            "objective": {**RLOO, "num_generations_eval": 1},
+            "training": {"per_device_eval_batch_size": 3},
+        },
+    ),
+    "answers in batches whose size is found by trying": (
+        {"objective": RLOO, "training": {"extra": {"auto_find_batch_size": True}}},
+        {"objective": RLOO, "training": {"on_out_of_memory": {}}},
+    ),
+    "answers that leave no room for a prompt": (
+        {"objective": RLOO, "training": {"max_length": 512}},
+        {"objective": RLOO, "training": {"max_length": 513}},
+    ),
+    "a KL term against a base that the adapter changed": (
+        {"objective": RLOO, "method": PISSA},
+        {"objective": {**RLOO, "beta": 0}, "method": PISSA},
+    ),
+    "a KL term against a base whose biases are trained": (
+        {"objective": RLOO, "method": {"kind": "lora", "bias": "all"}},
+        {"objective": {**RLOO, "beta": 0}, "method": {"kind": "lora", "bias": "all"}},
     ),
     "two ways out of memory at once": (
         {"training": {"on_out_of_memory": {}, "extra": {"auto_find_batch_size": True}}},
@@ -132,3 +166,26 @@ def test_it_is_found_and_what_is_near_it_is_not(name: str) -> None:
 def test_no_packaged_preset_has_any() -> None:
     for preset in find_presets().values():
         assert impossible(preset.build(["model.name_or_path=m", "data.train=d"])) == ()
+
+
+PPO = {"objective": {"kind": "ppo", "rewards": [{"kind": "length", "most": 8}]}}
+
+
+@pytest.mark.parametrize(
+    ("groups", "said"),
+    [
+        ({"training": {"packing": True}}, "joins texts into one row"),
+        ({"method": PISSA}, "from which the KL divergence is measured"),
+        ({"method": {"kind": "lora", "bias": "all"}}, "biases of the base itself"),
+        ({"training": {"max_length": 512}}, "takes all of it"),
+        ({"method": {"kind": "lora", "target_modules": ["lm_head"]}}, "would not train"),
+        ({"method": {"kind": "prompt_tuning"}}, None),
+        ({"method": {"kind": "full"}}, None),
+        ({"evaluation": {"score": {}}}, None),
+    ],
+    ids=str,
+)
+def test_what_ppo_goes_with(groups: dict[str, Any], said: str | None) -> None:
+    found = impossible(_run({**PPO, **groups}))
+    assert len(found) == (said is not None)
+    assert all(said is not None and said in one.reason for one in found)

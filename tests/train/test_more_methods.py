@@ -31,6 +31,7 @@ class Cell:
 
 
 LORA: Final = {"kind": "lora", "r": 8, "lora_alpha": 16}
+BOTTLENECK: Final = {"kind": "bottleneck", "bottleneck_size": 16}
 CELLS: Final = {
     "gaussian": Cell({**LORA, "init_lora_weights": "gaussian"}, 2e-2, 0.3),
     "pissa": Cell({**LORA, "init_lora_weights": "pissa"}, 1e-2, 0.3),
@@ -41,6 +42,8 @@ CELLS: Final = {
     "freeze": Cell({"kind": "freeze", "num_trainable_layers": 1}, 1e-2, 0.3),
     "ia3": Cell({"kind": "ia3"}, 0.1, 0.01),
     "ln tuning": Cell({"kind": "ln_tuning"}, 5e-2, 0.3),
+    "houlsby": Cell({**BOTTLENECK, "placement": "houlsby"}, 1e-2, 0.3, checkpointing=True),
+    "pfeiffer": Cell({**BOTTLENECK, "non_linearity": "relu"}, 1e-2, 0.3),
     "prompt tuning": Cell({"kind": "prompt_tuning", "prompt_tuning_init_text": TASK}, 0.3, 0.05),
     "prefix tuning": Cell({"kind": "prefix_tuning"}, 0.3, 0.02, checkpointing=True),
     "p-tuning": Cell({"kind": "p_tuning", "encoder_hidden_size": 64}, 1e-2, 0.05),
@@ -149,6 +152,7 @@ def test_prefix_tuning_turns_checkpointing_off_with_a_word(train: Any) -> None:
         {"kind": "prompt_tuning"},
         {"kind": "adalora", "init_r": 8, "target_r": 4},
         {"kind": "lora", "init_lora_weights": "olora"},
+        {**BOTTLENECK, "placement": "houlsby"},
     ],
     ids=lambda method: str(method["kind"]),
 )
@@ -180,7 +184,7 @@ def test_a_prompt_begins_with_the_tokens_of_its_text(train: Any, tiny_llama: Pat
     assert config["num_virtual_tokens"] == 8
 
 
-@pytest.mark.parametrize("name", ["prompt tuning", "ia3", "freeze"])
+@pytest.mark.parametrize("name", ["prompt tuning", "ia3", "freeze", "houlsby"])
 def test_preferences_are_learned_by_them_as_well(
     tmp_path: Path, tiny_llama: Path, name: str
 ) -> None:

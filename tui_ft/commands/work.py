@@ -12,8 +12,8 @@ from click.shell_completion import CompletionItem
 from tui_ft.commands.output import for_people, json_option, say, say_json, warn
 
 if TYPE_CHECKING:
+    from tui_ft.runs.finding import Finding
     from tui_ft.runs.folder import RunFolder
-    from tui_ft.runs.preflight import Finding
     from tui_ft.spec import RunSpec
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final
 
@@ -27,8 +28,11 @@ from tui_ft.memory.question import EMPTY
 from tui_ft.memory.replayed import Moment, Replayed
 from tui_ft.memory.states import paged_bytes
 from tui_ft.memory.step import GENERATES, Step
+from tui_ft.memory.traces import Recorder, Recording, UnsteadyError
 
 _TIMELINE_POINTS: Final = 400
+_STEADY: Final = 2
+"""Number of the first step that makes no states."""
 
 
 def replay(
@@ -37,6 +41,7 @@ def replay(
     *,
     device: Device = "cuda",
     expandable_segments: bool = False,
+    orders: Sequence[Sequence[int]] = (),
 ) -> Replayed:
     """Return what a step takes: the largest of all that are replayed.
 
@@ -49,6 +54,7 @@ def replay(
         device: whose kernels and optimizers are meant. On the CPU only what is requested means
             anything, for it has no such allocator.
         expandable_segments: the allocator's setting of that name.
+        orders: of each the most that is reserved is found as well, from recorded steps.
 
     Raises:
         UnbuildableError: the model cannot be made.
@@ -60,17 +66,27 @@ def replay(
         model = build(step)
         others = build_others(step)
         allocator = CachingAllocator(expandable_segments=expandable_segments)
-        tracker = StorageTracker(allocator, yes=not step.padded, share_selected=step.supervised)
+        tracker = StorageTracker(
+            allocator, yes=not step.padded, share_selected=step.share_with_loss
+        )
         workspace = _hold_weights(tracker, (model, *others.all()), step)
         loop = _Loop(step, model, others, tracker, device)
         loop.run(tuple(lengths) or (step.length, step.length))
-        del workspace
+        reserved, allocated, requested = (
+            allocator.peak_reserved,
+            tracker.peak.size,
+            allocator.peak_requested,
+        )
+        held_between_steps = loop.held_between_steps
+        loop.end()
+        del loop, workspace
+        found = _orders(step, model, others, device, orders, expandable=expandable_segments)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return Replayed(
-        requested=allocator.peak_requested,
-        allocated=tracker.peak.size,
-        reserved=allocator.peak_reserved,
-        held_between_steps=loop.held_between_steps,
+        requested=requested,
+        allocated=allocated,
+        reserved=reserved,
+        held_between_steps=held_between_steps,
         by_kind={str(kind): size for kind, size in tracker.peak.by_kind.items()},
         stage=tracker.peak.stage,
         operation=tracker.peak.operation,
@@ -83,7 +99,67 @@ def replay(
             paged_bytes(step.optim, tuple(parameter.shape), str(parameter.dtype).split(".")[-1])
             for parameter in trained
         ),
+        orders=found,
     )
+
+
+def _orders(
+    step: Step,
+    model: Any,  # noqa: ANN401
+    others: Others,
+    device: Device,
+    orders: Sequence[Sequence[int]],
+    *,
+    expandable: bool,
+) -> tuple[int, ...]:
+    """Return the most reserved in each order; nothing where steps differ in more than sizes."""
+    if not orders:
+        return ()
+    try:
+        lengths = [length for order in orders for length in order if length > EMPTY]
+        recording = _recorded(step, model, others, device, lengths)
+    except UnsteadyError:
+        return ()
+    return tuple(recording.peak_reserved(order, expandable_segments=expandable) for order in orders)
+
+
+def _recorded(
+    step: Step,
+    model: Any,  # noqa: ANN401
+    others: Others,
+    device: Device,
+    lengths: Sequence[int],
+) -> Recording:
+    """Return steps of a run, recorded at these lengths and between them.
+
+    Raises:
+        UnsteadyError: a step cannot be run again from its record.
+    """
+    recorder = Recorder()
+    tracker = StorageTracker(recorder, yes=not step.padded, share_selected=step.share_with_loss)
+    workspace = _hold_weights(tracker, (model, *others.all()), step)
+    loop = _Loop(step, model, others, tracker, device)
+    with _collecting_between_steps():
+        recording = loop.record(max(lengths), min(lengths), recorder)
+    loop.end()
+    del workspace
+    return recording
+
+
+def _between(shortest: int, longest: int) -> list[int]:
+    """Return lengths below the longest at which steps are recorded."""
+    return sorted({(shortest + longest) // 2, shortest} - {longest}, reverse=True)
+
+
+@contextmanager
+def _collecting_between_steps() -> Iterator[None]:
+    """Let Python collect cycles only when it is told to: so equal steps free alike."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 class _Loop:
@@ -105,8 +181,16 @@ class _Loop:
         self._trained = [p for p in model.parameters() if p.requires_grad]
         self._held: Any = None
         self.held_between_steps = 0
-        for parameter in self._trained:
+        self._hooks = [
             parameter.register_post_accumulate_grad_hook(self._count_gradient)
+            for parameter in self._trained
+        ]
+
+    def end(self) -> None:
+        """Let go of all that the loop holds."""
+        self._held = None
+        for hook in self._hooks:
+            hook.remove()
 
     def run(self, lengths: Sequence[int]) -> None:
         """Train for as many steps as there are lengths."""
@@ -120,17 +204,56 @@ class _Loop:
                     # The first step only prepares: no states were held in it.
                     self._tracker.allocator.empty_cache()
                     self._tracker.start_measuring()
-                if self._step.objective in GENERATES:
-                    self._roll_out(length)
-                for _ in range(2 if self._step.accumulation else 1):
-                    self._forward_and_backward(length)
-                self._update(optimizer)
+                self._train(optimizer, length, _nothing)
                 self.held_between_steps = self._tracker.allocator.allocated
             self._evaluate(max(lengths))
 
-    def _forward_and_backward(self, length: int) -> None:
+    def _train(self, optimizer: Optimizer, length: int, updates: Callable[[], None]) -> None:
+        if self._step.objective in GENERATES:
+            self._roll_out(length)
+        for _ in range(2 if self._step.accumulation else 1):
+            self._forward_and_backward(optimizer, length)
+        updates()
+        self._update(optimizer)
+
+    def record(self, longest: int, shortest: int, recorder: Recorder) -> Recording:
+        """Return a run's first step, later ones of some lengths, and its evaluation, recorded.
+
+        A mask whose length is a multiple of 16 needs no padding, and a loss may be made in more
+        tiles: so a length that is unlike the longest is tried again with a token more.
+
+        Raises:
+            UnsteadyError: a step cannot be run again from its record.
+        """
+        optimizer = make_optimizer(self._step.optim, self._trained, self._device)
+        lengths: list[int] = []
+
+        def like_longest(length: int) -> bool:
+            recorder.begin_step()
+            self._train(optimizer, length, recorder.begin_update)
+            gc.collect()
+            lengths.append(length)
+            return len(lengths) < _STEADY or recorder.steps_alike(_STEADY, len(lengths))
+
+        with self._tracker:
+            like_longest(longest)
+            like_longest(longest)
+            found = [
+                like_longest(one) or like_longest(one + 1) for one in _between(shortest, longest)
+            ]
+            if not any(found) and longest > shortest:
+                like_longest(longest - 1)
+            recorder.begin_step()
+            self._evaluate(longest)
+            gc.collect()
+            held, first, *steady, evaluation = recorder.traces(len(lengths))
+        return Recording(held, first, dict(zip(lengths[1:], steady, strict=True)), evaluation)
+
+    def _forward_and_backward(self, optimizer: Optimizer, length: int) -> None:
         with self._tracker.doing("forward", "inputs"):
             batch = make_batch(self._step, length)
+        if self._step.holds_gradients:
+            optimizer.zero_grad()
         with self._casting(), self._tracker.doing("forward", "activations"):
             loss, outputs = loss_of(self._step, self._model, self._others, batch)
         self._held = outputs if self._step.holds_outputs else None
@@ -169,11 +292,16 @@ class _Loop:
             optimizer.step()
             for state in tensors_of(optimizer):
                 self._tracker.hold(state, "optimizer")
-            optimizer.zero_grad()
+            if not self._step.holds_gradients:
+                optimizer.zero_grad()
 
     def _count_gradient(self, parameter: torch.Tensor) -> None:
         if parameter.grad is not None:
             self._tracker.hold(parameter.grad, "gradients")
+
+
+def _nothing() -> None:
+    """Do nothing: no one records."""
 
 
 @contextmanager

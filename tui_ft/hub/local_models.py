@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from tui_ft import text
 from tui_ft.hub.locate import locate_model
+from tui_ft.hub.model_config import model_config
+from tui_ft.hub.outputs import Adapter, adapter_in
 from tui_ft.hub.places import hub_cache
 
 _PREFIX: Final = "models--"
@@ -30,6 +32,7 @@ class LocalModel:
         size_bytes: of its weights.
         chat_template: whether it comes with one.
         changed: when its folder was last written to, in Unix seconds.
+        adapter_of: of an adapter, the folder or id of the model that it changes.
     """
 
     name: str
@@ -38,6 +41,7 @@ class LocalModel:
     size_bytes: int | None = None
     chat_template: bool = False
     changed: float = 0.0
+    adapter_of: str | None = None
 
 
 def models_in(folder: Path) -> tuple[LocalModel, ...]:
@@ -76,6 +80,9 @@ def _newest_first(found: Any) -> tuple[LocalModel, ...]:  # noqa: ANN401 - any i
 
 
 def _local(name: str, folder: Path) -> LocalModel | None:
+    adapter = adapter_in(folder)
+    if adapter is not None:
+        return _adapter(name, adapter)
     try:
         config = json.loads((folder / _CONFIG).read_bytes())
         weights = [file for file in folder.iterdir() if file.suffix == ".safetensors"]
@@ -93,6 +100,29 @@ def _local(name: str, folder: Path) -> LocalModel | None:
         size_bytes=size,
         chat_template=_comes_with_template(folder),
         changed=changed,
+    )
+
+
+def _adapter(name: str, adapter: Adapter) -> LocalModel | None:
+    """Return an adapter as the model that it makes of its base; None for one without weights."""
+    try:
+        weights = [file for file in adapter.folder.iterdir() if file.suffix == ".safetensors"]
+        size = sum(file.stat().st_size for file in weights)
+        changed = adapter.folder.stat().st_mtime
+    except OSError:
+        return None
+    if not weights:
+        return None
+    base = model_config(name, environ={**os.environ, "HF_HUB_OFFLINE": "1"}).values or {}
+    kind = base.get("model_type")
+    return LocalModel(
+        name=name,
+        path=adapter.folder,
+        model_type=text.one_line(kind, 60) if isinstance(kind, str) else None,
+        size_bytes=size,
+        chat_template=_comes_with_template(adapter.folder),
+        changed=changed,
+        adapter_of=text.one_line(adapter.base, 200),
     )
 
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
 import httpx
 
-from tui_ft import paths
 from tui_ft.hub import client
+from tui_ft.hub.outputs import adapter_in, folder_of, no_output
 from tui_ft.hub.places import hub_cache
 
 Where = Literal["local", "cached", "hub", "missing", "gated", "unknown"]
@@ -31,7 +31,8 @@ class ModelLocation:
 
     Attributes:
         where: `unknown` when the Hub could not be asked.
-        path: the folder, when it is on this machine.
+        path: the folder, when it is on this machine; of an adapter, its base's.
+        adapter: the folder of an adapter, where one was named.
         weights_bytes: size of its safetensors files, when known.
         reason: why it is missing, gated or unknown, and what to do.
     """
@@ -40,6 +41,7 @@ class ModelLocation:
     path: Path | None = None
     weights_bytes: int | None = None
     reason: str | None = None
+    adapter: Path | None = None
 
 
 def locate_model(
@@ -50,13 +52,32 @@ def locate_model(
 ) -> ModelLocation:
     """Return where the model ``name_or_path`` is. Never raises, and takes 5 seconds at most.
 
+    An earlier run's output (`run:NAME`, a run's folder) and an adapter's folder are models too; of
+    an adapter, all but `adapter` is said of the base under it.
+
     Args:
         environ: honours HF_HUB_CACHE, HF_HOME, HF_ENDPOINT, HF_HUB_OFFLINE and HF_TOKEN.
         transport: how the Hub is reached; httpx's own when None.
     """
-    folder = paths.expand(name_or_path)
+    if lacking := no_output(name_or_path):
+        return ModelLocation("missing", reason=lacking)
+    folder = folder_of(name_or_path)
+    adapter = adapter_in(folder)
+    if adapter is not None and adapter_in(folder_of(adapter.base)) is None:
+        return _under(folder, locate_model(adapter.base, adapter.revision, environ, transport))
     if found := _inspect_path(folder):
         return found
+    return _fetched(name_or_path, folder, revision, environ, transport)
+
+
+def _fetched(
+    name_or_path: str,
+    folder: Path,
+    revision: str | None,
+    environ: Mapping[str, str],
+    transport: httpx.BaseTransport | None,
+) -> ModelLocation:
+    """Return where a model is that is no folder: in the cache, or on the Hub."""
     if not client.ID.fullmatch(name_or_path):
         return ModelLocation("missing", reason=f"there is no folder {folder}")
     cached = _cached_snapshot(name_or_path, revision, environ)
@@ -69,6 +90,12 @@ def locate_model(
             "forbids to fetch it: unset it, or give the path of a local folder",
         )
     return _ask_hub(name_or_path, revision, environ, transport)
+
+
+def _under(adapter: Path, base: ModelLocation) -> ModelLocation:
+    """Return where the base of an adapter is, as the place of the whole."""
+    reason = base.reason and f"{base.reason}: it is the base of the adapter {adapter}"
+    return replace(base, adapter=adapter, reason=reason)
 
 
 def _inspect_path(path: Path) -> ModelLocation | None:

@@ -12,9 +12,10 @@ from urllib.parse import quote
 import httpx
 import orjson
 
-from tui_ft import paths, text
+from tui_ft import text
 from tui_ft.hub import client
 from tui_ft.hub.locate import locate_model
+from tui_ft.hub.outputs import adapter_in, folder_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +41,18 @@ def model_config(
 ) -> ModelConfig:
     """Return a model's configuration. Never raises; a folder needs no weights in it.
 
+    Of an adapter it is its base's.
+
     Args:
         name_or_path: a folder, or an id on the Hub.
         revision: branch, tag or commit; the newest when not given.
         environ: honours the Hub's variables.
         transport: how the Hub is reached; httpx's own when None.
     """
-    folder = paths.expand(name_or_path)
+    folder = folder_of(name_or_path)
+    adapter = adapter_in(folder)
+    if adapter is not None and adapter.base and adapter_in(folder_of(adapter.base)) is None:
+        return model_config(adapter.base, adapter.revision, environ, transport)
     if (folder / "config.json").is_file():
         return _read(folder / "config.json", "folder")
     location = locate_model(name_or_path, revision, environ, transport)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from tui_ft.memory.dry_run import dry_runs
+from tui_ft.memory.dry_run import IsCancelled, dry_runs, never
 from tui_ft.memory.figure import Figure, figure_of, nearby_lengths
 from tui_ft.memory.question import Answer, Question
 from tui_ft.memory.step import Step
@@ -18,15 +18,19 @@ class Unknown(msgspec.Struct, frozen=True, tag=True):
     reason: str
 
 
-def figures(steps: Sequence[Step]) -> tuple[Figure | Unknown, ...]:
+def figures(
+    steps: Sequence[Step], *, gently: bool = False, is_cancelled: IsCancelled = never
+) -> tuple[Figure | Unknown, ...]:
     """Return the figure of each step, by replays of its own and of nearby lengths.
 
     Raises:
-        DryRunError: the process died or took too long.
+        DryRunError: the process died or took too long, or was cancelled; see `dry_runs`.
     """
     asked = [[_question(step, length) for length in nearby_lengths(step.length)] for step in steps]
     flat = [question for questions in asked for question in questions]
-    answers = dict(zip(map(_key, flat), dry_runs(flat), strict=True))
+    answers = dict(
+        zip(map(_key, flat), dry_runs(flat, gently=gently, is_cancelled=is_cancelled), strict=True)
+    )
     return tuple(_figure([answers[_key(question)] for question in group]) for group in asked)
 
 

@@ -11,6 +11,7 @@ import httpx
 
 from tui_ft import paths
 from tui_ft.hub.model_config import model_config
+from tui_ft.hub.outputs import adapter_in, folder_of
 from tui_ft.models import Architecture, ArchitectureError, architecture_of
 from tui_ft.models.catalogue import CatalogueEntry, catalogue_entry
 
@@ -64,6 +65,9 @@ def model_facts(
         transport: how the Hub is reached; httpx's own when None.
     """
     found = model_config(name_or_path, revision, environ, transport)
+    adapter = adapter_in(folder_of(name_or_path))
+    if adapter is not None and adapter.base:  # the name of what is counted
+        name_or_path, revision = adapter.base, adapter.revision
     entry = None if paths.expand(name_or_path).exists() else catalogue_entry(name_or_path)
     if found.values is not None:
         return ModelFacts(found.values, found.where, entry=entry)

@@ -184,6 +184,14 @@ def _norms(architecture: Architecture, settings: Settings) -> tuple[int, int]:
     return sum(piece.parameters * len(paths) for piece, paths in found), 0
 
 
+def _bottleneck(architecture: Architecture, settings: Settings) -> tuple[int, int]:
+    """Bottleneck adapters (arXiv:1902.00751, section 2.1): 2 m d + d + m for each."""
+    size = number(settings, "bottleneck_size", 64)
+    found = targets_of(architecture, settings, "BOTTLENECK")
+    trained = sum((2 * size + 1) * one.linear.out_features * len(one.paths) for one in found)
+    return trained + sum(size * len(one.paths) for one in found), 0
+
+
 def _lily(architecture: Architecture, settings: Settings) -> tuple[int, int]:
     """Lily (arXiv:2407.09946): one factor shared by neighbouring layers, the others by all."""
     r, heads = number(settings, "r", 32), number(settings, "num_B", 2)
@@ -288,6 +296,7 @@ def _prefix_width(architecture: Architecture, width: int, heads: int) -> int:
 _WHOLE: Final[dict[str, Callable[[Architecture, Settings], tuple[int, int]]]] = {
     "ADALORA": _adalora,
     "ADAPTION_PROMPT": _adaption_prompt,
+    "BOTTLENECK": _bottleneck,
     "IA3": _ia3,
     "LILY": _lily,
     "LN_TUNING": _norms,

@@ -166,13 +166,18 @@ class Evaluation(_Event, frozen=True, tag="evaluation"):
 
 
 class Sample(_Event, frozen=True, tag="sample"):
-    """What the model answers to a held-out row at a step. Foreign text: show it made plain."""
+    """What the model answers to a held-out row at a step. Foreign text: show it made plain.
+
+    Attributes:
+        reward: what the answer was given for, where answers are rewarded; all of them weighed.
+    """
 
     step: int
     row: int
     prompt: str
     answer: str
     reference: str | None = None
+    reward: float | None = None
 
 
 class Example(msgspec.Struct, frozen=True):

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Final
 
 from tui_ft import paths
 from tui_ft.hub.dataset_info import is_dataset_id
+from tui_ft.hub.outputs import folder_of
 from tui_ft.runs.endings import log_tail
 from tui_ft.runs.folder import RunError, RunFolder, create
 from tui_ft.runs.registry import read_status, summary_of
 from tui_ft.runs.worker_process import TRAIN_ENTRY
+from tui_ft.spec.chat_templates import SHIPPED
 
 if TYPE_CHECKING:
     from tui_ft.runs.changes import Change
@@ -71,6 +73,7 @@ def resume(
 
 def with_absolute_paths(spec: RunSpec, base: Path) -> RunSpec:
     """Return ``spec`` with its local paths made absolute, so that it means the same anywhere."""
+    from tui_ft.runs.rewards_check import with_absolute_rewards
 
     def absolute(path: str) -> str:
         return os.path.normpath(base / paths.expand(path))
@@ -88,11 +91,13 @@ def with_absolute_paths(spec: RunSpec, base: Path) -> RunSpec:
         }
     )
     model = spec.model
-    if Path(absolute(model.name_or_path)).exists():  # else it is an id on the Hub
-        model = model.model_copy(update={"name_or_path": absolute(model.name_or_path)})
-    if model.chat_template is not None:
+    folder = os.path.normpath(base / folder_of(model.name_or_path))
+    if Path(folder).exists():  # else it is an id on the Hub
+        model = model.model_copy(update={"name_or_path": folder})
+    if model.chat_template is not None and model.chat_template not in SHIPPED:
         model = model.model_copy(update={"chat_template": absolute(model.chat_template)})
-    return spec.model_copy(update={"data": data, "model": model})
+    moved = spec.model_copy(update={"data": data, "model": model})
+    return with_absolute_rewards(moved, absolute)
 
 
 def _start_supervisor(folder: RunFolder, worker: str, attempts: int) -> None:

@@ -10,6 +10,7 @@ from typing import Literal
 
 from tui_ft import paths
 from tui_ft.hub.local_models import LocalModel, cached_models, model_at, models_in
+from tui_ft.hub.outputs import folder_of
 from tui_ft.models.catalogue import CatalogueEntry, catalogue
 from tui_ft.runs.folder import all_folders
 
@@ -36,7 +37,8 @@ def own_models(
 ) -> tuple[OwnModel, ...]:
     """Return the models on this machine whose name holds all words of ``query``. Never raises.
 
-    What runs made comes first, then what ftui prepared, the working folder, and the cache.
+    What runs made, models and adapters, comes first, then what ftui prepared, the working folder,
+    and the cache.
 
     Args:
         query: words; all models without any.
@@ -45,7 +47,7 @@ def own_models(
     """
     found: list[OwnModel] = []
     for run in all_folders():
-        made = model_at(run.path / "model")
+        made = model_at(folder_of(str(run.path)))
         if made is not None:
             found.append(OwnModel(made, "run", run.id))
     found.sort(key=lambda one: -one.model.changed)

@@ -7,12 +7,10 @@ Tokens are not looked at here (that takes the model's tokenizer, and so the work
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from tui_ft import paths, text
 from tui_ft.data import BadLine, DataError, detect, objective_refusal, read_rows
@@ -20,35 +18,22 @@ from tui_ft.data.hub_download import Wanted, on_this_machine
 from tui_ft.hardware import Gpu
 from tui_ft.hub import ModelLocation, locate_model
 from tui_ft.hub.dataset_info import dataset_info
-from tui_ft.memory.model_facts import model_facts
 from tui_ft.runs import events as ev
 from tui_ft.runs import hub_data
-from tui_ft.runs.checkpoint_sizes import (
-    BEST_AND_LAST,
-    CheckpointSize,
-    budget_bytes,
-    checkpoint_size,
-    most_at_once,
-)
+from tui_ft.runs.base_check import Base, check_base
+from tui_ft.runs.disk_check import check_disk, existing_part, free_bytes
+from tui_ft.runs.finding import Finding
 from tui_ft.runs.learning_rates import far_learning_rate
+from tui_ft.runs.rewards_check import check_rewards, unanswered_refusal
 from tui_ft.runs.run_data import Use, wanted_of
 from tui_ft.spec import RunSpec
+from tui_ft.spec.chat_templates import SHIPPED, template_problem
 from tui_ft.spec.combinations import impossible
 from tui_ft.spec.kernels import is_installed, kernels_asked, why_not
-from tui_ft.spec.methods import TRAINS_BASE
 from tui_ft.spec.optimizers import OPTIMIZERS
 
 _ROWS_LOOKED_AT: Final = 1_000
 _FEW_ROWS: Final = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing found. A run with a `bad` one is not started."""
-
-    severity: Literal["note", "warning", "bad"]
-    text: str
-    advice: str | None = None
 
 
 def check(spec: RunSpec, output: Path, gpus: Sequence[Gpu] = ()) -> tuple[Finding, ...]:
@@ -59,13 +44,15 @@ def check(spec: RunSpec, output: Path, gpus: Sequence[Gpu] = ()) -> tuple[Findin
         gpus: the GPUs that the run gets; none means the CPU.
     """
     model = locate_model(spec.model.name_or_path, spec.model.revision)
+    base = check_base(spec, model)
     return (
         *_check_hardware(spec),
         *_check_objective(spec),
         *_check_needs(spec, gpus),
         *check_data(spec),
-        *_check_model(model),
-        *_check_disk(spec, output, model),
+        *_check_model(model, base),
+        *_check_template(spec),
+        *check_disk(spec, output, model, base.bytes_written),
         *_check_gpus(spec, gpus, model),
         *_check_output(output),
     )
@@ -85,16 +72,18 @@ def refusal(findings: Sequence[Finding]) -> ev.Ended | None:
 
 
 def _check_hardware(spec: RunSpec) -> list[Finding]:
-    wanted = spec.hardware.gpus
-    if not isinstance(wanted, list) or len(wanted) == 1:
+    if spec.hardware.processes == 1:
         return []
-    reason = f"hardware.gpus names {len(wanted)} GPUs; a run on several is not supported yet"
-    return [Finding("bad", reason, "name one GPU, or write `auto`")]
+    wanted = spec.hardware.gpus
+    what = f"names {len(wanted)} GPUs" if isinstance(wanted, list) else "asks for several processes"
+    reason = f"hardware.gpus {what}; a run on several is not supported yet"
+    return [Finding("bad", reason, "name one GPU, or write `auto`; leave out hardware.distributed")]
 
 
 def _check_objective(spec: RunSpec) -> list[Finding]:
     """Look at what cannot go together, or is hardly meant so."""
     findings = [Finding("bad", one.reason, one.advice) for one in impossible(spec)]
+    findings += check_rewards(spec)
     far = far_learning_rate(spec)
     if far is not None:
         findings.append(Finding("warning", *far))
@@ -194,7 +183,7 @@ def _check_hub_data(spec: RunSpec, wanted: Wanted, name: Use, use: str) -> list[
     findings = [Finding("note", f"{use} data: {hub_data.said(wanted, info)}")]
     if info.gated:
         findings.append(Finding("warning", info.reason or f"{wanted.id} is gated"))
-    size, free = hub_data.size_of(wanted, info), _free(paths.home())
+    size, free = hub_data.size_of(wanted, info), free_bytes(paths.home())
     needed = (size or 0) * hub_data.COPIES
     if needed > free:
         what = f"{text.size(size)} of {wanted.id} are fetched, kept as tables and as rows: "
@@ -215,7 +204,9 @@ def _check_file(spec: RunSpec, path: Path, use: str) -> list[Finding]:
         detection = detect(rows, format=spec.data.format, columns=spec.data.columns)
     except DataError as error:
         return [Finding("bad", str(error))]
-    unfit = objective_refusal(spec.objective.kind, detection, rows)
+    unfit = objective_refusal(spec.objective.kind, detection, rows) or unanswered_refusal(
+        spec, detection.format
+    )
     if unfit is not None:
         return [Finding("bad", f"{path}: {unfit}")]
     findings = [
@@ -240,8 +231,15 @@ def _check_file(spec: RunSpec, path: Path, use: str) -> list[Finding]:
     return findings
 
 
-def _check_model(model: ModelLocation) -> list[Finding]:
+def _check_model(model: ModelLocation, base: Base) -> list[Finding]:
     reason = model.reason or ""
+    if base.refused is not None:
+        return [Finding("bad", *base.refused)]
+    found = _found(model, reason)
+    return [*found, Finding("note", base.note)] if base.note else found
+
+
+def _found(model: ModelLocation, reason: str) -> list[Finding]:
     match model.where:
         case "missing" | "gated":
             return [Finding("bad", reason, "set model.name_or_path to a folder or a Hub id")]
@@ -254,58 +252,14 @@ def _check_model(model: ModelLocation) -> list[Finding]:
             return []
 
 
-def _check_disk(spec: RunSpec, output: Path, model: ModelLocation) -> list[Finding]:
-    """Compare what the run will write with what is free."""
-    existing, free = _existing(output), _free(output)
-    weights = model.weights_bytes or 0
-    size = None
-    if model.where not in ("missing", "gated"):
-        size = checkpoint_size(spec, model_facts(spec.model.name_or_path, spec.model.revision))
-    one = size.total if size else _rough_checkpoint(spec, weights)
-    output_size = size.weights if size else one // 3
-    budget = spec.output.checkpoint_budget
-    allowed = None if budget is None else budget_bytes(budget, output, 0)
-    most = most_at_once(spec, one, allowed)
-    findings = []
-    if size is not None and spec.training.save_steps is not None:
-        findings.append(_said_of_checkpoints(size, most, free))
-    if allowed is not None and one * BEST_AND_LAST > allowed:
-        what = f"output.checkpoint_budget of {text.size(allowed)} holds less than the best and the "
-        what += f"last checkpoint ({BEST_AND_LAST} x {text.size(one)}), and both are kept"
-        findings.append(Finding("warning", what, "raise it, or train fewer weights"))
-    needed = one * most + output_size + (weights if model.where == "hub" else 0)
-    if not one or needed <= free:
-        return findings
-    what = f"about {text.size(needed)} will be written, and {text.size(free)} are free"
-    advice = "lower training.save_total_limit, set output.checkpoint_budget, or FTUI_HOME to a "
-    advice += "larger disk"
-    severe = one + output_size > free
-    severity: Literal["bad", "warning"] = "bad" if severe else "warning"
-    return [*findings, Finding(severity, f"disk {existing}: {what}", advice)]
-
-
-def _said_of_checkpoints(size: CheckpointSize, most: int, free: int) -> Finding:
-    states = f"optimizer states {text.size(size.states)}"
-    if not size.certain:
-        states += " if they are like AdamW's"
-    said = f"checkpoints: at most {most} of {text.size(size.total)} at once (weights "
-    said += f"{text.size(size.weights)}, {states}): {text.size(most * size.total)} of "
-    return Finding("note", f"{said}{text.size(free)} free")
-
-
-def _rough_checkpoint(spec: RunSpec, weights: int) -> int:
-    """Return about what a checkpoint takes of a model that cannot be counted.
-
-    Full fine-tuning holds the weights and two optimizer states of the same size; an adapter a small
-    part of that. At rank 16 on all linear layers of a 7B model it is 3 x 160 MB, 3.5 % of the
-    16-bit weights; the share grows with the rank.
-    """
-    method = spec.method
-    if method.kind in TRAINS_BASE:
-        return 3 * weights
-    # All others train fewer weights than LoRA of rank 1.
-    rank = getattr(method, "r", getattr(method, "init_r", 1))
-    return int(weights * 0.0022 * rank)
+def _check_template(spec: RunSpec) -> list[Finding]:
+    said = spec.model.chat_template
+    if said is None:
+        return []
+    problem = template_problem(said)
+    if problem is not None:
+        return [Finding("bad", problem)]
+    return [Finding("note", f"chat template {said}: {SHIPPED[said]}")] if said in SHIPPED else []
 
 
 def _check_gpus(spec: RunSpec, gpus: Sequence[Gpu], model: ModelLocation) -> list[Finding]:
@@ -340,16 +294,8 @@ def _check_gpus(spec: RunSpec, gpus: Sequence[Gpu], model: ModelLocation) -> lis
     return findings
 
 
-def _existing(folder: Path) -> Path:
-    return next((p for p in (folder, *folder.parents) if p.exists()), Path("/"))
-
-
-def _free(folder: Path) -> int:
-    return shutil.disk_usage(_existing(folder)).free
-
-
 def _check_output(output: Path) -> list[Finding]:
-    existing = _existing(output)
+    existing = existing_part(output)
     if os.access(existing, os.W_OK | os.X_OK):
         return []
     return [Finding("bad", f"{existing} cannot be written", "set FTUI_HOME to a folder of yours")]

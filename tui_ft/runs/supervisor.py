@@ -27,6 +27,7 @@ from tui_ft.runs import events as ev
 from tui_ft.runs.changes import changes_since
 from tui_ft.runs.control import CommandLine, user_name
 from tui_ft.runs.environment import record_environment
+from tui_ft.runs.finding import Finding
 from tui_ft.runs.folder import RunError, RunFolder, hold_lock
 from tui_ft.runs.gpu_choice import GpuChoice, choose
 from tui_ft.runs.journal import Journal
@@ -213,7 +214,7 @@ class Supervisor:
             severity: Literal["note", "warning"] = "note" if one.weight == "note" else "warning"
             self._journal.write(ev.Alert(severity=severity, kind=one.what, text=one.sentence))
 
-    def _report(self, findings: Iterable[preflight.Finding]) -> None:
+    def _report(self, findings: Iterable[Finding]) -> None:
         for finding in findings:
             self._journal.write(
                 ev.Alert(severity=finding.severity, text=finding.text, advice=finding.advice)

@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
+from tui_ft.spec.combination import Combination
 from tui_ft.spec.methods import CHANGES_BASE, TRAINS_BASE, VIRTUAL_TOKENS
 from tui_ft.spec.objectives import ANSWERS_NOTHING
+from tui_ft.spec.online_combinations import ONLINE_COMBINATIONS
 from tui_ft.spec.optimizers import FOLLOWS_EVALUATION, OPTIMIZERS, lacks_its_argument
 from tui_ft.spec.run_spec import RunSpec
 
+__all__ = ["COMBINATIONS", "Combination", "impossible"]
+
 _PACKED: Final = ("sft", "pretraining")
 _FEWEST_FOR_KL: Final = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Combination:
-    """Two or more settings that exclude each other.
-
-    Attributes:
-        name: of the combination, for tests and lists.
-        applies: whether a run has it.
-        reason: why it cannot work.
-        advice: what to set instead.
-    """
-
-    name: str
-    applies: Callable[[RunSpec], bool]
-    reason: str
-    advice: str
 
 
 def impossible(spec: RunSpec) -> tuple[Combination, ...]:
@@ -54,7 +39,7 @@ def _adapts_the_head(spec: RunSpec) -> bool:
     return isinstance(targets, list) and "lm_head" in targets
 
 
-_FUSED: Final = ("sft", "pretraining", "dpo", "kto")
+_FUSED: Final = ("sft", "pretraining", "dpo", "kto", "grpo", "rloo", "ppo")
 """Objectives whose trainers multiply by the head's weights themselves, past an adapter on it."""
 _REFERENCE: Final = ("dpo", "kto")
 _FULL_LOGITS: Final = ("orpo", "cpo")
@@ -243,4 +228,5 @@ COMBINATIONS: Final = (
         "a scoring head reads the last token of a row, whose place learned tokens would shift",
         "set method.kind to lora",
     ),
+    *ONLINE_COMBINATIONS,
 )

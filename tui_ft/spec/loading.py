@@ -24,6 +24,9 @@ _BIGGEST_SPEC_BYTES = 1_000_000
 _DEEPEST = 4
 """No key of a spec lies deeper; a file whose aliases hold themselves has no bottom."""
 
+_HOLDERS = (typing.Union, types.UnionType, typing.Annotated, list)
+"""What an annotation may hold a group of fields in; of a list, each of its items is one."""
+
 _shortened = reprlib.Repr()
 _shortened.maxstring = _shortened.maxother = 60
 
@@ -75,8 +78,12 @@ def _validated(merged: dict[str, Any], overridden: Mapping[str, str]) -> RunSpec
     return RunSpec.model_validate(merged)
 
 
-def read_yaml(path: Path) -> tuple[dict[str, Any], Lines]:
+def read_yaml(path: Path, deepest: int = _DEEPEST) -> tuple[dict[str, Any], Lines]:
     """Return the mapping in ``path`` and the line on which each of its keys stands.
+
+    Args:
+        path: the file.
+        deepest: how deep in it keys are looked for.
 
     Raises:
         SpecError: unreadable, no YAML, a key given twice, or not a mapping.
@@ -93,10 +100,10 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], Lines]:
     except (OSError, ValueError) as error:  # ValueError: a path with NUL in it
         fault = f"cannot be read: {getattr(error, 'strerror', None) or error}"
         raise SpecError([Problem("", fault, file=str(path))]) from None
-    return parse_yaml(text, str(path))
+    return parse_yaml(text, str(path), deepest)
 
 
-def parse_yaml(text: str, file: str) -> tuple[dict[str, Any], Lines]:
+def parse_yaml(text: str, file: str, deepest: int = _DEEPEST) -> tuple[dict[str, Any], Lines]:
     """Return the mapping that ``text`` holds, and the line of each key; see `read_yaml`."""
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -112,7 +119,7 @@ def parse_yaml(text: str, file: str) -> tuple[dict[str, Any], Lines]:
         raise SpecError([Problem("", fault, file=file, allowed=_fields_in_words(RunSpec))])
     lines: Lines = {}
     twice: list[Problem] = []
-    _note_lines(node, (), lines, twice, file)
+    _note_lines(node, (), lines, twice, file, deepest)
     if twice:
         raise SpecError(twice)
     return values, lines
@@ -126,9 +133,14 @@ def dump_spec(spec: RunSpec) -> str:
 
 
 def _note_lines(
-    node: yaml.Node | None, at: Location, lines: Lines, twice: list[Problem], file: str
+    node: yaml.Node | None,
+    at: Location,
+    lines: Lines,
+    twice: list[Problem],
+    file: str,
+    deepest: int,
 ) -> None:
-    if len(at) > _DEEPEST:
+    if len(at) > deepest:
         return
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
@@ -138,11 +150,11 @@ def _note_lines(
                 fault = f"is given twice, first on line {lines[where]}"
                 twice.append(Problem(_dotted(where), fault, line=line, file=file))
             lines[where] = line
-            _note_lines(value, where, lines, twice, file)
+            _note_lines(value, where, lines, twice, file, deepest)
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
             lines[(*at, index)] = value.start_mark.line + 1
-            _note_lines(value, (*at, index), lines, twice, file)
+            _note_lines(value, (*at, index), lines, twice, file, deepest)
 
 
 def _key(node: yaml.Node) -> str | int:
@@ -247,7 +259,7 @@ def _walk(location: tuple[int | str, ...]) -> tuple[Location, type[BaseModel]]:
 def _models_in(annotation: Any) -> Iterable[type[BaseModel]]:  # noqa: ANN401 - any annotation
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
-    elif typing.get_origin(annotation) in (typing.Union, types.UnionType, typing.Annotated):
+    elif typing.get_origin(annotation) in _HOLDERS:
         for member in typing.get_args(annotation):
             yield from _models_in(member)
 
@@ -267,6 +279,7 @@ def _message(fault: dict[str, Any]) -> str:
         "union_tag_not_found": "does not say its `kind`",
         "literal_error": f"is {given}",
         "model_type": f"is {given}; a group of keys belongs here",
+        "model_attributes_type": f"is {given}; a group of keys belongs here",
         "dict_type": f"is {given}; a group of keys belongs here",
         "invalid_key": "is no name: a key is text",
         "string_pattern_mismatch": f"is {given}, which holds characters that cannot be used here",
@@ -304,7 +317,7 @@ def _required_in_words(name: str, model: type[BaseModel]) -> str | None:
         for key, inner in group.model_fields.items()
         if inner.is_required()
     ]
-    return "; ".join(needed) if groups else field.description
+    return "; ".join(needed) if len(groups) == 1 else field.description
 
 
 def _nearest(where: Location, model: type[BaseModel]) -> str | None:

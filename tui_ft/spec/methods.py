@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
+from tui_ft.spec.bottleneck_places import Placement
 from tui_ft.spec.group import Extra, Fraction, Group, about
 
 LoraInit = Literal["default", "gaussian", "pissa", "pissa_niter_4", "olora"]
@@ -125,6 +126,23 @@ class LnTuningMethod(Group):
     """Passed to `peft.LNTuningConfig`."""
 
 
+class BottleneckMethod(Group):
+    """Bottleneck adapters (arXiv:1902.00751, 2005.00247): small networks behind the sublayers."""
+
+    kind: Literal["bottleneck"] = "bottleneck"
+    """Small networks behind the sublayers of each block; they cannot be merged into the model."""
+    placement: Annotated[Placement, Field(json_schema_extra=about(basic=True))] = "pfeiffer"
+    """Behind the MLP alone (pfeiffer), or behind attention and MLP (houlsby)."""
+    bottleneck_size: Annotated[PositiveInt, Field(json_schema_extra=about(basic=True))] = 64
+    """The width of their middle: 8 to 256, a sixteenth of the model's width is usual."""
+    non_linearity: Literal["gelu", "relu", "silu"] = "gelu"
+    """What stands between their two halves."""
+    target_modules: list[str] | None = None
+    """The projections that one stands behind; by default those of `placement`."""
+    modules_to_save: list[str] = Field(default_factory=list)
+    """Layers trained and saved whole; Houlsby trains the norms too, such as `input_layernorm`."""
+
+
 class PromptTuningMethod(Group):
     """Prompt tuning (arXiv:2104.08691): learned tokens before the text; for large models."""
 
@@ -178,6 +196,7 @@ Method = Annotated[
     | FreezeMethod
     | Ia3Method
     | LnTuningMethod
+    | BottleneckMethod
     | PromptTuningMethod
     | PrefixTuningMethod
     | PTuningMethod,

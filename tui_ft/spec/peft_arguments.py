@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tui_ft.spec.methods import AdaLoraMethod, LoraMethod, Method, PromptTuningMethod, QloraMethod
+from tui_ft.spec.bottleneck_places import PATTERNS
+from tui_ft.spec.methods import (
+    AdaLoraMethod,
+    BottleneckMethod,
+    LoraMethod,
+    Method,
+    PromptTuningMethod,
+    QloraMethod,
+)
 
 _TYPES: Final = {
     "lora": "LORA",
@@ -12,6 +20,7 @@ _TYPES: Final = {
     "adalora": "ADALORA",
     "ia3": "IA3",
     "ln_tuning": "LN_TUNING",
+    "bottleneck": "BOTTLENECK",
     "prompt_tuning": "PROMPT_TUNING",
     "prefix_tuning": "PREFIX_TUNING",
     "p_tuning": "P_TUNING",
@@ -35,6 +44,8 @@ def peft_arguments(method: Method) -> dict[str, Any] | None:
         left_out = {*_NO_ARGUMENTS, "prompt_tuning_init_text"}
     if isinstance(method, AdaLoraMethod):
         return {"peft_type": peft_type, **_adalora_arguments(method)}
+    if isinstance(method, BottleneckMethod):
+        return {"peft_type": peft_type, **_bottleneck_arguments(method)}
     named = method.model_dump(exclude=left_out)
     return {"peft_type": peft_type, **{n: value for n, value in named.items() if value is not None}}
 
@@ -46,6 +57,14 @@ def _adalora_arguments(method: AdaLoraMethod) -> dict[str, Any]:
     """
     named = method.model_dump(exclude={*_NO_ARGUMENTS, "tinit", "tfinal"})
     return {**named, "tinit": 0, "tfinal": 0, "total_step": 1_000_000_000}
+
+
+def _bottleneck_arguments(method: BottleneckMethod) -> dict[str, Any]:
+    return {
+        **method.model_dump(exclude=_NO_ARGUMENTS),
+        "target_modules": method.target_modules or PATTERNS[method.placement],
+        "modules_to_save": method.modules_to_save or None,
+    }
 
 
 def _lora_arguments(method: LoraMethod | QloraMethod) -> dict[str, Any]:

@@ -69,13 +69,29 @@ def resolve_spec(reference: str, overrides: Iterable[str] = ()) -> RunSpec:
     Raises:
         SpecError: neither exists, or what it says cannot be run.
     """
+    file, preset = _find(reference)
+    return read_preset(file).build(overrides) if preset else load_spec(file, overrides)
+
+
+def preset_values(reference: str) -> dict[str, Any]:
+    """Return what a preset or a run's YAML file sets, gaps and all; see `resolve_spec`.
+
+    Raises:
+        SpecError: neither exists, or it is no YAML.
+    """
+    file, _ = _find(reference)
+    return dict(read_yaml(file)[0])
+
+
+def _find(reference: str) -> tuple[Path, bool]:
+    """Return the file that ``reference`` means, and whether it is a preset."""
     path = paths.expand(reference)
     if _is_file(path):
-        return load_spec(path, overrides)
+        return path, False
     user_file = paths.config_dir() / "presets" / f"{reference}.yaml"
     for candidate in (user_file, PACKAGED / f"{reference}.yaml"):
         if "/" not in reference and _is_file(candidate):
-            return read_preset(candidate).build(overrides)
+            return candidate, True
     known = ", ".join(sorted(find_presets()))
     fault = "no such file, and no preset of that name"
     raise SpecError(

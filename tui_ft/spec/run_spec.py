@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
+from tui_ft.spec.distributed import DdpStrategy, Distributed, Strategy
 from tui_ft.spec.group import Extra, Fraction, Group, about
 from tui_ft.spec.methods import FullMethod, LoraMethod, Method, QloraMethod
 from tui_ft.spec.objectives import Objective, SftObjective
@@ -54,7 +55,8 @@ class ModelSpec(Group):
     use_kernels: AutoOrNot = False
     """Kernels of the Hub (pip install kernels) in place of the model's own, on a GPU."""
     chat_template: str | None = None
-    """A Jinja file that replaces the tokenizer's own chat template."""
+    """A Jinja file that replaces the tokenizer's own chat template; or the name of one that ftui
+    ships: plain (roles in plain words, for base models), chatml."""
     trust_remote_code: bool = False
     """Run Python code that comes with the model. Only for code you have read."""
     extra: Extra = Field(default_factory=dict)
@@ -136,7 +138,16 @@ class HardwareSpec(Group):
     gpus: Literal["auto", "none"] | list[Annotated[int, Field(ge=0)]] = Field(
         default="auto", json_schema_extra=about(basic=True)
     )
-    """`auto`: one GPU, the CPU when there is none; `none`: the CPU; or the GPUs' numbers."""
+    """`auto`: the GPUs with most free memory, the CPU when there are none; `none`: the CPU; or the
+    GPUs' numbers. Several mean DDP unless `distributed` says otherwise."""
+    num_gpus: Annotated[PositiveInt | None, Field(json_schema_extra=about("GPUs", basic=True))] = (
+        None
+    )
+    """With `gpus: auto`, how many; when not given one, or with `distributed` all that are there."""
+    distributed: Distributed | None = None
+    """How the run is spread over several GPUs."""
+    cpu_processes: Annotated[PositiveInt | None, Field(json_schema_extra=about("processes"))] = None
+    """With `gpus: none`, how many processes train on the CPU: to try out what several GPUs do."""
     cpu_threads: PositiveInt | None = None
     """Threads of the arithmetic on the CPU; torch's choice when not given."""
 
@@ -148,6 +159,44 @@ class HardwareSpec(Group):
             if len(set(self.gpus)) != len(self.gpus):
                 raise ValueError(f"a GPU is named twice: {self.gpus}")
         return self
+
+    @model_validator(mode="after")
+    def _counts_go_together(self) -> HardwareSpec:
+        if self.num_gpus is not None:
+            if self.gpus == "none":
+                raise ValueError("num_gpus is for GPUs, and gpus is none: leave one of them out")
+            if isinstance(self.gpus, list) and len(self.gpus) != self.num_gpus:
+                raise ValueError(
+                    f"gpus names {len(self.gpus)} and num_gpus says {self.num_gpus}: "
+                    "leave num_gpus out, or set gpus to auto"
+                )
+        if self.cpu_processes is not None and self.gpus != "none":
+            raise ValueError("cpu_processes is for the CPU: set gpus to none, or leave it out")
+        if self.distributed is not None and self.processes == 1:
+            raise ValueError(
+                "distributed spreads a run over several processes, and there is one: name several "
+                "GPUs in gpus or set num_gpus (cpu_processes on the CPU), or leave distributed out"
+            )
+        return self
+
+    @property
+    def processes(self) -> int | None:
+        """How many processes train; None where that depends on the machine: one, or one a GPU."""
+        if self.gpus == "none":
+            return self.cpu_processes or 1
+        if isinstance(self.gpus, list):
+            return len(self.gpus)
+        return self.num_gpus or (None if self.distributed is not None else 1)
+
+    def processes_on(self, gpus: int) -> int:
+        """Return how many processes train where ``gpus`` GPUs are given; one for each."""
+        return gpus or self.cpu_processes or 1
+
+    def strategy(self, processes: int) -> Strategy | None:
+        """Return how a run of ``processes`` processes is spread; None for one."""
+        if processes == 1:
+            return None
+        return self.distributed or DdpStrategy()
 
 
 class OutputSpec(Group):

@@ -40,7 +40,7 @@ from tui_ft.train.chat_tokenizer import TransformersChatTokenizer
 from tui_ft.train.errors import RunFailure
 from tui_ft.train.mixing import mix_rows
 from tui_ft.train.objectives import objective_of
-from tui_ft.train.rows import RowMaker, TokenRow, Totals, answered
+from tui_ft.train.rows import RowMaker, TakesColumns, TokenRow, Totals, answered
 
 _ROWS_TO_DETECT: Final = 1_000
 
@@ -227,6 +227,8 @@ def _make(row: Row | BadLine, detection: Detection, maker: RowMaker) -> Sequence
     if isinstance(row, BadLine):
         return row.reason
     item = convert(row, detection)
+    if isinstance(maker, TakesColumns):
+        maker.take_columns(row.values)
     return item.reason if isinstance(item, RowProblem) else maker.make(row.line, item)
 
 

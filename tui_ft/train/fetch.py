@@ -7,6 +7,7 @@ from collections.abc import Callable
 from huggingface_hub import snapshot_download
 
 from tui_ft.hub import hub_cache, locate_model
+from tui_ft.hub.outputs import adapter_in, folder_of
 from tui_ft.hub.watching import watched
 
 _PATTERNS = ("*.json", "*.safetensors", "*.model", "*.jinja", "*.txt", "*.py")
@@ -25,6 +26,9 @@ def fetch_model(
     Raises:
         OSError: it cannot be fetched; huggingface_hub's own reasons.
     """
+    adapter = adapter_in(folder_of(name))
+    if adapter is not None:  # what may be on the Hub is the model that it belongs on
+        name, revision = adapter.base, adapter.revision
     location = locate_model(name, revision)
     if location.where in ("local", "cached", "missing"):
         return

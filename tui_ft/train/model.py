@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -18,6 +17,7 @@ from transformers import (
 )
 
 from tui_ft.spec import RunSpec
+from tui_ft.spec.chat_templates import template_file
 from tui_ft.spec.kernels import HUB, uses
 from tui_ft.spec.run_spec import ModelSpec, QloraMethod
 from tui_ft.train.errors import RunFailure
@@ -47,7 +47,7 @@ def load_tokenizer(spec: RunSpec) -> Any:  # noqa: ANN401 - transformers is unty
     )
     if spec.model.chat_template is not None:
         try:
-            tokenizer.chat_template = Path(spec.model.chat_template).read_text()
+            tokenizer.chat_template = template_file(spec.model.chat_template).read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise RunFailure(f"model.chat_template cannot be read: {error}") from None
     if tokenizer.pad_token is None:

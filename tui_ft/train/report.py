@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from tui_ft import paths
+from tui_ft.hub.outputs import bases_of
 from tui_ft.runs import events as ev
 from tui_ft.runs.folder import RunFolder
 from tui_ft.runs.ladder import rungs_of
@@ -69,10 +70,12 @@ def save_weights(trainer: Any, tokenizer: Any, folder: RunFolder, link: WorkerLi
 def write_report(folder: RunFolder, outcome: Outcome, output: Path) -> None:
     """Write `report.json`."""
     predicted = read_prediction(folder)
+    model = folder.spec().model
     report: Mapping[str, Any] = {
         "run": folder.id,
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "objective": outcome.objective,
+        "bases": bases_of(model.name_or_path, model.revision),
         "steps": outcome.steps,
         "epochs": outcome.epochs,
         "train_loss": outcome.train_loss,

@@ -22,6 +22,7 @@ from tui_ft.runs.link import WorkerLink
 from tui_ft.runs.reader import RunReader
 from tui_ft.runs.run_data import with_files
 from tui_ft.spec import RunSpec
+from tui_ft.spec.online import GENERATES
 
 if TYPE_CHECKING:
     from tui_ft.train.dataset import TrainingData
@@ -87,6 +88,7 @@ class _Work:
 
     def run(self) -> ev.Ended:
         """Go through all stages; return how it ended."""
+        from tui_ft.train.base import with_whole_base
         from tui_ft.train.model import load_tokenizer
         from tui_ft.train.objectives import objective_of
         from tui_ft.train.precision import choose_precision
@@ -95,6 +97,8 @@ class _Work:
         self._prepare_torch()
         precision = choose_precision(self._spec, self._on_gpu)
         self._fetch()
+        # From here on the model is a whole one, whatever it was made of.
+        self._spec = with_whole_base(self._spec, lambda text: self._say("load", text))
         tokenizer = load_tokenizer(self._spec)
         objective = objective_of(self._spec.objective.kind)
         try:
@@ -258,8 +262,10 @@ class _Work:
             shutil.rmtree(self._folder.checkpoints_dir, ignore_errors=True)
             remove_set_aside(self._folder)
         early = state.global_step < state.max_steps
+        rewarded = self._spec.objective.kind in GENERATES
+        still = "reward no longer rises" if rewarded else "evaluation loss no longer falls"
         reason = (
-            f"stopped early at step {state.global_step}: the evaluation loss no longer falls"
+            f"stopped early at step {state.global_step}: the {still}"
             if early
             else f"all {state.global_step} steps done"
         )
@@ -284,7 +290,7 @@ class _Work:
 
         trainable, total = count_parameters(trainer.model)
         training = self._spec.training
-        passes = math.ceil(len(trainer.train_dataset) / training.per_device_train_batch_size)
+        passes = trainer.passes_an_epoch
         steps_an_epoch = max(1, math.ceil(passes / training.gradient_accumulation_steps))
         steps = training.max_steps or math.ceil(steps_an_epoch * training.num_train_epochs)
         return ev.Plan(
@@ -338,6 +344,11 @@ class _Work:
     def _sample(self, trainer: Any, tokenizer: Any, data: TrainingData, step: int) -> None:  # noqa: ANN401
         from tui_ft.train.generation import answer
 
+        own = trainer.samples(self._spec.evaluation.samples, step)
+        if own is not None:
+            for sample in own:
+                self._link.send(sample)
+            return
         chosen = data.questions[: self._spec.evaluation.samples]
         if not chosen:
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 from transformers import Trainer, TrainerCallback
 
+from tui_ft.runs import events as ev
 from tui_ft.runs.folder import RunFolder
 from tui_ft.spec import RunSpec
 from tui_ft.spec.kernels import LIGER, uses
-from tui_ft.spec.methods import CHANGES_BASE, AdaLoraMethod, FreezeMethod
+from tui_ft.spec.methods import CHANGES_BASE, AdaLoraMethod, BottleneckMethod, FreezeMethod
 from tui_ft.spec.run_spec import TrainingSpec
 from tui_ft.spec.trainer_arguments import Note, plan_schedule, shared_arguments
 from tui_ft.train.adapters import (
@@ -21,6 +23,7 @@ from tui_ft.train.adapters import (
     adapter_config,
     freeze_all_but_last,
     keep_initial_adapter,
+    refuse_missing_places,
 )
 from tui_ft.train.checkpoints import CheckpointKeeper
 from tui_ft.train.model import new_modules
@@ -47,6 +50,7 @@ _RESERVED: Final = (
     "logging_nan_inf_filter",
     "remove_unused_columns",
     "resume_from_checkpoint",
+    "reward_weights",
 )
 """Arguments on which resuming, or the promise to keep the last good checkpoint, depends."""
 
@@ -112,6 +116,16 @@ class SoundnessTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
     keeper: CheckpointKeeper | None = None
     """Makes room on the disk; None lets checkpoints lie as the trainer leaves them."""
     _unsound: torch.Tensor | None = None
+
+    @property
+    def passes_an_epoch(self) -> int:
+        """How many forward and backward passes an epoch has."""
+        batch: int = self.args.per_device_train_batch_size
+        return math.ceil(len(self.train_dataset) / batch)
+
+    def samples(self, count: int, step: int) -> list[ev.Sample] | None:
+        """Return answers that training made by itself; None where they have to be asked for."""
+        return None
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Do one forward and backward pass; return its loss."""
@@ -276,6 +290,8 @@ def build(
 def adapter_of(job: Job, task: Task = "CAUSAL_LM") -> Any:  # noqa: ANN401
     """Return the adapter that the run trains, as peft takes it; None for none."""
     spec = job.spec
+    if isinstance(spec.method, BottleneckMethod):
+        refuse_missing_places(spec.method, job.model)
     return adapter_config(spec.method, task, new_modules(job.model), spec.model.name_or_path)
 
 
