@@ -251,6 +251,12 @@ def test_what_ppo_goes_with(groups: dict[str, Any], said: str | None) -> None:
 def test_where_a_switched_off_adapter_is_the_reference(
     objective: dict[str, Any], refused: bool
 ) -> None:
-    rewards = {} if objective["kind"] in ("dpo", "sft") else {"rewards": [{"kind": "length", "most": 8}]}
+    rewards = (
+        {} if objective["kind"] in ("dpo", "sft") else {"rewards": [{"kind": "length", "most": 8}]}
+    )
     found = impossible(_run({"objective": {**objective, **rewards}, "method": PISSA}))
-    assert bool(found) is refused
+    # The place of the KL term is another table's: either says that the base is no reference.
+    assert (
+        any("the adapter changed" in one.name or "switching off" in one.name for one in found)
+        is refused
+    )

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tui_ft.runs import events as ev
 from tui_ft.runs.endings import how_to_go_on
 from tui_ft.runs.folder import RunFolder
-from tui_ft.runs.ladder import as_trained
+from tui_ft.runs.ladder import as_trained, remove_set_aside
 from tui_ft.runs.link import WorkerLink
 from tui_ft.runs.reader import RunReader
 from tui_ft.runs.run_data import with_files
@@ -306,6 +306,7 @@ class _Work:
             write_report(self._folder, outcome, output)
         if self._ranks.is_first and not self._spec.output.keep_checkpoints:
             shutil.rmtree(self._folder.checkpoints_dir, ignore_errors=True)
+            remove_set_aside(self._folder)
         (self._folder.path / "ewc.safetensors").unlink(missing_ok=True)
         early = state.global_step < state.max_steps
         rewarded = self._spec.objective.kind in GENERATES
