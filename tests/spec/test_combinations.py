@@ -141,6 +141,8 @@ def test_no_packaged_preset_has_any() -> None:
 def test_where_a_switched_off_adapter_is_the_reference(
     objective: dict[str, Any], refused: bool
 ) -> None:
-    rewards = {} if objective["kind"] in ("dpo", "sft") else {"rewards": [{"kind": "length"}]}
+    rewards = (
+        {} if objective["kind"] in ("dpo", "sft") else {"rewards": [{"kind": "length", "most": 50}]}
+    )
     found = impossible(_run({"objective": {**objective, **rewards}, "method": PISSA}))
     assert bool([one for one in found if "switching off" in one.name]) is refused

@@ -128,7 +128,8 @@ COMBINATIONS: Final = (
         "a reference by switching off an adapter that changed the base",
         lambda spec: _init(spec) in BEGINS_ELSEWHERE and _compares(spec),
         "PiSSA and OLoRA move a part of the base into the adapter, and LoftQ puts in what the base "
-        "lacks; without it the base is not the model one began with, and so no reference",
+        "lacks; without it the base is not the model one began with, and so no reference for dpo, "
+        "kto or a KL penalty",
         "set method.init_lora_weights to default",
     ),
     Combination(
@@ -207,7 +208,7 @@ COMBINATIONS: Final = (
         "trained biases with a reference by switching the adapter off",
         lambda spec: getattr(spec.method, "bias", "none") != "none" and _asks_its_base(spec),
         "the biases that are trained are the base's own and stay changed when the adapter is "
-        "switched off, so it is no reference",
+        "switched off, so it is no reference for dpo, kto or a KL penalty",
         "set method.bias to none, or objective.precompute_ref_log_probs to true",
     ),
     Combination(
