@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tui_ft.hardware import Gpu, GpuProcess
-from tui_ft.runs.preflight import Finding, check, refusal
+from tui_ft.runs.finding import Finding
+from tui_ft.runs.preflight import check, refusal
 from tui_ft.spec import RunSpec
 
 GB = 1_000_000_000
@@ -188,3 +189,34 @@ def test_checkpoints_of_every_method_are_weighed(spec: RunSpec, tmp_path: Path) 
     for kind in ("freeze", "ia3", "prompt_tuning", "prefix_tuning", "p_tuning", "ln_tuning"):
         changed = RunSpec.model_validate({**spec.model_dump(), "method": {"kind": kind}})
         assert not _bad(check(changed, tmp_path, [_gpu(60 * GB)]))
+
+
+def test_what_checkpoints_will_take_is_said_and_held_against_a_budget(
+    spec: RunSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = {
+        "model_type": "llama",
+        "architectures": ["LlamaForCausalLM"],
+        "vocab_size": 1000,
+        "hidden_size": 1024,
+        "intermediate_size": 4096,
+        "num_hidden_layers": 10,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 16,
+        "tie_word_embeddings": True,
+    }
+    (Path(spec.model.name_or_path) / "config.json").write_text(json.dumps(config))
+    parameters = 1000 * 1024 + 10 * (4 * 1024**2 + 3 * 1024 * 4096 + 2 * 1024) + 1024
+    full = RunSpec.model_validate({**spec.model_dump(), "method": {"kind": "full"}})
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(100 * GB, 60 * GB, 40 * GB))
+    (said,) = [f.text for f in check(full, tmp_path) if f.text.startswith("checkpoints: ")]
+    one = 3 * 4 * parameters  # float32 weights and AdamW's two moments
+    assert said.startswith(f"checkpoints: at most 3 of {one / 1e9:.2f} GB at once")
+    assert f"weights {4 * parameters / 1e6:.0f} MB" in said
+    assert f"{3 * one / 1e9:.2f} GB of 40.0 GB free" in said
+    tight = _with(full, output={"checkpoint_budget": 3.0})
+    (warning,) = [f.text for f in check(tight, tmp_path) if "budget" in f.text]
+    assert "output.checkpoint_budget of 3.00 GB holds less than the best and the last" in warning
+    share = _with(full, output={"checkpoint_budget": 0.5}, training={"save_total_limit": None})
+    assert any(f.text.startswith("checkpoints: at most 10 of") for f in check(share, tmp_path))

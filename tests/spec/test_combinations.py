@@ -15,7 +15,15 @@ EWC = {"kind": "full", "ewc": {"rows": 8}}
 OLD = {"kind": "full", "ewc": {"train": "old.jsonl"}}
 UNSLOTH = {"name_or_path": "m", "backend": "unsloth"}
 TWO = {"gpus": [0, 1]}
+FLASH = {"name_or_path": "m", "attn_implementation": "flash_attention_2"}
+GROUPED = {"train_sampling_strategy": "group_by_length"}
+GALORE = {"optim": "galore_adamw", "optim_target_modules": "all-linear"}
+LAYERWISE = {"optim": "apollo_adamw_layerwise", "optim_target_modules": "all-linear"}
 ONE_ROW = {"per_device_train_batch_size": 1}
+
+COLOUR = {"kind": "regex", "pattern": "green"}
+GRPO: dict[str, Any] = {"kind": "grpo", "rewards": [COLOUR]}
+RLOO: dict[str, Any] = {"kind": "rloo", "rewards": [COLOUR]}
 
 # What has the combination, and the nearest run that may start.
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -94,9 +102,88 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"model": UNSLOTH, "hardware": {"gpus": [0, 1]}},
         {"model": UNSLOTH, "hardware": {"gpus": [1]}},
     ),
+    "answers to a prompt torn apart": (
+        {"objective": GRPO, "training": {"per_device_train_batch_size": 12}},
+        {
+            "objective": GRPO,
+            "training": {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 12},
+        },
+    ),
+    "answers to a held-out prompt torn apart": (
+        {"objective": RLOO, "training": {"per_device_eval_batch_size": 3}},
+        {
+            "objective": {**RLOO, "num_generations_eval": 1},
+            "training": {"per_device_eval_batch_size": 3},
+        },
+    ),
+    "answers in batches whose size is found by trying": (
+        {"objective": RLOO, "training": {"extra": {"auto_find_batch_size": True}}},
+        {"objective": RLOO, "training": {"on_out_of_memory": {}}},
+    ),
+    "answers that leave no room for a prompt": (
+        {"objective": RLOO, "training": {"max_length": 512}},
+        {"objective": RLOO, "training": {"max_length": 513}},
+    ),
+    "a KL term against a base that the adapter changed": (
+        {"objective": RLOO, "method": PISSA},
+        {"objective": {**RLOO, "beta": 0}, "method": PISSA},
+    ),
+    "a KL term against a base whose biases are trained": (
+        {"objective": RLOO, "method": {"kind": "lora", "bias": "all"}},
+        {"objective": {**RLOO, "beta": 0}, "method": {"kind": "lora", "bias": "all"}},
+    ),
     "two ways out of memory at once": (
         {"training": {"on_out_of_memory": {}, "extra": {"auto_find_batch_size": True}}},
         {"training": {"extra": {"auto_find_batch_size": True}}},
+    ),
+    "label smoothing where the loss leaves it out": (
+        {"objective": {"kind": "dpo"}, "training": {"label_smoothing_factor": 0.1}},
+        {"objective": {"kind": "classification"}, "training": {"label_smoothing_factor": 0.1}},
+    ),
+    "label smoothing of virtual tokens": (
+        {"method": {"kind": "p_tuning"}, "training": {"label_smoothing_factor": 0.1}},
+        {"method": {"kind": "ia3"}, "training": {"label_smoothing_factor": 0.1}},
+    ),
+    "rows grouped by a length that they do not have": (
+        {"objective": {"kind": "dpo"}, "training": GROUPED},
+        {"objective": {"kind": "sft"}, "training": GROUPED},
+    ),
+    "no padding without FlashAttention": (
+        {"training": {"padding_free": True}},
+        {"training": {"padding_free": True}, "model": FLASH},
+    ),
+    "no padding in rows that are looked at one by one": (
+        {"training": {"padding_free": True}, "model": FLASH, "objective": {"kind": "orpo"}},
+        {"training": {"padding_free": True}, "model": FLASH, "objective": {"kind": "pretraining"}},
+    ),
+    "virtual tokens without padding": (
+        {"training": {"padding_free": True}, "model": FLASH, "method": {"kind": "p_tuning"}},
+        {"training": {"padding_free": True}, "model": FLASH, "method": {"kind": "ia3"}},
+    ),
+    "a projecting optimizer without layers": (
+        {"training": {"optim": "galore_adamw"}, "method": {"kind": "full"}},
+        {"training": GALORE, "method": {"kind": "full"}},
+    ),
+    "a projecting optimizer on an adapter": (
+        {"training": GALORE, "method": {"kind": "lora"}},
+        {"training": GALORE, "method": {"kind": "full"}},
+    ),
+    "a layerwise optimizer that accumulates": (
+        {"training": {**LAYERWISE, "gradient_accumulation_steps": 2}, "method": {"kind": "full"}},
+        {"training": LAYERWISE, "method": {"kind": "full"}},
+    ),
+    "a schedule without what it needs": (
+        {"training": {"lr_scheduler_type": "cosine_with_min_lr"}},
+        {
+            "training": {
+                "lr_scheduler_type": "cosine_with_min_lr",
+                "lr_scheduler_kwargs": {"min_lr": 1e-6},
+            }
+        },
+    ),
+    "a schedule that looks at an evaluation there is not": (
+        {"training": {"lr_scheduler_type": "greedy", "eval_steps": None}},
+        {"training": {"lr_scheduler_type": "greedy"}},
     ),
     "KTO on single rows": (
         {"objective": {"kind": "kto"}, "training": ONE_ROW},
@@ -128,21 +215,24 @@ def test_no_packaged_preset_has_any() -> None:
         assert impossible(preset.build(["model.name_or_path=m", "data.train=d"])) == ()
 
 
+PPO = {"objective": {"kind": "ppo", "rewards": [{"kind": "length", "most": 8}]}}
+
+
 @pytest.mark.parametrize(
-    ("objective", "refused"),
+    ("groups", "said"),
     [
-        ({"kind": "grpo", "beta": 0.04}, True),
-        ({"kind": "grpo", "beta": 0.0}, False),
-        ({"kind": "ppo"}, True),
-        ({"kind": "dpo", "reference_free": True}, True),
-        ({"kind": "sft"}, False),
+        ({"training": {"packing": True}}, "joins texts into one row"),
+        ({"method": PISSA}, "from which the KL divergence is measured"),
+        ({"method": {"kind": "lora", "bias": "all"}}, "biases of the base itself"),
+        ({"training": {"max_length": 512}}, "takes all of it"),
+        ({"method": {"kind": "lora", "target_modules": ["lm_head"]}}, "would not train"),
+        ({"method": {"kind": "prompt_tuning"}}, None),
+        ({"method": {"kind": "full"}}, None),
+        ({"evaluation": {"score": {}}}, None),
     ],
+    ids=str,
 )
-def test_where_a_switched_off_adapter_is_the_reference(
-    objective: dict[str, Any], refused: bool
-) -> None:
-    rewards = (
-        {} if objective["kind"] in ("dpo", "sft") else {"rewards": [{"kind": "length", "most": 50}]}
-    )
-    found = impossible(_run({"objective": {**objective, **rewards}, "method": PISSA}))
-    assert bool([one for one in found if "switching off" in one.name]) is refused
+def test_what_ppo_goes_with(groups: dict[str, Any], said: str | None) -> None:
+    found = impossible(_run({**PPO, **groups}))
+    assert len(found) == (said is not None)
+    assert all(said is not None and said in one.reason for one in found)

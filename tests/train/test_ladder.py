@@ -25,7 +25,12 @@ OUT = ev.Ended(state="failed", reason="the GPU ran out of memory", cause="gpu_me
 
 def _spec(folder: Path, model: Path, **training: Any) -> RunSpec:
     write_rows(folder / "rows.jsonl", chat_rows(600))
-    few = {"max_steps": 6, "eval_steps": None, "save_steps": 2, "on_out_of_memory": {}}
+    few: dict[str, Any] = {
+        "max_steps": 6,
+        "eval_steps": None,
+        "save_steps": 2,
+        "on_out_of_memory": {},
+    }
     one_thread = {"gpus": "none", "cpu_threads": 1}
     return make_spec(folder, model, training={**few, **training}, hardware=one_thread)
 
@@ -69,7 +74,12 @@ def test_memory_that_really_runs_out_ends_in_the_curve_of_a_run_begun_smaller(
 def test_resumed_on_a_lower_step_it_follows_the_curve_of_a_run_begun_there(
     tmp_path: Path, tiny_llama: Path, method: dict[str, Any], training: dict[str, Any]
 ) -> None:
-    common = {"max_steps": 12, "save_steps": 5, "eval_steps": None, "on_out_of_memory": {}}
+    common: dict[str, Any] = {
+        "max_steps": 12,
+        "save_steps": 5,
+        "eval_steps": None,
+        "on_out_of_memory": {},
+    }
     spec = make_spec(tmp_path, tiny_llama, method=method, training={**common, **training})
 
     def stop(event: ev.Event, send: Any) -> None:

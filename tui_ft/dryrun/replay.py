@@ -66,7 +66,9 @@ def replay(
         model = build(step)
         others = build_others(step)
         allocator = CachingAllocator(expandable_segments=expandable_segments)
-        tracker = StorageTracker(allocator, yes=not step.padded, share_selected=step.supervised)
+        tracker = StorageTracker(
+            allocator, yes=not step.padded, share_selected=step.share_with_loss
+        )
         workspace = _hold_weights(tracker, (model, *others.all()), step)
         loop = _Loop(step, model, others, tracker, device)
         loop.run(tuple(lengths) or (step.length, step.length))
@@ -134,7 +136,7 @@ def _recorded(
         UnsteadyError: a step cannot be run again from its record.
     """
     recorder = Recorder()
-    tracker = StorageTracker(recorder, yes=not step.padded, share_selected=step.supervised)
+    tracker = StorageTracker(recorder, yes=not step.padded, share_selected=step.share_with_loss)
     workspace = _hold_weights(tracker, (model, *others.all()), step)
     loop = _Loop(step, model, others, tracker, device)
     with _collecting_between_steps():

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from tui_ft import paths, text
 from tui_ft.data import BadLine, DataError, detect, objective_refusal, read_rows
@@ -25,6 +23,8 @@ from tui_ft.runs import events as ev
 from tui_ft.runs import hub_data
 from tui_ft.runs.adapter_fit import adapter_misfit
 from tui_ft.runs.base_check import Base, check_base
+from tui_ft.runs.disk_check import check_disk, existing_part, free_bytes
+from tui_ft.runs.finding import Finding
 from tui_ft.runs.learning_rates import far_learning_rate
 from tui_ft.runs.rewards_check import check_rewards, unanswered_refusal
 from tui_ft.runs.run_data import Use, wanted_of
@@ -32,20 +32,12 @@ from tui_ft.runs.trackers import missing_trackers
 from tui_ft.spec import RunSpec
 from tui_ft.spec.chat_templates import SHIPPED, template_problem
 from tui_ft.spec.combinations import impossible
-from tui_ft.spec.methods import TRAINS_BASE
+from tui_ft.spec.kernels import is_installed, kernels_asked, why_not
 from tui_ft.spec.objectives import PretrainingObjective
+from tui_ft.spec.optimizers import OPTIMIZERS
 
 _ROWS_LOOKED_AT: Final = 1_000
 _FEW_ROWS: Final = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing found. A run with a `bad` one is not started."""
-
-    severity: Literal["note", "warning", "bad"]
-    text: str
-    advice: str | None = None
 
 
 def check(spec: RunSpec, output: Path, gpus: Sequence[Gpu] = ()) -> tuple[Finding, ...]:
@@ -60,10 +52,11 @@ def check(spec: RunSpec, output: Path, gpus: Sequence[Gpu] = ()) -> tuple[Findin
     return (
         *_check_hardware(spec),
         *_check_objective(spec),
+        *_check_needs(spec, gpus),
         *check_data(spec),
         *_check_model(model, base),
         *_check_template(spec),
-        *_check_disk(spec, output, model, base.bytes_written),
+        *check_disk(spec, output, model, base.bytes_written),
         *_check_gpus(spec, gpus, model),
         *_check_output(output),
         *_check_trackers(spec),
@@ -109,6 +102,40 @@ def _check_objective(spec: RunSpec) -> list[Finding]:
                 "note",
                 "without packing, every text shorter than training.max_length is padded",
                 "set training.packing to true",
+            )
+        )
+    return findings
+
+
+def _check_needs(spec: RunSpec, gpus: Sequence[Gpu]) -> list[Finding]:
+    """Look for libraries that the optimizer and the kernels need."""
+    findings = []
+    needs = OPTIMIZERS[spec.training.optim]
+    if needs.module and not is_installed(needs.module):
+        reason = f"training.optim: {spec.training.optim} needs {needs.package}, which is not here"
+        findings.append(Finding("bad", reason, f"`pip install {needs.package}`"))
+    for key, asked in kernels_asked(spec).items():
+        if asked is False:
+            continue
+        reason_why = why_not(spec, key, on_gpu=bool(gpus))
+        if asked == "auto":
+            said = f"{key}: used" if reason_why is None else f"not used: {reason_why[0]}"
+            findings.append(Finding("note", said))
+        elif reason_why is not None:
+            findings.append(Finding("bad", *reason_why))
+    training = spec.training
+    if (
+        training.packing
+        and training.packing_strategy != "wrapped"
+        and training.per_device_train_batch_size > 1
+        and not spec.model.attn_implementation.startswith("flash")
+    ):
+        findings.append(
+            Finding(
+                "note",
+                f"packing: the {training.per_device_train_batch_size} rows of a pass are one "
+                "sequence, and attention other than FlashAttention is computed between them too",
+                "take per_device_train_batch_size 1 and as many more gradient_accumulation_steps",
             )
         )
     return findings
@@ -171,7 +198,7 @@ def _check_hub_data(spec: RunSpec, wanted: Wanted, name: Use, use: str) -> list[
     findings = [Finding("note", f"{use} data: {hub_data.said(wanted, info)}")]
     if info.gated:
         findings.append(Finding("warning", info.reason or f"{wanted.id} is gated"))
-    size, free = hub_data.size_of(wanted, info), _free(paths.home())
+    size, free = hub_data.size_of(wanted, info), free_bytes(paths.home())
     needed = (size or 0) * hub_data.COPIES
     if needed > free:
         what = f"{text.size(size)} of {wanted.id} are fetched, kept as tables and as rows: "
@@ -250,37 +277,6 @@ def _check_template(spec: RunSpec) -> list[Finding]:
     return [Finding("note", f"chat template {said}: {SHIPPED[said]}")] if said in SHIPPED else []
 
 
-def _check_disk(
-    spec: RunSpec, output: Path, model: ModelLocation, merged: int = 0
-) -> list[Finding]:
-    """Compare what the run will write with what is free.
-
-    A checkpoint of full fine-tuning holds the weights and two optimizer states of the same size;
-    of an adapter, a small part of the weights. At rank 16 on all linear layers of a 7B model it is
-    3 x 160 MB, 3.5 % of the 16-bit weights; the share grows with the rank.
-    """
-    existing = _existing(output)
-    free = _free(output)
-    weights = model.weights_bytes or 0
-    method = spec.method
-    if method.kind in TRAINS_BASE:
-        one = 3 * weights
-    else:  # all others train fewer weights than LoRA of rank 1
-        rank = getattr(method, "r", getattr(method, "init_r", 1))
-        one = int(weights * 0.0022 * rank)
-    # A new checkpoint is written before the oldest is removed.
-    kept = (spec.training.save_total_limit or 10) + 1 if spec.training.save_steps else 1
-    if getattr(method, "ewc", None) is not None:
-        kept += 1  # the old weights and their importance: two thirds of a checkpoint
-    needed = one * kept + one // 3 + (weights if model.where == "hub" else 0) + merged
-    if not weights or needed <= free:
-        return []
-    what = f"about {text.size(needed)} will be written, and {text.size(free)} are free"
-    advice = "lower training.save_total_limit, or set FTUI_HOME to a larger disk"
-    severe = one + one // 3 + merged > free
-    return [Finding("bad" if severe else "warning", f"disk {existing}: {what}", advice)]
-
-
 def _check_gpus(spec: RunSpec, gpus: Sequence[Gpu], model: ModelLocation) -> list[Finding]:
     """Compare each GPU's free memory with what no run of this method can do without.
 
@@ -339,16 +335,8 @@ def _check_trackers(spec: RunSpec) -> list[Finding]:
     ]
 
 
-def _existing(folder: Path) -> Path:
-    return next((p for p in (folder, *folder.parents) if p.exists()), Path("/"))
-
-
-def _free(folder: Path) -> int:
-    return shutil.disk_usage(_existing(folder)).free
-
-
 def _check_output(output: Path) -> list[Finding]:
-    existing = _existing(output)
+    existing = existing_part(output)
     if os.access(existing, os.W_OK | os.X_OK):
         return []
     return [Finding("bad", f"{existing} cannot be written", "set FTUI_HOME to a folder of yours")]

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -24,8 +24,10 @@ from tui_ft.data.hub_download import Cancelled, Progress
 from tui_ft.hardware import Gpu, Sampler, Snapshot, take_snapshot
 from tui_ft.runs import endings, preflight
 from tui_ft.runs import events as ev
+from tui_ft.runs.changes import changes_since
 from tui_ft.runs.control import CommandLine, user_name
 from tui_ft.runs.environment import record_environment
+from tui_ft.runs.finding import Finding
 from tui_ft.runs.folder import RunError, RunFolder, hold_lock
 from tui_ft.runs.gpu_choice import GpuChoice, choose
 from tui_ft.runs.journal import Journal
@@ -157,6 +159,7 @@ class Supervisor:
             refused = preflight.refusal(found)
             if refused:
                 return refused
+        self._say_changes()
         record_environment(self.folder, local, take_snapshot(self.folder.path))
         self._tick(0)
         self._trackers = Trackers(self.folder, spec)
@@ -208,7 +211,13 @@ class Supervisor:
         )
         return self._attend(self._worker)
 
-    def _report(self, findings: Iterable[preflight.Finding]) -> None:
+    def _say_changes(self) -> None:
+        """Say what is other than in the attempt before; whoever resumed has decided already."""
+        for one in changes_since(self.folder, self._gpus):
+            severity: Literal["note", "warning"] = "note" if one.weight == "note" else "warning"
+            self._journal.write(ev.Alert(severity=severity, kind=one.what, text=one.sentence))
+
+    def _report(self, findings: Iterable[Finding]) -> None:
         for finding in findings:
             self._journal.write(
                 ev.Alert(severity=finding.severity, text=finding.text, advice=finding.advice)

@@ -2,41 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from tui_ft.spec.methods import (
-    BEGINS_ELSEWHERE,
-    CHANGES_BASE,
-    AdaLoraMethod,
-    QloraMethod,
-    has_virtual_tokens,
-)
+from tui_ft.spec.combination import Combination
+from tui_ft.spec.method_combinations import METHOD_COMBINATIONS
+from tui_ft.spec.methods import BEGINS_ELSEWHERE, CHANGES_BASE, TRAINS_BASE, has_virtual_tokens
 from tui_ft.spec.objectives import ANSWERS_NOTHING
-from tui_ft.spec.online import GENERATES
+from tui_ft.spec.online_combinations import ONLINE_COMBINATIONS
+from tui_ft.spec.optimizers import FOLLOWS_EVALUATION, OPTIMIZERS, lacks_its_argument
 from tui_ft.spec.run_spec import RunSpec
+
+__all__ = ["COMBINATIONS", "Combination", "impossible"]
 
 _PACKED: Final = ("sft", "pretraining")
 _FEWEST_FOR_KL: Final = 2
-_FOUR_BITS: Final = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Combination:
-    """Two or more settings that exclude each other.
-
-    Attributes:
-        name: of the combination, for tests and lists.
-        applies: whether a run has it.
-        reason: why it cannot work.
-        advice: what to set instead.
-    """
-
-    name: str
-    applies: Callable[[RunSpec], bool]
-    reason: str
-    advice: str
 
 
 def impossible(spec: RunSpec) -> tuple[Combination, ...]:
@@ -56,55 +35,130 @@ def _init(spec: RunSpec) -> str:
     return getattr(spec.method, "init_lora_weights", "default")
 
 
-def _unsloth_has(spec: RunSpec) -> bool:
-    method = spec.method
-    kind = method.kind == "lora" or (isinstance(method, QloraMethod) and method.bits == _FOUR_BITS)
-    return kind and not _has_dora(spec) and _init(spec) == "default"
-
-
-def _takes_apart(spec: RunSpec) -> bool:
-    """Tell whether weights or gradients are shared out among processes."""
-    distributed = spec.hardware.distributed
-    asked = {"deepspeed", "fsdp"} & set(spec.training.extra)
-    return bool(asked) or (distributed is not None and distributed.kind != "ddp")
-
-
-def _has_dora(spec: RunSpec) -> bool:
-    return bool(getattr(spec.method, "use_dora", False))
-
-
-def _ewc(spec: RunSpec) -> Any:  # noqa: ANN401 - None, or the group
-    return getattr(spec.method, "ewc", None)
-
-
 def _adapts_the_head(spec: RunSpec) -> bool:
     targets = getattr(spec.method, "target_modules", None)
     return isinstance(targets, list) and "lm_head" in targets
 
 
-_FUSED: Final = ("sft", "pretraining", "dpo", "kto")
+_FUSED: Final = ("sft", "pretraining", "dpo", "kto", "grpo", "rloo", "ppo")
 """Objectives whose trainers multiply by the head's weights themselves, past an adapter on it."""
 _REFERENCE: Final = ("dpo", "kto")
 _FULL_LOGITS: Final = ("orpo", "cpo")
 
-
-def _compares(spec: RunSpec) -> bool:
-    """Tell whether the loss compares the model with the one that it began as."""
-    kind = spec.objective.kind
-    held = kind in GENERATES and getattr(spec.objective, "beta", 1.0) > 0
-    return held or kind in _REFERENCE
+_SMOOTHS: Final = ("sft", "pretraining", "classification")
+"""Objectives whose loss label smoothing really changes; the others' trainers leave it out."""
+_INPUT_IDS: Final = ("sft", "pretraining", "classification")
+"""Objectives with one text a row, which has one length."""
 
 
-def _asks_its_base(spec: RunSpec) -> bool:
-    """Tell whether the model without its adapter is asked while it is trained."""
-    known = any(
-        getattr(spec.objective, name, False)
-        for name in ("precompute_ref_log_probs", "reference_free")
-    )
-    return _compares(spec) and not known
+def _needs_targets(spec: RunSpec) -> bool:
+    training = spec.training
+    return OPTIMIZERS[training.optim].targets and not training.optim_target_modules
+
+
+def _projects_an_adapter(spec: RunSpec) -> bool:
+    return OPTIMIZERS[spec.training.optim].targets and spec.method.kind not in TRAINS_BASE
+
+
+def _layerwise_accumulates(spec: RunSpec) -> bool:
+    training = spec.training
+    return OPTIMIZERS[training.optim].layerwise and training.gradient_accumulation_steps > 1
+
+
+def _pads_without_flash(spec: RunSpec) -> bool:
+    return spec.training.padding_free and not spec.model.attn_implementation.startswith("flash")
 
 
 COMBINATIONS: Final = (
+    Combination(
+        "label smoothing where the loss leaves it out",
+        lambda spec: (
+            spec.training.label_smoothing_factor > 0 and spec.objective.kind not in _SMOOTHS
+        ),
+        "training.label_smoothing_factor is left out by the loss of this objective, and would do "
+        "nothing",
+        "set it to 0; dpo and cpo have an objective.label_smoothing of their own",
+    ),
+    Combination(
+        "label smoothing of virtual tokens",
+        lambda spec: spec.training.label_smoothing_factor > 0 and has_virtual_tokens(spec.method),
+        "label smoothing compares all logits with the row's tokens, and learned tokens before the "
+        "row make them more",
+        "set training.label_smoothing_factor to 0",
+    ),
+    Combination(
+        "rows grouped by a length that they do not have",
+        lambda spec: (
+            spec.training.train_sampling_strategy == "group_by_length"
+            and spec.objective.kind not in _INPUT_IDS
+        ),
+        "training.train_sampling_strategy groups rows by their one length, and a row of this "
+        "objective is more than one text",
+        "set training.train_sampling_strategy to random",
+    ),
+    Combination(
+        "no padding without FlashAttention",
+        _pads_without_flash,
+        "training.padding_free makes one sequence of a pass; attention other than FlashAttention "
+        "is then computed between rows too, and takes more memory than padding",
+        "set model.attn_implementation to flash_attention_2, or padding_free to false",
+    ),
+    Combination(
+        "no padding in rows that are looked at one by one",
+        lambda spec: spec.training.padding_free and spec.objective.kind not in _PACKED,
+        "training.padding_free makes one sequence of a pass, and this objective looks at each row "
+        "by itself",
+        "set training.padding_free to false",
+    ),
+    Combination(
+        "virtual tokens without padding",
+        lambda spec: (
+            spec.training.padding_free
+            and not spec.training.packing
+            and has_virtual_tokens(spec.method)
+        ),
+        "learned tokens stand before a row, and without padding a pass is one row of many texts: "
+        "only the first would have them",
+        "set training.padding_free to false",
+    ),
+    Combination(
+        "a projecting optimizer without layers",
+        _needs_targets,
+        "GaLore and APOLLO project the gradients of some layers, and none are named",
+        "set training.optim_target_modules, such as to all-linear",
+    ),
+    Combination(
+        "a projecting optimizer on an adapter",
+        _projects_an_adapter,
+        "GaLore and APOLLO project the gradients of whole layers, and an adapter trains low ranks "
+        "already",
+        "set method.kind to full, or training.optim to adamw_torch_fused",
+    ),
+    Combination(
+        "a layerwise optimizer that accumulates",
+        _layerwise_accumulates,
+        "a layerwise optimizer steps in the backward pass of each layer, and so keeps no gradients "
+        "to add to",
+        "set training.gradient_accumulation_steps to 1",
+    ),
+    Combination(
+        "a schedule without what it needs",
+        lambda spec: lacks_its_argument(
+            spec.training.lr_scheduler_type, spec.training.lr_scheduler_kwargs
+        ),
+        "this training.lr_scheduler_type has to be told where it ends: cosine_with_min_lr and "
+        "cosine_warmup_with_min_lr at which rate, warmup_stable_decay how long it decays",
+        "set training.lr_scheduler_kwargs to {min_lr_rate: 0.1}, or to {num_decay_steps: 100}",
+    ),
+    Combination(
+        "a schedule that looks at an evaluation there is not",
+        lambda spec: (
+            spec.training.lr_scheduler_type in FOLLOWS_EVALUATION
+            and spec.training.eval_steps is None
+        ),
+        "this training.lr_scheduler_type follows the evaluation loss, and nothing is evaluated",
+        "set training.eval_steps, or another schedule",
+    ),
     Combination(
         "packing with pairs, verdicts or classes",
         lambda spec: spec.training.packing and spec.objective.kind not in _PACKED,
@@ -126,10 +180,10 @@ COMBINATIONS: Final = (
     ),
     Combination(
         "a reference by switching off an adapter that changed the base",
-        lambda spec: _init(spec) in BEGINS_ELSEWHERE and _compares(spec),
+        lambda spec: _init(spec) in BEGINS_ELSEWHERE and spec.objective.kind in _REFERENCE,
         "PiSSA and OLoRA move a part of the base into the adapter, and LoftQ puts in what the base "
-        "lacks; without it the base is not the model one began with, and so no reference for dpo, "
-        "kto or a KL penalty",
+        "lacks; without it the base is not the model one began with, and so no reference for dpo "
+        "or kto",
         "set method.init_lora_weights to default",
     ),
     Combination(
@@ -174,72 +228,6 @@ COMBINATIONS: Final = (
         "a scoring head reads the last token of a row, whose place learned tokens would shift",
         "set method.kind to lora",
     ),
-    Combination(
-        "LoftQ on a base that is not in 4 bits",
-        lambda spec: _init(spec) == "loftq" and getattr(spec.method, "bits", None) != _FOUR_BITS,
-        "LoftQ makes up for what quantising to 4 bits takes away, and this base is not in 4 bits",
-        "set method.kind to qlora with method.bits 4, or method.init_lora_weights to default",
-    ),
-    Combination(
-        "LoftQ with DoRA",
-        lambda spec: _init(spec) == "loftq" and _has_dora(spec),
-        "DoRA measures the weights' magnitudes before LoftQ has put back what they lack",
-        "set method.use_dora to false, or method.init_lora_weights to default",
-    ),
-    Combination(
-        "EWC without an old task",
-        lambda spec: _ewc(spec) is not None and _ewc(spec).train is None and spec.data.mix is None,
-        "EWC holds the model to weights that old data need, and no such data are named",
-        "set method.ewc.train to a file of general text or chats, or data.mix.train",
-    ),
-    Combination(
-        "EWC of a model that scores",
-        lambda spec: _ewc(spec) is not None and spec.objective.kind in ANSWERS_NOTHING,
-        "EWC holds a model to what it could say before, and one with a scoring head says nothing",
-        "leave method.ewc out",
-    ),
-    Combination(
-        "EWC with gradients that are not at hand",
-        lambda spec: _ewc(spec) is not None and _takes_apart(spec),
-        "EWC adds to the gradients of whole parameters, which DeepSpeed and FSDP take apart",
-        "leave method.ewc out, or set hardware.distributed.kind to ddp",
-    ),
-    Combination(
-        "trained biases with a reference by switching the adapter off",
-        lambda spec: getattr(spec.method, "bias", "none") != "none" and _asks_its_base(spec),
-        "the biases that are trained are the base's own and stay changed when the adapter is "
-        "switched off, so it is no reference for dpo, kto or a KL penalty",
-        "set method.bias to none, or objective.precompute_ref_log_probs to true",
-    ),
-    Combination(
-        "AdaLoRA that would end with more ranks than it begins with",
-        lambda spec: (
-            isinstance(spec.method, AdaLoraMethod) and spec.method.target_r > spec.method.init_r
-        ),
-        "AdaLoRA takes ranks away from init_r down to target_r, which is larger here",
-        "set method.init_r to half more than method.target_r",
-    ),
-    Combination(
-        "Unsloth for another objective",
-        lambda spec: spec.model.backend == "unsloth" and spec.objective.kind not in _PACKED,
-        "Unsloth is used for sft and pretraining here: the other objectives ask for a reference or "
-        "a head that its patched trainers make differently",
-        "set model.backend to transformers",
-    ),
-    Combination(
-        "Unsloth for another method",
-        lambda spec: spec.model.backend == "unsloth" and not _unsloth_has(spec),
-        "Unsloth has kernels for LoRA and QLoRA in 4 bits, without DoRA, beginning at zero",
-        "set model.backend to transformers, or method.kind to lora or qlora with neither use_dora "
-        "nor init_lora_weights",
-    ),
-    Combination(
-        "Unsloth without one NVIDIA GPU",
-        lambda spec: (
-            spec.model.backend == "unsloth"
-            and (spec.hardware.gpus == "none" or spec.hardware.processes != 1)
-        ),
-        "Unsloth's kernels run on one NVIDIA GPU, neither on the CPU nor on several",
-        "set model.backend to transformers, or hardware.gpus to auto",
-    ),
+    *ONLINE_COMBINATIONS,
+    *METHOD_COMBINATIONS,
 )

@@ -34,7 +34,7 @@ def _out_of_something(error: BaseException, spec: RunSpec | None, run_dir: Path)
         return _out_of_gpu_memory(spec)
     if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
         return _out_of_host_memory(spec)
-    if _is_about_disk_space(error):
+    if is_about_disk_space(error):
         return _disk_full(error, run_dir)
     return None
 
@@ -176,7 +176,7 @@ def _looks_like_cuda_oom(error: BaseException) -> bool:
     return "CUDA out of memory" in said or "CUDNN_STATUS_ALLOC_FAILED" in said
 
 
-def _is_about_disk_space(error: BaseException | None) -> bool:
+def is_about_disk_space(error: BaseException | None) -> bool:
     """Tell whether ``error``, or what led to it, is a full disk.
 
     Only Python's own files say so by errno: safetensors gives the system's words, and torch's

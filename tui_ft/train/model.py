@@ -18,6 +18,7 @@ from transformers import (
 
 from tui_ft.spec import RunSpec
 from tui_ft.spec.chat_templates import template_file
+from tui_ft.spec.kernels import HUB, uses
 from tui_ft.spec.run_spec import ModelSpec, QloraMethod
 from tui_ft.train.errors import RunFailure
 from tui_ft.train.precision import Precision
@@ -96,6 +97,8 @@ def load_model(
         "use_safetensors": True,
         "low_cpu_mem_usage": True,
     }
+    if uses(spec, HUB, on_gpu=on_gpu):
+        arguments["use_kernels"] = True
     if spec.model.attn_implementation != "auto":
         arguments["attn_implementation"] = spec.model.attn_implementation
     if isinstance(spec.method, QloraMethod):

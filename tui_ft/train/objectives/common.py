@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
-from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
+from transformers import Trainer, TrainerCallback
 
 from tui_ft.runs import events as ev
+from tui_ft.runs.folder import RunFolder
 from tui_ft.spec import RunSpec
+from tui_ft.spec.kernels import LIGER, uses
 from tui_ft.spec.methods import (
     CHANGES_BASE,
     AdaLoraMethod,
@@ -31,12 +33,14 @@ from tui_ft.train.adapters import (
     keep_initial_adapter,
     refuse_missing_places,
 )
+from tui_ft.train.checkpoints import CheckpointKeeper
 from tui_ft.train.errors import RunFailure
 from tui_ft.train.model import new_modules
 from tui_ft.train.penalties import Penalties, Penalty
 from tui_ft.train.precision import Precision
 from tui_ft.train.ranks import MovesRanks, Orthogonality
-from tui_ft.train.schedule import SavesOnEvaluations
+from tui_ft.train.sampling import LengthOrder
+from tui_ft.train.schedule import SavesOnEvaluations, StopsEarly
 from tui_ft.train.signature import checked_extra
 from tui_ft.train.unfinished import load_unfinished, save_unfinished
 
@@ -121,6 +125,8 @@ class SoundnessTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
     """Where the adapter lies as it began, when that took something out of the base."""
     penalties = Penalties()
     """What the method adds to the loss."""
+    keeper: CheckpointKeeper | None = None
+    """Makes room on the disk; None lets checkpoints lie as the trainer leaves them."""
     _unsound: torch.Tensor | None = None
 
     @property
@@ -167,10 +173,26 @@ class SoundnessTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
         checks = [p.detach().isfinite().all() for p in self.model.parameters() if p.requires_grad]
         return all(bool(check) for check in checks)
 
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:  # noqa: ANN401
+        rows = self.train_dataset if train_dataset is None else train_dataset
+        if self.args.train_sampling_strategy != "group_by_length":
+            return super()._get_train_sampler(train_dataset)
+        return LengthOrder(rows, self._train_batch_size, self.args)
+
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        super()._save_checkpoint(*args, **kwargs)
-        name = f"checkpoint-{self.state.global_step}"
-        save_unfinished(self.model, Path(self.args.output_dir) / name)
+        step = self.state.global_step
+
+        def write() -> None:
+            # Before what makes a checkpoint a whole one.
+            if self.args.should_save:
+                save_unfinished(self.model, Path(self.args.output_dir) / f"checkpoint-{step}")
+            super(SoundnessTrainer, self)._save_checkpoint(*args, **kwargs)
+
+        # Processes that save together cannot begin again one by one.
+        if self.keeper is None or self.args.world_size > 1:
+            write()
+        else:
+            self.keeper.save(step, write, lambda: self.state.best_model_checkpoint)
 
     def _load_from_checkpoint(self, checkpoint: str, *args: Any, **kwargs: Any) -> None:
         if not load_unfinished(self.model, Path(checkpoint)):
@@ -248,6 +270,7 @@ def build(
         "gradient_checkpointing_kwargs": {"use_reentrant": False},
         "data_seed": spec.training.seed,
         "dataloader_pin_memory": job.on_gpu,
+        "use_liger_kernel": uses(spec, LIGER, on_gpu=job.on_gpu),
         **own,
     }
     if learns_keys(spec.method) and spec.training.gradient_checkpointing:
@@ -264,7 +287,7 @@ def build(
     callbacks: list[TrainerCallback] = []
     patience = spec.training.early_stopping_patience
     if patience and job.evaluates:
-        callbacks.append(EarlyStoppingCallback(early_stopping_patience=patience))
+        callbacks.append(StopsEarly(early_stopping_patience=patience))
     if schedule.evaluations_a_save is not None:
         callbacks.append(SavesOnEvaluations(schedule.evaluations_a_save))
     if isinstance(spec.method, AdaLoraMethod):
@@ -279,6 +302,8 @@ def build(
         **handed,
     }
     trainer = _made(trainer_class, given, spec)
+    folder = RunFolder(job.checkpoints.parent)
+    trainer.keeper = CheckpointKeeper(folder, spec.output.checkpoint_budget, job.note)
     _hold_adapter_in_float32(trainer.model)
     trainer.penalties = Penalties(_penalties(job, trainer.model))
     if getattr(spec.method, "init_lora_weights", None) == "loftq":
