@@ -128,10 +128,10 @@ class SoundnessTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
 
     initial_adapter: Path | None = None
     """Where the adapter lies as it began, when that took something out of the base."""
-    keeper: CheckpointKeeper | None = None
-    """Makes room on the disk; None lets checkpoints lie as the trainer leaves them."""
     penalties = Penalties()
     """What the method adds to the loss."""
+    keeper: CheckpointKeeper | None = None
+    """Makes room on the disk; None lets checkpoints lie as the trainer leaves them."""
     _unsound: torch.Tensor | None = None
 
     @property
@@ -322,10 +322,9 @@ def build(
         "callbacks": callbacks,
         **handed,
     }
-    trainer = trainer_class(**given)
+    trainer = _made(trainer_class, given, spec)
     folder = RunFolder(job.checkpoints.parent)
     trainer.keeper = CheckpointKeeper(folder, spec.output.checkpoint_budget, job.note)
-    trainer = _made(trainer_class, given, spec)
     _hold_adapter_in_float32(trainer.model)
     trainer.penalties = Penalties(_penalties(job, trainer.model))
     if getattr(spec.method, "init_lora_weights", None) == "loftq":
