@@ -20,7 +20,6 @@ import orjson
 
 from tui_ft import paths, text
 from tui_ft.advise.advice import Advice
-from tui_ft.advise.candidates import gib
 from tui_ft.advise.tree import advise
 from tui_ft.demo.prepare import prepare_model
 from tui_ft.models.catalogue import catalogue
@@ -98,7 +97,7 @@ def _lines(advice: Advice) -> Iterator[str]:
         yield "|---|---|---|---|---|---|---|---|"
     for one in advice.candidates:
         name = f"**{one.name}**" if one.chosen else one.name
-        sizes = " | ".join(gib(size) for size in (one.low, one.expected, one.high, one.free))
+        sizes = " | ".join(text.size(size) for size in (one.low, one.expected, one.high, one.free))
         rows = f"{one.batch} of {one.max_length:,}" + (", ckpt" if one.checkpointing else "")
         why = one.problem or one.why_not
         yield f"| {name} | {sizes} | {text.duration(one.seconds)} | {rows} | {why} |"

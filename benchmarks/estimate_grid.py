@@ -2,66 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from benchmarks import estimate_more as more_shapes
+from benchmarks.estimate_more import config
 from tui_ft.memory.step import Generation, Quantization, Step
 
 _ALL: Final = {"peft_type": "LORA", "r": 16, "lora_alpha": 32, "target_modules": "all-linear"}
 _FUSED: Final = "adamw_torch_fused"
 
 
-def _config(
-    kind: str, hidden: int, inner: int, heads: int, keys: int, words: int, layers: int, **more: Any
-) -> dict[str, Any]:
-    return {
-        "model_type": kind,
-        "hidden_size": hidden,
-        "intermediate_size": inner,
-        "num_attention_heads": heads,
-        "num_key_value_heads": keys,
-        "vocab_size": words,
-        "num_hidden_layers": layers,
-        "max_position_embeddings": 8192,
-        "pad_token_id": 0,
-        "tie_word_embeddings": False,
-        **more,
-    }
-
-
 _TIED: Final[dict[str, Any]] = {"tie_word_embeddings": True}
 _GEMMA: Final[dict[str, Any]] = {**_TIED, "hidden_activation": "gelu_pytorch_tanh"}
 MODELS: Final[dict[str, dict[str, Any]]] = {
-    "SmolLM2-135M": _config("llama", 576, 1536, 9, 3, 49152, 30, **_TIED),
-    "Qwen2.5-0.5B, 4 layers": _config("qwen2", 896, 4864, 14, 2, 151936, 4, **_TIED),
-    "Qwen2.5-0.5B": _config("qwen2", 896, 4864, 14, 2, 151936, 24, **_TIED),
-    "Llama-3.2-1B, 4 layers": _config("llama", 2048, 8192, 32, 8, 128256, 4, head_dim=64, **_TIED),
-    "Llama-3.2-1B": _config("llama", 2048, 8192, 32, 8, 128256, 16, head_dim=64, **_TIED),
-    "Llama-3.2-3B, 3 layers": _config("llama", 3072, 8192, 24, 8, 128256, 3, head_dim=128, **_TIED),
-    "Llama-3.1-8B, 3 layers": _config("llama", 4096, 14336, 32, 8, 128256, 3),
-    "Mistral-7B, 3 layers": _config("mistral", 4096, 14336, 32, 8, 32000, 3, sliding_window=4096),
-    "Qwen3-4B, 3 layers": _config("qwen3", 2560, 9728, 32, 8, 151936, 3, head_dim=128, **_TIED),
-    "SmolLM3-3B, 4 layers": _config("smollm3", 2048, 11008, 16, 4, 128256, 4, **_TIED),
-    "Gemma-2B, 3 layers": _config("gemma", 2048, 16384, 8, 1, 256000, 3, head_dim=256, **_GEMMA),
-    "Gemma-2-2B, 3 layers": _config(
+    "SmolLM2-135M": config("llama", 576, 1536, 9, 3, 49152, 30, **_TIED),
+    "Qwen2.5-0.5B, 4 layers": config("qwen2", 896, 4864, 14, 2, 151936, 4, **_TIED),
+    "Qwen2.5-0.5B": config("qwen2", 896, 4864, 14, 2, 151936, 24, **_TIED),
+    "Llama-3.2-1B, 4 layers": config("llama", 2048, 8192, 32, 8, 128256, 4, head_dim=64, **_TIED),
+    "Llama-3.2-1B": config("llama", 2048, 8192, 32, 8, 128256, 16, head_dim=64, **_TIED),
+    "Llama-3.2-3B, 3 layers": config("llama", 3072, 8192, 24, 8, 128256, 3, head_dim=128, **_TIED),
+    "Llama-3.1-8B, 3 layers": config("llama", 4096, 14336, 32, 8, 128256, 3),
+    "Mistral-7B, 3 layers": config("mistral", 4096, 14336, 32, 8, 32000, 3, sliding_window=4096),
+    "Qwen3-4B, 3 layers": config("qwen3", 2560, 9728, 32, 8, 151936, 3, head_dim=128, **_TIED),
+    "SmolLM3-3B, 4 layers": config("smollm3", 2048, 11008, 16, 4, 128256, 4, **_TIED),
+    "Gemma-2B, 3 layers": config("gemma", 2048, 16384, 8, 1, 256000, 3, head_dim=256, **_GEMMA),
+    "Gemma-2-2B, 3 layers": config(
         *("gemma2", 2304, 9216, 8, 4, 256000, 3),
         head_dim=256,
         sliding_window=4096,
         query_pre_attn_scalar=256,
         **_GEMMA,
     ),
-    "Gemma-3-1B, 6 layers": _config(
+    "Gemma-3-1B, 6 layers": config(
         *("gemma3_text", 1152, 6912, 4, 1, 262144, 6),
         head_dim=256,
         sliding_window=512,
         query_pre_attn_scalar=256,
         **_GEMMA,
     ),
-    "Phi-3-mini, 3 layers": _config("phi3", 3072, 8192, 32, 32, 32064, 3),
-    "Granite-3-2B, 4 layers": _config("granite", 2048, 8192, 32, 8, 49155, 4, **_TIED),
-    "OLMo-1B, 4 layers": _config("olmo", 2048, 8192, 16, 16, 50304, 4, **_TIED),
-    "OLMo-2-7B, 3 layers": _config("olmo2", 4096, 11008, 32, 32, 100352, 3),
+    "Phi-3-mini, 3 layers": config("phi3", 3072, 8192, 32, 32, 32064, 3),
+    "Granite-3-2B, 4 layers": config("granite", 2048, 8192, 32, 8, 49155, 4, **_TIED),
+    "OLMo-1B, 4 layers": config("olmo", 2048, 8192, 16, 16, 50304, 4, **_TIED),
+    "OLMo-2-7B, 3 layers": config("olmo2", 4096, 11008, 32, 32, 100352, 3),
     "GPT-2, 4 layers": {
         "model_type": "gpt2",
         "n_embd": 768,
@@ -70,7 +54,7 @@ MODELS: Final[dict[str, dict[str, Any]]] = {
         "n_positions": 4096,
         "vocab_size": 50257,
     },
-    "Pythia-1.4B, 4 layers": _config("gpt_neox", 2048, 8192, 16, 16, 50304, 4),
+    "Pythia-1.4B, 4 layers": config("gpt_neox", 2048, 8192, 16, 16, 50304, 4),
     "Falcon-11B, 2 layers": {
         "model_type": "falcon",
         "hidden_size": 4096,
@@ -102,10 +86,10 @@ MODELS: Final[dict[str, dict[str, Any]]] = {
     },
 }
 MIXTURES: Final[dict[str, dict[str, Any]]] = {
-    "Mixtral-8x7B, 2 layers": _config(
+    "Mixtral-8x7B, 2 layers": config(
         *("mixtral", 4096, 14336, 32, 8, 32000, 2), num_local_experts=8, num_experts_per_tok=2
     ),
-    "Qwen3-30B-A3B, 2 layers": _config(
+    "Qwen3-30B-A3B, 2 layers": config(
         *("qwen3_moe", 2048, 6144, 32, 4, 151936, 2),
         head_dim=128,
         num_experts=128,
@@ -114,11 +98,12 @@ MIXTURES: Final[dict[str, dict[str, Any]]] = {
     ),
 }
 ENCODERS: Final[dict[str, dict[str, Any]]] = {
-    "BERT-base": _config("bert", 768, 3072, 12, 12, 30522, 12, max_position_embeddings=512),
-    "RoBERTa-large, 6 layers": _config(
+    "BERT-base": config("bert", 768, 3072, 12, 12, 30522, 12, max_position_embeddings=512),
+    "RoBERTa-large, 6 layers": config(
         "roberta", 1024, 4096, 16, 16, 50265, 6, max_position_embeddings=514
     ),
 }
+_MORE: Final = {**more_shapes.DENSE, **more_shapes.MIXED, **more_shapes.ENCODERS}
 METHODS: Final[dict[str, dict[str, Any]]] = {
     "full": {"weights": "float32", "arithmetic": "bfloat16", "optim": _FUSED},
     "full bf16": {"optim": "adamw_torch"},
@@ -172,13 +157,13 @@ class Case:
 def cases() -> tuple[Case, ...]:
     """Return the grid, in an order that never changes."""
     parts = (_sizes(), _families(), _optimizers(), _objectives(), _adapters(), _rest())
-    return (*(case for part in parts for case in part), *_mixtures())
+    return (*(case for part in parts for case in part), *_mixtures(MIXTURES), *_others())
 
 
 def _case(model: str, method: str, what: str = "sft", **more: Any) -> Case:
-    config = {**MODELS, **MIXTURES, **ENCODERS}[model]
+    shape = {**MODELS, **MIXTURES, **ENCODERS, **_MORE}[model]
     values: dict[str, Any] = {"batch": 2, "length": 1024, **METHODS.get(method, {}), **more}
-    return Case(model, method, what, Step(config=config, **values))
+    return Case(model, method, what, Step(config=shape, **values))
 
 
 def _sizes() -> Iterator[Case]:
@@ -195,11 +180,26 @@ def _families() -> Iterator[Case]:
     for model in MODELS:
         if "SmolLM2" in model or model in ("Llama-3.2-1B", "Qwen2.5-0.5B"):
             continue
-        yield _case(model, "full bf16")
-        yield _case(model, "full", padded=True, checkpointing=True)
-        yield _case(model, "lora", padded=True)
-        yield _case(model, "qlora", checkpointing=True)
-    for model in ENCODERS:
+        yield from _four(model)
+    yield from _classifying(ENCODERS)
+
+
+def _others() -> Iterator[Case]:
+    for model in more_shapes.DENSE:
+        yield from _four(model)
+    yield from _mixtures(more_shapes.MIXED)
+    yield from _classifying(more_shapes.ENCODERS)
+
+
+def _four(model: str) -> Iterator[Case]:
+    yield _case(model, "full bf16")
+    yield _case(model, "full", padded=True, checkpointing=True)
+    yield _case(model, "lora", padded=True)
+    yield _case(model, "qlora", checkpointing=True)
+
+
+def _classifying(models: Iterable[str]) -> Iterator[Case]:
+    for model in models:
         for method in ("full", "lora"):
             for again in (False, True):
                 more: dict[str, Any] = {
@@ -211,9 +211,12 @@ def _families() -> Iterator[Case]:
                 yield _case(model, method, "classification", objective="classification", **more)
 
 
-def _mixtures() -> Iterator[Case]:
-    for model in MIXTURES:
-        attention = {**_ALL, "target_modules": ["q_proj", "k_proj", "v_proj", "o_proj"]}
+def _mixtures(models: Iterable[str]) -> Iterator[Case]:
+    for model in models:
+        names = ["q_proj", "k_proj", "v_proj", "o_proj"]
+        if "DeepSeek" in model:
+            names = ["q_proj", "q_b_proj", "kv_b_proj", "o_proj"]
+        attention = {**_ALL, "target_modules": names}
         yield _case(model, "full bf16", optim=_FUSED)
         for again in (False, True):
             more: dict[str, Any] = {"adapter": attention, "checkpointing": again}

@@ -35,6 +35,7 @@ _CATALOGUED: Final = {
     "llama-3b": "meta-llama/Llama-3.2-3B",
     "llama-8b": "meta-llama/Llama-3.1-8B",
     "llama-70b": "meta-llama/Llama-3.3-70B-Instruct",
+    "qwen-14b": "Qwen/Qwen2.5-14B-Instruct",
     "smollm-135m": "HuggingFaceTB/SmolLM2-135M",
     "pythia-160m": "EleutherAI/pythia-160m",
     "bert": "google-bert/bert-base-uncased",
@@ -93,14 +94,15 @@ class Arithmetic:
         size = BYTES["float32"] if step.adapter is not None else BYTES[step.weights]
         state = 2 if "8bit" in step.optim else 2 * size
         learned = trained * (size + state + (size if step.adapter is not None else 0))
-        shared = gpus if sharding == "fsdp" else 1
+        shared = gpus if sharding in ("fsdp", "zero3") else 1
+        copied = trained * size if sharding == "ddp" else 0  # gradients in buckets
         tokens = step.batch * step.length * (2 if step.objective in ("dpo", "orpo") else 1)
         layer = 34 * tokens * h
         if step.attention != "flash_attention_2" and step.padded:
             layer += 4 * step.batch * step.length**2
         saved = 2 * tokens * h * layers + layer if step.checkpointing else layer * layers
         reference = weights * BYTES[step.weights] if step.holds_reference else 0
-        expected = (held + learned + reference) // shared + saved + GIB // 2
+        expected = (held + learned + reference) // shared + copied + saved + GIB // 2
         return Figure(
             low=int(expected * 0.95),
             expected=expected,

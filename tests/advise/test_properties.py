@@ -130,6 +130,36 @@ def test_another_gpu_never_makes_the_advice_worse(given: dict[str, Any], gib: in
     assert _worth(two) >= _worth(one)
 
 
+@given(trainable, st.lists(st.integers(2, 90), min_size=2, max_size=8))
+@settings(max_examples=60)
+def test_on_several_gpus_it_fits_each_and_the_run_says_how_it_is_spread(
+    given: dict[str, Any], gib: list[int]
+) -> None:
+    advice = _advise(_with_memory(situation_of(given), *(each * GIB for each in gib)))
+    chosen, run = advice.candidate, advice.run
+    if chosen is None or run is None:
+        return
+    hardware = run.hardware
+    taken = hardware.gpus if isinstance(hardware.gpus, list) else range(len(gib))
+    if chosen.gpus == 1:
+        assert hardware.distributed is None
+        assert hardware.processes == 1
+        return
+    assert hardware.processes == len(taken) == chosen.gpus
+    assert hardware.distributed is not None
+    assert hardware.distributed.kind == WAYS[chosen.way].sharding
+    assert chosen.free == min(gib[number] for number in taken) * GIB
+    if chosen.fit == "fits":
+        assert chosen.high is not None
+        assert all(chosen.high <= gib[number] * GIB for number in taken)
+    training = run.training
+    rows = training.per_device_train_batch_size * training.gradient_accumulation_steps
+    wished = advice.taken("effective_batch")
+    assert wished is not None
+    if not training.packing:  # a step is of as many rows, as far as they can be shared out evenly
+        assert rows == max(1, int(wished.choice) // chosen.gpus)
+
+
 @given(givens)
 @settings(max_examples=60)
 def test_what_is_recommended_fits_where_anything_does(given: dict[str, Any]) -> None:
@@ -197,7 +227,7 @@ def test_any_other_answer_is_followed_and_still_ends_in_advice(
     assert (told.run is None) == bool(told.no_run)
 
 
-@given(given=trainable, gpus=st.sampled_from(("none", 24, 80)))
+@given(given=trainable, gpus=st.sampled_from(("none", 24, 80, "8x80")))
 @settings(max_examples=40)
 def test_the_yaml_is_read_back_as_the_run(
     tmp_path_factory: Any, given: dict[str, Any], gpus: object

@@ -20,9 +20,16 @@ def _advice(row: dict[str, Any]) -> Advice:
 
 def _run_values(advice: Advice) -> dict[str, Any]:
     assert advice.run is not None, advice.no_run
-    dumped = advice.run.model_dump(mode="json")
-    return {f"{group}.{key}": value for group, values in dumped.items()
-            if isinstance(values, dict) for key, value in values.items()}  # fmt: skip
+    return _flat("", advice.run.model_dump(mode="json"))
+
+
+def _flat(at: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Return every value by its dotted key, groups among them."""
+    found = {f"{at}{key}": value for key, value in values.items()}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            found |= _flat(f"{at}{key}.", value)
+    return found
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row["name"])
@@ -54,7 +61,8 @@ def test_the_advice_is_the_guides(row: dict[str, Any]) -> None:
         training = _run_values(advice)
         rows = training["training.per_device_train_batch_size"]
         passes = training["training.gradient_accumulation_steps"]
-        assert rows * passes == expected["effective_batch"]
+        gpus = training["hardware.num_gpus"] or 1
+        assert rows * passes * gpus == expected["effective_batch"]
 
 
 def test_every_situation_names_its_reason_and_source() -> None:
@@ -75,5 +83,6 @@ def test_the_situations_reach_every_approach_and_objective() -> None:
         *("sft", "sft_then_dpo", "dpo", "kto", "grpo", "pretraining", "classification"),
     }
     assert {advice.method for advice in found} >= {
-        *("full", "lora", "qlora", "qlora_fsdp", "smaller"),
+        *("full", "lora", "qlora", "full_ddp", "full_fsdp", "lora_ddp", "lora_fsdp"),
+        *("qlora_ddp", "qlora_fsdp", "smaller"),
     }

@@ -24,6 +24,7 @@ from tui_ft.memory.from_spec import step_of
 from tui_ft.models import architecture_of
 from tui_ft.models.catalogue import catalogue, catalogue_entry
 from tui_ft.spec import build_spec, load_spec
+from tui_ft.spec.chat_templates import template_file
 from tui_ft.survey.summary import Layout, Summary
 from tui_ft.survey.tokens import TokenSummary
 from tui_ft.survey.verdict import verdict_of
@@ -114,7 +115,7 @@ def test_packed_sequences_hold_the_rows_of_a_step() -> None:
 def test_who_holds_the_memory_is_said() -> None:
     taken = _advise(gpus=80, free=11).taken("gpus")
     assert taken is not None
-    held = "GPU 0 80 GB: 11.0 GiB free of 79.1 GiB, the rest held by anna (pid 12)"
+    held = "GPU 0 80 GB: 11.8 GB free of 84.9 GB, the rest held by anna (pid 12)"
     assert (taken.reason, taken.how) == (held, "measured")
 
 
@@ -122,10 +123,10 @@ def test_a_thin_margin_is_said() -> None:
     needed = _advise({"batch": "1", "checkpointing": "yes"}).candidate
     assert needed is not None
     assert needed.high is not None
-    barely = needed.high / GIB + 0.1
+    barely = (needed.high + 1e8) / GIB
     thin = _advise({"batch": "1", "checkpointing": "yes"}, free=barely)
     (said,) = (one.text for one in thin.cautions if one.id == "thin-margin")
-    assert said.startswith("only 0.1 GiB are left")
+    assert said.startswith("only 100 MB are left")
     assert "thin-margin" not in {one.id for one in _advise({"batch": "1"}).cautions}
 
 
@@ -262,7 +263,7 @@ def test_a_survey_becomes_facts() -> None:
 
 
 def test_the_plain_template_learns_every_answer_and_its_end(tmp_path: Path) -> None:
-    template = (Path(facts.__file__).parent / "templates" / "plain.jinja").read_text()
+    template = template_file("plain").read_text()
     special = ("<s>", "</s>")
     tokenizer = load_family(tmp_path, Family(template, special, eos="</s>", bos="<s>"))
     talk = chat(user("Hi"), assistant("Hello there"), user("More"), assistant("Sure"))

@@ -23,7 +23,7 @@ def test_the_path_the_ways_and_the_run(ftui: Ftui, rows: Path, tiny_llama: Path)
     assert "▸ style: it should answer in another style" in said
     assert "? chat: a chat model" in said
     assert "✔ answers: how to answer" in said
-    assert "GPU 0 24 GB card (taken for an RTX 4090): 23.5 GiB free of 23.5 GiB" in said
+    assert "GPU 0 24 GB card (taken for an RTX 4090): 25.2 GB free of 25.2 GB" in said
     assert "▸✔  LoRA" in said
     assert "parameters cost little: worth a second run" in said
     assert "method.r                              8  (see rank)" in said
@@ -155,7 +155,7 @@ def test_what_is_recommended_trains_as_it_stands(
     assert "is there already" in ftui("recommend", str(model), str(rows), *arguments).output
     spec = load_spec(file)
     assert spec.training.num_train_epochs == 0.1
-    assert spec.model.chat_template is not None
+    assert spec.model.chat_template == "plain"
     done = in_a_process("train", str(file), FTUI_HOME=os.environ["FTUI_HOME"])
     assert done.returncode == 0, done.stdout + done.stderr
     assert "finished" in done.stdout.splitlines()[-1]

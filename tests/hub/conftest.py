@@ -17,6 +17,12 @@ import pytest
 TOKEN = "hf_secret"
 
 
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FTUI_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
 class Hub:
     """A local Hub: answers each path with a status and a body, and remembers what it was asked."""
 

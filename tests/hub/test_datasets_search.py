@@ -11,14 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.hub.conftest import TOKEN, Hub, Mute
-from tui_ft.hub import client, datasets_search
-from tui_ft.hub.datasets_search import (
-    HubDataset,
-    SearchAnswer,
-    SearchMemory,
-    may_be_named,
-    search_datasets,
-)
+from tui_ft.hub import client, datasets_search, kept_answers
+from tui_ft.hub.datasets_search import HubDataset, search_datasets
+from tui_ft.hub.listing import may_be_named
 
 ENTRY: dict[str, Any] = {
     "id": "org/alpaca",
@@ -66,7 +61,7 @@ def test_the_hub_is_asked_in_full_with_the_users_token(hub: Hub, tmp_path: Path)
     hub.answer("/api/datasets", [])
     search_datasets(" tool & use ", 5, environ=hub.environment(tmp_path, HF_TOKEN=TOKEN))
     assert hub.asked == [("/api/datasets", f"Bearer {TOKEN}")]
-    assert hub.queries == ["search=tool+%26+use&limit=5&full=true&sort=downloads"]
+    assert hub.queries == ["search=tool+%26+use&limit=5&sort=downloads&full=true"]
 
 
 @pytest.mark.parametrize(("limit", "asked"), [(0, 1), (-3, 1), (10_000, 100)])
@@ -165,26 +160,30 @@ def test_a_mute_hub_is_told(mute: Mute, tmp_path: Path, monkeypatch: pytest.Monk
     assert "does not answer" in (search_datasets("x", environ=environment).problem or "")
 
 
-def test_answers_are_kept_for_minutes_and_failures_are_not() -> None:
-    asked: list[str] = []
-    now = [0.0]
+def test_answers_are_kept_for_minutes_and_failures_are_not(hub: Hub, tmp_path: Path) -> None:
+    hub.answer("/api/datasets", [ENTRY])
+    environment = hub.environment(tmp_path)
+    for query in ("llama", " llama "):
+        assert len(search_datasets(query, environ=environment).found) == 1
+    assert len(hub.asked) == 1
+    hub.answers["/api/datasets"] = (500, b"")
+    for _ in range(2):
+        assert search_datasets("bad", environ=environment).problem is not None
+    assert len(hub.asked) == 3
 
-    def search(query: str) -> SearchAnswer:
-        asked.append(query)
-        return SearchAnswer(problem="no" if query == "bad" else None)
 
-    memory = SearchMemory(search, lambda: now[0])
-    for query in ("llama", " llama ", "bad", "bad"):
-        memory.find(query)
-    assert asked == ["llama", "bad", "bad"]
-    assert memory.known("llama") is not None
-    assert memory.known("bad") is None
-    now[0] = 301.0
-    assert memory.known("llama") is None
-    for number in range(100):
-        memory.find(str(number))
-    assert memory.known("0") is None
-    assert memory.known("99") is not None
+def test_an_old_answer_stands_in_with_its_age(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.answer("/api/datasets", [ENTRY])
+    environment = hub.environment(tmp_path)
+    search_datasets("llama", environ=environment)
+    monkeypatch.setattr(kept_answers, "FRESH_SECONDS", -1.0)
+    hub.answers["/api/datasets"] = (500, b"")
+    answer = search_datasets("llama", environ=environment)
+    assert [one.id for one in answer.found] == ["org/alpaca"]
+    assert "is in trouble" in (answer.warning or "")
+    assert "its answer of 0s ago" in (answer.warning or "")
 
 
 @pytest.mark.parametrize(

@@ -36,12 +36,6 @@ ENTRY: dict[str, Any] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("FTUI_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
-
-
 def _age(home: Path, seconds: float) -> None:
     for file in (home / "hub").iterdir():
         os.utime(file, (time.time() - seconds,) * 2)
@@ -74,7 +68,7 @@ def test_the_hub_is_asked_for_what_is_shown(hub: Hub, tmp_path: Path) -> None:
     search_models(" qwen & co ", 5, environ=hub.environment(tmp_path, HF_TOKEN=TOKEN))
     assert hub.asked == [("/api/models", f"Bearer {TOKEN}")]
     (query,) = hub.queries
-    assert query.startswith("search=qwen+%26+co&filter=transformers&limit=5&sort=downloads&expand=")
+    assert query.startswith("search=qwen+%26+co&limit=5&sort=downloads&filter=transformers&expand=")
     asked = [part.removeprefix("expand=") for part in query.split("&") if "expand=" in part]
     assert {"safetensors", "config", "gated", "tags", "downloads"} <= set(asked)
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.memory.models import TINY
-from tui_ft.memory.dry_run import DryRunError, dry_runs
+from tui_ft.memory.dry_run import DryRunCancelledError, DryRunError, dry_runs, known_answer
 from tui_ft.memory.question import Question
 from tui_ft.memory.step import Step
 
@@ -36,7 +38,7 @@ def test_answers_come_in_order_and_are_kept_for_the_user_alone(
     assert len(kept) == 2
     assert {stat.S_IMODE(path.stat().st_mode) for path in kept} == {0o600}
 
-    monkeypatch.setattr(subprocess, "run", lambda *a, **k: pytest.fail("asked again"))
+    monkeypatch.setattr(subprocess, "Popen", lambda *a, **k: pytest.fail("asked again"))
     assert dry_runs([long, short]) == (first[2], first[0])
 
 
@@ -53,3 +55,19 @@ def test_a_process_that_dies_is_said_in_a_sentence(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(DryRunError, match="the dry run ended with 1"):
         dry_runs([Question(step=Step(config=TINY, batch=1, length=32))])
+
+
+def test_a_dry_run_that_nobody_waits_for_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[subprocess.Popen[bytes]] = []
+    whole = subprocess.Popen
+
+    def begin(*args: Any, **kwargs: Any) -> subprocess.Popen[bytes]:
+        begun.append(whole(*args, **kwargs))
+        return begun[0]
+
+    monkeypatch.setattr(subprocess, "Popen", begin)
+    question = Question(step=Step(config=TINY, batch=1, length=40))
+    with pytest.raises(DryRunCancelledError):
+        dry_runs([question], gently=True, is_cancelled=lambda: True)
+    assert [process.returncode for process in begun] == [-signal.SIGKILL]
+    assert known_answer(question) is None

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tui_ft.runs import events as ev
 from tui_ft.runs.folder import RunFolder
+from tui_ft.runs.ladder import as_trained
 from tui_ft.runs.link import WorkerLink
 from tui_ft.runs.run_data import with_files
 
@@ -102,3 +103,35 @@ def wait_for_orphanhood(
         link.send(ev.Metrics(step=step, epoch=0.0, values={"loss": 1.0}))
     _save(run_dir, step, link)
     (run_dir / "orphaned").write_text(str(link.orphaned))
+
+
+def short_of_memory(
+    run_dir: Path, gpus: tuple[int, ...], checkpoint: Path | None, link: WorkerLink
+) -> None:
+    """Run out of memory, two steps after a checkpoint, with more than two rows in a pass."""
+    training = as_trained(RunFolder(run_dir)).training
+    step = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
+    link.send(ev.Phase(phase="train"))
+    too_much = training.per_device_train_batch_size > 2
+    for number in range(step + 1, step + 3 if too_much else 9):
+        loss = float(training.per_device_train_batch_size)
+        link.send(ev.Metrics(step=number, epoch=0.0, values={"loss": loss}))
+        if number == step + 1 and too_much:
+            _save(run_dir, number, link)
+    print(f"in process {os.getpid()}")
+    if too_much:
+        reason = f"the GPU ran out of memory at step {number}"
+        link.send(ev.Ended(state="failed", reason=reason, cause="gpu_memory"))
+    else:
+        link.send(ev.Ended(state="finished", reason="all steps done"))
+
+
+def never_enough(
+    run_dir: Path, gpus: tuple[int, ...], checkpoint: Path | None, link: WorkerLink
+) -> None:
+    """Run out of memory whatever is changed, having saved a checkpoint first."""
+    link.send(ev.Phase(phase="train"))
+    _save(run_dir, 1, link)
+    advice = ("buy a larger one",)
+    reason = "the GPU ran out of memory"
+    link.send(ev.Ended(state="failed", reason=reason, advice=advice, cause="gpu_memory"))

@@ -16,7 +16,7 @@ from tests.screens.conftest import make_app
 from tests.screens.showing import said, settled
 from tests.tiny_model import make_tiny_llama
 from tui_ft import paths
-from tui_ft.screens import choose_model
+from tui_ft.screens import search_box
 from tui_ft.screens.choose_model import ChooseModel
 
 API = "/api/models"
@@ -49,7 +49,7 @@ async def choosing(chosen: str = "") -> AsyncIterator[tuple[ChooseModel, Chosen,
 
 
 async def answered(pilot: Pilot[None]) -> None:
-    await pilot.pause(choose_model._PAUSE_SECONDS + 0.1)
+    await pilot.pause(search_box.PAUSE_SECONDS + 0.1)
     await settled(pilot)
 
 
@@ -105,6 +105,11 @@ async def test_folders_are_completed_and_the_hub_is_not_asked_for_a_path(
         await answered(pilot)
         (offer,) = offers(box)
         assert offer.rstrip().endswith("weights/")
+        await pilot.press("tab")  # as far as it is clear
+        await answered(pilot)
+        assert box.query_one("#what", Input).value == f"{tmp_path}/weights/"
+        box.query_one("#what", Input).value = f"{tmp_path}/wei"
+        await answered(pilot)
         await pilot.press("down", "enter")
         await settled(pilot)
         assert box.query_one("#what", Input).value == f"{tmp_path}/weights/"

@@ -18,8 +18,9 @@ from tests.screens.conftest import make_app
 from tests.screens.showing import said, settled, shown_whole
 from tui_ft.app import FtuiApp
 from tui_ft.hub import client
-from tui_ft.hub.datasets_search import HubDataset, SearchAnswer
-from tui_ft.screens import data_open, data_opening
+from tui_ft.hub.datasets_search import HubDataset
+from tui_ft.hub.listing import HubAnswer
+from tui_ft.screens import data_open, data_opening, search_box
 from tui_ft.screens.data import DataScreen
 from tui_ft.screens.data_open import OpenData
 from tui_ft.survey.asking import Asked
@@ -65,7 +66,7 @@ async def opening() -> AsyncIterator[tuple[FtuiApp, OpenData, Pilot[None]]]:
 
 
 async def _answered(pilot: Pilot[None]) -> None:
-    await pilot.pause(data_open._PAUSE_SECONDS + 0.1)
+    await pilot.pause(search_box.PAUSE_SECONDS + 0.1)
     await settled(pilot)
 
 
@@ -124,14 +125,14 @@ async def test_an_answer_that_comes_too_late_is_not_shown(
         if query == "slow":
             begun.set()
             go.wait(10)
-        return SearchAnswer((HubDataset(f"org/{query}"),))
+        return HubAnswer((HubDataset(f"org/{query}"),))
 
     async with opening() as (_, box, pilot):
-        monkeypatch.setattr(box._memory, "_search", slow)
+        monkeypatch.setattr(data_open, "search_datasets", slow)
         await pilot.press(*"slow")
         await asyncio.to_thread(begun.wait, 10)
         await pilot.press(*"er")
-        await pilot.pause(data_open._PAUSE_SECONDS + 0.3)
+        await pilot.pause(search_box.PAUSE_SECONDS + 0.3)
         assert [line[6:16] for line in _offers(box)] == ["org/slower"]
         go.set()
         await settled(pilot)

@@ -10,19 +10,28 @@ from tui_ft.spec.presets import PACKAGED
 SHIPPED = {
     "classify-encoder",
     "classify-lora",
+    "classify-weighted",
     "demo",
     "dpo-full",
     "dpo-lora",
+    "grpo-lora",
     "kto-lora",
     "orpo-lora",
+    "ppo-lora",
     "pretrain-lora",
     "reward-lora",
+    "rloo-lora",
+    "sft-8bit",
+    "sft-dora-reasoning",
     "sft-freeze",
     "sft-full",
+    "sft-long-context",
     "sft-lora",
     "sft-pissa",
     "sft-prompt-tuning",
     "sft-qlora",
+    "sft-qlora-24gb",
+    "sft-style-8gb",
     "simpo-lora",
 }
 FILLED = ("model.name_or_path=m", "data.train=d.jsonl")
@@ -76,7 +85,7 @@ def test_a_broken_preset_costs_only_itself(config: Path) -> None:
 
 
 def test_an_unknown_name_lists_those_that_are_known() -> None:
-    with pytest.raises(SpecError, match="sft-full, sft-lora, sft-pissa"):
+    with pytest.raises(SpecError, match="sft-full, sft-long-context, sft-lora, sft-pissa"):
         resolve_spec("sft-lorra")
 
 

@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from tests.tiny_model import pair_rows, write_rows
 from tests.train.running import Ran, make_spec, run_worker
 from tui_ft.runs import events as ev
+from tui_ft.train.model import _keep_as_quantised
 
 TASK: Final = "What colour is it?"
 
@@ -31,19 +32,31 @@ class Cell:
 
 
 LORA: Final = {"kind": "lora", "r": 8, "lora_alpha": 16}
+BOTTLENECK: Final = {"kind": "bottleneck", "bottleneck_size": 16}
 CELLS: Final = {
     "gaussian": Cell({**LORA, "init_lora_weights": "gaussian"}, 2e-2, 0.3),
     "pissa": Cell({**LORA, "init_lora_weights": "pissa"}, 1e-2, 0.3),
     "pissa with a quick svd": Cell({**LORA, "init_lora_weights": "pissa_niter_4"}, 1e-2, 0.3),
     "olora": Cell({**LORA, "init_lora_weights": "olora"}, 1e-2, 0.3),
+    "loftq": Cell({**LORA, "kind": "qlora", "init_lora_weights": "loftq"}, 2e-2, 0.3),
     "8 bits": Cell({**LORA, "kind": "qlora", "bits": 8}, 2e-2, 0.3),
     "adalora": Cell({"kind": "adalora", "init_r": 8, "target_r": 4}, 5e-2, 0.3),
     "freeze": Cell({"kind": "freeze", "num_trainable_layers": 1}, 1e-2, 0.3),
     "ia3": Cell({"kind": "ia3"}, 0.1, 0.01),
     "ln tuning": Cell({"kind": "ln_tuning"}, 5e-2, 0.3),
+    "houlsby": Cell({**BOTTLENECK, "placement": "houlsby"}, 1e-2, 0.3, checkpointing=True),
+    "pfeiffer": Cell({**BOTTLENECK, "non_linearity": "relu"}, 1e-2, 0.3),
     "prompt tuning": Cell({"kind": "prompt_tuning", "prompt_tuning_init_text": TASK}, 0.3, 0.05),
     "prefix tuning": Cell({"kind": "prefix_tuning"}, 0.3, 0.02, checkpointing=True),
     "p-tuning": Cell({"kind": "p_tuning", "encoder_hidden_size": 64}, 1e-2, 0.05),
+}
+
+
+QUANTISED: Final = {
+    "8 bits": BitsAndBytesConfig(load_in_8bit=True),
+    "loftq": BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True
+    ),
 }
 
 
@@ -98,10 +111,10 @@ def test_on_its_base_it_gives_the_same_logits(train: Any, name: str, tiny_llama:
     if name == "freeze":
         loaded = AutoModelForCausalLM.from_pretrained(output, dtype=torch.float32)
     else:
-        eight = BitsAndBytesConfig(load_in_8bit=True) if name == "8 bits" else None
         base = AutoModelForCausalLM.from_pretrained(
-            tiny_llama, dtype=torch.float32, quantization_config=eight
+            tiny_llama, dtype=torch.float32, quantization_config=QUANTISED.get(name)
         )
+        _keep_as_quantised(base)
         loaded = PeftModel.from_pretrained(base, output)
     torch.testing.assert_close(_logits(loaded, tiny_llama), expected, rtol=0, atol=1e-4)
 
@@ -149,6 +162,7 @@ def test_prefix_tuning_turns_checkpointing_off_with_a_word(train: Any) -> None:
         {"kind": "prompt_tuning"},
         {"kind": "adalora", "init_r": 8, "target_r": 4},
         {"kind": "lora", "init_lora_weights": "olora"},
+        {**BOTTLENECK, "placement": "houlsby"},
     ],
     ids=lambda method: str(method["kind"]),
 )
@@ -180,7 +194,7 @@ def test_a_prompt_begins_with_the_tokens_of_its_text(train: Any, tiny_llama: Pat
     assert config["num_virtual_tokens"] == 8
 
 
-@pytest.mark.parametrize("name", ["prompt tuning", "ia3", "freeze"])
+@pytest.mark.parametrize("name", ["prompt tuning", "ia3", "freeze", "houlsby"])
 def test_preferences_are_learned_by_them_as_well(
     tmp_path: Path, tiny_llama: Path, name: str
 ) -> None:

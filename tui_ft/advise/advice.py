@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from tui_ft.advise.candidates import PlanFit
 from tui_ft.advise.node import Stage
+from tui_ft.advise.plans import PlanFit
 from tui_ft.advise.situation import How
 from tui_ft.spec import RunSpec
 

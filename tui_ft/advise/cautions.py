@@ -10,7 +10,7 @@ from tui_ft import text
 from tui_ft.advise import sources
 from tui_ft.advise.advice import Caution
 from tui_ft.advise.approach import ENOUGH_ROWS
-from tui_ft.advise.candidates import Plan, gib, longest_option
+from tui_ft.advise.plans import Plan, longest_option
 from tui_ft.advise.sources import at
 from tui_ft.advise.state import State
 from tui_ft.advise.ways import WAYS
@@ -224,8 +224,8 @@ def _thin(_state: State, plan: Plan) -> str | None:
     if left >= _THIN * plan.free:
         return None
     return (
-        f"only {gib(left)} are left at worst: a display or another program on this GPU would end "
-        "the run"
+        f"only {text.size(left)} are left at worst: a display or another program on this GPU would "
+        "end the run"
     )
 
 

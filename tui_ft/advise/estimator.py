@@ -10,10 +10,10 @@ from tui_ft.advise.situation import GpuFacts
 from tui_ft.memory.estimating import Unknown
 from tui_ft.memory.figure import Figure
 from tui_ft.memory.step import Step
+from tui_ft.spec.distributed import ShardingKind
 
-Sharding = Literal["one", "ddp", "fsdp"]
-"""One GPU; a whole copy on each of several; or weights, gradients and states shared out over them
-(FSDP's full sharding, which is ZeRO-3)."""
+Sharding = Literal["one"] | ShardingKind
+"""One GPU; or how a run is spread over several."""
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,8 +10,7 @@ import yaml
 
 from tui_ft import text
 from tui_ft.advise.advice import Advice, Choice
-from tui_ft.advise.candidates import gib
-from tui_ft.spec import RunSpec
+from tui_ft.spec.group import Group
 
 _WIDTH: Final = 98
 
@@ -33,7 +32,7 @@ def explained_yaml(advice: Advice) -> str:
         lines += _entry("description", said["description"])
     for group in said:
         if isinstance(said[group], dict):
-            lines += _group(advice.run, group, said[group], reasons)
+            lines += _group(getattr(advice.run, group), group, said[group], reasons)
     return "\n".join(lines) + "\n"
 
 
@@ -43,8 +42,8 @@ def _head(advice: Advice) -> Iterator[str]:
     chosen = advice.candidate
     if chosen is not None and chosen.expected is not None:
         yield from _comment(
-            f"Memory: {gib(chosen.expected)} expected ({gib(chosen.low)} to "
-            f"{gib(chosen.high)}) of {gib(chosen.free)} free"
+            f"Memory: {text.size(chosen.expected)} expected ({text.size(chosen.low)} to "
+            f"{text.size(chosen.high)}) of {text.size(chosen.free)} free"
         )
     if chosen is not None and chosen.seconds is not None:
         yield from _comment(f"Time: about {text.duration(chosen.seconds)}, roughly")
@@ -55,21 +54,32 @@ def _head(advice: Advice) -> Iterator[str]:
 
 
 def _group(
-    run: RunSpec, group: str, said: dict[str, Any], reasons: dict[str, Choice]
-) -> Iterator[str]:
-    """Return one group's lines: what has a reason, and what is not as it is by default."""
-    unset = getattr(run, group).__class__.model_fields
+    group: Group, at: str, said: dict[str, Any], reasons: dict[str, Choice], indent: str = ""
+) -> list[str]:
+    """Return one group's lines: what has a reason, and what is not as it is by default.
+
+    Args:
+        group: the group of the run.
+        at: its dotted key.
+        said: its values, as YAML takes them.
+        reasons: by dotted key.
+        indent: before the group's own key.
+    """
+    inner = f"{indent}  "
     written = []
     for key, value in sorted(said.items(), key=lambda item: item[0] != "kind"):
-        reason = reasons.get(f"{group}.{key}")
-        if reason is None and value == unset[key].get_default(call_default_factory=True):
+        reason = reasons.get(f"{at}.{key}")
+        default = type(group).model_fields[key].get_default(call_default_factory=True)
+        within = getattr(group, key)
+        if isinstance(within, Group) and within != default:
+            written += _group(within, f"{at}.{key}", value, reasons, inner)
+            continue
+        if reason is None and value == default:
             continue
         if reason is not None:
-            written += _comment(_because(reason), indent="  ")
-        written += _entry(key, value, indent="  ")
-    if written:
-        yield f"{group}:"
-        yield from written
+            written += _comment(_because(reason), indent=inner)
+        written += _entry(key, value, indent=inner)
+    return [f"{indent}{at.rpartition('.')[2]}:", *written] if written else []
 
 
 def _because(choice: Choice) -> str:

@@ -161,7 +161,7 @@ def model_facts(
         name: as a run takes it.
         config: its config.json; None where it cannot be had.
         has_template: whether its tokenizer has a chat template; None where nobody looked.
-        plain_template: a Jinja file to take where it has none.
+        plain_template: `model.chat_template` where it has none.
         entry: what the catalogue of well-known models says of it.
         smaller: models of its family with fewer parameters.
     """

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from tui_ft import text
 from tui_ft.advise import sources
-from tui_ft.advise.candidates import FULL_PASS_TOKENS, Plan, gib, plan_of
 from tui_ft.advise.node import END, Answer, Branch, Node, Range, Rule, always, by_rules
+from tui_ft.advise.plans import FULL_PASS_TOKENS, Plan, plan_of
 from tui_ft.advise.situation import How
 from tui_ft.advise.sources import at
 from tui_ft.advise.state import State
@@ -45,8 +46,10 @@ def _batch(state: State) -> Answer:
     if plan.fit != "fits":
         return Answer(str(plan.batch), state.how("method"), "not even one row surely fits", source)
     passes = "one pass makes" if plan.accumulation == 1 else f"{plan.accumulation} passes make"
+    if plan.gpus > 1:
+        passes = f"on {plan.gpus} GPUs {passes}"
     why = (
-        f"the most that fit in {gib(plan.free)} ({gib(plan.figure.high)} at most); "
+        f"the most that fit in {text.size(plan.free)} ({text.size(plan.figure.high)} at most); "
         f"{passes} a step of {plan.batch * plan.accumulation * plan.gpus}"
     )
     return Answer(str(plan.batch), state.how("method"), why, source)

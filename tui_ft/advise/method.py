@@ -6,9 +6,10 @@ from typing import Final
 
 from tui_ft import text
 from tui_ft.advise import sources
-from tui_ft.advise.candidates import FULL_PASS_TOKENS, best_fitting, gib, longest_option
+from tui_ft.advise.candidates import best_fitting
 from tui_ft.advise.node import END, Answer, Branch, Node, Range, Rule, always, by_rules, chose
 from tui_ft.advise.objective import SUPERVISED
+from tui_ft.advise.plans import FULL_PASS_TOKENS, longest_option
 from tui_ft.advise.situation import How, weakest
 from tui_ft.advise.sources import at
 from tui_ft.advise.state import State
@@ -176,7 +177,7 @@ def _in_words(state: State) -> str:
     said = []
     for gpu in state.gpus[:4]:
         held = f", the rest held by {', '.join(gpu.holders)}" if gpu.holders else ""
-        free = f"{gib(gpu.free)} free of {gib(gpu.total)}"
+        free = f"{text.size(gpu.free)} free of {text.size(gpu.total)}"
         said.append(f"GPU {gpu.index} {gpu.name}: {free}{held}")
     more = len(state.gpus) - len(said)
     return "; ".join(said) + (f"; {more} more" if more > 0 else "")

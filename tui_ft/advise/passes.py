@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from tui_ft.advise.candidates import Plan, longest_option
 from tui_ft.advise.objective import SUPERVISED
+from tui_ft.advise.plans import Plan, longest_option
 from tui_ft.advise.state import State
 
 HELD_OUT: Final = {"tenth": 0.1, "twentieth": 0.05, "none": 0.0, "file": 0.0}

@@ -8,25 +8,18 @@ from typing import Any, Final
 
 from tui_ft.advise import sources
 from tui_ft.advise.advice import Choice
-from tui_ft.advise.candidates import (
-    VIRTUAL_TOKENS,
-    Plan,
-    alpha_of,
-    attention,
-    best_gpu,
-    dropout,
-    gib,
-    targets,
-)
 from tui_ft.advise.objective import FIRST_STAGE
 from tui_ft.advise.passes import HELD_OUT
+from tui_ft.advise.plans import Plan
 from tui_ft.advise.recipes import fields_of
+from tui_ft.advise.run_hardware import hardware_choices
 from tui_ft.advise.run_training import from_node, training_choices
 from tui_ft.advise.situation import How
 from tui_ft.advise.sources import at
 from tui_ft.advise.state import State
+from tui_ft.advise.used_gpus import best_gpu
+from tui_ft.advise.way_step import VIRTUAL_TOKENS, alpha_of, attention, dropout, targets
 from tui_ft.advise.ways import WAYS, is_adapter
-from tui_ft.memory.figure import Figure
 from tui_ft.spec import RunSpec, build_spec
 
 _NAME_LENGTH: Final = 64
@@ -38,7 +31,7 @@ def run_choices(state: State, plan: Plan) -> tuple[Choice, ...]:
         *_model_and_data(state),
         *_method(state, plan),
         *training_choices(state, plan),
-        _hardware(state, plan),
+        *hardware_choices(state, plan),
     )
 
 
@@ -110,8 +103,8 @@ def _held_out(state: State) -> Choice:
 
 def _template(state: State) -> list[Choice]:
     """Return the chat template for a model that has none, where the rows are dialogues."""
-    known, file = state.model.has_template, state.model.plain_template
-    if known is None or known.value or not file:
+    known, name = state.model.has_template, state.model.plain_template
+    if known is None or known.value or not name:
         return []
     if state.choice("objective") in ("pretraining", "classification"):
         return []
@@ -120,7 +113,7 @@ def _template(state: State) -> list[Choice]:
         "with what is trained, and has to be used with it"
     )
     source = at(sources.OPS, "3, Alpaca format")
-    return [Choice(key="model.chat_template", value=file, reason=why, source=source)]
+    return [Choice(key="model.chat_template", value=name, reason=why, source=source)]
 
 
 def _columns(state: State) -> list[Choice]:
@@ -233,21 +226,3 @@ def _targets(state: State) -> Choice:
     how: How = "assumed" if known is None else known.how
     source = at(sources.COMPLETE, "3.5")
     return Choice(key="method.target_modules", value=found, reason=why, source=source, how=how)
-
-
-def _hardware(state: State, plan: Plan) -> Choice:
-    key = "hardware.gpus"
-    if state.choice("gpus") == "none":
-        return Choice(key=key, value="none", reason="the CPU: no GPU is taken")
-    gpu = best_gpu(state)
-    if gpu is None or state.situation.hypothetical_gpus or len(state.gpus) == 1:
-        return Choice(key=key, value="auto", reason="one GPU: the one with most free memory")
-    needed = plan.figure.high if isinstance(plan.figure, Figure) else None
-    if needed is not None and all((one.free or 0) >= needed for one in state.gpus):
-        why = f"any of the {len(state.gpus)} GPUs has the memory; ftui uses one for a run so far"
-        return Choice(key=key, value="auto", reason=why)
-    why = (
-        f"of {len(state.gpus)} GPUs the one with most free memory ({gib(gpu.free)}); ftui "
-        "uses one for a run so far"
-    )
-    return Choice(key=key, value=[gpu.index], reason=why)

@@ -7,11 +7,13 @@ from typing import Any, Final
 from tui_ft import text
 from tui_ft.advise import sources
 from tui_ft.advise.advice import Choice
-from tui_ft.advise.candidates import Plan, best_gpu, longest_option, optimizer
 from tui_ft.advise.passes import HELD_OUT, groups_by_length, longest_to_mean, total_steps
+from tui_ft.advise.plans import Plan, longest_option
 from tui_ft.advise.situation import How
 from tui_ft.advise.sources import at
 from tui_ft.advise.state import State
+from tui_ft.advise.used_gpus import best_gpu
+from tui_ft.advise.way_step import optimizer
 from tui_ft.advise.ways import WAYS
 
 _SHORT_RUN: Final = 100

@@ -111,7 +111,7 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         name: as a run takes it.
         has_template: whether its tokenizer has a chat template.
-        plain_template: a Jinja file to take where it has none; empty where none is at hand.
+        plain_template: `model.chat_template` where it has none; empty where none is at hand.
         targets: names of the layers that get a LoRA update, or `all-linear`.
         config: its config.json; None where it could not be had.
         smaller: what to take when it does not fit, largest first.

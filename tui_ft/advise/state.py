@@ -11,7 +11,7 @@ from tui_ft.advise.node import Answer, Node
 from tui_ft.advise.situation import DataFacts, GpuFacts, How, ModelFacts, Situation, weakest
 
 if TYPE_CHECKING:
-    from tui_ft.advise.candidates import Plan
+    from tui_ft.advise.plans import Plan
 
 _NO_DATA = DataFacts(path="")
 _NO_MODEL = ModelFacts(name="")

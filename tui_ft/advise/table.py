@@ -6,11 +6,13 @@ from typing import Final
 
 from tui_ft import text
 from tui_ft.advise.advice import Candidate
-from tui_ft.advise.candidates import Plan, gib, plan_of, possible_ways, used_gpus
+from tui_ft.advise.candidates import possible_ways
 from tui_ft.advise.estimator import Seconds, Work
 from tui_ft.advise.passes import mean_padded_length, total_passes
+from tui_ft.advise.plans import Plan, plan_of
 from tui_ft.advise.situation import GpuFacts
 from tui_ft.advise.state import State
+from tui_ft.advise.used_gpus import used_gpus
 from tui_ft.advise.ways import WAYS, Way
 from tui_ft.memory.figure import Figure
 
@@ -88,11 +90,11 @@ def _why_not(state: State, way: Way, plan: Plan, chosen: Plan) -> str:
         return "what it takes is not known"
     if plan.fit == "no":
         return (
-            f"needs {gib(plan.figure.expected)} with one row and checkpointing; "
-            f"{gib(plan.free)} are free"
+            f"needs {text.size(plan.figure.expected)} with one row and checkpointing; "
+            f"{text.size(plan.free)} are free"
         )
     if plan.fit == "tight":
-        return f"may need {gib(plan.figure.high)}; {gib(plan.free)} are free"
+        return f"may need {text.size(plan.figure.high)}; {text.size(plan.free)} are free"
     return _though_it_fits(state, way, chosen)
 
 
@@ -103,14 +105,12 @@ def _smaller(plan: Plan, chosen: Plan) -> str:
 
 
 def _though_it_fits(state: State, way: Way, chosen: Plan) -> str:
-    taken = WAYS[chosen.way].name
-    if way.spreads:
-        gain = (
-            "it would fit" if way.sharding == "fsdp" else f"1/{len(used_gpus(state))} of the time"
-        )
-        return f"{gain}, but ftui starts runs on one GPU so far"
+    other = WAYS[chosen.way]
+    taken = other.name
     if way.half_weights:
         return f"{taken} is the safer way to spend the memory"
+    if way.kind == other.kind:
+        return _otherwise_spread(way, other, chosen)
     said = {
         "prompt_tuning": f"{taken} fits and learns more",
         "full": _full(state, taken),
@@ -118,6 +118,17 @@ def _though_it_fits(state: State, way: Way, chosen: Plan) -> str:
         "qlora": f"{taken} fits: no need to round the base, and it is faster",
     }
     return said.get(way.kind, "")
+
+
+def _otherwise_spread(way: Way, taken: Way, chosen: Plan) -> str:
+    """Return why the same method was not spread over the GPUs in this other way."""
+    if not taken.spreads:
+        return "it fits, but you chose one GPU"
+    if not way.spreads:
+        return f"it fits one GPU; on {chosen.gpus} it takes about 1/{chosen.gpus} of the time"
+    if way.shares:
+        return "a copy fits each GPU: sharing it out would only cost traffic"
+    return f"it fits; {taken.name} was taken"
 
 
 def _full(state: State, taken: str) -> str:

@@ -13,11 +13,11 @@ from typing import Final
 from tui_ft.advise import approach, hyper, method, objective
 from tui_ft.advise.advice import Advice, Other, Taken
 from tui_ft.advise.approaches import APPROACHES
-from tui_ft.advise.candidates import Plan
 from tui_ft.advise.cautions import cautions_of
 from tui_ft.advise.estimator import Estimator
 from tui_ft.advise.node import AnswerError, Node
 from tui_ft.advise.objective import FIRST_STAGE
+from tui_ft.advise.plans import Plan
 from tui_ft.advise.recipes import phases_of
 from tui_ft.advise.run import is_startable, run_choices, run_of
 from tui_ft.advise.situation import Situation

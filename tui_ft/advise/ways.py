@@ -17,10 +17,10 @@ class Way:
     """One way.
 
     Attributes:
-        sharding: how it is spread over several GPUs.
+        sharding: how it is spread over several GPUs: `ddp` or `fsdp`.
         half_weights: trained weights are held in bfloat16, the optimizer in 8 bits.
         shorter: rows are cut to what fits.
-        startable: whether a RunSpec can say it today.
+        startable: whether a RunSpec can say it; of a smaller model it names none.
         quality: what can be expected, in words.
         risk: in words.
     """
@@ -40,6 +40,11 @@ class Way:
     def spreads(self) -> bool:
         """Whether it needs several GPUs."""
         return self.sharding != "one"
+
+    @property
+    def shares(self) -> bool:
+        """Whether weights are shared out over the GPUs."""
+        return self.sharding in ("fsdp", "zero3")
 
 
 _FULL_FORGETS: Final = "forgets what it knew, most of all on few rows (low rate, early stopping)"
@@ -100,14 +105,22 @@ _ALL: Final = (
         at(sources.COMPLETE, "5.2"),
     ),
     Way(
+        "full_ddp",
+        "full, a copy on each GPU (DDP)",
+        "full",
+        "the highest ceiling, with rows enough",
+        _FULL_FORGETS,
+        at(sources.OPS, "decision tree"),
+        sharding="ddp",
+    ),
+    Way(
         "full_fsdp",
-        "full, shared out over all GPUs (FSDP, ZeRO-3)",
+        "full, shared out over the GPUs (FSDP)",
         "full",
         "the highest ceiling, with rows enough",
         f"{_FULL_FORGETS}; traffic between the GPUs",
         at(sources.OPS, "decision tree"),
         sharding="fsdp",
-        startable=False,
     ),
     Way(
         "lora_ddp",
@@ -117,7 +130,6 @@ _ALL: Final = (
         _LORA_RISK,
         at(sources.OPS, "decision tree"),
         sharding="ddp",
-        startable=False,
     ),
     Way(
         "qlora_ddp",
@@ -127,17 +139,15 @@ _ALL: Final = (
         _QLORA_RISK,
         at(sources.OPS, "decision tree"),
         sharding="ddp",
-        startable=False,
     ),
     Way(
         "lora_fsdp",
-        "LoRA, the base shared out (FSDP, ZeRO-3)",
+        "LoRA, the base shared out (FSDP)",
         "lora",
         _LORA_QUALITY,
         "traffic between the GPUs",
         at(sources.OPS, "decision tree"),
         sharding="fsdp",
-        startable=False,
     ),
     Way(
         "qlora_fsdp",
@@ -147,7 +157,6 @@ _ALL: Final = (
         "traffic between the GPUs; slower than LoRA",
         at(sources.COMPLETE, "4.2"),
         sharding="fsdp",
-        startable=False,
     ),
     Way(
         "smaller",
@@ -161,18 +170,12 @@ _ALL: Final = (
 )
 WAYS: Final = {way.id: way for way in _ALL}
 
-ADAPTER_FIRST: Final = (
-    *("lora_ddp", "lora", "lora_fsdp"),
-    *("qlora_ddp", "qlora", "qlora_shorter", "qlora_fsdp"),
-)
-"""The order in which ways are preferred where an adapter is enough; what ftui cannot start yet is
-taken only where nothing else fits."""
-WEIGHTS_FIRST: Final = (
-    *("full", "full_fsdp"),
-    *ADAPTER_FIRST[:3],
-    "full_bf16",
-    *ADAPTER_FIRST[3:],
-)
+_LORA: Final = ("lora_ddp", "lora_fsdp", "lora")
+_QLORA: Final = ("qlora_ddp", "qlora_fsdp", "qlora", "qlora_shorter")
+ADAPTER_FIRST: Final = (*_LORA, *_QLORA)
+"""The order in which ways are preferred where an adapter is enough: all GPUs before one, and a copy
+on each before sharing out, which costs traffic; 16 bits before 4."""
+WEIGHTS_FIRST: Final = ("full_ddp", "full_fsdp", "full", *_LORA, "full_bf16", *_QLORA)
 """The order where as much as can be is to change."""
 
 

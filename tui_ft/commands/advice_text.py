@@ -8,7 +8,6 @@ from typing import Final
 
 from tui_ft import text
 from tui_ft.advise.advice import Advice, Candidate, Choice, Taken
-from tui_ft.advise.candidates import gib
 from tui_ft.advise.node import STAGES
 from tui_ft.widgets.advice_signs import FITS, HOW
 from tui_ft.widgets.signs import sign
@@ -76,8 +75,9 @@ def _said(taken: Taken) -> str:
 
 
 def _table(candidates: Sequence[Candidate]) -> Iterator[str]:
-    free = candidates[0].free
-    yield f"ways to train, against {gib(free)} free (GiB: low, expected, high)"
+    free = min((one.free for one in candidates if one.free is not None), default=None)
+    each = " on each GPU" if any(one.gpus > 1 for one in candidates) else ""
+    yield f"ways to train, against {text.size(free)} free{each} (GB: low, expected, high)"
     head = ("", "way", "low", "exp.", "high", "", "time", "rows at once")
     rows = [head, *(_cells(one) for one in candidates)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
@@ -95,7 +95,7 @@ def _cells(one: Candidate) -> tuple[str, ...]:
     return (
         f"{mark}{sign(FITS[one.fit]).text()}",
         one.name,
-        *(gib(size).removesuffix(" GiB") for size in (one.low, one.expected, one.high)),
+        *(text.gigabytes(size) for size in (one.low, one.expected, one.high)),
         _bar(one),
         text.duration(one.seconds),
         f"{one.batch} of {one.max_length:,}{gpus}{checkpointing}",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from tui_ft import text
-from tui_ft.commands.output import fail, for_people, json_option, say, say_json
+from tui_ft.commands.output import fail, for_people, json_option, say, say_json, warn
 
 if TYPE_CHECKING:
     from tui_ft.hub.datasets_search import HubDataset
@@ -34,8 +34,10 @@ def datasets(query: tuple[str, ...], limit: int, as_json: bool) -> None:
 
     words = " ".join(query)
     answer = search_datasets(words, limit)
-    if answer.problem is not None:
-        fail(answer.problem)
+    if answer.warning is not None and not answer.found:
+        fail(answer.warning)
+    if answer.warning is not None:
+        warn(answer.warning)
     if as_json:
         say_json(answer.found)
         return

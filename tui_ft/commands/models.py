@@ -41,16 +41,21 @@ def models(query: tuple[str, ...], limit: int, *, local: bool, as_json: bool) ->
     Without words: the models on this machine. When the Hub cannot be asked, what it answered
     before, or the well-known models that ftui knows itself.
     """
-    from tui_ft.hub.models_search import ModelsAnswer, search_models
+    from tui_ft.hub.listing import HubAnswer
+    from tui_ft.hub.models_search import search_models
     from tui_ft.runs.own_models import known_models, own_models
 
     words = " ".join(query)
     own = own_models(words)
     asks = bool(words) and not local
-    answer = search_models(words, limit) if asks else ModelsAnswer()
+    answer: HubAnswer[HubModel] = search_models(words, limit) if asks else HubAnswer()
     known = known_models(words)[:limit] if asks and answer.problem and not answer.found else ()
-    if answer.problem is not None:
-        _warn_of(answer.problem, answer.age_s, found=bool(answer.found), known=bool(known))
+    if answer.warning is not None:
+        warn(
+            f"{answer.warning}; these are models that ftui knows itself"
+            if known
+            else answer.warning
+        )
     if as_json:
         said = {"own": [_own_as_json(one) for one in own], "hub": answer.found, "known": known}
         say_json({**said, "problem": answer.problem, "age_s": answer.age_s})
@@ -58,14 +63,6 @@ def models(query: tuple[str, ...], limit: int, *, local: bool, as_json: bool) ->
         _say(words, own, answer.found, known)
     if answer.problem is not None and not (own or answer.found or known):
         fail("nothing on this machine is called so either")
-
-
-def _warn_of(problem: str, age_s: float, *, found: bool, known: bool) -> None:
-    if found:
-        problem += f"; this is its answer of {text.age(age_s)} ago"
-    elif known:
-        problem += "; these are models that ftui knows itself"
-    warn(problem)
 
 
 def _say(

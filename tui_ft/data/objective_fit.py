@@ -11,11 +11,14 @@ from tui_ft.data.formats import Detection
 from tui_ft.data.messages import is_hh_dialogue, is_whole_dialogue, parsed
 from tui_ft.data.rows import Row
 
+_ASKS: Final = ("messages", "prompt_completion", "alpaca", "preference", "kto")
 _ALSO: Final[Mapping[str, tuple[str, ...]]] = {
     "pretraining": ("messages", "prompt_completion", "alpaca"),
     "kto": ("preference",),
+    **dict.fromkeys(("grpo", "rloo", "ppo"), _ASKS),
 }
-"""Formats that an objective takes beside its own: rendered dialogues, pairs one by one."""
+"""Formats that an objective takes beside its own: rendered dialogues, pairs one by one, of answers
+what they answer (and the answer, for rewards to compare with)."""
 _WORD: Final[Mapping[str, str]] = {
     "dpo": "DPO",
     "orpo": "ORPO",
@@ -24,6 +27,9 @@ _WORD: Final[Mapping[str, str]] = {
     "kto": "KTO",
     "classification": "classification",
     "pretraining": "pretraining",
+    "grpo": "GRPO",
+    "rloo": "RLOO",
+    "ppo": "PPO",
 }
 _HELD: Final[Mapping[str, str]] = {
     "messages": "dialogues",
@@ -78,6 +84,10 @@ _NEEDS: Final[Mapping[str, tuple[str, str]]] = {
         "{{text: review, label: sentiment}}",
     ),
     "pretraining": ("whole texts: name their column", "{{text: {}}}"),
+    **dict.fromkeys(
+        ("grpo", "rloo", "ppo"),
+        ("prompts: name their column", "{{prompt: {}}}"),
+    ),
 }
 """What an objective learns from, and an example of the columns to name; all others take pairs."""
 _FITS: Final = ("sft", "dpo", "kto", "classification")

@@ -51,6 +51,8 @@ def _answer(question: Question) -> Answer:
             question.step,
             question.lengths,
             expandable_segments=question.expandable_segments,
+            orders=question.orders,
+            least=question.least,
         )
     except Exception as error:  # a model's own code may raise anything where it needs data
         first = next(iter(str(error).splitlines()), "")

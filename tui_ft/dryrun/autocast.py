@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 from tui_ft.dryrun.kernels import attention_as_on_cuda
 
 Function = Callable[..., Any]
+_HALVES: Final = (torch.bfloat16, torch.float16)
 
 _TO_LOW: Final[frozenset[Function]] = frozenset(
     {
@@ -41,12 +42,6 @@ _TO_LOW: Final[frozenset[Function]] = frozenset(
 )
 _TO_FLOAT32: Final[frozenset[Function]] = frozenset(
     {
-        F.softmax,
-        torch.softmax,
-        torch.Tensor.softmax,
-        F.log_softmax,
-        torch.log_softmax,
-        torch.Tensor.log_softmax,
         F.layer_norm,
         F.group_norm,
         F.rms_norm,
@@ -64,14 +59,26 @@ _TO_FLOAT32: Final[frozenset[Function]] = frozenset(
         torch.Tensor.exp,
         torch.log,
         torch.Tensor.log,
-        torch.sum,
-        torch.Tensor.sum,
-        torch.cumsum,
-        torch.Tensor.cumsum,
         torch.norm,
         torch.Tensor.norm,
     }
 )
+_GIVES_FLOAT32: Final[frozenset[Function]] = frozenset(
+    {
+        F.softmax,
+        torch.softmax,
+        torch.Tensor.softmax,
+        F.log_softmax,
+        torch.log_softmax,
+        torch.Tensor.log_softmax,
+        torch.sum,
+        torch.Tensor.sum,
+        torch.cumsum,
+        torch.Tensor.cumsum,
+    }
+)
+"""Of which autocast asks for a float32 result, where the code asks for no type itself, and casts
+nothing (`fp32_set_opt_dtype` in aten/src/ATen/autocast_mode.cpp)."""
 
 
 class Autocast(TorchFunctionMode):
@@ -117,6 +124,8 @@ class Autocast(TorchFunctionMode):
         elif function in _TO_FLOAT32:
             args = tuple(_float32(value) for value in args)
             kwargs = {name: _float32(value) for name, value in kwargs.items()}
+        elif function in _GIVES_FLOAT32 and kwargs.get("dtype") is None and _is_half(args):
+            kwargs["dtype"] = torch.float32
         return function(*args, **kwargs)
 
     def _low(self, value: Any) -> Any:  # noqa: ANN401
@@ -133,8 +142,13 @@ class Autocast(TorchFunctionMode):
         return kept
 
 
+def _is_half(args: tuple[Any, ...]) -> bool:
+    first = args[0] if args else None
+    return isinstance(first, torch.Tensor) and first.dtype in _HALVES
+
+
 def _float32(value: Any) -> Any:  # noqa: ANN401
-    if isinstance(value, torch.Tensor) and value.dtype in (torch.bfloat16, torch.float16):
+    if isinstance(value, torch.Tensor) and value.dtype in _HALVES:
         return value.float()
     return value
 

@@ -1,8 +1,8 @@
 """Generating text on `meta`: the prompt, and the last tokens, when most keys and values are held.
 
 The tokens between need not be replayed one by one: each step holds a little more than the one
-before. transformers' own `generate` makes the first tokens; then the cache of keys and values is
-made as long as it will be, and the last tokens are generated.
+before. transformers' own `generate` makes the first tokens; then the cache of keys and values
+grows, as it does with each token, until it is as long as it will be, and the last are generated.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from transformers import DynamicCache, GenerationConfig, StoppingCriteria
 
 _FIRST_TOKENS: Final = 2
 _LAST_TOKENS: Final = 2
+_GROWS_AT_MOST: Final = 100
+"""How often the cache grows: of long answers by some tokens at once."""
 
 
 class _EnoughError(Exception):
@@ -51,19 +53,31 @@ def generate(model: Any, rows: int, prompt: int, new: int) -> None:  # noqa: ANN
     model.eval()
     model.config.use_cache = True
     try:
-        cache = _generate_first(model, rows, prompt, new)
+        cache, length = _generate_first(model, rows, prompt, new)
         if cache is not None and new > _FIRST_TOKENS:
-            _generate_last(model, cache, rows, prompt + new)
+            base = model.get_base_model() if _makes_own_cache(model) else model
+            _generate_last(base, cache, rows, (length, length + new - _FIRST_TOKENS))
     finally:
         model.config.use_cache = used
         model.train(was_training)
 
 
-def _generate_first(model: Any, rows: int, prompt: int, new: int) -> DynamicCache | None:  # noqa: ANN401
-    """Return the cache after the first tokens; None where the adapter makes its own."""
+def _makes_own_cache(model: Any) -> bool:  # noqa: ANN401
+    """Tell whether the adapter puts learned tokens before each row, and makes the cache itself."""
+    return isinstance(model, PeftModel) and bool(model.active_peft_config.is_prompt_learning)
+
+
+def _generate_first(model: Any, rows: int, prompt: int, new: int) -> tuple[Any, int]:  # noqa: ANN401
+    """Return the cache after the first tokens, and the tokens that it stands for."""
     tokens = torch.zeros(rows, prompt, dtype=torch.long, device="meta")
-    own_cache = isinstance(model, PeftModel) and model.active_peft_config.is_prompt_learning
-    cache = None if own_cache else DynamicCache(config=model.config)
+    own = _makes_own_cache(model)
+    cache = None if own else DynamicCache(config=model.config)
+    seen: list[Any] = [cache]
+
+    def see(_: object, __: object, out: Any) -> None:  # noqa: ANN401 - a model's output
+        seen[0] = out.past_key_values
+
+    watched = model.get_base_model().register_forward_hook(see) if own else None
     with contextlib.suppress(_EnoughError):
         model.generate(
             input_ids=tokens,
@@ -74,17 +88,19 @@ def _generate_first(model: Any, rows: int, prompt: int, new: int) -> DynamicCach
             stopping_criteria=[_Enough(min(_FIRST_TOKENS, new))],
             **({} if cache is None else {"past_key_values": cache}),
         )
-    return cache
+    if watched is not None:
+        watched.remove()
+    virtual = model.active_peft_config.num_virtual_tokens if own else 0
+    return seen[0], virtual + prompt + _FIRST_TOKENS
 
 
-def _generate_last(model: Any, cache: DynamicCache, rows: int, length: int) -> None:  # noqa: ANN401
-    """Generate the last tokens of ``length`` in all, (B, length)."""
+def _generate_last(model: Any, cache: DynamicCache, rows: int, lengths: tuple[int, int]) -> None:  # noqa: ANN401
+    """Let the cache grow from one length to another, and generate the last tokens, (B, length)."""
+    first, length = lengths
     start = length - _LAST_TOKENS
-    for layer in cache.layers:
-        held = min(start, getattr(layer, "sliding_window", None) or start)
-        layer.keys, layer.values = _stretched(layer.keys, held), _stretched(layer.values, held)
-        if hasattr(layer, "cumulative_length"):
-            layer.cumulative_length = start
+    stride = max(1, (start - first) // _GROWS_AT_MOST)
+    for reached in (*range(first, start, stride), start):
+        _grow(cache, reached)
     mask = torch.ones(rows, length, dtype=torch.long, device="meta")
     for reached in range(start + 1, length + 1):
         out = model(
@@ -96,6 +112,16 @@ def _generate_last(model: Any, cache: DynamicCache, rows: int, length: int) -> N
         # As transformers samples: float32 logits of the last position, and their softmax.
         scores = out.logits[:, -1, :].to(copy=True, dtype=torch.float32)
         torch.multinomial(torch.softmax(scores, dim=-1), num_samples=1)
+
+
+def _grow(cache: DynamicCache, length: int) -> None:
+    """Make the cache as long as it is with so many tokens, layer by layer."""
+    for layer in cache.layers:
+        held = min(length, getattr(layer, "sliding_window", None) or length)
+        layer.keys = _stretched(layer.keys, held)
+        layer.values = _stretched(layer.values, held)
+        if hasattr(layer, "cumulative_length"):
+            layer.cumulative_length = length
 
 
 def _stretched(states: torch.Tensor, length: int) -> torch.Tensor:

@@ -29,6 +29,7 @@ from tui_ft.data import (
 from tui_ft.data.chat_tokenizer import load_chat_tokenizer
 from tui_ft.data.problems import DataError
 from tui_ft.spec import RunSpec
+from tui_ft.spec.chat_templates import template_file
 from tui_ft.spec.objectives import SftObjective
 from tui_ft.spec.run_spec import DataSpec
 from tui_ft.survey.request import TokenRequest
@@ -81,7 +82,7 @@ def write_masked(spec: RunSpec, folder: Path) -> WrittenRows:
         OSError: the files cannot be written.
     """
     request = TokenRequest(spec.model.name_or_path, spec.model.chat_template)
-    template = Path(spec.model.chat_template) if spec.model.chat_template else None
+    template = template_file(spec.model.chat_template) if spec.model.chat_template else None
     tokenizer = load_chat_tokenizer(request.folder(), template)
     most = spec.training.max_length
     objective = spec.objective

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 from urllib.parse import unquote
 
-from tui_ft.hub.datasets_search import number, shown
+from tui_ft.hub.listing import number, shown
 
 LONGEST_NAME: Final = 100
 

@@ -29,7 +29,8 @@ from tui_ft.hub.dataset_configs import (
     total,
 )
 from tui_ft.hub.datasets_cached import CachedDataset, cached_commit, cached_dataset
-from tui_ft.hub.datasets_search import card_sizes, gated, licence, shown, tags_of
+from tui_ft.hub.datasets_search import card_sizes
+from tui_ft.hub.listing import common_fields, shown
 
 Where = Literal["hub", "cached", "missing", "gated", "unknown"]
 
@@ -220,7 +221,7 @@ def _found(
 ) -> DatasetInfo:
     sizes = sizes_of(facts["siblings"])
     script = f"{name.rpartition('/')[2]}.py"
-    gate = gated(facts.get("gated"))
+    said = common_fields(facts)
     page = page_of(name, environ)
     why = f"{name} is gated: ask for access on {page}, with the account of your token"
     return DatasetInfo(
@@ -228,14 +229,14 @@ def _found(
         "hub",
         commit=_commit(facts),
         configs=configs_of(facts.get("cardData"), parquet, sizes),
-        licence=licence(tags_of(facts)),
-        gated=gate,
-        private=facts.get("private") is True,
+        licence=said["licence"],
+        gated=said["gated"],
+        private=said["private"],
         size_bytes=total(sizes[file] for file in sizes if is_data(file)),
         rows=card_sizes(facts.get("cardData"))[1],
         script=script if script in sizes else None,
         has_parquet=bool(parquet),
-        reason=why if gate else None,
+        reason=why if said["gated"] else None,
     )
 
 

@@ -11,10 +11,18 @@ from typing import Any, Final
 import httpx
 
 from tui_ft.hub import client
-from tui_ft.hub.datasets_search import gated, licence, number, shown, tags_of
 from tui_ft.hub.kept_answers import ask_or_remember
+from tui_ft.hub.listing import (
+    HubAnswer,
+    HubEntry,
+    common_fields,
+    name_of,
+    number,
+    search,
+    shown,
+    tags_of,
+)
 
-_MOST: Final = 100
 _LONGEST: Final = 60
 _ASKED_FOR: Final = (
     *("config", "downloads", "gated", "lastModified", "likes", "pipeline_tag", "private"),
@@ -31,49 +39,22 @@ _BITS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class HubModel:
-    """A model as the Hub lists it. Its texts are harmless to show.
+class HubModel(HubEntry):
+    """A model as the Hub lists it.
 
     Attributes:
-        downloads: in the last 30 days.
-        gated: False; `auto` or `manual` where access has to be asked for.
-        licence: the Hub's short name, such as `apache-2.0`; several are joined by commas.
         parameters: in its safetensors files; None when it has none, and ftui loads no others.
         size_bytes: of these files.
         chat_template: whether its tokenizer has one; None where the Hub does not say.
         model_type: transformers' word for its architecture.
         task: what it is for, as its page says it: `text-generation`, `fill-mask`, …
-        last_modified: ISO 8601, in UTC.
     """
 
-    id: str
-    downloads: int | None = None
-    likes: int | None = None
-    gated: bool | str = False
-    private: bool = False
-    licence: str | None = None
     parameters: int | None = None
     size_bytes: int | None = None
     chat_template: bool | None = None
     model_type: str | None = None
     task: str | None = None
-    last_modified: str | None = None
-    tags: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ModelsAnswer:
-    """What was found, and why it is not news.
-
-    Attributes:
-        found: most downloaded first.
-        problem: why the Hub could not be asked; with an older answer, it is in `found`.
-        age_s: how old the answer is, in seconds.
-    """
-
-    found: tuple[HubModel, ...] = ()
-    problem: str | None = None
-    age_s: float = 0.0
 
 
 def search_models(
@@ -82,37 +63,10 @@ def search_models(
     *,
     environ: Mapping[str, str] = os.environ,
     transport: httpx.BaseTransport | None = None,
-) -> ModelsAnswer:
-    """Return the models for transformers whose id holds ``query``, most downloaded first.
-
-    Answers are kept for ten minutes, and longer for when the Hub cannot be asked. Never raises, and
-    takes 5 seconds at most.
-
-    Args:
-        query: words of an id.
-        limit: how many at most, up to 100.
-        environ: honours HF_ENDPOINT, HF_HUB_OFFLINE, HF_TOKEN and where else tokens are kept.
-        transport: how the Hub is reached; httpx's own when None.
-    """
-    parameters = {
-        "search": query.strip().encode(errors="replace").decode(),
-        "filter": "transformers",
-        "limit": str(max(1, min(limit, _MOST))),
-        "sort": "downloads",
-        "expand": _ASKED_FOR,
-    }
-    answer = ask_or_remember("/api/models", parameters, environ, transport)
-    if answer.body is None:
-        return ModelsAnswer(problem=answer.problem)
-    try:
-        entries = json.loads(answer.body)
-    except (ValueError, RecursionError):
-        entries = None
-    if not isinstance(entries, list):
-        return ModelsAnswer(problem=client.nonsense(environ))
-    read = (_model(entry) for entry in entries[:_MOST])
-    found = tuple(model for model in read if model is not None)
-    return ModelsAnswer(found, answer.problem, answer.age_s)
+) -> HubAnswer[HubModel]:
+    """Return the models for transformers whose id holds ``query``; see `listing.search`."""
+    asked_for = {"filter": "transformers", "expand": _ASKED_FOR}
+    return search("/api/models", query, limit, asked_for, _model, environ, transport)
 
 
 def hub_model(
@@ -128,34 +82,28 @@ def hub_model(
         return None
     answer = ask_or_remember(f"/api/models/{name}", {"expand": _ASKED_FOR}, environ, transport)
     try:
-        return _model(json.loads(answer.body or b""))
+        entry = json.loads(answer.body or b"")
     except (ValueError, RecursionError):
         return None
+    return _model(entry) if isinstance(entry, dict) else None
 
 
-def _model(entry: Any) -> HubModel | None:  # noqa: ANN401 - whatever came
+def _model(entry: Mapping[str, Any]) -> HubModel | None:
     """Return an entry of the answer; None where it has no usable id."""
-    name = entry.get("id") if isinstance(entry, dict) else None
-    if not isinstance(name, str) or not client.ID.fullmatch(name):
+    name = name_of(entry)
+    if name is None:
         return None
-    tags = tags_of(entry)
     parameters, size = _weights(entry.get("safetensors"))
     config = entry.get("config")
     config = config if isinstance(config, dict) else {}
     return HubModel(
         id=name,
-        downloads=number(entry.get("downloads")),
-        likes=number(entry.get("likes")),
-        gated=gated(entry.get("gated")),
-        private=entry.get("private") is True,
-        licence=licence(tags),
         parameters=parameters,
         size_bytes=size,
-        chat_template=_has_chat_template(config, tags),
+        chat_template=_has_chat_template(config, tags_of(entry)),
         model_type=shown(config.get("model_type"), _LONGEST) or None,
         task=shown(entry.get("pipeline_tag"), _LONGEST) or None,
-        last_modified=shown(entry.get("lastModified"), 40) or None,
-        tags=tags,
+        **common_fields(entry),
     )
 
 

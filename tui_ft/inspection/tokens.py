@@ -28,6 +28,7 @@ from tui_ft.data.token_counts import NotAsMaskedError, RowCounts, count_rows, co
 from tui_ft.inspection.columns import ColumnWriter
 from tui_ft.inspection.pool import in_order, processes
 from tui_ft.inspection.rows_again import RowsAgain
+from tui_ft.spec.chat_templates import template_file
 from tui_ft.survey.folder import detection_of, read_summary, read_token_summary
 from tui_ft.survey.request import Request, TokenRequest
 from tui_ft.survey.tokens import NEVER, Refused, TokenSummary
@@ -70,7 +71,7 @@ def count_tokens(request: Request, survey: Path) -> None:
     if summary.stage != "done" or (before is not None and before.stage == "done"):
         return
     paths.make_private_dir(folder)
-    template = paths.expand(tokens.chat_template) if tokens.chat_template else None
+    template = template_file(tokens.chat_template) if tokens.chat_template else None
     try:
         tokenizer = load_chat_tokenizer(tokens.folder(), template)
     except DataError as error:

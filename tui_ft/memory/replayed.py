@@ -29,6 +29,10 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
         parameters: how many values the model has, packed ones counted for what they stand for.
         paged: what a paged optimizer holds beside, in memory that moves between host and GPU.
         seconds: that the replay took.
+        orders: the most reserved in each order that was asked for; empty when none was, or when a
+            step cannot be run again from its record.
+        least: the least memory that each of these orders runs in: what is cached is given back to
+            the driver where there is no more room, as torch does before it gives up.
     """
 
     requested: int
@@ -44,3 +48,5 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     parameters: int
     seconds: float
     paged: int = 0
+    orders: tuple[int, ...] = ()
+    least: tuple[int, ...] = ()

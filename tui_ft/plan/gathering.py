@@ -27,6 +27,7 @@ from tui_ft.survey.tokens import TokenSummary
 from tui_ft.survey.verdict import verdict_of
 
 _ROWS_LOOKED_AT: Final = 200
+_TEMPLATE_OF_BASE: Final = "plain"
 _TEMPLATE_FILES: Final = ("chat_template.jinja", "tokenizer_config.json")
 
 
@@ -113,13 +114,12 @@ def _model(name: str, lacking: Callable[[str], None]) -> ModelFacts:
     for said in (found.problem, found.note):
         if said:
             lacking(said)
-    template = Path(facts.__file__).parent / "templates" / "plain.jinja"
     entry = found.entry or _well_known(name)
     return facts.model_facts(
         name,
         found.config,
         has_template=_has_template(name),
-        plain_template=str(template),
+        plain_template=_TEMPLATE_OF_BASE,
         entry=entry,
         smaller=() if entry is None else facts.smaller_models(entry, catalogue()),
     )

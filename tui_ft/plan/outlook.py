@@ -22,6 +22,7 @@ from tui_ft.memory.step import BYTES, Step
 from tui_ft.runs.folder import RunError
 from tui_ft.runs.gpu_choice import choose
 from tui_ft.spec import RunSpec
+from tui_ft.spec.distributed import sharding_kind, strategy_name
 from tui_ft.survey.asking import Asked
 from tui_ft.survey.request import Request, TokenRequest
 from tui_ft.survey.tokens import TokenSummary, packed_sequences
@@ -53,7 +54,9 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         memory: peak on each GPU, or why it is not known.
         gpus: the numbers of those that the run gets; none on the CPU.
-        free: on the one of them that has least.
+        frees: on each of them.
+        spread: how the run is spread over several, in words; empty on one.
+        short: how many GPUs it wants that are not there.
         train_rows: rows that are trained on.
         steps: optimizer steps.
         tokens: trained on over all epochs, after what `max_length` cuts.
@@ -64,7 +67,9 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
 
     memory: Figure | Unknown
     gpus: tuple[int, ...] = ()
-    free: int | None = None
+    frees: tuple[int | None, ...] = ()
+    spread: str = ""
+    short: int = 0
     train_rows: int | None = None
     steps: int | None = None
     tokens: int | None = None
@@ -73,11 +78,20 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     lacking: tuple[str, ...] = ()
 
     @property
+    def free(self) -> int | None:
+        """What is free on the GPU that has least; None where that is not known."""
+        return min((free for free in self.frees if free is not None), default=None)
+
+    @property
     def fit(self) -> Fit | None:
         """Whether it fits the GPUs; None where that is not known, or there are none."""
-        if self.free is None or not isinstance(self.memory, Figure):
+        return self.fit_of(self.free)
+
+    def fit_of(self, free: int | None) -> Fit | None:
+        """Return whether it fits a GPU with so much free; None where that is not known."""
+        if free is None or not isinstance(self.memory, Figure):
             return None
-        return fit(self.memory, self.free)
+        return fit(self.memory, free)
 
 
 def facts_key(spec: RunSpec) -> tuple[object, ...]:
@@ -133,38 +147,47 @@ def outlook(
     """Return what a run comes to. Quick and pure: to be asked at every key."""
     gpus = _gpus(spec, snapshot)
     step = _step(spec, facts, gpus)
+    wanted = spec.hardware.processes or max(1, len(gpus))
+    strategy = spec.hardware.strategy(wanted) if gpus else None
     memory: Figure | Unknown = Unknown("the model's configuration is not known")
     if step is not None:
-        memory = estimator.memory(step, _sharding(gpus), max(1, len(gpus)))
-    frees = [gpu.memory_free_bytes for gpu in gpus if gpu.memory_free_bytes is not None]
+        sharding: Sharding = "one" if strategy is None else sharding_kind(strategy)
+        memory = estimator.memory(step, sharding, wanted if gpus else 1)
     rows = _train_rows(spec, facts)
-    passes = _passes(spec, facts, rows, max(1, len(gpus)))
+    passes = _passes(spec, facts, rows, wanted)
     return Outlook(
         memory=memory,
         gpus=tuple(gpu.index for gpu in gpus),
-        free=min(frees, default=None),
+        frees=tuple(gpu.memory_free_bytes for gpu in gpus),
+        spread="" if strategy is None else strategy_name(strategy),
+        short=max(0, wanted - len(gpus)) if gpus else 0,
         train_rows=rows,
         steps=None if passes is None else _steps(spec, passes),
-        tokens=_tokens(spec, facts, rows),
+        tokens=_tokens(spec, facts, rows, passes),
         time=_time(spec, facts, step, passes, gpus, estimator),
         disk=_disk(spec, step, memory),
         lacking=facts.lacking,
     )
 
 
+def step_to_replay(spec: RunSpec, facts: RunFacts, snapshot: Snapshot | None) -> Step | None:
+    """Return the step whose dry run says more than the closed form; None where none does.
+
+    That is a run on one GPU: of several the dry run knows nothing, and on the CPU nobody asks.
+    """
+    gpus = _gpus(spec, snapshot)
+    several = len(gpus) > 1 or (spec.hardware.processes or 1) > 1
+    return None if not gpus or several else _step(spec, facts, gpus)
+
+
 def _gpus(spec: RunSpec, snapshot: Snapshot | None) -> tuple[Gpu, ...]:
-    """Return the GPUs that the run would get now."""
+    """Return the GPUs that the run would get now; fewer than it wants where there are fewer."""
     if snapshot is None:
         return ()
     try:
-        chosen = choose(spec.hardware.gpus, snapshot)
+        return choose(spec.hardware, snapshot, enough=False).now
     except RunError:
         return ()
-    return chosen.gpus(chosen.wanted or chosen.usable[:1])
-
-
-def _sharding(gpus: Sequence[Gpu]) -> Sharding:
-    return "ddp" if len(gpus) > 1 else "one"
 
 
 def _step(spec: RunSpec, facts: RunFacts, gpus: Sequence[Gpu]) -> Step | None:
@@ -231,8 +254,7 @@ def _epochs(spec: RunSpec, passes: int) -> float:
     return training.max_steps * training.gradient_accumulation_steps / passes
 
 
-def _tokens(spec: RunSpec, facts: RunFacts, rows: int | None) -> int | None:
-    passes = _passes(spec, facts, rows, 1)
+def _tokens(spec: RunSpec, facts: RunFacts, rows: int | None, passes: int | None) -> int | None:
     if facts.tokens is None or rows is None or passes is None:
         return None
     kept = facts.tokens.tokens - facts.tokens.at(spec.training.max_length).tokens_lost

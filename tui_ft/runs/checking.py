@@ -5,7 +5,7 @@ from __future__ import annotations
 from tui_ft import paths
 from tui_ft.hardware import take_snapshot
 from tui_ft.runs import gpu_choice, preflight
-from tui_ft.runs.preflight import Finding
+from tui_ft.runs.finding import Finding
 from tui_ft.spec import RunSpec
 
 
@@ -19,8 +19,7 @@ def findings(spec: RunSpec, *, memory: bool) -> tuple[Finding, ...]:
     Raises:
         RunError: the GPUs that it names are not there.
     """
-    choice = gpu_choice.choose(spec.hardware.gpus, take_snapshot(paths.home()))
-    gpus = choice.gpus(choice.wanted or choice.usable[:1])
+    gpus = gpu_choice.choose(spec.hardware, take_snapshot(paths.home())).now
     found = preflight.check(spec, paths.runs_dir(), gpus)
     if not memory or not gpus or preflight.refusal(found):
         return found

@@ -6,6 +6,8 @@ import signal
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from tui_ft import text
 from tui_ft.runs import events as ev
 from tui_ft.runs.folder import RunFolder
@@ -20,23 +22,38 @@ _NATIVE_FAULTS: Final = frozenset(
 )
 
 
-def worker_died(folder: RunFolder, history: RunHistory, exit_code: int) -> ev.Ended:
-    """Return the end of a run whose worker went without a word.
+def worker_died(
+    folder: RunFolder, history: RunHistory, exit_code: int, who: str = "the worker"
+) -> ev.Ended:
+    """Return the end of a run whose worker, or one of its processes, went without a word.
 
     Args:
         exit_code: as `multiprocessing` gives it: negative for the signal that killed it.
+        who: the process, for people.
     """
     if exit_code >= 0:
-        reason = f"the worker ended with exit code {exit_code} and no reason"
+        reason = f"{who} ended with exit code {exit_code} and no reason"
         advice: tuple[str, ...] = ()
     else:
-        reason, advice = _by_signal(-exit_code, history)
+        reason, advice = _by_signal(-exit_code, history, who)
+    killed = -exit_code == signal.SIGKILL
     return ev.Ended(
         state="crashed",
         reason=reason,
         advice=(*advice, how_to_go_on(folder), f"the worker's output is in {folder.worker_log}"),
         detail=log_tail(folder.worker_log),
+        cause="host_memory" if killed and _host_was_full(history) else "",
     )
+
+
+def at_the_ladders_end(ended: ev.Ended, history: RunHistory) -> ev.Ended:
+    """Return the end of a run, with a word on its ladder where that did not help in the end."""
+    if not (ended.cause and history.rungs):
+        return ended
+    steps = "one step" if len(history.rungs) == 1 else f"{len(history.rungs)} steps"
+    tried = ", ".join(rung.words for rung in history.rungs)
+    reason = f"{ended.reason}; after {steps} its ladder is at its end (tried: {tried})"
+    return msgspec.structs.replace(ended, reason=reason)
 
 
 def killed_by_request(folder: RunFolder, user: str) -> ev.Ended:
@@ -75,12 +92,12 @@ def log_tail(path: Path) -> str | None:
     return "\n".join(kept) or None
 
 
-def _by_signal(number: int, history: RunHistory) -> tuple[str, tuple[str, ...]]:
+def _by_signal(number: int, history: RunHistory, who: str) -> tuple[str, tuple[str, ...]]:
     name = _signal_name(number)
-    reason = f"the worker was killed by signal {number} ({name})"
+    reason = f"{who} was killed by signal {number} ({name})"
     memory = _host_memory(history)
     if number == signal.SIGKILL:
-        if memory and memory[0] / memory[1] > _NEARLY_FULL:
+        if memory and _host_was_full(history):
             used, total = (text.gigabytes(value) for value in memory)
             return (
                 f"{reason} while {used} of {total} GB of the host's memory were in use: "
@@ -95,6 +112,11 @@ def _by_signal(number: int, history: RunHistory) -> tuple[str, tuple[str, ...]]:
         advice = "a fault in native code (driver, CUDA, a compiled extension): see its last lines"
         return reason, (advice,)
     return reason, ()
+
+
+def _host_was_full(history: RunHistory) -> bool:
+    memory = _host_memory(history)
+    return memory is not None and memory[0] / memory[1] > _NEARLY_FULL
 
 
 def _host_memory(history: RunHistory) -> tuple[int, int] | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -73,12 +73,32 @@ class Ended(_Event, frozen=True, tag="ended"):
         reason: one sentence a person can act on.
         advice: concrete things to do, the likeliest first.
         detail: more to read (what memory was held, the last lines of a traceback).
+        cause: what a run can help itself with, where it has been told to.
     """
 
     state: EndState
     reason: str
     advice: tuple[str, ...] = ()
     detail: str | None = None
+    cause: Literal["", "gpu_memory", "host_memory"] = ""
+
+
+class Rung(_Event, frozen=True, tag="rung"):
+    """Memory ran out, and the run took a step down its ladder; the next `Attempt` follows.
+
+    Attributes:
+        number: 1 for the first of the run.
+        reason: how memory ran out.
+        words: what is other from now on, for people.
+        changes: dotted key of the RunSpec -> (value before, value now).
+        begins_anew: whether what was trained so far is left aside.
+    """
+
+    number: int
+    reason: str
+    words: str
+    changes: dict[str, tuple[Any, Any]]
+    begins_anew: bool = False
 
 
 class Phase(_Event, frozen=True, tag="phase"):
@@ -95,7 +115,10 @@ class Plan(_Event, frozen=True, tag="plan"):
     """What is fixed once model and data are loaded.
 
     Attributes:
+        effective_batch_size: rows of one optimizer step, of all processes together.
         longest_row: tokens of the longest row that is trained on, after the cut.
+        processes: how many train together.
+        strategy: how the run is spread over them; None for one.
     """
 
     total_steps: int
@@ -112,6 +135,8 @@ class Plan(_Event, frozen=True, tag="plan"):
     method: str
     longest_row: int | None = None
     objective: str = "sft"
+    processes: int = 1
+    strategy: str | None = None
 
 
 class Progress(_Event, frozen=True, tag="progress"):
@@ -146,13 +171,18 @@ class Evaluation(_Event, frozen=True, tag="evaluation"):
 
 
 class Sample(_Event, frozen=True, tag="sample"):
-    """What the model answers to a held-out row at a step. Foreign text: show it made plain."""
+    """What the model answers to a held-out row at a step. Foreign text: show it made plain.
+
+    Attributes:
+        reward: what the answer was given for, where answers are rewarded; all of them weighed.
+    """
 
     step: int
     row: int
     prompt: str
     answer: str
     reference: str | None = None
+    reward: float | None = None
 
 
 class Example(msgspec.Struct, frozen=True):
@@ -253,6 +283,7 @@ class Commanded(_Event, frozen=True, tag="commanded"):
 Event = (
     Attempt
     | Ended
+    | Rung
     | Phase
     | Plan
     | Progress

@@ -19,8 +19,10 @@ from tui_ft.runs.endings import log_tail
 from tui_ft.runs.folder import RunError, RunFolder, create
 from tui_ft.runs.registry import read_status, summary_of
 from tui_ft.runs.worker_process import TRAIN_ENTRY
+from tui_ft.spec.chat_templates import SHIPPED
 
 if TYPE_CHECKING:
+    from tui_ft.runs.changes import Change
     from tui_ft.runs.place import Place
     from tui_ft.spec import RunSpec
 
@@ -47,22 +49,37 @@ def launch(spec: RunSpec, *, worker: str = TRAIN_ENTRY, place: Place | None = No
     return folder
 
 
-def resume(folder: RunFolder, *, worker: str = TRAIN_ENTRY) -> None:
+def resume(
+    folder: RunFolder, *, anyway: bool = False, worker: str = TRAIN_ENTRY
+) -> tuple[Change, ...]:
     """Take a stopped, failed or crashed run up from its newest checkpoint.
 
+    Args:
+        folder: the run's.
+        anyway: also on other data than before.
+
+    Returns:
+        What has changed since it was last at work.
+
     Raises:
+        ChangedError: too much has changed since.
         RunError: it is at work, it has finished, or the supervisor cannot be started.
     """
+    from tui_ft.runs.changes import refuse_unless_told
+
     summary = summary_of(folder)
     if summary.is_live:
         raise RunError(f"{folder.id} is already {summary.state}; `ftui watch {folder.id}` shows it")
     if summary.state == "finished":
         raise RunError(f"{folder.id} has finished: there is nothing left to do in it")
+    changes = refuse_unless_told(folder, anyway=anyway)
     _start_supervisor(folder, worker, attempts=summary.attempt)
+    return changes
 
 
 def with_absolute_paths(spec: RunSpec, base: Path) -> RunSpec:
     """Return ``spec`` with its local paths made absolute, so that it means the same anywhere."""
+    from tui_ft.runs.rewards_check import with_absolute_rewards
 
     def absolute(path: str) -> str:
         return os.path.normpath(base / paths.expand(path))
@@ -83,9 +100,10 @@ def with_absolute_paths(spec: RunSpec, base: Path) -> RunSpec:
     folder = os.path.normpath(base / folder_of(model.name_or_path))
     if Path(folder).exists():  # else it is an id on the Hub
         model = model.model_copy(update={"name_or_path": folder})
-    if model.chat_template is not None:
+    if model.chat_template is not None and model.chat_template not in SHIPPED:
         model = model.model_copy(update={"chat_template": absolute(model.chat_template)})
-    return spec.model_copy(update={"data": data, "model": model})
+    moved = spec.model_copy(update={"data": data, "model": model})
+    return with_absolute_rewards(moved, absolute)
 
 
 def _start_supervisor(folder: RunFolder, worker: str, attempts: int) -> None:

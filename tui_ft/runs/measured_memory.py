@@ -13,6 +13,7 @@ from tui_ft.memory.model_facts import model_facts
 from tui_ft.memory.question import Question
 from tui_ft.memory.step import Step
 from tui_ft.runs.folder import RunError, RunFolder, all_folders
+from tui_ft.runs.ladder import as_trained
 from tui_ft.runs.prediction import Prediction, read_prediction
 from tui_ft.spec import RunSpec, SpecError
 
@@ -76,7 +77,7 @@ def _measured(folder: RunFolder) -> Iterator[_Measured]:
         reserved = (report.get("peak_memory") or {}).get("reserved")
         if reserved:  # else it ran on the CPU, or never came to its end
             longest = (report.get("plan") or {}).get("longest_row")
-            yield _Measured(folder, folder.spec(), longest, reserved, read_prediction(folder))
+            yield _Measured(folder, as_trained(folder), longest, reserved, read_prediction(folder))
     except (OSError, ValueError, AttributeError, RunError, SpecError):
         return
 

@@ -13,6 +13,7 @@ from tui_ft.memory.from_spec import step_of
 from tui_ft.memory.model_facts import model_facts
 from tui_ft.models import ArchitectureError
 from tui_ft.runs.folder import RunError, RunFolder, all_folders
+from tui_ft.runs.ladder import as_trained
 from tui_ft.runs.registry import read_status
 from tui_ft.spec import RunSpec, SpecError
 
@@ -31,7 +32,7 @@ def _timed(folder: RunFolder) -> Iterator[TimedRun]:
         plan, seconds = report["plan"], report["seconds"]
         peak, rows = peak_flops(plan["device"]), report["steps"] * plan["effective_batch_size"]
         if peak is not None and seconds > 0:
-            spec = folder.spec()
+            spec = as_trained(folder)
             flops = rows * _flops_of_a_row(spec, report["tokens"] // rows, plan)
             yield TimedRun(method=spec.method.kind, flops=flops, seconds=seconds, peak_flops=peak)
     except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError):

@@ -27,6 +27,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
         heartbeat: when its supervisor last wrote; `host` and `pid` are the supervisor's.
         gpus: the GPUs it holds, by number.
         place: its place in a chain, in words.
+        rungs: what it changed when memory ran out, in words, one for each step of its ladder.
     """
 
     id: str
@@ -52,6 +53,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     model: str = ""
     alerts: int = 0
     place: str = ""
+    rungs: tuple[str, ...] = ()
 
     @property
     def is_live(self) -> bool:
@@ -93,6 +95,7 @@ def summarise(run_id: str, history: RunHistory) -> RunSummary:
         attempt=attempt.number if attempt else 0,
         method=plan.method if plan else "",
         alerts=sum(alert.severity != "note" for alert in history.alerts),
+        rungs=tuple(rung.words for rung in history.rungs),
     )
 
 

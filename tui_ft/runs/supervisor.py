@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -24,17 +24,21 @@ from tui_ft.data.hub_download import Cancelled, Progress
 from tui_ft.hardware import Gpu, Sampler, Snapshot, take_snapshot
 from tui_ft.runs import endings, preflight
 from tui_ft.runs import events as ev
+from tui_ft.runs.changes import changes_since
 from tui_ft.runs.control import CommandLine, user_name
 from tui_ft.runs.environment import record_environment
+from tui_ft.runs.finding import Finding
 from tui_ft.runs.folder import RunError, RunFolder, hold_lock
 from tui_ft.runs.gpu_choice import GpuChoice, choose
 from tui_ft.runs.journal import Journal
+from tui_ft.runs.ladder import as_trained, step_down
 from tui_ft.runs.leases import GpuQueue, Waiting
 from tui_ft.runs.prediction import predict_behind
 from tui_ft.runs.reader import LineTail
 from tui_ft.runs.registry import HEARTBEAT_SECONDS, placed, summarise
 from tui_ft.runs.run_data import bring_data
 from tui_ft.runs.telemetry import TelemetryClock, reading
+from tui_ft.runs.trackers import Trackers
 from tui_ft.runs.worker_process import TRAIN_ENTRY, Assignment, WorkerHandle, start_worker
 from tui_ft.spec import RunSpec, SpecError
 
@@ -62,6 +66,7 @@ class Supervisor:
         self._telemetry = TelemetryClock()
         self._heartbeat = 0.0
         self._worker: WorkerHandle | None = None
+        self._trackers: Trackers | None = None
         self._gpus: tuple[Gpu, ...] = ()
         self._signalled = 0
         self._stop_user: str | None = None
@@ -96,6 +101,17 @@ class Supervisor:
         return ended
 
     def _attempt(self) -> ev.Ended:
+        checkpoint = self._begin()
+        spec = as_trained(self.folder)
+        choice = choose(spec.hardware, take_snapshot(self.folder.path))
+        if not choice.needs_gpu:
+            return self._work(spec, choice, (), checkpoint)
+        with GpuQueue(self.folder.id, choice.wanted, count=choice.count) as queue:
+            granted = self._wait_for_gpus(queue, choice)
+            return self._work(spec, choice, granted, checkpoint)
+
+    def _begin(self) -> Path | None:
+        """Write down that an attempt begins; return the checkpoint it goes on from."""
         previous = self._journal.history.attempt
         checkpoints = self.folder.checkpoints()
         step, checkpoint = checkpoints[-1] if checkpoints else (0, None)
@@ -109,13 +125,7 @@ class Supervisor:
             )
         )
         self._write_status()
-        spec = self.folder.spec()
-        choice = choose(spec.hardware.gpus, take_snapshot(self.folder.path))
-        if not choice.needs_gpu:
-            return self._work(spec, choice, (), checkpoint)
-        with GpuQueue(self.folder.id, choice.wanted) as queue:
-            granted = self._wait_for_gpus(queue, choice)
-            return self._work(spec, choice, granted, checkpoint)
+        return checkpoint
 
     def _wait_for_gpus(self, queue: GpuQueue, choice: GpuChoice) -> tuple[str, ...]:
         told: Waiting | None = None
@@ -149,10 +159,47 @@ class Supervisor:
             refused = preflight.refusal(found)
             if refused:
                 return refused
+        self._say_changes()
         record_environment(self.folder, local, take_snapshot(self.folder.path))
         self._tick(0)
+        self._trackers = Trackers(self.folder, spec)
+        return self._train(checkpoint)
+
+    def _train(self, checkpoint: Path | None) -> ev.Ended:
+        """Let workers train until one ends otherwise than by running out of memory.
+
+        After that each is a new process: what CUDA holds, and whether it gives it back, is not to
+        be trusted any more.
+        """
+        while True:
+            if self._stop_user or self._kill_user:
+                raise Stopped(self._stop_user or self._kill_user or "")
+            ended = self._one_worker(checkpoint)
+            if not (ended.cause and self._step_down(ended)):
+                return endings.at_the_ladders_end(ended, self._journal.history)
+            checkpoint = self._begin()
+
+    def _step_down(self, ended: ev.Ended) -> bool:
+        """Take the next step of the run's ladder; tell whether there was one."""
         if self._stop_user or self._kill_user:
-            raise Stopped(self._stop_user or self._kill_user or "")
+            return False
+        phase = self._journal.history.phase
+        rung = step_down(self.folder, ended, phase, on_gpu=bool(self._gpus))
+        if rung is None:
+            return False
+        self._journal.write(
+            ev.Rung(
+                number=len(self._journal.history.rungs) + 1,
+                reason=ended.reason,
+                words=rung.words,
+                changes={key: (rung.was[key], new) for key, new in rung.changes.items()},
+                begins_anew=rung.begins_anew,
+            )
+        )
+        return True
+
+    def _one_worker(self, checkpoint: Path | None) -> ev.Ended:
+        self._outcome = None
         self._worker = start_worker(
             Assignment(
                 entry=self._entry,
@@ -164,7 +211,13 @@ class Supervisor:
         )
         return self._attend(self._worker)
 
-    def _report(self, findings: Iterable[preflight.Finding]) -> None:
+    def _say_changes(self) -> None:
+        """Say what is other than in the attempt before; whoever resumed has decided already."""
+        for one in changes_since(self.folder, self._gpus):
+            severity: Literal["note", "warning"] = "note" if one.weight == "note" else "warning"
+            self._journal.write(ev.Alert(severity=severity, kind=one.what, text=one.sentence))
+
+    def _report(self, findings: Iterable[Finding]) -> None:
         for finding in findings:
             self._journal.write(
                 ev.Alert(severity=finding.severity, text=finding.text, advice=finding.advice)
@@ -231,7 +284,7 @@ class Supervisor:
         elif event is not None:
             self._journal.write(event)
         if isinstance(event, ev.Plan) and self._gpus:
-            predict_behind(self.folder, self.folder.spec(), self._gpus[0], event.longest_row)
+            predict_behind(self.folder, as_trained(self.folder), self._gpus[0], event.longest_row)
 
     def _tick(self, seconds: float) -> None:
         """Do what is due at all times: commands, telemetry, heartbeat. Then sleep."""
@@ -249,6 +302,8 @@ class Supervisor:
             self._heartbeat = time.monotonic()
             self._journal.flush()
             self._write_status()
+            for alert in self._trackers.look() if self._trackers else ():
+                self._journal.write(alert)
         if seconds:
             time.sleep(seconds)
 

@@ -22,7 +22,6 @@ from tui_ft.advise.situation import Situation
 from tui_ft.advise.tree import advise
 from tui_ft.data import DataError
 from tui_ft.data.hub_download import Progress
-from tui_ft.hub.datasets_search import SearchMemory
 from tui_ft.plan.estimator import estimator
 from tui_ft.plan.gathering import Listener, Sought, gather
 from tui_ft.screens import advise_text
@@ -88,7 +87,6 @@ class AdviseScreen(FtuiScreen):
         super().__init__()
         self._model, self._data, self._gpu = model, data, ""
         self._columns: dict[str, str] = {}
-        self._memory = SearchMemory()
         self._asking = ""
         self._asked_node: Taken | None = None
         self._situation: Situation | None = None
@@ -294,7 +292,7 @@ class AdviseScreen(FtuiScreen):
     def _model_chosen(self, model: str | None) -> None:
         if model is not None:
             self._model = model
-            self.app.push_screen(OpenData(self._memory), self._data_chosen)
+            self.app.push_screen(OpenData(), self._data_chosen)
 
     def _data_chosen(self, chosen: Request | None) -> None:
         if chosen is not None:

@@ -3,208 +3,82 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
-from typing import ClassVar, Final
-
-from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
-from textual.containers import Vertical
-from textual.content import Content
-from textual.message import Message
-from textual.timer import Timer
-from textual.widgets import Input, OptionList, Static
-from textual.widgets.option_list import Option
-from textual.worker import get_current_worker
+from typing import Final
 
 from tui_ft import text
-from tui_ft.hub.models_search import HubModel, ModelsAnswer, search_models
+from tui_ft.hub.listing import HubAnswer
+from tui_ft.hub.models_search import HubModel, search_models
 from tui_ft.models.catalogue import CatalogueEntry
 from tui_ft.runs.own_models import OwnModel, known_models, own_models
-from tui_ft.screens.dialog import Dialog
+from tui_ft.screens.search_box import SearchBox, Words
 from tui_ft.survey.at_hand import Candidate, completions
-from tui_ft.widgets.signs import sign
 
-_PAUSE_SECONDS: Final = 0.3
-_FEWEST_LETTERS: Final = 2
-_BESIDE_NAME: Final = 62
-_NARROWEST_NAME: Final = 28
-_WIDEST_NAME: Final = 60
 _MOST_KNOWN: Final = 20
 _ORIGINS: Final = {"run": "run", "prepared": "ftui", "folder": "here", "cache": "cache"}
 
-Offer = OwnModel | Candidate | HubModel | CatalogueEntry
+Offer = OwnModel | HubModel | CatalogueEntry
 
 
-class ChooseModel(Dialog[str | None]):
+class Models:
+    """Models by words of their names, or by the path of a folder."""
+
+    words = Words(
+        "Choose a model",
+        "tab completes  down offers  enter takes it  esc cancel",
+        "a folder, or words of a model's name on the Hub",
+    )
+    beside_name = 62
+
+    def at_hand(self, typed: str) -> Sequence[Offer | Candidate]:
+        """Return models on this machine; of a path, the folders it may mean."""
+        if not typed.startswith(("/", ".", "~")):
+            return own_models(typed)
+        return [*own_models(typed), *(one for one in completions(typed) if one.is_folder)]
+
+    def ask(self, typed: str) -> HubAnswer[Offer]:
+        """Return what the Hub has."""
+        return search_models(typed)
+
+    def instead(self, typed: str) -> Sequence[Offer]:
+        """Return the well-known models that are called so."""
+        return known_models(typed)[:_MOST_KNOWN]
+
+    def line(self, offer: Offer | Candidate, width: int) -> str:
+        """Return an offer in a line: where it is, its name, and what one chooses by."""
+        match offer:
+            case Candidate(typed):
+                return f"file   {text.fitted(text.ending(typed, width), width)}"
+            case OwnModel(model, origin):
+                chat = "  chat template" if model.chat_template else ""
+                chat = f"  adapter{chat}" if model.adapter_of is not None else chat
+                name = text.fitted(text.ending(model.name, width), width)
+                return f"{_ORIGINS[origin]:<5}  {name}{text.size(model.size_bytes):>11}{chat}"
+            case HubModel():
+                return f"hub    {text.fitted(offer.id, width)}{_hub_cells(offer)}"
+            case CatalogueEntry():
+                gated = "  gated" if offer.gated else ""
+                return f"known  {text.fitted(offer.id, width)}{offer.licence:>11}{gated}"
+
+    def choice(self, offer: Offer | str) -> str:
+        """Return the model's folder, or its id on the Hub."""
+        match offer:
+            case str():
+                return offer
+            case OwnModel(model):
+                return str(model.path)
+            case HubModel(id=name) | CatalogueEntry(id=name):
+                return name
+
+
+class ChooseModel(SearchBox[str, Offer]):
     """Dismisses with a folder or an id on the Hub; None for neither.
 
     Args:
         chosen: what holds now.
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down", "down", "Offers", show=False, id="model.down", tooltip="To the offers"),
-        Binding("escape", "dismiss(None)", "Cancel", id="model.cancel", tooltip="Choose none"),
-    ]
-
-    class AtHand(Message):
-        """What there is on this machine."""
-
-        def __init__(self, typed: str, offers: Sequence[OwnModel | Candidate]) -> None:
-            self.typed, self.offers = typed, offers
-            super().__init__()
-
-    class Answered(Message):
-        """The Hub has answered, or cannot be asked."""
-
-        def __init__(self, typed: str, answer: ModelsAnswer) -> None:
-            self.typed, self.answer = typed, answer
-            super().__init__()
-
     def __init__(self, chosen: str = "") -> None:
-        super().__init__()
-        self._chosen = chosen
-        self._local: Sequence[OwnModel | Candidate] = ()
-        self._found: Sequence[HubModel | CatalogueEntry] = ()
-        self._waiting: Timer | None = None
-
-    def compose(self) -> ComposeResult:
-        """Lay out the field, what is offered, how the Hub is."""
-        with Vertical(classes="dialog") as box:
-            box.border_title = "Choose a model"
-            box.border_subtitle = "down offers  enter takes it  esc cancel"
-            yield Input(
-                self._chosen,
-                placeholder="a folder, or words of a model's name on the Hub",
-                id="what",
-            )
-            yield OptionList(id="offers")
-            yield Static(id="hub")
-
-    def on_mount(self) -> None:
-        """Offer what is on this machine."""
-        self.query_one("#what").focus()
-        self._look(self._chosen)
-
-    def on_input_changed(self, event: Input.Changed) -> None:
-        """Look on this machine at once, and on the Hub after a rest."""
-        self._look(event.value)
-
-    def _look(self, typed: str) -> None:
-        run = partial(self._look_at_hand, typed)
-        self.run_worker(run, thread=True, group="at hand", exclusive=True, exit_on_error=False)
-        if self._waiting is not None:
-            self._waiting.stop()
-        self.workers.cancel_group(self, "hub")
-        self._found = ()
-        is_path = typed.startswith(("/", ".", "~"))
-        if is_path or len(typed.strip()) < _FEWEST_LETTERS:
-            self._say("")
-            return
-        self._say("the Hub is asked …")
-        self._waiting = self.set_timer(_PAUSE_SECONDS, partial(self._ask, typed))
-
-    def _look_at_hand(self, typed: str) -> None:
-        offers: list[OwnModel | Candidate] = list(own_models(typed))
-        if typed.startswith(("/", ".", "~")):
-            offers += [one for one in completions(typed) if one.is_folder]
-        if not get_current_worker().is_cancelled:
-            self.post_message(self.AtHand(typed, offers))
-
-    def _ask(self, typed: str) -> None:
-        run = partial(self._ask_hub, typed)
-        self.run_worker(run, thread=True, group="hub", exclusive=True, exit_on_error=False)
-
-    def _ask_hub(self, typed: str) -> None:
-        answer = search_models(typed)
-        if not get_current_worker().is_cancelled:
-            self.post_message(self.Answered(typed, answer))
-
-    @property
-    def _typed(self) -> str:
-        return self.query_one("#what", Input).value
-
-    def on_choose_model_at_hand(self, message: AtHand) -> None:
-        """Offer what is here."""
-        if message.typed == self._typed:
-            self._local = message.offers
-            self._fill()
-
-    def on_choose_model_answered(self, message: Answered) -> None:
-        """Offer what the Hub has; where it cannot be asked, what ftui knows itself."""
-        if message.typed != self._typed:
-            return
-        answer = message.answer
-        self._found = answer.found or known_models(message.typed)[:_MOST_KNOWN]
-        if answer.problem is not None:
-            known = "; these ftui knows itself" if self._found and not answer.found else ""
-            self._say(f"{answer.problem}{known}", failed=True)
-        else:
-            count = len(answer.found)
-            self._say(f"{count:,} found on the Hub" if count else "the Hub has none called so")
-        self._fill()
-
-    def _say(self, said: str, *, failed: bool = False) -> None:
-        shown = text.plain(said)
-        content = sign("warning").content(shown) if failed else Content(shown)
-        self.query_one("#hub", Static).update(content)
-
-    @property
-    def _offers(self) -> list[Offer]:
-        return [*self._local, *self._found]
-
-    def _fill(self) -> None:
-        offers = self.query_one("#offers", OptionList)
-        kept = offers.highlighted if offers.has_focus else None
-        width = self.query_one("#what").size.width
-        offers.clear_options()
-        offers.add_options([Option(model_line(offer, width)) for offer in self._offers])
-        offers.display = bool(self._offers)
-        offers.highlighted = kept
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Take what was typed."""
-        said = event.value.strip()
-        if said:
-            self.dismiss(said)
-
-    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Take what is offered; of a folder without a model show what is in it."""
-        match self._offers[event.option_index]:
-            case OwnModel(model):
-                self.dismiss(str(model.path))
-            case HubModel(id=name) | CatalogueEntry(id=name):
-                self.dismiss(name)
-            case Candidate(typed):
-                field = self.query_one("#what", Input)
-                field.value = typed
-                field.cursor_position = len(typed)
-                self.set_focus(field)
-
-    def action_down(self) -> None:
-        """Go to the offers."""
-        offers = self.query_one("#offers", OptionList)
-        if self._offers and not offers.has_focus:
-            self.set_focus(offers)
-            offers.highlighted = 0
-
-
-def model_line(offer: Offer, width: int) -> Content:
-    """Return an offer in a line: where it is, its name, and what one chooses by."""
-    name = max(_NARROWEST_NAME, min(_WIDEST_NAME, width - _BESIDE_NAME))
-    match offer:
-        case Candidate(typed):
-            return Content(f"file   {text.fitted(text.ending(typed, name), name)}")
-        case OwnModel(model, origin):
-            chat = "  chat template" if model.chat_template else ""
-            chat = f"  adapter{chat}" if model.adapter_of is not None else chat
-            shown = text.fitted(text.ending(model.name, name), name)
-            return Content(f"{_ORIGINS[origin]:<5}  {shown}{text.size(model.size_bytes):>11}{chat}")
-        case HubModel():
-            return Content(f"hub    {text.fitted(offer.id, name)}{_hub_cells(offer)}")
-        case CatalogueEntry():
-            gated = "  gated" if offer.gated else ""
-            return Content(f"known  {text.fitted(offer.id, name)}{offer.licence:>11}{gated}")
+        super().__init__(Models(), chosen)
 
 
 def _hub_cells(found: HubModel) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import ClassVar, Final, Literal
 
@@ -17,15 +16,13 @@ from textual.widgets import Input, Static
 from textual.worker import Worker, WorkerState
 
 from tui_ft import paths, text
-from tui_ft.hub.datasets_search import SearchMemory
 from tui_ft.runs.folder import RunFolder
 from tui_ft.runs.launch import with_absolute_paths
 from tui_ft.runs.memory_check import memory_of
 from tui_ft.screens import configure_text
 from tui_ft.screens.base import HELP, FtuiScreen
-from tui_ft.screens.choose_model import ChooseModel
-from tui_ft.screens.data_open import OpenData
 from tui_ft.screens.draft_files import in_editor, write_draft
+from tui_ft.screens.field_box import box_for, with_answer
 from tui_ft.screens.outlook_line import OutlookLine
 from tui_ft.screens.starting import problem, start_run
 from tui_ft.screens.top_line import TopLine
@@ -34,16 +31,11 @@ from tui_ft.spec import SpecError, find_presets
 from tui_ft.spec.draft import FIRST_PRESET, Draft
 from tui_ft.spec.fields import SpecField
 from tui_ft.spec.loading import read_yaml
-from tui_ft.survey.request import Request
 from tui_ft.widgets.choose import Choice, Choose
-from tui_ft.widgets.choose_gpus import ChooseGpus
 from tui_ft.widgets.row_table import RowTable
 
 _LOOK_SECONDS: Final = 1.0
 _MOST_UNDONE: Final = 100
-_GPUS: Final = "hardware.gpus"
-_MODEL: Final = "model.name_or_path"
-_DATA: Final = ("data.train", "data.eval")
 _OF_MODEL_AND_DATA: Final = (
     *("model.name_or_path", "data.train", "data.eval"),
     *("data.config", "data.revision", "data.train_split", "data.eval_split"),
@@ -65,6 +57,10 @@ class ConfigureScreen(FtuiScreen):
         Binding(
             "ctrl+g", "memory", "Memory", show=False, id="configure.memory",
             tooltip="Replay a step: what it takes of a GPU, exactly",
+        ),
+        Binding(
+            "m", "replays", "Dry runs", show=False, id="configure.replays",
+            tooltip="Replay a step behind what is written, or leave that",
         ),
         Binding("p", "preset", "Preset", id="configure.preset", tooltip="Begin with a preset"),
         Binding(
@@ -101,7 +97,6 @@ class ConfigureScreen(FtuiScreen):
     def __init__(self, draft: Draft | None = None) -> None:
         super().__init__()
         self._draft = draft or Draft.from_preset(FIRST_PRESET)
-        self._memory = SearchMemory()
         self._before: list[Draft] = []
         self._fields: tuple[SpecField, ...] = ()
         self._everything = False
@@ -198,6 +193,14 @@ class ConfigureScreen(FtuiScreen):
         """Show what the run comes to, and what is not known."""
         self._show()
 
+    def on_outlook_line_replayed(self) -> None:
+        """Show what a dry run found, of what is being typed too."""
+        typed = self.query_one("#typed", Input).value
+        edits = self._asking == "field" and self._edited is not None
+        self._show_outlook(
+            self._draft.with_text(self._edited, typed) if edits and self._edited else self._draft
+        )
+
     def _show_about(self, draft: Draft) -> None:
         one = self._edited or self._field
         about = configure_text.about_field(draft, one) if one else Content("no such field")
@@ -215,42 +218,14 @@ class ConfigureScreen(FtuiScreen):
         if one is None or self._asking is not None:
             return
         now = self._draft.text_of(one)
-        if one.key == _GPUS:
-            hardware = self.shell.hardware
-            chosen = self._draft.spec.hardware.gpus if self._draft.spec else []
-            dialog = ChooseGpus(
-                lambda: snapshot.gpus if (snapshot := hardware.latest()) else (),
-                chosen if isinstance(chosen, list) else [],
-            )
-            self.app.push_screen(dialog, partial(self._chosen, one))
-        elif one.key == _MODEL:
-            now = now if self._draft.is_set(one.key) else ""
-            self.app.push_screen(ChooseModel(now), partial(self._chosen, one))
-        elif one.key in _DATA:
-            self.app.push_screen(OpenData(self._memory), partial(self._data_chosen, one))
+        box = box_for(self._draft, one, self.shell.hardware.latest)
+        if box is not None:
+            self.app.push_screen(box, lambda said: self._take(with_answer(self._draft, one, said)))
         elif one.kind == "flag":
             self._take(self._draft.with_text(one, "false" if now == "true" else "true"))
-        elif one.kind == "choice":
-            choices = [Choice(value) for value in one.choices]
-            self.app.push_screen(Choose(one.key, choices, now), partial(self._chosen, one))
         else:
             self._edited = one
             self._ask("field", now, text.one_line(one.help, 70))
-
-    def _data_chosen(self, one: SpecField, chosen: Request | None) -> None:
-        """Take the data, and for training how its rows were read when they were looked at."""
-        if chosen is None:
-            return
-        draft = self._draft.with_text(one, chosen.path)
-        if one.key == _DATA[0] and chosen.columns:
-            draft = draft.with_value("data.columns", dict(chosen.columns))
-        if one.key == _DATA[0] and chosen.format != "auto":
-            draft = draft.with_value("data.format", chosen.format)
-        self._take(draft)
-
-    def _chosen(self, one: SpecField, value: str | None) -> None:
-        if value is not None:
-            self._take(self._draft.with_text(one, value))
 
     def _ask(self, what: Asking, value: str, placeholder: str) -> None:
         self._asking = what
@@ -434,6 +409,12 @@ class ConfigureScreen(FtuiScreen):
             self.post_message(self.Measured(line))
 
         self.run_worker(work, thread=True, group="memory", exclusive=True, exit_on_error=False)
+
+    def action_replays(self) -> None:
+        """Let dry runs follow what is written, or leave them."""
+        line = self.query_one(OutlookLine)
+        line.replays = not line.replays
+        self._show_outlook(self._draft)
 
     def on_configure_screen_measured(self, message: Measured) -> None:
         """Say what was found, unless the run is being started by now."""

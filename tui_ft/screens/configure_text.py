@@ -8,21 +8,14 @@ from typing import Final
 from textual.content import Content
 
 from tui_ft import text
-from tui_ft.advise.estimator import Seconds
-from tui_ft.memory.figure import Figure
-from tui_ft.plan.outlook import Outlook
 from tui_ft.spec.draft import Draft
 from tui_ft.spec.fields import SpecField, shown_value
 from tui_ft.spec.problems import Problem
-from tui_ft.text import NOT_AVAILABLE
-from tui_ft.widgets.advice_signs import FITS
-from tui_ft.widgets.bars import bar_string
 from tui_ft.widgets.signs import sign
 
 _KEY_WIDTH: Final = 38
 _LEAST_KEY: Final = 12
 _VALUE_WIDTH: Final = 18
-_BAR: Final = 16
 _CHANGES_SHOWN: Final = 12
 
 
@@ -81,37 +74,6 @@ def headline(draft: Draft) -> Content:
     )
     parts = (Content.styled(text.plain(name), "bold"), text.plain(origin), changed)
     return Content("   ").join([*(Content(p) if isinstance(p, str) else p for p in parts), state])
-
-
-def outlook_lines(outlook: Outlook, width: int) -> Content:
-    """Return what the run comes to in two lines: memory against what is free; steps, time, disk."""
-    memory = outlook.memory
-    if not isinstance(memory, Figure):
-        first = Content(text.plain(f"memory n/a: {memory.reason}"))
-    else:
-        band = f"{text.gigabytes(memory.low)} to {text.gigabytes(memory.high)}"
-        of = "" if outlook.free is None else f" of {text.gigabytes(outlook.free)}"
-        share = high = None
-        if outlook.free:
-            share, high = memory.expected / outlook.free, memory.high / outlook.free
-        drawn = bar_string(share, _BAR, predicted=high) if outlook.free else ""
-        numbers = ", ".join(str(number) for number in outlook.gpus)
-        where = f"on GPU {numbers}" if outlook.gpus else "of a GPU; this run is on the CPU"
-        fits = sign(FITS[outlook.fit]).content() if outlook.fit is not None else ""
-        first = Content.assemble(
-            "memory ", drawn, " " * bool(drawn), fits, " " * bool(fits),
-            (f"{text.gigabytes(memory.expected)}{of} GB", "bold"), f" ({band}) {where}",
-        )  # fmt: skip
-    time = outlook.time
-    hours = NOT_AVAILABLE
-    if isinstance(time, Seconds):
-        hours = f"{text.duration(time.expected)}, roughly"
-    steps = NOT_AVAILABLE if outlook.steps is None else f"{outlook.steps:,}"
-    second = (
-        f"steps {steps}   tokens {text.count(outlook.tokens)}   time {hours}   "
-        f"disk {text.size(outlook.disk)}"
-    )
-    return Content("\n").join([first, Content(text.one_line(second, width))])
 
 
 def notes(draft: Draft, lacking: Sequence[str] = ()) -> Content:

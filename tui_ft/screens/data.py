@@ -14,7 +14,6 @@ from textual.message import Message
 from textual.widgets import Static
 from textual.worker import Worker, WorkerState
 
-from tui_ft.hub.datasets_search import SearchMemory
 from tui_ft.screens import data_opening, data_text
 from tui_ft.screens.base import HELP, FtuiScreen
 from tui_ft.screens.data_asking import Asking, AskLine
@@ -120,7 +119,6 @@ class DataScreen(FtuiScreen):
         self._request = Request(path, tokens=TokenRequest(model) if model else None)
         self._opened = Request("")
         self._chosen_length: int | None = None
-        self._memory = SearchMemory()
         self._opening = Opening(self)
         self._asked: Asked | None = None
         self._known: Known | None = None
@@ -370,7 +368,7 @@ class DataScreen(FtuiScreen):
                     path=chosen.path, format=chosen.format, columns=chosen.columns, eval=chosen.eval
                 )
 
-        self.app.push_screen(OpenData(self._memory), follow)
+        self.app.push_screen(OpenData(), follow)
 
     def action_view(self) -> None:
         """Show the row in the next way."""

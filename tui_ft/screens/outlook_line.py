@@ -1,30 +1,44 @@
-"""What a draft comes to, in two lines: looked up once keys rest, and shown at every key after."""
+"""What a draft comes to: looked up once keys rest, shown at every key after, replayed behind."""
 
 from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 from textual.content import Content
 from textual.message import Message
+from textual.timer import Timer
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
 from tui_ft.hardware import Snapshot
+from tui_ft.memory.estimating import Unknown
+from tui_ft.memory.figure import Figure
+from tui_ft.memory.step import Step
 from tui_ft.plan.estimator import estimator
-from tui_ft.plan.outlook import RunFacts, facts_key, look_up, outlook
+from tui_ft.plan.outlook import RunFacts, facts_key, look_up, outlook, step_to_replay
+from tui_ft.plan.refining import Refined, key_of, replay
 from tui_ft.runs.launch import with_absolute_paths
-from tui_ft.screens.configure_text import outlook_lines
+from tui_ft.screens.outlook_text import outlook_lines
 from tui_ft.spec import RunSpec
 from tui_ft.spec.draft import Draft
 
 _REST_SECONDS: Final = 0.5
+REPLAY_SECONDS: Final = 2.0
+"""How long nothing is changed before a step of it is replayed."""
+_LEAST_MEMORY: Final = 2_000_000_000
+"""What the host has to have free: a dry run takes up to a GB."""
 _NARROWEST: Final = 40
 
 
 class OutlookLine(Static):
-    """Memory against what is free, steps, tokens, time, disk."""
+    """Memory against what is free, steps, tokens, time, disk.
+
+    Memory is the closed form's at first. Once nothing has been changed for a while, a step is
+    replayed in a process of its own at the lowest priority, one at a time; another change ends it.
+    """
 
     class LookedUp(Message):
         """Model and data were looked up; None when others were asked for since."""
@@ -33,16 +47,37 @@ class OutlookLine(Static):
             self.key, self.facts = key, facts
             super().__init__()
 
+    class Replayed(Message):
+        """A step was replayed, or cannot be."""
+
+        def __init__(self, step: Step, found: Figure | Unknown) -> None:
+            self.step, self.found = step, found
+            super().__init__()
+
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
         self._facts: RunFacts | None = None
         self._known: tuple[object, ...] | None = None
         self._asked: tuple[object, ...] | None = None
+        self._estimator = Refined(estimator())
+        self._replays = True
+        self._wanted: bytes | None = None
+        self._resting: Timer | None = None
+        self._one_at_a_time = Lock()
 
     @property
     def lacking(self) -> tuple[str, ...]:
         """What is not known of model and data, in sentences."""
         return self._facts.lacking if self._facts is not None else ()
+
+    @property
+    def replays(self) -> bool:
+        """Whether steps are replayed behind what is written."""
+        return self._replays
+
+    @replays.setter
+    def replays(self, wanted: bool) -> None:
+        self._replays = wanted
 
     def show(self, draft: Draft, snapshot: Snapshot | None) -> None:
         """Show what ``draft`` comes to on the GPUs as they are now."""
@@ -56,8 +91,9 @@ class OutlookLine(Static):
                 self.set_timer(_REST_SECONDS, partial(self._look_up, key, spec))
             self.update(Content("looks at model and data …\n"))
             return
-        found = outlook(spec, self._facts, snapshot, estimator())
-        self.update(outlook_lines(found, max(_NARROWEST, self.size.width - 2)))
+        behind = self._refine(spec, self._facts, snapshot)
+        found = outlook(spec, self._facts, snapshot, self._estimator)
+        self.update(outlook_lines(found, max(_NARROWEST, self.size.width - 2), behind))
 
     def _look_up(self, key: tuple[object, ...], spec: RunSpec) -> None:
         if key != self._asked:
@@ -75,3 +111,47 @@ class OutlookLine(Static):
         """Keep what was found; the message goes on to the screen, which shows it."""
         if message.facts is not None and message.key == self._asked:
             self._facts, self._known = message.facts, message.key
+
+    # The dry run
+
+    def _refine(self, spec: RunSpec, facts: RunFacts, snapshot: Snapshot | None) -> str:
+        """Have the step replayed once keys rest, and end what was replayed before; say which."""
+        step = step_to_replay(spec, facts, snapshot)
+        free = snapshot.host.memory_available_bytes if snapshot is not None else None
+        why_not = ""
+        if not self._replays:
+            why_not = "dry runs are off (m)"
+        elif free is not None and free < _LEAST_MEMORY:
+            why_not = "the host has no memory left for a dry run"
+        self._want(None if why_not else step, spec.method.kind)
+        if step is None or why_not:
+            return why_not if step is not None else ""
+        known = self._estimator.replayed(step)
+        if isinstance(known, Unknown):
+            return known.reason
+        return "a dry run follows" if known is None else ""
+
+    def _want(self, step: Step | None, method: str) -> None:
+        key = None if step is None else key_of(step)
+        if key == self._wanted:
+            return  # it is waited for, under way, or known
+        self._wanted = key
+        if self._resting is not None:
+            self._resting.stop()
+        self.workers.cancel_group(self, "replay")
+        if step is not None and self._estimator.replayed(step) is None:
+            self._resting = self.set_timer(REPLAY_SECONDS, partial(self._replay, step, method))
+
+    def _replay(self, step: Step, method: str) -> None:
+        def work() -> None:
+            worker = get_current_worker()
+            with self._one_at_a_time:  # one that was cancelled may need a moment to end
+                found = replay(step, method, lambda: worker.is_cancelled)
+            if found is not None:
+                self.post_message(self.Replayed(step, found))
+
+        self.run_worker(work, thread=True, group="replay", exclusive=True, exit_on_error=False)
+
+    def on_outlook_line_replayed(self, message: Replayed) -> None:
+        """Keep what was found; the message goes on to the screen, which shows it."""
+        self._estimator.keep(message.step, message.found)

@@ -64,7 +64,8 @@ class Draft:
         whole = spec.model_dump(mode="json")
         said = spec.model_dump(mode="json", exclude_defaults=True)
         for one in fields_of(whole):
-            if one.chooses:  # without its kind nobody knows what a group's fields are
+            # Without its kind nobody knows what a group's fields are.
+            if one.chooses and value_at(whole, one.group) is not None:
                 put(said, one.key, value_at(whole, one.key))
         return cls.begin(said, origin, reasons)
 
@@ -121,7 +122,7 @@ class Draft:
         if not typed:
             return self.without(one.key)
         if typed == NONE and one.may_be_none:
-            return self.with_value(one.key, None)
+            return self.with_value(one.group if one.chooses else one.key, None)
         if one.is_group:
             return self.with_value(one.key, {})
         if one.chooses:
@@ -135,7 +136,7 @@ class Draft:
         chooser = next(
             (f for f in self.fields if f.chooses and key.startswith(f"{f.group}.")), None
         )
-        if chooser is not None and not self.is_set(chooser.key):
+        if chooser is not None and not self.is_set(chooser.key) and chooser.default != NONE:
             put(values, chooser.key, chooser.default)  # else nobody knows whose field it is
         put(values, key, value)
         return replace(self, values=values)

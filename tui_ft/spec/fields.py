@@ -111,7 +111,10 @@ def _fields(model: type[BaseModel], at: str, values: Mapping[str, Any]) -> Itera
                 yield _field(key, info)
         elif len(groups) > 1:
             chosen = _chosen(groups, info, said)
-            yield _choice_of(key, groups, chosen)
+            if _may_be_none(info.annotation) and said is None:
+                yield _choice_of(key, groups, None, info)
+                continue
+            yield _choice_of(key, groups, chosen, info)
             yield from _fields(chosen, f"{key}.", values)
         elif _may_be_none(info.annotation):
             yield SpecField(key, _help(info), "choice", (NONE, ON), may_be_none=True, is_group=True)
@@ -124,6 +127,9 @@ def _fields(model: type[BaseModel], at: str, values: Mapping[str, Any]) -> Itera
 def _field(key: str, info: FieldInfo) -> SpecField:
     about = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
     kind, choices = _kind(info.annotation)
+    named = about.get("choices")
+    if kind == "text" and isinstance(named, list) and named:
+        kind, choices = "choice", tuple(str(one) for one in named)
     return SpecField(
         key=key,
         help=_help(info),
@@ -138,11 +144,28 @@ def _field(key: str, info: FieldInfo) -> SpecField:
     )
 
 
-def _choice_of(key: str, groups: tuple[type[BaseModel], ...], chosen: type[BaseModel]) -> SpecField:
-    """Return the field that chooses among a union's models; the help is that of the chosen one."""
+def _choice_of(
+    key: str,
+    groups: tuple[type[BaseModel], ...],
+    chosen: type[BaseModel] | None,
+    info: FieldInfo,
+) -> SpecField:
+    """Return the field that chooses among a union's models; the help is that of the chosen one.
+
+    A union that a run may do without has one choice more.
+    """
     kinds = tuple(_tag(group) for group in groups)
-    help_ = " ".join((chosen.__doc__ or "").split())
-    return SpecField(f"{key}.{_CHOOSES}", help_, "choice", kinds, default=_tag(chosen), basic=True)
+    optional = _may_be_none(info.annotation)
+    help_ = _help(info) if chosen is None else " ".join((chosen.__doc__ or "").split())
+    return SpecField(
+        f"{key}.{_CHOOSES}",
+        help_,
+        "choice",
+        (NONE, *kinds) if optional else kinds,
+        default=NONE if optional or chosen is None else _tag(chosen),
+        may_be_none=optional,
+        basic=True,
+    )
 
 
 def _chosen(groups: tuple[type[BaseModel], ...], info: FieldInfo, said: object) -> type[BaseModel]:
@@ -238,6 +261,7 @@ _OF_USE: Final[Mapping[str, Callable[[Mapping[str, Any]], bool]]] = {
         _has_steps(values, "eval_steps") and _has_steps(values, "save_steps")
     ),
     "training.save_total_limit": lambda values: _has_steps(values, "save_steps"),
+    "output.checkpoint_budget": lambda values: _has_steps(values, "save_steps"),
     "evaluation.sample_max_new_tokens": lambda values: _said(values, "evaluation.samples") != 0,
 }
 """Fields that another one can make meaningless, and when they are not."""

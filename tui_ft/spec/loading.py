@@ -24,6 +24,9 @@ _BIGGEST_SPEC_BYTES = 1_000_000
 _DEEPEST = 4
 """No key of a spec lies deeper; a file whose aliases hold themselves has no bottom."""
 
+_HOLDERS = (typing.Union, types.UnionType, typing.Annotated, list)
+"""What an annotation may hold a group of fields in; of a list, each of its items is one."""
+
 _shortened = reprlib.Repr()
 _shortened.maxstring = _shortened.maxother = 60
 
@@ -256,7 +259,7 @@ def _walk(location: tuple[int | str, ...]) -> tuple[Location, type[BaseModel]]:
 def _models_in(annotation: Any) -> Iterable[type[BaseModel]]:  # noqa: ANN401 - any annotation
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
-    elif typing.get_origin(annotation) in (typing.Union, types.UnionType, typing.Annotated):
+    elif typing.get_origin(annotation) in _HOLDERS:
         for member in typing.get_args(annotation):
             yield from _models_in(member)
 
@@ -276,6 +279,7 @@ def _message(fault: dict[str, Any]) -> str:
         "union_tag_not_found": "does not say its `kind`",
         "literal_error": f"is {given}",
         "model_type": f"is {given}; a group of keys belongs here",
+        "model_attributes_type": f"is {given}; a group of keys belongs here",
         "dict_type": f"is {given}; a group of keys belongs here",
         "invalid_key": "is no name: a key is text",
         "string_pattern_mismatch": f"is {given}, which holds characters that cannot be used here",
@@ -313,7 +317,7 @@ def _required_in_words(name: str, model: type[BaseModel]) -> str | None:
         for key, inner in group.model_fields.items()
         if inner.is_required()
     ]
-    return "; ".join(needed) if groups else field.description
+    return "; ".join(needed) if len(groups) == 1 else field.description
 
 
 def _nearest(where: Location, model: type[BaseModel]) -> str | None:

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 
 from tui_ft.spec.group import Fraction, Group, about
+from tui_ft.spec.online import GrpoObjective, RlooObjective
+from tui_ft.spec.ppo import PpoObjective
 from tui_ft.vocabulary import LossOn
 
 DpoLoss = Literal[
@@ -184,7 +186,10 @@ Objective = Annotated[
     | OrpoObjective
     | CpoObjective
     | RewardObjective
-    | ClassificationObjective,
+    | ClassificationObjective
+    | GrpoObjective
+    | RlooObjective
+    | PpoObjective,
     Field(discriminator="kind"),
 ]
 ANSWERS_NOTHING = ("reward", "classification")

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tui_ft.spec.methods import AdaLoraMethod, LoraMethod, Method, PromptTuningMethod, QloraMethod
+from tui_ft.spec.bottleneck_places import PATTERNS
+from tui_ft.spec.methods import (
+    AdaLoraMethod,
+    BottleneckMethod,
+    LoraMethod,
+    Method,
+    PeftMethod,
+    PromptTuningMethod,
+    QloraMethod,
+)
 
 _TYPES: Final = {
     "lora": "LORA",
@@ -12,6 +21,7 @@ _TYPES: Final = {
     "adalora": "ADALORA",
     "ia3": "IA3",
     "ln_tuning": "LN_TUNING",
+    "bottleneck": "BOTTLENECK",
     "prompt_tuning": "PROMPT_TUNING",
     "prefix_tuning": "PREFIX_TUNING",
     "p_tuning": "P_TUNING",
@@ -25,6 +35,8 @@ def peft_arguments(method: Method) -> dict[str, Any] | None:
     `method.extra` is not among them: it is checked against peft's own signature by who imports it.
     Nor is what a prompt is begun with, which takes the tokenizer: see `tui_ft.train.adapters`.
     """
+    if isinstance(method, PeftMethod):
+        return {"peft_type": method.peft_type, **method.arguments}
     peft_type = _TYPES.get(method.kind)
     if peft_type is None:
         return None
@@ -35,6 +47,8 @@ def peft_arguments(method: Method) -> dict[str, Any] | None:
         left_out = {*_NO_ARGUMENTS, "prompt_tuning_init_text"}
     if isinstance(method, AdaLoraMethod):
         return {"peft_type": peft_type, **_adalora_arguments(method)}
+    if isinstance(method, BottleneckMethod):
+        return {"peft_type": peft_type, **_bottleneck_arguments(method)}
     named = method.model_dump(exclude=left_out)
     return {"peft_type": peft_type, **{n: value for n, value in named.items() if value is not None}}
 
@@ -48,6 +62,14 @@ def _adalora_arguments(method: AdaLoraMethod) -> dict[str, Any]:
     return {**named, "tinit": 0, "tfinal": 0, "total_step": 1_000_000_000}
 
 
+def _bottleneck_arguments(method: BottleneckMethod) -> dict[str, Any]:
+    return {
+        **method.model_dump(exclude=_NO_ARGUMENTS),
+        "target_modules": method.target_modules or PATTERNS[method.placement],
+        "modules_to_save": method.modules_to_save or None,
+    }
+
+
 def _lora_arguments(method: LoraMethod | QloraMethod) -> dict[str, Any]:
     arguments: dict[str, Any] = {
         "r": method.r,
@@ -59,6 +81,7 @@ def _lora_arguments(method: LoraMethod | QloraMethod) -> dict[str, Any]:
         "use_dora": method.use_dora,
         "modules_to_save": method.modules_to_save or None,
     }
-    if method.init_lora_weights != "default":
+    # LoftQ's is set when the base is quantised: see `tui_ft.train.loftq`.
+    if method.init_lora_weights not in ("default", "loftq"):
         arguments["init_lora_weights"] = method.init_lora_weights
     return arguments

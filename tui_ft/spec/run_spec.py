@@ -10,18 +10,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    model_validator,
-)
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
+from tui_ft.spec.distributed import DdpStrategy, Distributed, Strategy
 from tui_ft.spec.group import Extra, Fraction, Group, about
 from tui_ft.spec.methods import FullMethod, LoraMethod, Method, QloraMethod
 from tui_ft.spec.objectives import Objective, SftObjective
+from tui_ft.spec.tracking import TrackingSpec
+from tui_ft.spec.training import AutoOrNot, TrainingSpec
 from tui_ft.vocabulary import FormatName
 
 __all__ = [
@@ -40,6 +36,7 @@ __all__ = [
     "RunSpec",
     "ScoreMetric",
     "SftObjective",
+    "TrackingSpec",
     "TrainingSpec",
 ]
 
@@ -55,10 +52,15 @@ class ModelSpec(Group):
     """Branch, tag or commit on the Hub; the newest when not given."""
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     """The type in which the weights are loaded; `auto` follows the precision of the run."""
+    backend: Literal["transformers", "unsloth"] = "transformers"
+    """What loads the model and puts LoRA on it; Unsloth's kernels take an NVIDIA GPU."""
     attn_implementation: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
     """The attention kernel; `auto` takes what transformers chooses for the model."""
+    use_kernels: AutoOrNot = False
+    """Kernels of the Hub (pip install kernels) in place of the model's own, on a GPU."""
     chat_template: str | None = None
-    """A Jinja file that replaces the tokenizer's own chat template."""
+    """A Jinja file that replaces the tokenizer's own chat template; or the name of one that ftui
+    ships: plain (roles in plain words, for base models), chatml."""
     trust_remote_code: bool = False
     """Run Python code that comes with the model. Only for code you have read."""
     extra: Extra = Field(default_factory=dict)
@@ -110,67 +112,6 @@ class DataSpec(Group):
     """Other data mixed into the training rows; none of them are held out."""
 
 
-class TrainingSpec(Group):
-    """How it is trained. Names and meaning are those of transformers and `trl.SFTConfig`."""
-
-    learning_rate: Annotated[PositiveFloat, Field(lt=1, json_schema_extra=about(basic=True))] = 2e-4
-    """Peak learning rate: LoRA 1e-4 to 2e-4, full fine-tuning 1e-5 to 5e-5."""
-    num_train_epochs: Annotated[PositiveFloat, Field(json_schema_extra=about(basic=True))] = 3.0
-    """How often every row is seen."""
-    max_steps: Annotated[PositiveInt | None, Field(json_schema_extra=about("steps"))] = None
-    """Stop after this many optimizer steps, whatever the epochs."""
-    per_device_train_batch_size: Annotated[
-        PositiveInt, Field(json_schema_extra=about("rows", basic=True))
-    ] = 4
-    """Rows in one forward pass on one device."""
-    per_device_eval_batch_size: Annotated[
-        PositiveInt | None, Field(json_schema_extra=about("rows"))
-    ] = None
-    """Rows in one forward pass of the evaluation; as in training when not given."""
-    gradient_accumulation_steps: Annotated[
-        PositiveInt, Field(json_schema_extra=about("passes", basic=True))
-    ] = 1
-    """Passes before one optimizer step; multiplies the batch without its memory."""
-    max_length: Annotated[
-        PositiveInt, Field(ge=8, json_schema_extra=about("tokens", basic=True))
-    ] = 1024
-    """Longer rows are cut to this many tokens; the preflight says how many."""
-    packing: bool = False
-    """Join short rows into sequences of `max_length`; saves steps when rows are short."""
-    optim: str = "adamw_torch"
-    """Optimizer, by transformers' name: adamw_torch, adamw_torch_fused, adamw_8bit, …"""
-    lr_scheduler_type: str = "cosine"
-    """Learning-rate schedule, by transformers' name: cosine, linear, constant, …"""
-    warmup_steps: NonNegativeFloat = 0.03
-    """Steps of rising learning rate; below 1, a share of all steps."""
-    weight_decay: NonNegativeFloat = 0.0
-    """Pull of the weights towards zero."""
-    max_grad_norm: NonNegativeFloat = 1.0
-    """Longer gradients are scaled down to this norm; 0 turns it off."""
-    gradient_checkpointing: bool = True
-    """Recompute activations in the backward pass: far less memory, about a third slower."""
-    precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
-    """Type of the arithmetic; `auto` takes bf16 where the hardware has it, else fp16, else fp32."""
-    seed: NonNegativeInt = 42
-    """Decides initial adapter weights, order of rows and dropout."""
-    logging_steps: Annotated[PositiveInt, Field(json_schema_extra=about("steps"))] = 1
-    """Every how many steps loss and its company are written down."""
-    eval_steps: Annotated[PositiveFloat | None, Field(json_schema_extra=about("steps"))] = 0.1
-    """Every how many steps the held-out rows are evaluated; below 1, a share of all steps."""
-    save_steps: Annotated[PositiveFloat | None, Field(json_schema_extra=about("steps"))] = 0.1
-    """Every how many steps a checkpoint is written; below 1, a share of all steps."""
-    save_total_limit: PositiveInt | None = 2
-    """Only this many checkpoints are kept, the best one among them."""
-    load_best_model_at_end: bool = True
-    """Keep the weights of the checkpoint with the lowest evaluation loss."""
-    early_stopping_patience: PositiveInt | None = None
-    """Stop after this many evaluations without a lower loss."""
-    dataloader_num_workers: NonNegativeInt = 0
-    """Processes that prepare batches."""
-    extra: Extra = Field(default_factory=dict)
-    """Passed to the configuration of the objective's trainer, such as `trl.SFTConfig`."""
-
-
 class GenerationScore(Group):
     """Real answers to held-out rows, generated before and after training, and graded."""
 
@@ -201,7 +142,16 @@ class HardwareSpec(Group):
     gpus: Literal["auto", "none"] | list[Annotated[int, Field(ge=0)]] = Field(
         default="auto", json_schema_extra=about(basic=True)
     )
-    """`auto`: one GPU, the CPU when there is none; `none`: the CPU; or the GPUs' numbers."""
+    """`auto`: the GPUs with most free memory, the CPU when there are none; `none`: the CPU; or the
+    GPUs' numbers. Several mean DDP unless `distributed` says otherwise."""
+    num_gpus: Annotated[PositiveInt | None, Field(json_schema_extra=about("GPUs", basic=True))] = (
+        None
+    )
+    """With `gpus: auto`, how many; when not given one, or with `distributed` all that are there."""
+    distributed: Distributed | None = None
+    """How the run is spread over several GPUs."""
+    cpu_processes: Annotated[PositiveInt | None, Field(json_schema_extra=about("processes"))] = None
+    """With `gpus: none`, how many processes train on the CPU: to try out what several GPUs do."""
     cpu_threads: PositiveInt | None = None
     """Threads of the arithmetic on the CPU; torch's choice when not given."""
 
@@ -214,12 +164,53 @@ class HardwareSpec(Group):
                 raise ValueError(f"a GPU is named twice: {self.gpus}")
         return self
 
+    @model_validator(mode="after")
+    def _counts_go_together(self) -> HardwareSpec:
+        if self.num_gpus is not None:
+            if self.gpus == "none":
+                raise ValueError("num_gpus is for GPUs, and gpus is none: leave one of them out")
+            if isinstance(self.gpus, list) and len(self.gpus) != self.num_gpus:
+                raise ValueError(
+                    f"gpus names {len(self.gpus)} and num_gpus says {self.num_gpus}: "
+                    "leave num_gpus out, or set gpus to auto"
+                )
+        if self.cpu_processes is not None and self.gpus != "none":
+            raise ValueError("cpu_processes is for the CPU: set gpus to none, or leave it out")
+        if self.distributed is not None and self.processes == 1:
+            raise ValueError(
+                "distributed spreads a run over several processes, and there is one: name several "
+                "GPUs in gpus or set num_gpus (cpu_processes on the CPU), or leave distributed out"
+            )
+        return self
+
+    @property
+    def processes(self) -> int | None:
+        """How many processes train; None where that depends on the machine: one, or one a GPU."""
+        if self.gpus == "none":
+            return self.cpu_processes or 1
+        if isinstance(self.gpus, list):
+            return len(self.gpus)
+        return self.num_gpus or (None if self.distributed is not None else 1)
+
+    def processes_on(self, gpus: int) -> int:
+        """Return how many processes train where ``gpus`` GPUs are given; one for each."""
+        return gpus or self.cpu_processes or 1
+
+    def strategy(self, processes: int) -> Strategy | None:
+        """Return how a run of ``processes`` processes is spread; None for one."""
+        if processes == 1:
+            return None
+        return self.distributed or DdpStrategy()
+
 
 class OutputSpec(Group):
     """What is kept when the run ends."""
 
     keep_checkpoints: bool = True
     """Keep the checkpoints after a finished run; a stopped run keeps them always."""
+    checkpoint_budget: Annotated[PositiveFloat | None, Field(json_schema_extra=about("GB"))] = None
+    """What checkpoints may take of the disk together; below 1, a share of what is free. The oldest
+    go first, the best and the last one never."""
 
 
 class RunSpec(Group):
@@ -242,6 +233,7 @@ class RunSpec(Group):
     evaluation: EvaluationSpec = Field(default_factory=EvaluationSpec)
     hardware: HardwareSpec = Field(default_factory=HardwareSpec)
     output: OutputSpec = Field(default_factory=OutputSpec)
+    tracking: TrackingSpec = Field(default_factory=TrackingSpec)
 
     @model_validator(mode="before")
     @classmethod

@@ -16,6 +16,7 @@ from tui_ft import paths
 from tui_ft.data.problems import DataError
 from tui_ft.hub import locate_model
 from tui_ft.hub.outputs import folder_of
+from tui_ft.spec.chat_templates import template_file
 from tui_ft.survey.folder import surveys_dir
 from tui_ft.survey.helpers import Extra, encoder_folder, require
 from tui_ft.vocabulary import FormatName, LossOn
@@ -34,7 +35,7 @@ class TokenRequest(msgspec.Struct, frozen=True):
 
     Attributes:
         model: a local folder, or the id of a model that is in the Hub's cache.
-        chat_template: a Jinja file in place of the tokenizer's own.
+        chat_template: in place of the tokenizer's own, as a run says it.
         loss_on: which tokens carry loss.
     """
 
@@ -128,7 +129,7 @@ class Request(msgspec.Struct, frozen=True):
             return None
         model = self.tokens.folder()
         stamps = [_stamp(model / name) for name in _TOKENIZER_FILES if (model / name).exists()]
-        template = self.tokens.chat_template and _stamp(paths.expand(self.tokens.chat_template))
+        template = self.tokens.chat_template and _stamp(template_file(self.tokens.chat_template))
         key = _digest(FORMAT_OF_ANSWERS, stamps, template, self.tokens.loss_on)
         return self.folder() / f"tokens-{key}"
 

@@ -10,11 +10,22 @@ import torch
 from peft import PeftConfig
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
-from tui_ft.spec.methods import FreezeMethod, FullMethod, Method, PromptTuningMethod
+from tui_ft.spec.bottleneck_places import stands_behind
+from tui_ft.spec.methods import (
+    BottleneckMethod,
+    FreezeMethod,
+    FullMethod,
+    Method,
+    PeftMethod,
+    PromptTuningMethod,
+)
 from tui_ft.spec.peft_arguments import peft_arguments
 from tui_ft.train.errors import RunFailure
+from tui_ft.train.peft_signatures import refuse_unknown_arguments
 from tui_ft.train.signature import checked_extra
+from tui_ft.tuners import bottleneck
 
+bottleneck.register()
 Task = Literal["CAUSAL_LM", "SEQ_CLS"]
 """What the model does, by peft's names: generate text, or score it with a head of its own."""
 
@@ -40,12 +51,14 @@ def adapter_config(
     own_arguments = peft_arguments(method)
     if own_arguments is None or isinstance(method, FullMethod | FreezeMethod):
         return None
+    if isinstance(method, PeftMethod):
+        refuse_unknown_arguments(method)
     named = {name: value for name, value in own_arguments.items() if name != "peft_type"}
     arguments: dict[str, Any] = {"task_type": task, **named}
     if new_modules:
         arguments["modules_to_save"] = [*(named.get("modules_to_save") or ()), *new_modules]
     if new_modules and "target_modules" in named:
-        arguments["exclude_modules"] = list(new_modules)
+        arguments["exclude_modules"] = [*(named.get("exclude_modules") or ()), *new_modules]
     if isinstance(method, PromptTuningMethod) and method.prompt_tuning_init_text:
         arguments |= {
             "prompt_tuning_init": "TEXT",
@@ -54,7 +67,12 @@ def adapter_config(
         }
     config_class = PEFT_TYPE_TO_CONFIG_MAPPING[own_arguments["peft_type"]]
     own = type(method).model_fields
-    return config_class(**checked_extra("method", method.extra, config_class, arguments, own))
+    extra = getattr(method, "extra", {})
+    checked = checked_extra("method", extra, config_class, arguments, own)
+    try:
+        return config_class(**checked)
+    except (ValueError, TypeError) as error:
+        raise RunFailure(f"peft does not take the method's arguments: {error}") from None
 
 
 def keep_initial_adapter(model: Any, folder: Path) -> Path:  # noqa: ANN401 - peft is untyped here
@@ -69,6 +87,29 @@ def keep_initial_adapter(model: Any, folder: Path) -> Path:  # noqa: ANN401 - pe
     model.save_pretrained(str(folder))
     config.init_lora_weights = asked
     return folder
+
+
+def refuse_missing_places(method: BottleneckMethod, model: torch.nn.Module) -> None:
+    """Refuse bottleneck adapters that some of the model's layers would have no place for.
+
+    Raises:
+        RunFailure: a layer has no projection behind its attention or its MLP that is known here.
+    """
+    if method.target_modules:
+        return
+    path, blocks = _blocks(model)
+    for number in range(len(blocks)):
+        start = f"{path}.{number}."
+        inside = [name for name, _ in model.named_modules() if name.startswith(start)]
+        found = sum(stands_behind(method.placement, name) for name in inside)
+        wanted = 2 if method.placement == "houlsby" else 1
+        if found != wanted:
+            raise RunFailure(
+                f"{method.placement} puts {wanted} bottleneck adapters into a layer, and layer "
+                f"{number} of this {type(model).__name__} has {found} places for them",
+                "name the projections that they stand behind in method.target_modules",
+                "a mixture of experts takes method.kind lora",
+            )
 
 
 def freeze_all_but_last(model: torch.nn.Module, layers: int) -> None:
@@ -96,12 +137,16 @@ def freeze_all_but_last(model: torch.nn.Module, layers: int) -> None:
 
 
 def _blocks(model: torch.nn.Module) -> tuple[str, torch.nn.ModuleList]:
-    """Return the longest list of modules of one kind, which are the layers, and its path."""
+    """Return the longest list of modules of one kind, which are the layers, and its path.
+
+    Raises:
+        RunFailure: there is none.
+    """
     lists = [
         (name, module)
         for name, module in model.named_modules()
         if isinstance(module, torch.nn.ModuleList) and len({type(block) for block in module}) == 1
     ]
     if not lists:
-        raise RunFailure("the model has no layers to freeze", "set method.kind to full or lora")
+        raise RunFailure("the model has no list of layers", "set method.kind to full or lora")
     return max(lists, key=lambda found: len(found[1]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 from tui_ft.data import Completion, Conversation, Document, Item
 from tui_ft.data.items import AnyItem, Judged, Pair
@@ -56,6 +56,14 @@ class RowMaker(Protocol):
 
     def totals(self) -> Totals:
         """Return what they add up to."""
+
+
+@runtime_checkable
+class TakesColumns(Protocol):
+    """A `RowMaker` that looks at more of a row than what it has to teach."""
+
+    def take_columns(self, values: Mapping[str, Any]) -> None:
+        """Look at the columns of the row that is made next."""
 
 
 def answered(item: AnyItem) -> Item | None:

@@ -11,18 +11,19 @@ from tui_ft.models.peft_targets import IA3_FEEDFORWARD
 from tui_ft.models.pieces import Linear
 from tui_ft.models.targets import targets_of
 
-AdapterKind = Literal["lora", "ia3", "prompt", "prefix", "p_tuning", "norms"]
+AdapterKind = Literal["lora", "ia3", "bottleneck", "prompt", "prefix", "p_tuning", "norms"]
 
 _KINDS: Final[dict[str, AdapterKind]] = {
     "LORA": "lora",
     "ADALORA": "lora",
     "IA3": "ia3",
+    "BOTTLENECK": "bottleneck",
     "PROMPT_TUNING": "prompt",
     "PREFIX_TUNING": "prefix",
     "P_TUNING": "p_tuning",
     "LN_TUNING": "norms",
 }
-_BESIDE: Final = ("lora", "ia3")
+_BESIDE: Final = ("lora", "ia3", "bottleneck")
 
 
 class UnknownAdapterError(Exception):
@@ -37,8 +38,9 @@ class Adapter:
         kind: what it does.
         targets: how many layers of each linear module have one, by the module's path.
         inputs: of IA3, the paths whose input is scaled.
-        rank: of LoRA.
+        rank: of LoRA; of bottleneck adapters, the width of their middle.
         dropout: of LoRA's input.
+        relu: a bottleneck's non-linearity is relu, which keeps what it gives.
         dora: weights are decomposed into magnitude and direction.
         tokens: virtual tokens of a prompt or prefix.
         projected: hidden size of the network that makes them; 0 without one.
@@ -51,6 +53,7 @@ class Adapter:
     inputs: frozenset[str] = frozenset()
     rank: int = 0
     dropout: float = 0.0
+    relu: bool = False
     dora: bool = False
     tokens: int = 0
     projected: int = 0
@@ -68,6 +71,9 @@ class Adapter:
         if self.kind == "ia3":
             scaled = piece.in_features if piece.path in self.inputs else piece.out_features
             return ((scaled,),)
+        if self.kind == "bottleneck":
+            out = piece.out_features
+            return ((self.rank, out), (self.rank,), (out, self.rank), (out,))
         low_rank = ((self.rank, piece.in_features), (piece.out_features, self.rank))
         return (*low_rank, (piece.out_features,)) if self.dora else low_rank
 
@@ -111,14 +117,21 @@ def adapter_of(arguments: Mapping[str, Any] | None, model: Architecture) -> Adap
         kind,
         targets=targets,
         inputs=inputs,
-        rank=int(arguments.get("init_r") or arguments.get("r") or 8),
+        rank=_rank(arguments, kind),
         dropout=float(arguments.get("lora_dropout") or 0.0),
+        relu=arguments.get("non_linearity") == "relu",
         dora=bool(arguments.get("use_dora")),
         tokens=int(arguments.get("num_virtual_tokens") or 0),
         projected=projected if kind in ("prefix", "p_tuning") else 0,
         saved=tuple(arguments.get("modules_to_save") or ()),
         layer_numbers=layers,
     )
+
+
+def _rank(arguments: Mapping[str, Any], kind: AdapterKind) -> int:
+    if kind == "bottleneck":
+        return int(arguments.get("bottleneck_size") or 64)
+    return int(arguments.get("init_r") or arguments.get("r") or 8)
 
 
 def _targets(

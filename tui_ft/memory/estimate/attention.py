@@ -30,6 +30,8 @@ class Attending:
         dropout: share of scores that are dropped.
         softcap: scores are bent by a hyperbolic tangent, as Gemma 2's.
         joint_scale: scores are scaled in the product that makes them, as BLOOM's.
+        value_dim: of the values where they are narrower than keys; 0 where they are alike.
+        sinks: a number for each head takes part in the softmax, as in gpt-oss.
     """
 
     kernel: Kernel
@@ -44,11 +46,18 @@ class Attending:
     dropout: float = 0.0
     softcap: bool = False
     joint_scale: bool = False
+    value_dim: int = 0
+    sinks: bool = False
 
     @property
     def scores(self) -> int:
         """Numbers of all scores, B x heads x S x keys."""
         return self.batch * self.heads * self.length * self.keys
+
+    @property
+    def outputs(self) -> int:
+        """Numbers of what comes out, B x heads x S x the values' size."""
+        return self.batch * self.heads * self.length * (self.value_dim or self.head_dim)
 
 
 def _up(value: int, multiple: int) -> int:
@@ -88,7 +97,7 @@ def _flash(tape: Tape, q: Tensor, k: Tensor, v: Tensor, how: Attending) -> Tenso
     scratch = [accumulator, rows * _up(how.length, 128) * FLOAT32]
     if how.kv_heads != how.heads:
         scratch += [rows * how.keys * how.head_dim * q.width] * 2
-    return _kernel(tape, (q, k, v), statistics, None, scratch)
+    return _kernel(tape, (q, k, v), statistics, None, scratch, how.outputs)
 
 
 def _kernel(
@@ -97,10 +106,10 @@ def _kernel(
     statistics: Storage,
     bias: Storage | None,
     scratch: Sequence[int],
+    count: int,
 ) -> Tensor:
     targets = [(x.source, x.size) for x in qkv]
-    q = qkv[0]
-    out = tape.make(q.count, q.width, targets, (), after=scratch)
+    out = tape.make(count, qkv[0].width, targets, (), after=scratch)
     tape.keep(out, *(x.storage for x in qkv), out.storage, statistics, bias)
     return out
 
@@ -118,7 +127,7 @@ def _efficient(tape: Tape, q: Tensor, k: Tensor, v: Tensor, how: Attending) -> T
     scratch = [rows * how.length * FLOAT32]
     if q.width != FLOAT32:
         scratch.append(rows * how.length * how.head_dim * FLOAT32)
-    return _kernel(tape, (q, k, v), statistics, bias, scratch)
+    return _kernel(tape, (q, k, v), statistics, bias, scratch, how.outputs)
 
 
 def _bias(tape: Tape, width: int, how: Attending) -> Storage | None:
@@ -156,16 +165,22 @@ def _eager(tape: Tape, q: Tensor, k: Tensor, v: Tensor, how: Attending) -> Tenso
         scores = scaled(tape, scores)
     if how.masked:
         scores = add(tape, scores, Tensor(1, scores.width, None))
-    wide = cast(tape, scores, FLOAT32)
-    weights = tape.make(how.scores, FLOAT32, ((wide.source, wide.size),))
-    tape.keep(weights, weights.storage)
-    del wide
-    weights = cast(tape, weights, q.width)
+    weights = _softmax(tape, scores, v.width, how)
     del scores
     weights = dropout(tape, weights, how.dropout)
     out = _product(tape, weights, v, q.count)
     del first
     return out
+
+
+def _softmax(tape: Tape, scores: Tensor, width: int, how: Attending) -> Tensor:
+    """Return the softmax of the scores, in the values' type; of those with sinks in their own."""
+    # Sinks are joined to the scores, and the largest is taken off.
+    joined = scaled(tape, scaled(tape, scores)) if how.sinks else cast(tape, scores, FLOAT32)
+    weights = tape.make(how.scores, joined.width, ((joined.source, joined.size),))
+    tape.keep(weights, weights.storage)
+    del joined
+    return cast(tape, weights, width)
 
 
 def _product(tape: Tape, a: Tensor, b: Tensor, count: int) -> Tensor:

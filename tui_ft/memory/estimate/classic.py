@@ -167,6 +167,44 @@ def _bloom_attention(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> T
     return projected(tape, ops.copied(tape, out), weights, "dense")
 
 
+def gpt_bigcode(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> Tensor:
+    """StarCoder: GPT-2 whose heads share keys and values."""
+    dropped = shapes.dropped("resid_pdrop")
+    residual = x
+    x = norm(tape, x, weights.norms["ln_1"], shapes)
+    joined = projected(tape, x, weights, "c_attn")
+    own = x.count
+    rest = (joined.count - own) // 2
+    q, k, v = ops.split(tape, joined, (own, rest, rest))
+    del joined, x
+    out = attend(tape, q, k, v, shapes.attending)
+    del q, k, v
+    out = projected(tape, out, weights, "attn.c_proj")
+    x = ops.add(tape, ops.dropout(tape, out, dropped), residual)
+    del out
+    residual = x
+    x = norm(tape, x, weights.norms["ln_2"], shapes)
+    x = activated(tape, projected(tape, x, weights, "c_fc"), shapes)
+    x = projected(tape, x, weights, "mlp.c_proj")
+    return ops.add(tape, residual, ops.dropout(tape, x, dropped))
+
+
+def distilbert(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> Tensor:
+    """DistilBERT: as BERT, but for no dropout after the attention."""
+    q = projected(tape, x, weights, "q_lin")
+    k = projected(tape, x, weights, "k_lin")
+    v = projected(tape, x, weights, "v_lin")
+    out = attend(tape, q, k, v, shapes.attending)
+    del q, k, v
+    out = ops.add(tape, projected(tape, out, weights, "out_lin"), x)
+    out = norm(tape, out, weights.norms["sa_layer_norm"], shapes)
+    inner = activated(tape, projected(tape, out, weights, "lin1"), shapes)
+    inner = projected(tape, inner, weights, "lin2")
+    inner = ops.add(tape, ops.dropout(tape, inner, shapes.dropped("dropout")), out)
+    del out
+    return norm(tape, inner, weights.norms["output_layer_norm"], shapes)
+
+
 def bert(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> Tensor:
     """BERT and RoBERTa: norms after each sum, dropout before it."""
     dropped = shapes.dropped("hidden_dropout_prob", "hidden_dropout")

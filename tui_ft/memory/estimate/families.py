@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tui_ft.memory.estimate import classic, llama
+from tui_ft.memory.estimate import classic, latent, llama, parallel
 from tui_ft.memory.estimate.attention import Attending, Kernel
 from tui_ft.memory.estimate.layers import ATTENTION_DROPOUT, Forward, Shapes
 from tui_ft.memory.step import BYTES, Step
@@ -18,21 +18,33 @@ _CLASSIC: Final[dict[str, Forward]] = {
     "bloom": classic.bloom,
     "bert": classic.bert,
     "roberta": classic.bert,
+    "xlm-roberta": classic.bert,
+    "distilbert": classic.distilbert,
+    "gpt_bigcode": classic.gpt_bigcode,
+    "gptj": parallel.gpt_j,
+    "phi": parallel.phi,
+    "cohere": parallel.cohere,
+    "cohere2": parallel.cohere,
+    "deepseek_v2": latent.layer,
+    "deepseek_v3": latent.layer,
 }
 _LLAMAS: Final = (
     *("llama", "mistral", "qwen2", "qwen3", "smollm3", "gemma", "gemma2", "gemma3_text"),
-    *("phi3", "granite", "olmo", "olmo2"),
+    *("phi3", "granite", "olmo", "olmo2", "olmo3", "gemma3", "starcoder2", "glm", "glm4"),
+    *("exaone4", "ernie4_5", "arcee", "seed_oss", "ministral"),
 )
 """Families whose layers are compared with replays, layer by layer."""
-_MIXTURES: Final = ("mixtral", "qwen3_moe")
+_MIXTURES: Final = (
+    *("mixtral", "qwen3_moe", "qwen2_moe", "olmoe", "phimoe", "granitemoe", "gpt_oss"),
+)
 """Mixtures of experts that are compared with replays; other ones are laid out alike."""
-_EAGER: Final = ("gemma2", "bloom")
+_EAGER: Final = ("gemma2", "bloom", "gptj", "gpt_oss")
 """Families for which transformers takes plain attention by itself."""
 _ALWAYS_MASKED: Final = ("falcon",)
 """Families that hand a mask to the attention even where no row is padded."""
 _LARGEST_FLASH_HEAD: Final = 256
 _HALF: Final = 2
-_NEEDED: Final = ("o_proj", "down_proj")
+_NEEDED: Final = (("o_proj",), ("down_proj", "c_proj"))
 
 
 class UnknownFamilyError(Exception):
@@ -49,7 +61,7 @@ def forward_of(model: Architecture) -> Forward:
     if found is not None:
         return found
     names = {piece.name for piece in model.modules if piece.layers is not None}
-    if model.latent is not None or any(name not in names for name in _NEEDED):
+    if model.latent is not None or any(names.isdisjoint(some) for some in _NEEDED):
         raise UnknownFamilyError(f"there is no formula for the layers of {model.family}")
     return llama.layer
 
@@ -80,7 +92,7 @@ def shapes_of(
     width = BYTES[step.weights]
     return (
         Shapes(model, step.config, whole, width),
-        Shapes(model, step.config, part, width),
+        Shapes(model, step.config, part, width, windowed=True),
     )
 
 
@@ -111,6 +123,8 @@ def _attending(
         dropout=float(next((step.config[name] or 0.0 for name in names), 0.0)),
         softcap=kernel == "eager" and model.model_type == "gemma2",
         joint_scale=model.model_type == "bloom",
+        value_dim=model.latent.v_dim if model.latent is not None else 0,
+        sinks=model.model_type == "gpt_oss",
     )
 
 
@@ -121,7 +135,8 @@ def _kernel(step: Step, model: Architecture, width: int, *, masked: bool) -> Ker
         return "eager"
     if step.attention == "flash_attention_2":
         return "flash"
-    fits = width == _HALF and model.head_dim <= _LARGEST_FLASH_HEAD
+    # Flash attention wants values as wide as keys, which latent attention has not.
+    fits = width == _HALF and model.head_dim <= _LARGEST_FLASH_HEAD and model.latent is None
     return "flash" if fits and not masked else "efficient"
 
 

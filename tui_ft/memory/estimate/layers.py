@@ -18,6 +18,10 @@ WIDE_NORMS: Final = ("gemma", "gemma2", "gemma3", "gemma3_text", "olmo2", "olmo3
 _DROPOUT: Final[dict[str, dict[str, float]]] = {
     "gpt2": {"resid_pdrop": 0.1, "embd_pdrop": 0.1, "attn_pdrop": 0.1},
     "opt": {"dropout": 0.1},
+    "gpt_bigcode": {"resid_pdrop": 0.1, "embd_pdrop": 0.1, "attn_pdrop": 0.1},
+    "seed_oss": {"residual_dropout": 0.1, "attention_dropout": 0.1},
+    "distilbert": {"dropout": 0.1, "attention_dropout": 0.1},
+    "xlm-roberta": {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1},
     "bert": {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1},
     "roberta": {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1},
 }
@@ -35,12 +39,14 @@ class Shapes:
         config: the model's config.json.
         attending: of this layer's attention.
         rotary_width: bytes of a number of cosine and sine.
+        windowed: the layer's attention sees a window only.
     """
 
     model: Architecture
     config: Mapping[str, Any]
     attending: Attending
     rotary_width: int
+    windowed: bool = False
 
     def dropped(self, *names: str) -> float:
         """Return a share of dropout from the configuration, by its first name that is there."""
@@ -59,6 +65,8 @@ def projected(tape: Tape, x: Tensor, layer: Layer, name: str) -> Tensor:
     """Return a linear layer's output, with the adapter that stands beside it."""
     matrix = layer.linears[name]
     beside = layer.adapters.get(name)
+    if beside is not None and beside.behind:
+        return _with_bottleneck(tape, x, matrix, beside)
     if beside is not None:
         return _with_lora(tape, x, matrix, beside)
     scale = layer.scales.get(name)
@@ -90,6 +98,16 @@ def _with_lora(tape: Tape, x: Tensor, matrix: Matrix, beside: LowRank) -> Tensor
     if quantised and converts:
         update = ops.cast(tape, update, width)
     return ops.cast(tape, ops.add(tape, result, update), width)
+
+
+def _with_bottleneck(tape: Tape, x: Tensor, matrix: Matrix, behind: LowRank) -> Tensor:
+    """Return h + U f(D h) of h = W x (arXiv:1902.00751; tuners/bottleneck.py)."""
+    hidden = ops.linear(tape, x, matrix)
+    width = hidden.width
+    narrow = ops.linear(tape, ops.cast(tape, hidden, behind.down.width), behind.down)
+    narrow = ops.activation(tape, narrow, reads_output=behind.relu)
+    change = ops.cast(tape, ops.linear(tape, narrow, behind.up), width)
+    return ops.add(tape, hidden, change)
 
 
 def _dora(tape: Tape, x: Tensor, result: Tensor, matrix: Matrix, beside: LowRank) -> Tensor:
@@ -136,6 +154,8 @@ def norm(tape: Tape, x: Tensor, weight: Matrix, shapes: Shapes) -> Tensor:
     if shapes.model.norm == "rms":
         wide = shapes.model.model_type in WIDE_NORMS
         return ops.rms_norm(tape, x, weight.outputs, weight, wide=wide)
+    if shapes.model.model_type.startswith("cohere"):
+        return ops.cohere_norm(tape, x, weight.outputs, weight)
     if shapes.model.model_type == "olmo":
         return ops.plain_layer_norm(tape, x, weight.outputs, weight)
     return ops.layer_norm(tape, x, weight.outputs, weight)
@@ -151,4 +171,7 @@ def activated(tape: Tape, x: Tensor, shapes: Shapes) -> Tensor:
         return ops.gelu_of_bloom(tape, x)
     if name in _IN_PARTS:
         return ops.gelu_in_parts(tape, x)
+    if name == "relu2":
+        bent = ops.activation(tape, x, reads_output=True)
+        return ops.activation(tape, bent)
     return ops.activation(tape, x, reads_output=name == "relu")

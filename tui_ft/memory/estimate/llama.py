@@ -6,41 +6,53 @@ from typing import Any, Final
 
 from tui_ft.memory.estimate import ops
 from tui_ft.memory.estimate.attention import attend
+from tui_ft.memory.estimate.experts import mixture
 from tui_ft.memory.estimate.layers import Shapes, activated, norm, projected
-from tui_ft.memory.estimate.tape import FLOAT32, Storage, Tape, Tensor
+from tui_ft.memory.estimate.tape import Tape, Tensor
 from tui_ft.memory.estimate.weights import Layer
 
-_AFTER: Final = ("post_attention_layernorm", "post_feedforward_layernorm")
+_TURNED: Final = {"glm": 0.5, "glm4": 0.5}
+"""Share of a head that is turned where a config.json does not say it."""
+_KEEPS: Final = ("olmo", "ernie4_5")
+"""Families that turn positions in float32, and go back to the type of the queries."""
+_Places = tuple[str | None, str | None, str | None, str | None]
 
 
 def layer(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> Tensor:
     """Return a layer's output: x + attention(norm(x)), then the same with the MLP.
 
-    Gemma 2 and 3 normalise what comes out as well, OLMo 2 nothing else.
+    Gemma 2 and 3 and GLM-4 normalise what comes out as well, OLMo 2 nothing else.
     """
-    names = weights.norms
-    around = "pre_feedforward_layernorm" in names
-    before = "input_layernorm" in names
+    before, after, before_mlp, after_mlp = _places(weights)
     residual = x
-    if before:
-        x = norm(tape, x, names["input_layernorm"], shapes)
+    x = _normed(tape, x, weights, before, shapes)
     x = _attention(tape, x, weights, shapes)
-    if around or not before:
-        x = norm(tape, x, names[_AFTER[0]], shapes)
+    x = _normed(tape, x, weights, after, shapes)
     x = _joined(tape, residual, x, shapes)
     residual = x
-    if around:
-        x = norm(tape, x, names["pre_feedforward_layernorm"], shapes)
-    elif before:
-        x = norm(tape, x, names["post_attention_layernorm"], shapes)
-    x = _mlp(tape, x, weights, shapes)
-    if around or not before:
-        x = norm(tape, x, names[_AFTER[1]], shapes)
+    x = _normed(tape, x, weights, before_mlp, shapes)
+    x = mlp(tape, x, weights, shapes)
+    x = _normed(tape, x, weights, after_mlp, shapes)
     return _joined(tape, residual, x, shapes)
 
 
+def _places(weights: Layer) -> _Places:
+    """Return the norms before and after the attention, and before and after the MLP."""
+    first, second = "input_layernorm", "post_attention_layernorm"
+    last = "post_feedforward_layernorm"
+    if "post_self_attn_layernorm" in weights.norms:
+        return first, "post_self_attn_layernorm", second, "post_mlp_layernorm"
+    if "pre_feedforward_layernorm" in weights.norms:
+        return first, second, "pre_feedforward_layernorm", last
+    return (first, None, second, None) if first in weights.norms else (None, second, None, last)
+
+
+def _normed(tape: Tape, x: Tensor, weights: Layer, name: str | None, shapes: Shapes) -> Tensor:
+    return x if name is None else norm(tape, x, weights.norms[name], shapes)
+
+
 def _joined(tape: Tape, residual: Tensor, x: Tensor, shapes: Shapes) -> Tensor:
-    x = ops.dropout(tape, x, shapes.dropped("resid_pdrop"))
+    x = ops.dropout(tape, x, shapes.dropped("resid_pdrop", "residual_dropout"))
     if shapes.model.model_type.startswith("granite"):
         x = ops.scaled(tape, x)
     return ops.add(tape, residual, x)
@@ -48,8 +60,8 @@ def _joined(tape: Tape, residual: Tensor, x: Tensor, shapes: Shapes) -> Tensor:
 
 def _attention(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> Tensor:
     q, k, v = _queries_keys_values(tape, x, weights, shapes)
-    part = _turned(shapes.config)
-    keeps = shapes.model.model_type == "olmo"
+    part = turned_share(shapes.config, _TURNED.get(shapes.model.model_type, 1.0))
+    keeps = shapes.model.model_type in _KEEPS
     q = ops.rotary(tape, q, shapes.rotary_width, part=part, keeps=keeps)
     k = ops.rotary(tape, k, shapes.rotary_width, part=part, keeps=keeps)
     out = attend(tape, q, k, v, shapes.attending)
@@ -76,17 +88,21 @@ def _queries_keys_values(
     return q, k, v
 
 
-def _turned(config: Any) -> float:  # noqa: ANN401 - of a file
+def turned_share(config: Any, usual: float = 1.0) -> float:  # noqa: ANN401 - of a file
     """Return the share of a head that rotary positions turn."""
     nested = config.get("rope_parameters") or {}
     found = config.get("partial_rotary_factor") or nested.get("partial_rotary_factor")
-    return float(found or 1.0)
+    return float(found or usual)
 
 
-def _mlp(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> Tensor:
-    """Return down(act(gate(x)) * up(x))."""
-    if weights.stacks:
-        return _experts(tape, x, weights, shapes)
+def mlp(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> Tensor:
+    """Return down(act(gate(x)) * up(x)), or down(act(up(x))) where there is no gate."""
+    if "gate_up_proj" in weights.stacks:
+        return mixture(tape, x, weights, shapes)
+    if not shapes.model.gated:
+        names = ("c_fc", "c_proj") if "c_fc" in weights.linears else ("up_proj", "down_proj")
+        inner = activated(tape, projected(tape, x, weights, names[0]), shapes)
+        return projected(tape, inner, weights, names[1])
     if "gate_up_proj" in weights.linears:
         both = projected(tape, x, weights, "gate_up_proj")
         gate, up = ops.split(tape, both, (both.count // 2, both.count // 2))
@@ -98,41 +114,3 @@ def _mlp(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> Tensor:
     inner = ops.mul(tape, gate, projected(tape, x, weights, "up_proj"))
     del gate
     return projected(tape, inner, weights, "down_proj")
-
-
-def _experts(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> Tensor:
-    """Return a mixture of experts, all experts as one: each token passes a few of them.
-
-    transformers 5.23's experts: the tokens of an expert are copied, its gate and up projection are
-    one product, and what comes out is scaled by the router's weight and summed up. Which expert
-    gets how many tokens is data; together they are tokens times experts a token.
-    """
-    experts = shapes.model.experts
-    if experts is None:
-        raise ValueError("a layer with stacked weights has no experts")
-    hidden = shapes.model.hidden_size
-    tokens = x.count // hidden * experts.per_token
-    out = ops.copied(tape, x)
-    routed = ops.Matrix(hidden, experts.count, x.width)
-    scores = ops.cast(tape, ops.linear(tape, x, routed), FLOAT32)
-    chosen = Tensor(tokens, FLOAT32, Storage(tape, tokens * FLOAT32), scores.source)
-    own = tape.make(tokens * hidden, x.width, ((x.source, x.size),), before=(x.size,))
-    both = ops.linear(tape, own, _stack(weights, "gate_up_proj", hidden, 2 * experts.size))
-    gate, up = ops.split(tape, both, (both.count // 2, both.count // 2))
-    del both, own
-    inner = ops.mul(tape, activated(tape, gate, shapes), up)
-    del gate, up
-    inner = ops.linear(tape, inner, _stack(weights, "down_proj", experts.size, hidden))
-    weighted = ops.cast(tape, ops.mul(tape, inner, chosen), x.width)
-    out = ops.add(tape, out, Tensor(out.count, x.width, None, weighted.source))
-    if "up_proj" in weights.linears:  # experts that every token passes
-        shared = activated(tape, projected(tape, x, weights, "gate_proj"), shapes)
-        shared = ops.mul(tape, shared, projected(tape, x, weights, "up_proj"))
-        out = ops.add(tape, out, projected(tape, shared, weights, "down_proj"))
-    return out
-
-
-def _stack(weights: Layer, name: str, inputs: int, outputs: int) -> ops.Matrix:
-    """Return a stack of experts as one matrix, with the gradient of the whole stack."""
-    held = weights.stacks[name]
-    return ops.Matrix(inputs, outputs, held.width, held.source)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import msgspec
@@ -95,14 +95,17 @@ def _read(
     return architecture, adapter_of(msgspec.json.decode(arguments), architecture)
 
 
+def value_head(step: Step, architecture: Architecture) -> int:
+    """Return the parameters of the head that foretells what is still to be earned: PPO's."""
+    return architecture.hidden_size + 1 if step.objective == "ppo" else 0
+
+
 def _sizes(step: Step, weights: Weights, kinds: list[int]) -> Sizes:
     by_kind = {kind: list(weights.held(kind)) for kind in dict.fromkeys(kinds)}
     once = list(weights.held(None))
     groups = [(once, 1), *((found, kinds.count(kind)) for kind, found in by_kind.items())]
     everything = [
-        Held(held.shape, held.width, held.trained, held.kind, held.number * layers)
-        for found, layers in groups
-        for held in found
+        replace(held, number=held.number * layers) for found, layers in groups for held in found
     ]
     trained = [held for held in everything if held.trained]
     sums = {"weights": 0, "constants": 0, "adapters": 0}
@@ -116,7 +119,8 @@ def _sizes(step: Step, weights: Weights, kinds: list[int]) -> Sizes:
         by_kind={kind: _gradients(found) for kind, found in by_kind.items()},
         once=_gradients(once),
         largest=max(sum(held.all_sizes for held in found) for found in by_kind.values()),
-        trainable_parameters=sum(held.count * held.number for held in trained),
+        trainable_parameters=value_head(step, weights.model)
+        + sum(held.count * held.number for held in everything if held.trained or held.idle),
     )
 
 

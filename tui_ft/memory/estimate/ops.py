@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from tui_ft.memory.estimate.tape import FLOAT32, Leaf, Split, Storage, Tape, Tensor
+from tui_ft.memory.estimate.tape import FLOAT32, Leaf, Sink, Split, Storage, Tape, Tensor
 
 Bits = Literal[4, 8, 16]
 _FOUR: Final = 4
@@ -32,7 +32,7 @@ class Matrix:
     inputs: int
     outputs: int
     width: int
-    source: Leaf | None = None
+    source: Sink | None = None
     bits: Bits = 16
     bias: bool = False
     bias_source: Leaf | None = None
@@ -307,3 +307,29 @@ def gelu_of_bloom(tape: Tape, x: Tensor) -> Tensor:
 def plain_layer_norm(tape: Tape, x: Tensor, size: int, weight: Matrix) -> Tensor:
     """Return OLMo's LayerNorm, without weights and in float32."""
     return cast(tape, layer_norm(tape, cast(tape, x, FLOAT32), size, weight), x.width)
+
+
+def cohere_norm(tape: Tape, x: Tensor, size: int, weight: Matrix) -> Tensor:
+    """Return Cohere's LayerNorm, in plain operations of float32.
+
+    x - mean is made twice and kept twice, for the variance and for the product with its root; the
+    normalised input is kept where the weight is trained.
+    """
+    big = x.count * FLOAT32
+    inner = cast(tape, x, FLOAT32)
+    rows = x.count // size
+    trained = weight.source is not None
+    reads = inner.source is not None
+    first = Storage(tape, big)
+    tape.touch(big)
+    root = Storage(tape, rows * FLOAT32)
+    second = Storage(tape, big)
+    normal = Storage(tape, big)
+    targets = [(inner.source, big)]
+    if trained:
+        targets.append((weight.source, weight.outputs * weight.width))
+    saved = (first, second, root) if reads else ()
+    before = (big,) * 4 if reads else (big,)
+    out = tape.make(x.count, FLOAT32, targets, (*saved, normal if trained else None), before=before)
+    del first, second, normal, inner
+    return cast(tape, out, x.width)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Final, Literal
 
@@ -16,6 +17,8 @@ from tui_ft.models.pieces import Embedding, Linear, Norm, Piece, Weight
 
 KEPT_WHOLE: Final = ("lm_head", "score", "classifier")
 """Modules that transformers never quantises, beside the output head."""
+_UNSEEN: Final = "vision"
+"""The part of a model that text does not pass."""
 _WHOLE: Final = 16
 _BLOCK: Final = 64
 _CONSTANTS: Final = 256
@@ -28,17 +31,23 @@ HeldKind = Literal["weights", "constants", "adapters"]
 class LowRank:
     """LoRA beside a linear layer: A (r x in) and B (out x r), arXiv:2106.09685.
 
+    Or a bottleneck adapter behind it: D (r x out) and U (out x r), arXiv:1902.00751.
+
     Attributes:
         down: A.
         up: B.
         dropout: share of the input that is dropped.
         magnitude: DoRA's, one number for each output (arXiv:2402.09353).
+        behind: it takes the layer's output through a non-linearity.
+        relu: that is relu.
     """
 
     down: Matrix
     up: Matrix
     dropout: float
     magnitude: Matrix | None = None
+    behind: bool = False
+    relu: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -70,6 +79,8 @@ class Held:
         trained: whether it has a gradient.
         kind: what it is counted as.
         number: how many there are.
+        idle: it is to be trained, but no gradient ever reaches it: what sees images, when rows are
+            text alone. It has no state of the optimizer either.
     """
 
     shape: tuple[int, ...]
@@ -77,6 +88,7 @@ class Held:
     trained: bool = False
     kind: HeldKind = "weights"
     number: int = 1
+    idle: bool = False
 
     @property
     def count(self) -> int:
@@ -106,7 +118,9 @@ class Weights:
         self._there = step.accumulation
         self._computed_in = BYTES[step.arithmetic or step.weights]
         self._adapter_width = self._width_of_adapter(step)
-        self._layered = [piece for piece in model.modules if piece.layers is not None]
+        self._layered = [
+            piece for piece in model.modules if piece.layers is not None and piece.part != _UNSEEN
+        ]
 
     def _width_of_adapter(self, step: Step) -> int:
         """Return the bytes of a number of the adapter.
@@ -180,11 +194,19 @@ class Weights:
     def held(self, number: int | None) -> Iterator[Held]:
         """Yield what a layer holds, or with None what is there once."""
         for piece in self.model.modules:
-            if number is None if piece.layers is None else number in (piece.layers or ()):
+            if piece.part == _UNSEEN:
+                if number is None:
+                    yield from self._idle(piece)
+            elif number is None if piece.layers is None else number in (piece.layers or ()):
                 yield from self._tensors(piece, number)
         if number is None and self.adapter is not None:
             for shape in self.adapter.own_shapes(self.model):
                 yield Held(shape, self._adapter_width, trained=True, kind="adapters")
+
+    def _idle(self, piece: Piece) -> Iterator[Held]:
+        for held in self._tensors(piece, None if piece.layers is None else 0):
+            number = held.number * piece.count
+            yield replace(held, trained=False, idle=held.trained, number=number)
 
     def _tensors(self, piece: Piece, number: int | None) -> Iterator[Held]:
         trained = self.full
@@ -264,6 +286,11 @@ class Weights:
             layer.scales[name] = Matrix(1, size, width, self._leaf(True), bias=reads)
             return
         out = piece.out_features
+        if adapter.kind == "bottleneck":
+            down = Matrix(out, adapter.rank, width, self._leaf(True), 16, True, self._leaf(True))
+            up = Matrix(adapter.rank, out, width, self._leaf(True), 16, True, self._leaf(True))
+            layer.adapters[name] = LowRank(down, up, 0.0, behind=True, relu=adapter.relu)
+            return
         layer.adapters[name] = LowRank(
             Matrix(piece.in_features, adapter.rank, width, self._leaf(True)),
             Matrix(adapter.rank, out, width, self._leaf(True)),
@@ -274,9 +301,7 @@ class Weights:
 
 def _named(pieces: Sequence[Piece]) -> Iterator[tuple[str, Piece]]:
     """Yield pieces of a layer by the last part of their path, or by more where it is not alone."""
-    seen: dict[str, int] = {}
+    seen = Counter((isinstance(piece, Weight), piece.name) for piece in pieces)
     for piece in pieces:
-        seen[piece.name] = seen.get(piece.name, 0) + 1
-    for piece in pieces:
-        alone = seen[piece.name] == 1
+        alone = seen[isinstance(piece, Weight), piece.name] == 1
         yield piece.name if alone else piece.path.partition("{}.")[2], piece

@@ -17,6 +17,9 @@ MODULES: Final = {
     "cpo": "cpo",
     "reward": "reward",
     "classification": "classification",
+    "grpo": "grpo",
+    "rloo": "rloo",
+    "ppo": "ppo",
 }
 """The kind of an objective in a RunSpec -> the module here that holds its `OBJECTIVE`."""
 

@@ -1,0 +1,256 @@
+"""How each way to train would be run here: batch, checkpointing, length, and what that takes."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import msgspec
+
+from tui_ft.advise.situation import DataFacts, LengthOption
+from tui_ft.advise.state import State
+from tui_ft.advise.used_gpus import free_memory, used_gpus
+from tui_ft.advise.way_step import base_step
+from tui_ft.advise.ways import WAYS, Way
+from tui_ft.memory.cards import Fit, fit
+from tui_ft.memory.estimating import Unknown
+from tui_ft.memory.figure import Figure
+from tui_ft.memory.step import Step
+
+PlanFit = Literal["fits", "tight", "no", "unknown"]
+
+FULL_PASS_TOKENS: Final = 2048
+"""Tokens in one pass from which a GPU is busy enough that more rows at once hardly save time."""
+_MOST_CUT: Final = 0.1
+_MOST_AT_ONCE: Final = 64
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """How one way would be run.
+
+    Attributes:
+        batch: rows in one pass on one GPU.
+        accumulation: passes before a step of the optimizer.
+        step: the step that was estimated; None where the model's configuration is not known.
+        free: bytes on the GPU that has least of those it takes; None where not known.
+        model: which model, where it is a smaller one.
+    """
+
+    way: str
+    batch: int
+    accumulation: int
+    checkpointing: bool
+    max_length: int
+    gpus: int
+    step: Step | None
+    figure: Figure | Unknown
+    free: int | None
+    model: str = ""
+
+    @property
+    def fit(self) -> PlanFit:
+        """Whether it fits: surely, perhaps, not, or nobody knows."""
+        if isinstance(self.figure, Unknown) or self.free is None:
+            return "unknown"
+        found: Fit = fit(self.figure, self.free)
+        return found
+
+
+def longest_option(data: DataFacts, max_length: int) -> LengthOption | None:
+    """Return what the longest known length up to ``max_length`` does to the rows."""
+    at_most = bisect_right(data.lengths, max_length, key=lambda option: option.max_length)
+    return data.lengths[at_most - 1] if at_most else None
+
+
+def sequences_a_step(state: State) -> int:
+    """Return how many sequences make one step of the optimizer.
+
+    Rows are held to what was chosen: packed sequences count for the rows in them, rounded to a
+    power of two, so that they can be shared out evenly.
+    """
+    rows = int(state.choice("effective_batch"))
+    if state.choice("packing") != "yes":
+        return rows
+    option = longest_option(state.data, int(state.choice("max_length")))
+    if option is None or not option.sequences or not state.rows:
+        return max(1, rows // 4)
+    wanted = rows * option.sequences / state.rows
+    power = 1
+    while power * 1.5 < wanted:
+        power *= 2
+    return power
+
+
+def plan_of(
+    state: State, way_id: str, *, checkpointing: bool | None = None, batch: int | None = None
+) -> Plan:
+    """Return how a way would be run: the largest batch that fits, checkpointing only when needed.
+
+    Args:
+        state: the path so far.
+        way_id: of `WAYS`.
+        checkpointing: set by a person; None decides by memory.
+        batch: rows in one pass, set by a person; None takes the most that fit.
+    """
+    key = (way_id, checkpointing, batch)
+    if key not in state.plans:
+        way = WAYS[way_id]
+        length = int(state.choice("max_length"))
+        if way.kind == "smaller":
+            state.plans[key] = _smaller(state)
+        elif way.shorter:
+            state.plans[key] = _shorter(state, way, length, checkpointing, batch)
+        else:
+            state.plans[key] = _planned(state, way, length, checkpointing, batch)
+    return state.plans[key]
+
+
+def _planned(
+    state: State, way: Way, length: int, checkpointing: bool | None, batch: int | None
+) -> Plan:
+    gpus = max(1, len(used_gpus(state))) if way.spreads else 1
+    sequences = max(1, sequences_a_step(state) // gpus)
+    batches = [batch] if batch is not None else _divisors(sequences, _fewest(state))
+    base = base_step(state, way, length)
+    trials = _Trials(state, way, length, gpus, sequences, base)
+    if checkpointing is not None:
+        return trials.largest(batches, checkpointing)
+    fast = trials.largest(batches, False)
+    if fast.fit == "unknown":
+        return trials.plan(batches[0], True)
+    enough = fast.batch * min(length, _longest(state, length)) >= FULL_PASS_TOKENS
+    if fast.fit == "fits" and (enough or fast.batch == batches[-1]):
+        return fast
+    spared = trials.largest(batches, True)
+    return fast if fast.fit == "fits" and spared.batch <= fast.batch else spared
+
+
+def _longest(state: State, length: int) -> int:
+    """Return how long the longest sequence is."""
+    known = state.data.longest
+    if known is None or state.choice("packing") == "yes":
+        return length
+    return min(length, known.value)
+
+
+@dataclass(slots=True)
+class _Trials:
+    """Estimates of one way with different batches."""
+
+    state: State
+    way: Way
+    length: int
+    gpus: int
+    sequences: int
+    base: Step | None
+
+    def plan(self, batch: int, checkpointing: bool) -> Plan:
+        """Return the way with a batch."""
+        accumulation = max(1, round(self.sequences / batch))
+        step, figure = self._estimate(batch, checkpointing, accumulation)
+        return Plan(
+            way=self.way.id,
+            batch=batch,
+            accumulation=accumulation,
+            checkpointing=checkpointing,
+            max_length=self.length,
+            gpus=self.gpus,
+            step=step,
+            figure=figure,
+            free=free_memory(self.state, self.way),
+        )
+
+    def largest(self, batches: Sequence[int], checkpointing: bool) -> Plan:
+        """Return the way with the most rows at once that fit; with the fewest where none do."""
+        best = self.plan(batches[0], checkpointing)
+        if best.fit != "fits":
+            return best
+        low, high = 0, len(batches)
+        while high - low > 1:
+            middle = (low + high) // 2
+            tried = self.plan(batches[middle], checkpointing)
+            if tried.fit == "fits":
+                low, best = middle, tried
+            else:
+                high = middle
+        return best
+
+    def _estimate(
+        self, batch: int, checkpointing: bool, accumulation: int
+    ) -> tuple[Step | None, Figure | Unknown]:
+        if self.base is None:
+            return None, Unknown("the model's configuration is not known")
+        step = msgspec.structs.replace(
+            self.base,
+            batch=batch,
+            checkpointing=checkpointing,
+            accumulation=accumulation > 1,
+            padded=batch > 1 and self.state.choice("packing") != "yes",
+        )
+        return step, self.state.estimator.memory(step, self.way.sharding, self.gpus)
+
+
+def shorter_lengths(state: State) -> list[int]:
+    """Return the lengths that cut some rows, but few, longest first."""
+    length = int(state.choice("max_length"))
+    fits = [
+        option.max_length
+        for option in state.data.lengths
+        if option.max_length < length and option.rows_cut <= _MOST_CUT
+    ]
+    return fits[::-1]
+
+
+def _shorter(
+    state: State, way: Way, length: int, checkpointing: bool | None, batch: int | None
+) -> Plan:
+    """Return the plan with the longest rows that fit."""
+    plan = _planned(state, way, length, checkpointing, batch)
+    for shorter in shorter_lengths(state):
+        if plan.fit == "fits":
+            break
+        plan = _planned(state, way, shorter, checkpointing, batch)
+    return plan
+
+
+def _smaller(state: State) -> Plan:
+    """Return the plan of the largest smaller model that fits with LoRA, or else with QLoRA."""
+    length = int(state.choice("max_length"))
+    last: Plan | None = None
+    for model in state.model.smaller:
+        for way_id in ("lora", "qlora"):
+            way = WAYS[way_id]
+            base = base_step(state, way, length)
+            step = None if base is None else msgspec.structs.replace(base, config=model.config)
+            sequences = sequences_a_step(state)
+            trials = _Trials(state, way, length, 1, sequences, step)
+            plan = trials.largest(_divisors(sequences, _fewest(state)), True)
+            last = msgspec.structs.replace(plan, way="smaller", model=f"{model.name}, {way.name}")
+            if plan.fit == "fits":
+                return last
+    if last is not None:
+        return last
+    return Plan(
+        way="smaller",
+        batch=1,
+        accumulation=1,
+        checkpointing=True,
+        max_length=length,
+        gpus=1,
+        step=None,
+        figure=Unknown("no smaller model of this family is known"),
+        free=free_memory(state, WAYS["smaller"]),
+    )
+
+
+def _fewest(state: State) -> int:
+    """Return the rows that a pass needs: KTO compares a row with others of its batch."""
+    return 2 if state.choice("objective") == "kto" else 1
+
+
+def _divisors(sequences: int, fewest: int) -> list[int]:
+    """Return the batches that make just so many sequences by accumulation, fewest first."""
+    most = min(sequences, _MOST_AT_ONCE)
+    return [n for n in range(fewest, most + 1) if sequences % n == 0] or [fewest]

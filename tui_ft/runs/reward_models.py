@@ -1,0 +1,76 @@
+"""Where the reward model of a run's rewards lies: an earlier run's, a folder, or one on the Hub."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tui_ft import paths
+from tui_ft.runs.folder import RunError, RunFolder, exactly
+from tui_ft.spec import RunSpec, SpecError
+from tui_ft.spec.rewards import RewardModelReward
+
+
+@dataclass(frozen=True, slots=True)
+class RewardModelPlace:
+    """Where a reward model is.
+
+    Attributes:
+        path: the folder of its weights, an adapter's or a model's; None for one on the Hub.
+        run: the run that made it, when one of ftui's did.
+        spec: that run's.
+    """
+
+    path: Path | None
+    run: RunFolder | None = None
+    spec: RunSpec | None = None
+
+
+def find_reward_model(reward: RewardModelReward) -> RewardModelPlace:
+    """Return where a reward's model is.
+
+    Raises:
+        RunError: a run is named that made no reward model (yet), or a folder holds none.
+    """
+    named = Path(paths.expand(reward.model))
+    run = _run_at(named, reward.model)
+    if run is not None:
+        return _made_by(run)
+    if not named.exists():
+        return RewardModelPlace(None)
+    if not any((named / name).is_file() for name in ("config.json", "adapter_config.json")):
+        raise RunError(
+            f"{named} holds no model: neither config.json nor adapter_config.json is in it"
+        )
+    inside = RunFolder(named.resolve().parent)  # the adapter or model of a run
+    if inside.spec_file.is_file() and named.name in ("adapter", "model"):
+        return _made_by(inside)
+    return RewardModelPlace(named)
+
+
+def _run_at(named: Path, name: str) -> RunFolder | None:
+    folder = RunFolder(named)
+    if folder.spec_file.is_file():
+        return folder
+    if "/" in name or named.exists():
+        return None
+    try:
+        return exactly(name)
+    except RunError:
+        return None
+
+
+def _made_by(run: RunFolder) -> RewardModelPlace:
+    try:
+        spec = run.spec()
+    except SpecError as error:
+        raise RunError(f"{run.id} cannot be read: {error}") from None
+    if spec.objective.kind != "reward":
+        raise RunError(
+            f"{run.id} trained {spec.objective.kind}, and no reward model: give a run whose "
+            "objective.kind is reward"
+        )
+    output = run.output_dir()
+    if not (output / "config.json").is_file() and not (output / "adapter_config.json").is_file():
+        raise RunError(f"{run.id} has left no {output.name} (yet): wait for it, or finish it first")
+    return RewardModelPlace(output, run, spec)

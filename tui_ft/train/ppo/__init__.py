@@ -1,0 +1,1 @@
+"""PPO's arithmetic, each part by itself: rewards by token, advantages, losses, the KL penalty."""
