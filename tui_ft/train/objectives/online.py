@@ -218,7 +218,7 @@ def _note_long_evaluations(job: Job, trainer: AnswersPrompts) -> None:
         steps = passes / args.gradient_accumulation_steps
     between = max(1.0, every * steps if every < 1 else every)
     batch = args.per_device_train_batch_size * args.gradient_accumulation_steps
-    made = between * batch / trainer.num_iterations
+    made = between * batch * args.world_size / trainer.num_iterations
     if answers > made:
         job.note(
             f"each evaluation makes {answers:,} answers, and training {made:,.0f} between two of "
