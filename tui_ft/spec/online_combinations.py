@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tui_ft.spec.combination import Combination
+from tui_ft.spec.distributed import sharding_kind
 from tui_ft.spec.methods import BEGINS_ELSEWHERE, TRAINS_BASE
 from tui_ft.spec.online import GroupFields, OnlineFields
 from tui_ft.spec.run_spec import RunSpec
@@ -55,7 +56,33 @@ def _init(spec: RunSpec) -> str:
     return getattr(spec.method, "init_lora_weights", "default")
 
 
+def _adds_noise(spec: RunSpec) -> bool:
+    noise = spec.training.neftune_noise_alpha
+    return noise is not None and isinstance(spec.objective, OnlineFields)
+
+
+def _shares_out_weights(spec: RunSpec) -> bool:
+    strategy = spec.hardware.distributed
+    return strategy is not None and sharding_kind(strategy) in ("fsdp", "zero3")
+
+
 ONLINE_COMBINATIONS: Final = (
+    Combination(
+        "PPO on weights that are shared out",
+        lambda spec: spec.objective.kind == "ppo" and _shares_out_weights(spec),
+        "FSDP and ZeRO-3 hold a part of the weights on each GPU, and PPO lets whole models answer",
+        "set hardware.distributed to kind ddp, or to deepspeed with zero_stage 2",
+    ),
+    Combination(
+        "noise on what answers are sampled from",
+        lambda spec: (
+            spec.training.neftune_noise_alpha is not None
+            and isinstance(spec.objective, OnlineFields)
+        ),
+        "NEFTune puts noise on the embeddings of a model that trains, and here it answers while it "
+        "trains: answers, and the probabilities they are compared by, would be noisy too",
+        "leave training.neftune_noise_alpha out",
+    ),
     Combination(
         "answers to a prompt torn apart",
         _splits_a_group,
