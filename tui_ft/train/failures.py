@@ -15,7 +15,7 @@ from tui_ft import text
 from tui_ft.data import DataError
 from tui_ft.runs import events as ev
 from tui_ft.spec import RunSpec
-from tui_ft.train.errors import RunFailure
+from tui_ft.train.errors import RunFailure, RunStopped
 
 _LONGEST_MESSAGE: Final = 400
 _SHORT_ENOUGH: Final = 512
@@ -28,6 +28,11 @@ def explain(error: BaseException, spec: RunSpec | None, run_dir: Path) -> ev.End
     if isinstance(error, DataError):
         return ev.Ended(state="failed", reason=str(error))
     return _out_of_something(error, spec, run_dir) or _by_kind(error)
+
+
+def is_of_the_run(error: BaseException) -> bool:
+    """Tell whether ``error`` is about the run as it was written, or its data: any rank's alike."""
+    return isinstance(error, RunFailure | RunStopped | DataError)
 
 
 def _out_of_something(error: BaseException, spec: RunSpec | None, run_dir: Path) -> ev.Ended | None:
