@@ -82,7 +82,7 @@ class Supervisor:
         try:
             ended = self._attempt()
         except Stopped as stopped:
-            ended = endings.stopped_before_training(stopped.user)
+            ended = endings.stopped_before_training(self.folder, stopped.user)
         except (SpecError, RunError) as error:
             ended = ev.Ended(state="failed", reason=str(error))
         except Exception as error:  # the supervisor's own fault must end the run with a reason
@@ -326,7 +326,7 @@ class Supervisor:
         if self._worker is None:
             return
         if self._journal.history.state == "preparing":
-            self._outcome = self._outcome or endings.stopped_before_training(user)
+            self._outcome = self._outcome or endings.stopped_before_training(self.folder, user)
             self._worker.kill()
         else:
             self._worker.send("stop")
