@@ -8,6 +8,7 @@ import msgspec
 
 from tui_ft.memory.dry_run import IsCancelled, dry_runs, never
 from tui_ft.memory.figure import Figure, figure_of, nearby_lengths
+from tui_ft.memory.orders import orders_of
 from tui_ft.memory.question import Answer, Question
 from tui_ft.memory.step import Step
 
@@ -32,6 +33,13 @@ def figures(
         zip(map(_key, flat), dry_runs(flat, gently=gently, is_cancelled=is_cancelled), strict=True)
     )
     return tuple(_figure([answers[_key(question)] for question in group]) for group in asked)
+
+
+def _questions(step: Step, lengths: Sequence[int]) -> list[Question]:
+    orders = orders_of(step, lengths)
+    if orders:
+        return [Question(step=step, orders=orders, least=True)]
+    return [_question(step, length) for length in nearby_lengths(step.length)]
 
 
 def _question(step: Step, length: int) -> Question:

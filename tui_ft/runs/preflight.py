@@ -32,6 +32,12 @@ from tui_ft.runs.trackers import missing_trackers
 from tui_ft.spec import RunSpec
 from tui_ft.spec.chat_templates import SHIPPED, template_problem
 from tui_ft.spec.combinations import impossible
+from tui_ft.spec.distributed import (
+    NO_DEEPSPEED,
+    DeepSpeedStrategy,
+    has_deepspeed,
+    strategy_name,
+)
 from tui_ft.spec.kernels import is_installed, kernels_asked, why_not
 from tui_ft.spec.objectives import PretrainingObjective
 from tui_ft.spec.optimizers import OPTIMIZERS
@@ -50,7 +56,7 @@ def check(spec: RunSpec, output: Path, gpus: Sequence[Gpu] = ()) -> tuple[Findin
     model = locate_model(spec.model.name_or_path, spec.model.revision)
     base = check_base(spec, model)
     return (
-        *_check_hardware(spec),
+        *_check_hardware(spec, gpus),
         *_check_objective(spec),
         *_check_needs(spec, gpus),
         *check_data(spec),
@@ -77,13 +83,28 @@ def refusal(findings: Sequence[Finding]) -> ev.Ended | None:
     )
 
 
-def _check_hardware(spec: RunSpec) -> list[Finding]:
-    if spec.hardware.processes == 1:
+def _check_hardware(spec: RunSpec, gpus: Sequence[Gpu]) -> list[Finding]:
+    """Say in how many processes the run trains, and whether they can be had."""
+    count = spec.hardware.processes_on(len(gpus))
+    strategy = spec.hardware.strategy(count)
+    if strategy is None:
         return []
-    wanted = spec.hardware.gpus
-    what = f"names {len(wanted)} GPUs" if isinstance(wanted, list) else "asks for several processes"
-    reason = f"hardware.gpus {what}; a run on several is not supported yet"
-    return [Finding("bad", reason, "name one GPU, or write `auto`; leave out hardware.distributed")]
+    training = spec.training
+    rows = training.per_device_train_batch_size * training.gradient_accumulation_steps
+    where = f"GPUs {', '.join(str(gpu.index) for gpu in gpus)}" if gpus else "the CPU"
+    said = f"{count} processes on {where}, {strategy_name(strategy)}: {count} x {rows} rows a step"
+    findings = [Finding("note", said)]
+    if isinstance(strategy, DeepSpeedStrategy) and not has_deepspeed():
+        findings.append(Finding("bad", *NO_DEEPSPEED))
+    cores = len(os.sched_getaffinity(0))
+    if not gpus and count > cores:
+        few = f"hardware.cpu_processes is {count}, and this machine has {cores} cores"
+        findings.append(Finding("warning", few, f"set it to {max(2, cores)} or less"))
+    if len({gpu.name for gpu in gpus}) > 1:
+        names = ", ".join(f"{gpu.index} {gpu.name}" for gpu in gpus)
+        unlike = f"the GPUs are not of one kind ({names}): all wait for the slowest and smallest"
+        findings.append(Finding("warning", unlike))
+    return findings
 
 
 def _check_objective(spec: RunSpec) -> list[Finding]:

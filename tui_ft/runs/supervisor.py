@@ -103,10 +103,10 @@ class Supervisor:
     def _attempt(self) -> ev.Ended:
         checkpoint = self._begin()
         spec = as_trained(self.folder)
-        choice = choose(spec.hardware.gpus, take_snapshot(self.folder.path))
+        choice = choose(spec.hardware, take_snapshot(self.folder.path))
         if not choice.needs_gpu:
             return self._work(spec, choice, (), checkpoint)
-        with GpuQueue(self.folder.id, choice.wanted) as queue:
+        with GpuQueue(self.folder.id, choice.wanted, count=choice.count) as queue:
             granted = self._wait_for_gpus(queue, choice)
             return self._work(spec, choice, granted, checkpoint)
 

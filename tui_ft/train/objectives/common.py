@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
+from torch.distributed.tensor import DTensor
 from transformers import Trainer, TrainerCallback
 
 from tui_ft.runs import events as ev
@@ -26,6 +27,7 @@ from tui_ft.spec.methods import (
 )
 from tui_ft.spec.run_spec import TrainingSpec
 from tui_ft.spec.trainer_arguments import Note, plan_schedule, shared_arguments
+from tui_ft.train import spread
 from tui_ft.train.adapters import (
     Task,
     adapter_config,
@@ -42,6 +44,7 @@ from tui_ft.train.ranks import MovesRanks, Orthogonality
 from tui_ft.train.sampling import LengthOrder
 from tui_ft.train.schedule import SavesOnEvaluations, StopsEarly
 from tui_ft.train.signature import checked_extra
+from tui_ft.train.together import ALONE, Ranks
 from tui_ft.train.unfinished import load_unfinished, save_unfinished
 
 if TYPE_CHECKING:
@@ -79,6 +82,7 @@ class Job:
         on_gpu: whether there is a GPU.
         note: called with what had to be set otherwise than asked.
         load_again: loads the base model a second time, for a frozen reference.
+        ranks: the run's processes.
     """
 
     spec: RunSpec
@@ -90,6 +94,7 @@ class Job:
     on_gpu: bool
     note: Note
     load_again: Callable[[], Any]
+    ranks: Ranks = ALONE
 
     @property
     def evaluates(self) -> bool:
@@ -132,7 +137,7 @@ class SoundnessTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
     @property
     def passes_an_epoch(self) -> int:
         """How many forward and backward passes an epoch has."""
-        batch: int = self.args.per_device_train_batch_size
+        batch: int = self.args.per_device_train_batch_size * self.args.world_size
         return math.ceil(len(self.train_dataset) / batch)
 
     def samples(self, count: int, step: int) -> list[ev.Sample] | None:
@@ -170,8 +175,10 @@ class SoundnessTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
         super().log(logs, *args)
 
     def _weights_are_finite(self) -> bool:
-        checks = [p.detach().isfinite().all() for p in self.model.parameters() if p.requires_grad]
-        return all(bool(check) for check in checks)
+        trained = (p.detach() for p in self.model.parameters() if p.requires_grad)
+        # Of weights that are shared out each rank looks at its own.
+        own = (p.to_local() if isinstance(p, DTensor) else p for p in trained)
+        return all(bool(check) for check in [p.isfinite().all() for p in own])
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:  # noqa: ANN401
         rows = self.train_dataset if train_dataset is None else train_dataset
@@ -180,19 +187,31 @@ class SoundnessTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
         return LengthOrder(rows, self._train_batch_size, self.args)
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        step = self.state.global_step
+        checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
 
         def write() -> None:
             # Before what makes a checkpoint a whole one.
             if self.args.should_save:
-                save_unfinished(self.model, Path(self.args.output_dir) / f"checkpoint-{step}")
+                save_unfinished(self.model, checkpoint)
+            if self.args.world_size > 1:
+                # transformers takes it for the best one if it is there, and looks before FSDP has
+                # written any of it: ranks that see it and ranks that do not would part here.
+                checkpoint.mkdir(parents=True, exist_ok=True)
             super(SoundnessTrainer, self)._save_checkpoint(*args, **kwargs)
 
         # Processes that save together cannot begin again one by one.
         if self.keeper is None or self.args.world_size > 1:
             write()
         else:
+            step = self.state.global_step
             self.keeper.save(step, write, lambda: self.state.best_model_checkpoint)
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:  # noqa: ANN401
+        """Write weights that were brought together as one process would: tied ones once."""
+        tied = getattr(self.model, "all_tied_weights_keys", None) or {}
+        if state_dict:
+            state_dict = {k: v for k, v in state_dict.items() if tied.get(k) not in state_dict}
+        super()._save(output_dir, state_dict)
 
     def _load_from_checkpoint(self, checkpoint: str, *args: Any, **kwargs: Any) -> None:
         if not load_unfinished(self.model, Path(checkpoint)):
@@ -232,7 +251,7 @@ class CountsTokens(SoundnessTrainer):
     def log(self, logs: dict[str, float], *args: Any) -> None:
         """Add the tokens to the figures of training."""
         if self._counted is not None and not any(name.startswith("eval_") for name in logs):
-            logs["num_tokens"] = float(self._counted)
+            logs["num_tokens"] = float(self.accelerator.gather(self._counted).sum())
         super().log(logs, *args)
 
 
@@ -270,6 +289,7 @@ def build(
         "gradient_checkpointing_kwargs": {"use_reentrant": False},
         "data_seed": spec.training.seed,
         "dataloader_pin_memory": job.on_gpu,
+        **spread.trainer_arguments(job.ranks),
         "use_liger_kernel": uses(spec, LIGER, on_gpu=job.on_gpu),
         **own,
     }
@@ -284,6 +304,7 @@ def build(
     config = config_class(
         **checked_extra("training", spec.training.extra, config_class, arguments, fields)
     )
+    spread.settle(config, job.ranks, job.precision)
     callbacks: list[TrainerCallback] = []
     patience = spec.training.early_stopping_patience
     if patience and job.evaluates:
