@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tui_ft.spec.combination import Combination
+from tui_ft.spec.distributed_combinations import DISTRIBUTED_COMBINATIONS
 from tui_ft.spec.methods import CHANGES_BASE, TRAINS_BASE, VIRTUAL_TOKENS
 from tui_ft.spec.objectives import ANSWERS_NOTHING
 from tui_ft.spec.online_combinations import ONLINE_COMBINATIONS
@@ -229,4 +230,5 @@ COMBINATIONS: Final = (
         "set method.kind to lora",
     ),
     *ONLINE_COMBINATIONS,
+    *DISTRIBUTED_COMBINATIONS,
 )

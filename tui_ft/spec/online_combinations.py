@@ -14,9 +14,7 @@ def answers_at_once(spec: RunSpec) -> int:
     """Return for how many answers prompts are taken at once, on all GPUs together."""
     training, asked = spec.training, spec.objective
     batches = getattr(asked, "steps_per_generation", None) or training.gradient_accumulation_steps
-    gpus = spec.hardware.gpus
-    processes = len(gpus) if isinstance(gpus, list) else 1
-    return training.per_device_train_batch_size * batches * processes
+    return training.per_device_train_batch_size * batches * (spec.hardware.processes or 1)
 
 
 def _splits_a_group(spec: RunSpec) -> bool:
