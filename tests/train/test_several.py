@@ -48,7 +48,7 @@ SAME: Final[dict[str, tuple[dict[str, Any], dict[str, Any], bool]]] = {
 STEPS: Final = 6
 
 
-def _rows(count: int) -> list[dict[str, object]]:
+def rows_of_many_lengths(count: int) -> list[dict[str, object]]:
     """Return rows of many lengths, so that a mean over ranks is not a mean over tokens."""
     chance = random.Random(7)
     words = ["red", "green", "blue", "apple", "banana", "fig", "of", "the", "is"]
@@ -66,13 +66,14 @@ def _rows(count: int) -> list[dict[str, object]]:
     ]
 
 
-def _spec(
+def spread_spec(
     folder: Path,
     model: Path,
     distributed: Mapping[str, Any] | None,
     method: Mapping[str, Any],
     **training: Any,
 ) -> RunSpec:
+    """Return a run of eight rows a step, in one process or two."""
     hardware: dict[str, Any] = {"gpus": "none", "cpu_threads": 1}
     batch = 8
     if distributed is not None:
@@ -85,8 +86,7 @@ def _spec(
         "per_device_train_batch_size": batch,
         "per_device_eval_batch_size": 1,
     }
-    spec = make_spec(folder, model, method=method, hardware=hardware, training=usual | training)
-    return spec
+    return make_spec(folder, model, method=method, hardware=hardware, training=usual | training)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,17 +109,17 @@ class Spread:
 @pytest.fixture(scope="module")
 def spread(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Spread:
     folder = tmp_path_factory.mktemp("several")
-    write_rows(folder / "rows.jsonl", _rows(120))
+    write_rows(folder / "rows.jsonl", rows_of_many_lengths(120))
     runs: dict[str, TwoRanks] = {}
     one: dict[str, Ran] = {}
     for name, (distributed, method, recomputes) in SAME.items():
         more = {"gradient_checkpointing": recomputes}
-        spec = _spec(folder, tiny_llama, distributed, method, **more)
+        spec = spread_spec(folder, tiny_llama, distributed, method, **more)
         runs[name] = TwoRanks(prepare(spec, folder / name))
-        alone = _spec(folder, tiny_llama, None, method, **more)
+        alone = spread_spec(folder, tiny_llama, None, method, **more)
         one[name] = run_worker(alone, folder / f"one {name}")
     for kind, distributed in (("ddp", DDP), ("fsdp", FSDP)):
-        spec = _spec(folder, tiny_llama, distributed, DROPOUT, load_best_model_at_end=False)
+        spec = spread_spec(folder, tiny_llama, distributed, DROPOUT, load_best_model_at_end=False)
         runs[f"{kind} whole"] = TwoRanks(prepare(spec, folder / f"{kind} whole"))
         halves = prepare(spec, folder / f"{kind} halves")
         runs[f"{kind} stopped"] = TwoRanks(halves, stop_at=2)
@@ -216,7 +216,9 @@ def test_a_rank_that_is_killed_ends_the_run_with_its_number(
     tmp_path: Path, tiny_llama: Path
 ) -> None:
     """Also: who speaks is the first rank alone, and no process is left behind."""
-    spec = _spec(tmp_path, tiny_llama, DDP, FULL, max_steps=5000, eval_steps=None, save_steps=2)
+    spec = spread_spec(
+        tmp_path, tiny_llama, DDP, FULL, max_steps=5000, eval_steps=None, save_steps=2
+    )
     seen: list[int] = []
 
     def kill() -> None:
