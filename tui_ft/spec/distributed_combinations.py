@@ -6,12 +6,12 @@ from typing import Final
 
 from tui_ft.spec.combination import Combination
 from tui_ft.spec.distributed import DeepSpeedStrategy, FsdpStrategy
-from tui_ft.spec.methods import CHANGES_BASE, TRAINS_BASE, VIRTUAL_TOKENS, QloraMethod
+from tui_ft.spec.methods import BEGINS_ELSEWHERE, TRAINS_BASE, QloraMethod, has_virtual_tokens
 from tui_ft.spec.online import GENERATES
 from tui_ft.spec.optimizers import OPTIMIZERS
 from tui_ft.spec.run_spec import RunSpec
 
-_OWN_STATE: Final = (*VIRTUAL_TOKENS, "adalora", "bottleneck")
+_OWN_STATE: Final = ("adalora", "bottleneck")
 _WITH_REFERENCE: Final = ("dpo", "kto")
 
 
@@ -43,7 +43,10 @@ def _has_no_size(spec: RunSpec) -> bool:
 DISTRIBUTED_COMBINATIONS: Final = (
     Combination(
         "an adapter kept whole beside weights that are shared out",
-        lambda spec: _shares_weights(spec) and spec.method.kind in _OWN_STATE,
+        lambda spec: (
+            _shares_weights(spec)
+            and (spec.method.kind in _OWN_STATE or has_virtual_tokens(spec.method))
+        ),
         "what such an adapter is made of is kept in checkpoints as whole tensors, and with FSDP or "
         "ZeRO-3 each process holds a part of them",
         "set method.kind to lora, or hardware.distributed.kind to ddp",
@@ -52,10 +55,10 @@ DISTRIBUTED_COMBINATIONS: Final = (
         "PiSSA or OLoRA on weights that are shared out",
         lambda spec: (
             _shares_weights(spec)
-            and getattr(spec.method, "init_lora_weights", "default") in CHANGES_BASE
+            and getattr(spec.method, "init_lora_weights", "default") in BEGINS_ELSEWHERE
         ),
-        "PiSSA and OLoRA take their update out of whole weights, in each process by itself, and "
-        "FSDP or ZeRO-3 would put parts of different ones together",
+        "PiSSA, OLoRA and LoftQ begin with what they take out of whole weights, in each process by "
+        "itself, and FSDP or ZeRO-3 would put parts of different ones together",
         "set method.init_lora_weights to default, or hardware.distributed.kind to ddp",
     ),
     Combination(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tui_ft.spec.combination import Combination
-from tui_ft.spec.methods import CHANGES_BASE, TRAINS_BASE
+from tui_ft.spec.methods import BEGINS_ELSEWHERE, TRAINS_BASE
 from tui_ft.spec.online import GroupFields, OnlineFields
 from tui_ft.spec.run_spec import RunSpec
 
@@ -86,7 +86,7 @@ ONLINE_COMBINATIONS: Final = (
     ),
     Combination(
         "a KL term against a base that the adapter changed",
-        lambda spec: _init(spec) in CHANGES_BASE and _compares_with_the_base(spec),
+        lambda spec: _init(spec) in BEGINS_ELSEWHERE and _compares_with_the_base(spec),
         "PiSSA and OLoRA move a part of the base into the adapter; without it the base is not the "
         "model one began with, from which the KL divergence is measured",
         "set method.init_lora_weights to default, or objective.beta of grpo or rloo to 0",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import resource
 from pathlib import Path
 from typing import Final
 
@@ -141,11 +142,18 @@ def _out_of_host_memory(spec: RunSpec | None) -> ev.Ended:
         state="failed",
         reason=(
             f"the host ran out of memory: this run held {text.size(own)} of "
-            f"{text.size(memory.total)}, {text.size(memory.available)} were free"
+            f"{text.size(memory.total)}, {text.size(memory.available)} were free{_limited()}"
         ),
         advice=memory_settings(spec) if spec else (),
         cause="host_memory",
     )
+
+
+def _limited() -> str:
+    """Return what the process may take at most, where a shell or a scheduler has set a limit."""
+    limits = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
+    set_ = [limit for limit in limits if limit != resource.RLIM_INFINITY]
+    return f", and it may take {text.size(min(set_))} (ulimit)" if set_ else ""
 
 
 def _disk_full(error: BaseException, run_dir: Path) -> ev.Ended:

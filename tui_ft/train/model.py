@@ -24,6 +24,7 @@ from tui_ft.train.errors import RunFailure
 from tui_ft.train.precision import Precision
 from tui_ft.train.signature import checked_extra
 from tui_ft.train.together import ALONE, Ranks
+from tui_ft.train.unsloth import load_with_unsloth
 
 # Only safetensors are loaded, code only by model.trust_remote_code, and no token is written down.
 _RESERVED: Final = ("use_safetensors", "weights_only", "token", "pretrained_model_name_or_path")
@@ -91,6 +92,11 @@ def load_model(
     Raises:
         RunFailure: `model.extra` has an argument that nothing takes.
     """
+    if spec.model.backend == "unsloth":
+        quantised = None
+        if isinstance(spec.method, QloraMethod):
+            quantised = quantization(spec.method, precision)
+        return load_with_unsloth(spec, precision.weights, on_gpu, quantised)
     arguments: dict[str, Any] = {
         "revision": spec.model.revision,
         "dtype": precision.weights,

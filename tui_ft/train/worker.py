@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from tui_ft.runs import events as ev
 from tui_ft.runs.endings import how_to_go_on
 from tui_ft.runs.folder import RunFolder
-from tui_ft.runs.ladder import as_trained
+from tui_ft.runs.ladder import as_trained, remove_set_aside
 from tui_ft.runs.link import WorkerLink
 from tui_ft.runs.reader import RunReader
 from tui_ft.runs.run_data import with_files
@@ -117,12 +117,16 @@ class _Work:
 
     def run(self) -> ev.Ended:
         """Go through all stages; return how it ended."""
+        self._refuse_impossible()
+        if self._spec.model.backend == "unsloth":
+            from tui_ft.train.unsloth import import_first
+
+            import_first(self._on_gpu)  # before those that it changes
         from tui_ft.train.base import with_whole_base
         from tui_ft.train.model import load_tokenizer
         from tui_ft.train.objectives import objective_of
         from tui_ft.train.precision import choose_precision
 
-        self._refuse_impossible()
         self._prepare_torch()
         precision = choose_precision(self._spec, self._on_gpu)
         with self._ranks.first_goes_first():
@@ -302,6 +306,8 @@ class _Work:
             write_report(self._folder, outcome, output)
         if self._ranks.is_first and not self._spec.output.keep_checkpoints:
             shutil.rmtree(self._folder.checkpoints_dir, ignore_errors=True)
+            remove_set_aside(self._folder)
+        (self._folder.path / "ewc.safetensors").unlink(missing_ok=True)
         early = state.global_step < state.max_steps
         rewarded = self._spec.objective.kind in GENERATES
         still = "reward no longer rises" if rewarded else "evaluation loss no longer falls"

@@ -102,8 +102,7 @@ def test_its_figures_are_live(lora: Ran) -> None:
     assert first["approx_kl"] == pytest.approx(0, abs=1e-9)
     assert first["clip_ratio/region_mean"] == 0
     tokens = [event.values["tokens"] for event in steps]
-    assert tokens == sorted(tokens)
-    assert len(set(tokens)) == 15
+    assert tokens == sorted(set(tokens))  # all that is learned from, in each step
 
 
 def test_held_out_prompts_are_answered_and_shown_with_their_rewards(lora: Ran) -> None:

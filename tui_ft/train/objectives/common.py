@@ -16,7 +16,15 @@ from tui_ft.runs import events as ev
 from tui_ft.runs.folder import RunFolder
 from tui_ft.spec import RunSpec
 from tui_ft.spec.kernels import LIGER, uses
-from tui_ft.spec.methods import CHANGES_BASE, AdaLoraMethod, BottleneckMethod, FreezeMethod
+from tui_ft.spec.methods import (
+    CHANGES_BASE,
+    AdaLoraMethod,
+    BottleneckMethod,
+    FreezeMethod,
+    FullMethod,
+    PeftMethod,
+    learns_keys,
+)
 from tui_ft.spec.run_spec import TrainingSpec
 from tui_ft.spec.trainer_arguments import Note, plan_schedule, shared_arguments
 from tui_ft.train import spread
@@ -28,9 +36,11 @@ from tui_ft.train.adapters import (
     refuse_missing_places,
 )
 from tui_ft.train.checkpoints import CheckpointKeeper
+from tui_ft.train.errors import RunFailure
 from tui_ft.train.model import new_modules
+from tui_ft.train.penalties import Penalties, Penalty
 from tui_ft.train.precision import Precision
-from tui_ft.train.ranks import MovesRanks
+from tui_ft.train.ranks import MovesRanks, Orthogonality
 from tui_ft.train.sampling import LengthOrder
 from tui_ft.train.schedule import SavesOnEvaluations, StopsEarly
 from tui_ft.train.signature import checked_extra
@@ -118,6 +128,8 @@ class SoundnessTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
 
     initial_adapter: Path | None = None
     """Where the adapter lies as it began, when that took something out of the base."""
+    penalties = Penalties()
+    """What the method adds to the loss."""
     keeper: CheckpointKeeper | None = None
     """Makes room on the disk; None lets checkpoints lie as the trainer leaves them."""
     _unsound: torch.Tensor | None = None
@@ -133,8 +145,13 @@ class SoundnessTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
         return None
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Do one forward and backward pass; return its loss."""
+        """Do one forward and backward pass; return its loss, penalties included."""
         loss: torch.Tensor = super().training_step(*args, **kwargs)
+        scaler = self.accelerator.scaler
+        added = self.penalties.add(
+            1 / self.current_gradient_accumulation_steps, scaler.get_scale() if scaler else 1.0
+        )
+        loss = loss if added is None else loss + added
         bad = ~torch.isfinite(loss.detach())
         self._unsound = bad if self._unsound is None else self._unsound | bad
         return loss
@@ -150,6 +167,12 @@ class SoundnessTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
         if unsound is not None and bool(unsound.any()):
             return False
         return not with_weights or self._weights_are_finite()
+
+    def log(self, logs: dict[str, float], *args: Any) -> None:
+        """Add the penalties to the figures of training."""
+        if "loss" in logs:
+            logs |= self.penalties.values()
+        super().log(logs, *args)
 
     def _weights_are_finite(self) -> bool:
         trained = (p.detach() for p in self.model.parameters() if p.requires_grad)
@@ -273,9 +296,11 @@ def build(
         "use_liger_kernel": uses(spec, LIGER, on_gpu=job.on_gpu),
         **own,
     }
-    if spec.method.kind == "prefix_tuning" and spec.training.gradient_checkpointing:
+    if learns_keys(spec.method) and spec.training.gradient_checkpointing:
         job.note("prefix tuning does not go with gradient checkpointing, which is turned off")
         arguments["gradient_checkpointing"] = False
+    if spec.model.backend == "unsloth":
+        arguments["gradient_checkpointing"] = False  # it does so by itself, where it was asked to
     if isinstance(spec.method, FreezeMethod):
         freeze_all_but_last(job.model, spec.method.num_trainable_layers)
     fields = (*TrainingSpec.model_fields, *type(spec.objective).model_fields, *_RESERVED)
@@ -300,10 +325,13 @@ def build(
         "callbacks": callbacks,
         **handed,
     }
-    trainer = trainer_class(**given)
+    trainer = _made(trainer_class, given, spec)
     folder = RunFolder(job.checkpoints.parent)
     trainer.keeper = CheckpointKeeper(folder, spec.output.checkpoint_budget, job.note)
     _hold_adapter_in_float32(trainer.model)
+    trainer.penalties = Penalties(_penalties(job, trainer.model))
+    if getattr(spec.method, "init_lora_weights", None) == "loftq":
+        _begin_with_loftq(job, trainer.model)
     if getattr(spec.method, "init_lora_weights", None) in CHANGES_BASE:
         trainer.initial_adapter = keep_initial_adapter(
             trainer.model, job.checkpoints.parent / "cache" / "initial-adapter"
@@ -311,9 +339,51 @@ def build(
     return trainer
 
 
+def _penalties(job: Job, model: Any) -> list[Penalty]:  # noqa: ANN401
+    """Return what the method adds to the loss."""
+    method = job.spec.method
+    if isinstance(method, AdaLoraMethod) and method.orth_reg_weight > 0:
+        return [Orthogonality(model, method.orth_reg_weight)]
+    if not isinstance(method, FullMethod) or method.ewc is None:
+        return []
+    from tui_ft.train.ewc import consolidation
+
+    low = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(job.precision.arithmetic)
+    folder = job.checkpoints.parent
+    return [consolidation(model, method.ewc, job.data.old or (), folder, low, job.note)]
+
+
+def _begin_with_loftq(job: Job, model: Any) -> None:  # noqa: ANN401
+    from tui_ft.train.loftq import begin_at_the_residual
+
+    where = job.spec.model.name_or_path
+    begin_at_the_residual(model, where if Path(where).is_dir() else None)
+    job.note(
+        "LoftQ: the adapter makes up for what quantising took away, so it belongs on the base in "
+        "4 bits, quantised as it is here"
+    )
+
+
+def _made(trainer_class: Callable[..., Any], given: Mapping[str, Any], spec: RunSpec) -> Any:  # noqa: ANN401
+    """Return the trainer, its adapter put on the model.
+
+    Raises:
+        RunFailure: peft cannot put an adapter that it was passed onto this model.
+    """
+    try:
+        return trainer_class(**given)
+    except (ValueError, TypeError, NotImplementedError) as error:
+        if not isinstance(spec.method, PeftMethod):
+            raise
+        reason = f"peft cannot put {spec.method.peft_type} onto this model: {error}"
+        raise RunFailure(reason, "mend method.arguments") from error
+
+
 def adapter_of(job: Job, task: Task = "CAUSAL_LM") -> Any:  # noqa: ANN401
     """Return the adapter that the run trains, as peft takes it; None for none."""
     spec = job.spec
+    if spec.model.backend == "unsloth":  # which has put it on the model already
+        return None
     if isinstance(spec.method, BottleneckMethod):
         refuse_missing_places(spec.method, job.model)
     return adapter_config(spec.method, task, new_modules(job.model), spec.model.name_or_path)

@@ -46,8 +46,8 @@ from tui_ft.train.ppo.value_head import load_head, save_head
 from tui_ft.train.rewards import RewardFunction, reward_functions
 
 STATE: Final = "ppo_state.json"
-ROLLOUT: Final = "rollout.safetensors"
-"""The files of a checkpoint that hold the KL penalty, and answers still to be learned from."""
+ROLLOUT: Final = "rollout_{}.safetensors"
+"""The files of a checkpoint that hold the KL penalty, and what a process still learns from."""
 _SHOWN: Final = 8
 
 
@@ -97,8 +97,11 @@ class PpoRunTrainer(SoundnessTrainer):
         self.kl_controller = KlController(asked.init_kl_coef, target, asked.horizon)
         self._figures: dict[str, list[Tensor]] = defaultdict(list)
         self._rollout: Rollout | None = None
-        self._pass = self._counted = 0
+        self._pass = 0
+        self._counted: int | Tensor = 0
         self._shown: list[ev.Sample] | None = None
+        if self.args.world_size > 1:  # or all processes would sample alike
+            set_seed(self.args.seed, device_specific=True)
         if policy.reference is not None:
             policy.reference = self.accelerator.prepare_model(
                 policy.reference, evaluation_mode=True
@@ -131,7 +134,7 @@ class PpoRunTrainer(SoundnessTrainer):
 
     def train(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Train; tokens are counted from here, as the other trainers count them."""
-        self._counted = self._pass = 0
+        self._pass, self._counted = 0, 0
         self._rollout = None
         return super().train(*args, **kwargs)
 
@@ -147,6 +150,7 @@ class PpoRunTrainer(SoundnessTrainer):
         rows, passes = self.passes.rows, self.passes.a_minibatch
         tokens = self._rollout.tokens(epoch, first, passes * rows)
         part = self._rollout.part(epoch, start, rows)
+        self._counted = self._counted + part.rows.attention_mask.sum()
         return {"part": part, "tokens": (tokens / passes).clamp(min=1)}
 
     def compute_loss(self, model: Any, inputs: Mapping[str, Any], *_: Any, **__: Any) -> Tensor:  # noqa: ANN401
@@ -198,7 +202,7 @@ class PpoRunTrainer(SoundnessTrainer):
         before, reference = self._judged(rows)
         kl = token_kl(before.log_probs, reference.log_probs, asked.kl_estimator)
         kl = kl.where(rows.answer_mask, 0.0)
-        self._measure(prompts, answers, scored, kl, learning)
+        self._measure(answers, scored, kl, learning)
         # Where no reward has an opinion nothing is learned.
         mask = rows.answer_mask & scored.known.to(self.args.device)[:, None]
         ended = torch.tensor([end for _, end in answers], device=scores.device)
@@ -249,7 +253,6 @@ class PpoRunTrainer(SoundnessTrainer):
 
     def _measure(
         self,
-        prompts: Sequence[Sequence[int]],
         answers: Sequence[tuple[Sequence[int], bool]],
         scored: Scored,
         kl: Tensor,
@@ -274,8 +277,6 @@ class PpoRunTrainer(SoundnessTrainer):
             self._figures[name].append(value)
         if self._shown is not None and not learning:
             self._shown = [*self._shown, *scored.samples][:_SHOWN]
-        if learning:
-            self._counted += sum(map(len, prompts)) + int(lengths.sum())
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Evaluate; what is answered first is kept to be shown."""
@@ -304,17 +305,23 @@ class PpoRunTrainer(SoundnessTrainer):
             logs["num_tokens"] = float(self._counted)
         super().log(logs, *args)
 
+    @property
+    def _rollout_name(self) -> str:
+        return ROLLOUT.format(self.args.process_index)
+
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:  # noqa: ANN401
         super()._save(output_dir, state_dict)
-        save_head(self.policy.head, Path(output_dir or self.args.output_dir))
+        if self.args.should_save:
+            save_head(self.policy.head, Path(output_dir or self.args.output_dir))
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         super()._save_optimizer_and_scheduler(output_dir)
         folder = Path(output_dir)
-        (folder / STATE).write_text(json.dumps({"kl_coef": self.kl_controller.coef}))
+        if self.args.should_save:
+            (folder / STATE).write_text(json.dumps({"kl_coef": self.kl_controller.coef}))
         if self._rollout is not None and self._pass % self.passes.in_all:
             tensors = {n: t.cpu().contiguous() for n, t in self._rollout.tensors().items()}
-            safetensors.torch.save_file(tensors, folder / ROLLOUT)
+            safetensors.torch.save_file(tensors, folder / self._rollout_name)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
@@ -323,9 +330,12 @@ class PpoRunTrainer(SoundnessTrainer):
         folder = Path(checkpoint)
         self.kl_controller.coef = float(json.loads((folder / STATE).read_text())["kl_coef"])
         self._pass = self.state.global_step * self.passes.a_minibatch
-        if (folder / ROLLOUT).is_file():
-            tensors = safetensors.torch.load_file(folder / ROLLOUT)
-            self._rollout = Rollout.from_tensors(tensors, self.args.device)
+        if (folder / self._rollout_name).is_file():
+            tensors = safetensors.torch.load_file(folder / self._rollout_name)
+            kept = Rollout.from_tensors(tensors, self.args.device)
+            # Of another size, because the run was changed meanwhile, prompts are answered anew.
+            if kept.order.shape == (self.passes.epochs, self.passes.answers):
+                self._rollout = kept
 
     def _load_from_checkpoint(self, checkpoint: str, *args: Any, **kwargs: Any) -> None:
         super()._load_from_checkpoint(checkpoint, *args, **kwargs)
