@@ -283,7 +283,8 @@ class Supervisor:
             self._outcome = event  # written when the worker is gone: it is the last event
         elif event is not None:
             self._journal.write(event)
-        if isinstance(event, ev.Plan) and self._gpus:
+        if isinstance(event, ev.Plan) and self._gpus and event.processes == 1:
+            # Of several GPUs the dry run knows nothing.
             predict_behind(self.folder, as_trained(self.folder), self._gpus[0], event.longest_row)
 
     def _tick(self, seconds: float) -> None:

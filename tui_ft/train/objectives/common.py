@@ -180,6 +180,9 @@ class SoundnessTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
         own = (p.to_local() if isinstance(p, DTensor) else p for p in trained)
         return all(bool(check) for check in [p.isfinite().all() for p in own])
 
+    def _build_accelerator_args(self, **kwargs: Any) -> dict[str, Any]:
+        return spread.with_ddp_arguments(super()._build_accelerator_args(**kwargs), self.args)
+
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:  # noqa: ANN401
         rows = self.train_dataset if train_dataset is None else train_dataset
         if self.args.train_sampling_strategy != "group_by_length":
