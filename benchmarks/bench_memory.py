@@ -37,14 +37,14 @@ LLAMA_3B: Final[dict[str, Any]] = {
     "tie_word_embeddings": True,
 }
 LENGTHS: Final = Lengths(longest=690, spread=0.32)
-"""Of a row of peft's benchmark. Both numbers are read off one run, lora/llama-3.2-3B-rank32, for all
-of them: its most reserved memory gives the longest, its average the spread."""
+"""Of a row of peft's benchmark. Both numbers are read off one run, lora/llama-3.2-3B-rank32, for
+all of them: its most reserved memory gives the longest, its average the spread."""
 SEEDS: Final = range(9)
 """Runs are drawn so often. What is said is the median of their peaks; least and most are the band.
 Chosen before errors were looked at."""
 EVALUATION: Final = Generation(rows=50, prompt=118, new=300)
-"""Answers to 50 questions of GSM8K, drawn as the benchmark draws them: the longest has 102 words and
-marks, the words around it 10, and a tokenizer makes a few more of them."""
+"""Answers to 50 questions of GSM8K, drawn as the benchmark draws them: the longest has 102 words
+and marks, the words around it 10, and a tokenizer makes a few more of them."""
 _SETTINGS: Final = Path(__file__).with_name("peft_settings.json")
 
 

@@ -57,6 +57,17 @@ def test_an_override_of_one_field_keeps_the_kind_that_is_there() -> None:
             {},
             "nothing for precompute_ref_log_probs",
         ),
+        (
+            {"kind": "ppo", "rewards": [{"kind": "length", "most": 8}], "init_kl_coef": 0},
+            {},
+            "init_kl_coef 0 cannot adapt",
+        ),
+        ({"kind": "ppo"}, {}, "objective.rewards"),
+        (
+            {"kind": "ppo", "rewards": [{"kind": "length", "most": 8}], "gamma": 1.1},
+            {},
+            "objective.gamma",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_refused_in_words(
@@ -85,13 +96,18 @@ def test_the_default_rate_is_said_to_be_far_where_the_objective_wants_less() -> 
         ("dpo", "full", 5e-5, True),
         ("dpo", "lora", 1e-8, True),
         ("reward", "full", 1e-5, False),
+        ("ppo", "lora", 1.41e-5, False),
+        ("ppo", "full", 1e-4, True),
         ("sft", "full", 2e-4, True),
         ("sft", "qlora", 1e-3, False),
     ],
 )
 def test_which_rates_are_far(kind: str, method: str, rate: float, far: bool) -> None:
     groups = {"method": {"kind": method}, "training": {"learning_rate": rate}}
-    assert (far_learning_rate(_run({"kind": kind}, **groups)) is not None) is far
+    objective: dict[str, Any] = {"kind": kind}
+    if kind == "ppo":
+        objective["rewards"] = [{"kind": "length", "most": 8}]
+    assert (far_learning_rate(_run(objective, **groups)) is not None) is far
 
 
 def test_no_packaged_preset_has_a_rate_that_is_far() -> None:

@@ -50,9 +50,10 @@ class LineWriter:
         if not (last or self._is_time()):
             return []
         parts = [f"step {event.step}/{event.total_steps}", f"epoch {event.epoch:.2f}"]
-        loss, rate = history.series("loss").last(), history.series("tokens_per_second").last()
-        if loss is not None:
-            parts.append(f"loss {text.significant(loss)}")
+        leading, rate = history.leading, history.series("tokens_per_second").last()
+        newest = history.series(leading).last()
+        if newest is not None:
+            parts.append(f"{leading} {text.significant(newest)}")
         if rate is not None:
             parts.append(f"{text.count(rate)} tokens/s")
         if not last:

@@ -34,8 +34,9 @@ _HEAD_OUTPUTS: Final[dict[str, tuple[str, ...]]] = {
     "kto": ("log_probs", "entropy", "mean_logits"),
     "grpo": ("log_probs", "entropy"),
     "rloo": ("log_probs", "entropy"),
+    "ppo": ("log_probs", "entropy"),
 }
-"""What each of trl's trainers asks of its fused head (their constructors in trl 1.16)."""
+"""What each trainer asks of trl's fused head (their constructors in trl 1.16; for PPO ftui's)."""
 _PREPARED: Final = ("orpo", "cpo", "simpo")
 """Whose trainers prepare a quantised base as peft proposes: what is not quantised in float32."""
 _SCORES: Final = ("reward", "classification")
@@ -53,13 +54,11 @@ def build(step: Step) -> Any:  # noqa: ANN401 - transformers is untyped here
     """
     try:
         model = _base(step)
-        if step.objective == "ppo":
-            # Scores are computed in float32, whatever the model is held in.
-            model.value_head = nn.Linear(_width(model), 1, device=META)
         model = _adapted(model, step)
         if step.objective == "ppo":
             base = model.get_base_model() if step.adapter is not None else model
-            base.value_head.requires_grad_(True)
+            # Values are computed in float32, whatever the model is held in.
+            base.value_head = nn.Linear(_width(model), 1, device=META)
     except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError) as error:
         raise UnbuildableError(f"{type(error).__name__}: {error}") from error
     if step.checkpointing:
@@ -74,21 +73,25 @@ class Others:
 
     reference: Any = None
     reward: Any = None
+    consolidation: tuple[Any, ...] = ()
 
     def all(self) -> tuple[Any, ...]:
         """Return those that are held."""
-        return tuple(model for model in (self.reference, self.reward) if model is not None)
+        return tuple(
+            model
+            for model in (self.reference, self.reward, *self.consolidation)
+            if model is not None
+        )
 
 
 def build_others(step: Step) -> Others:
-    """Return the copy of the base that a loss compares with, and PPO's reward model.
-
-    The reward model is taken to be of the policy's own architecture, held like its base.
-    """
+    """Return the copy of the base that a loss compares with, and the model that scores answers."""
     scoring = msgspec.structs.replace(step, objective="reward")
+    held = 2 if step.consolidated else 0  # the old weights, and what each of them matters
     return Others(
+        consolidation=tuple(_frozen(_base(step)) for _ in range(held)),
         reference=_frozen(_base(step)) if step.holds_reference else None,
-        reward=_frozen(_base(scoring)) if step.objective == "ppo" else None,
+        reward=_frozen(_base(scoring)) if step.reward_model else None,
     )
 
 

@@ -1,8 +1,8 @@
 """Objectives that learn from answers of their own: what precedes a step, and its loss.
 
-GRPO and RLOO are trl's own code. PPO (arXiv:1707.06347, as arXiv:1909.08593 puts it to language
-models) is in no trainer any more: its memory is that of a policy with a value head, a reference
-policy and a reward model, scored on logits of the answer alone.
+GRPO and RLOO are trl's own code. PPO (arXiv:1707.06347) is ftui's (`tui_ft.train.ppo`), of which
+what takes memory is done here alike: the policy has a value head over the states of all tokens, and
+log-probabilities come from trl's fused head.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import Any, Final
 import torch
 from peft import PeftModel
 from trl import GRPOTrainer, RLOOTrainer
-from trl.trainer.utils import selective_log_softmax
 
 from tui_ft.dryrun.generation import generate
 from tui_ft.dryrun.model import Others
@@ -24,6 +23,8 @@ from tui_ft.memory.step import Generation, Step
 
 def rollout_batch(step: Step, length: int) -> Batch:
     """Return prompts and answers of (length) tokens together, as they come out of a rollout."""
+    if step.objective == "ppo":
+        return _part_of_rollout(step.batch, length)
     answer = min(step.answer, length - 1)
     prompts, answers = (step.batch, length - answer), (step.batch, answer)
     batch = {
@@ -34,20 +35,26 @@ def rollout_batch(step: Step, length: int) -> Batch:
         "advantages": torch.zeros(step.batch, device="meta"),
         "num_items_in_batch": torch.tensor(1.0, device="meta"),
     }
-    for name, per_token in _SCORES_OF[step.objective].items():
-        shape = answers if per_token else (step.batch,)
-        batch[name] = torch.zeros(shape, device="meta")
+    if step.objective == "rloo":
+        batch["old_logps"] = torch.zeros(step.batch, device="meta")
     if step.objective == "grpo" and step.beta > 0:
         batch["ref_per_token_logps"] = torch.zeros(answers, device="meta")
     return batch
 
 
-_SCORES_OF: Final[dict[str, dict[str, bool]]] = {
-    "grpo": {},
-    "rloo": {"old_logps": False},
-    "ppo": {"old_logps": True, "old_values": True, "returns": True, "gae": True},
-}
-"""What a rollout hands over beside tokens, float32: of each token (B, T), or of a row (B)."""
+def _part_of_rollout(rows: int, length: int) -> Batch:
+    """Return answers that PPO learns from, and what is known of each token, (B, S - 1)."""
+    known = {name: torch.zeros(rows, length - 1, device="meta") for name in _KNOWN}
+    mask = torch.zeros(rows, length - 1, dtype=torch.bool, device="meta")
+    return {"input_ids": longs(rows, length), "attention_mask": longs(rows, length)} | {
+        **known,
+        "answer_mask": mask,
+    }
+
+
+_KNOWN: Final = ("log_probs", "values", "advantages", "returns")
+_SCORED_AT_ONCE: Final = 16
+"""Answers that a reward model is given at once, where nothing else is asked for."""
 
 
 def roll_out(step: Step, model: Any, others: Others, length: int) -> None:  # noqa: ANN401
@@ -63,24 +70,26 @@ def roll_out(step: Step, model: Any, others: Others, length: int) -> None:  # no
     plan = step.generation or Generation(rows=step.batch, prompt=length - answer, new=answer)
     generate(model, plan.rows, plan.prompt, plan.new)
     tokens = longs(plan.rows, plan.prompt + plan.new)
+    # PPO judges as many answers at once as were generated together.
+    judged = plan.rows if step.objective == "ppo" else step.batch
     with torch.no_grad():
         for scoring in _scorings(step, model, others):
-            for start in range(0, plan.rows, step.batch):
-                scoring(tokens[start : start + step.batch], plan.new)
+            for start in range(0, plan.rows, judged):
+                scoring(tokens[start : start + judged], plan.new)
+        if others.reward is not None:
+            for start in range(0, plan.rows, _SCORED_AT_ONCE):
+                some = tokens[start : start + _SCORED_AT_ONCE]
+                others.reward(input_ids=some, attention_mask=torch.ones_like(some))
 
 
 def _scorings(step: Step, model: Any, others: Others) -> Iterator[Callable[..., object]]:  # noqa: ANN401
     """Yield what scores (B, S) tokens with answers of some length, in the trainers' order."""
     if step.objective == "ppo":
-        yield lambda tokens, answer: _policy_and_values(model, tokens, answer)
+        yield lambda tokens, _: _judged(model, tokens, torch.ones_like(tokens))
     elif step.objective == "rloo":
         yield _log_probabilities(RLOOTrainer, step, model)
     if step.objective != "grpo" or step.beta > 0:
         yield _reference_scoring(step, model, others.reference)
-    if others.reward is not None:
-        yield lambda tokens, answer: others.reward(
-            input_ids=tokens, attention_mask=torch.ones_like(tokens)
-        )
 
 
 def _log_probabilities(kind: type, step: Step, model: Any) -> Callable[..., object]:  # noqa: ANN401
@@ -101,7 +110,7 @@ def _reference_scoring(step: Step, model: Any, reference: Any) -> Callable[..., 
     if step.objective == "ppo":
 
         def score(tokens: torch.Tensor, answer: int) -> object:
-            return _scored(*_answer_states(scored, tokens, answer), tokens)
+            return _judged(scored, tokens, torch.ones_like(tokens))
 
     def without_adapter(tokens: torch.Tensor, answer: int) -> object:
         with model.disable_adapter() if reference is None else nullcontext():
@@ -110,26 +119,33 @@ def _reference_scoring(step: Step, model: Any, reference: Any) -> Callable[..., 
     return without_adapter
 
 
-def _policy_and_values(
+def _judged(
     model: Any,  # noqa: ANN401
     tokens: torch.Tensor,
-    answer: int,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return log-probabilities and values of the answer's tokens, (B, answer) each."""
-    base, hidden = _answer_states(model, tokens, answer)
-    return _scored(base, hidden, tokens), base.value_head(hidden).squeeze(-1)
+    attention: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return log-probabilities and entropies of tokens, and values, (B, S - 1) each.
 
-
-def _answer_states(model: Any, tokens: torch.Tensor, answer: int) -> tuple[Any, torch.Tensor]:  # noqa: ANN401
-    """Return the model without its adapter's wrapping, and the states that predict the answer."""
+    Values are those of a reference's frozen states too, where it is the policy itself.
+    """
     base = model.get_base_model() if isinstance(model, PeftModel) else model
-    states = base.base_model(input_ids=tokens, attention_mask=torch.ones_like(tokens))
-    return base, states.last_hidden_state[:, -answer - 1 : -1]
+    kept: list[torch.Tensor] = []
 
+    def keep(_: object, __: object, output: Any) -> None:  # noqa: ANN401 - a model's output
+        head = getattr(base, "value_head", None)
+        if head is not None:
+            kept.append(head(output.last_hidden_state.float()).squeeze(-1))
 
-def _scored(base: Any, hidden: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:  # noqa: ANN401
-    logits = base.get_output_embeddings()(hidden)
-    return selective_log_softmax(logits, tokens[:, -hidden.shape[1] :])  # type: ignore[no-any-return]
+    watched = base.base_model.register_forward_hook(keep)
+    try:
+        found = model(
+            input_ids=tokens, attention_mask=attention, labels=tokens.clone(), fused_lm_head=True
+        )
+    finally:
+        watched.remove()
+    values = kept[0][:, -tokens.shape[1] : -1] if kept else found.log_probs
+    places = tokens.shape[1] - 1
+    return found.log_probs[:, -places:].float(), found.entropy[:, -places:].float(), values
 
 
 def _grpo(step: Step, model: Any, others: Others, batch: Batch) -> Any:  # noqa: ANN401
@@ -157,17 +173,15 @@ def _rloo(step: Step, model: Any, others: Others, batch: Batch) -> Any:  # noqa:
 
 def _ppo(step: Step, model: Any, others: Others, batch: Batch) -> Any:  # noqa: ANN401
     """Return the clipped losses of policy and values (arXiv:1707.06347, equations 7 and 9)."""
-    answer = batch["completion_ids"].shape[1]
-    tokens = torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1)
-    log_probabilities, values = _policy_and_values(model, tokens, answer)
-    ratio = torch.exp(log_probabilities - batch["old_logps"])
-    gain, clipped = ratio * batch["gae"], ratio.clamp(0.8, 1.2) * batch["gae"]
-    near = batch["old_values"] + (values - batch["old_values"]).clamp(-0.2, 0.2)
-    misses = torch.max((values - batch["returns"]) ** 2, (near - batch["returns"]) ** 2)
-    mask = batch["completion_mask"]
-    count = mask.sum().clamp(min=1)
-    policy_loss = -(torch.min(gain, clipped) * mask).sum() / count
-    return policy_loss + 0.05 * (misses * mask).sum() / count, None
+    now, _, values = _judged(model, batch["input_ids"], batch["attention_mask"])
+    ratio = torch.exp(now - batch["log_probs"])
+    free = -batch["advantages"] * ratio
+    policy = torch.maximum(free, -batch["advantages"] * ratio.clamp(0.8, 1.2))
+    old, returns = batch["values"], batch["returns"]
+    held = values.clamp(old - 0.2, old + 0.2)
+    misses = 0.5 * torch.maximum((values - returns) ** 2, (held - returns) ** 2)
+    by_token = policy + 0.1 * misses
+    return by_token.where(batch["answer_mask"], 0.0).sum() / by_token.shape[1], None
 
 
 ROLLOUT_LOSSES: Final[dict[str, Callable[..., Any]]] = {"grpo": _grpo, "rloo": _rloo, "ppo": _ppo}

@@ -26,7 +26,7 @@ _SEGMENT_STEP: Final = 2 * MIB  # kRoundLarge
 
 def rounded(size: int) -> int:
     """Return the bytes that a tensor of ``size`` bytes takes inside its segment."""
-    return max(_BLOCK, -(-size // _BLOCK) * _BLOCK)
+    return -(-size // _BLOCK) * _BLOCK or _BLOCK
 
 
 class OutOfMemoryError(Exception):
@@ -92,14 +92,20 @@ class CachingAllocator:
         """
         wanted = rounded(size)
         small = wanted <= _SMALL
-        block = self._best_fit(wanted, small) or self._new_segment(wanted, small)
+        pool = self._pools[small]
+        place = bisect_left(pool, (wanted, -1))
+        block = pool.pop(place)[2] if place < len(pool) else self._new_segment(wanted, small)
         block.free = False
-        self._split(block, wanted)
+        rest = block.size - wanted
+        if rest > _SMALL or (small and rest >= _BLOCK):
+            self._split(block, wanted, rest)
         block.asked = size
-        self.requested += size
-        self.allocated += block.size
-        self.peak_requested = max(self.peak_requested, self.requested)
-        self.peak_allocated = max(self.peak_allocated, self.allocated)
+        self.requested = requested = self.requested + size
+        self.allocated = allocated = self.allocated + block.size
+        if requested > self.peak_requested:  # noqa: PLR1730 - runs a million times: max is slower
+            self.peak_requested = requested
+        if allocated > self.peak_allocated:  # noqa: PLR1730
+            self.peak_allocated = allocated
         return block
 
     def release(self, block: Block) -> None:
@@ -107,14 +113,16 @@ class CachingAllocator:
         self.requested -= block.asked
         self.allocated -= block.size
         block.free = True
-        if block.after is not None and block.after.free:
-            self._join(block, block.after)
-        if block.before is not None and block.before.free:
-            before = block.before
-            self._pool_remove(before)
-            self._absorb(before, block)
+        pool = self._pools[block.small]
+        after, before = block.after, block.before
+        if after is not None and after.free:
+            del pool[bisect_left(pool, (after.size, after.number))]
+            _absorb(block, after)
+        if before is not None and before.free:
+            del pool[bisect_left(pool, (before.size, before.number))]
+            _absorb(before, block)
             block = before
-        insort(self._pools[block.small], (block.size, block.number, block))
+        insort(pool, (block.size, block.number, block))
 
     def empty_cache(self) -> None:
         """Give segments with nothing in them back to the driver."""
@@ -128,11 +136,6 @@ class CachingAllocator:
                     kept.append(entry)
             self._pools[small] = kept
 
-    def _best_fit(self, wanted: int, small: bool) -> Block | None:
-        pool = self._pools[small]
-        place = bisect_left(pool, (wanted, -1))
-        return pool.pop(place)[2] if place < len(pool) else None
-
     def _new_segment(self, wanted: int, small: bool) -> Block:
         size = self._segment_size(wanted, small)
         if self._capacity is not None and self.reserved + size > self._capacity:
@@ -142,7 +145,8 @@ class CachingAllocator:
                 raise OutOfMemoryError
         self.reserved += size
         self.peak_reserved = max(self.peak_reserved, self.reserved)
-        return self._new_block(size, small)
+        self._made += 1
+        return Block(self._made, size, small)
 
     def _segment_size(self, wanted: int, small: bool) -> int:
         if small:
@@ -151,34 +155,20 @@ class CachingAllocator:
             return _LARGE_SEGMENT
         return -(-wanted // _SEGMENT_STEP) * _SEGMENT_STEP
 
-    def _new_block(self, size: int, small: bool) -> Block:
+    def _split(self, block: Block, wanted: int, rest: int) -> None:
+        """Keep ``wanted`` bytes of a block, and put the rest, which is worth it, into its pool."""
         self._made += 1
-        return Block(self._made, size, small)
-
-    def _split(self, block: Block, wanted: int) -> None:
-        """Keep ``wanted`` bytes of a block and give back the rest, where the rest is worth it."""
-        rest = block.size - wanted
-        if rest < _BLOCK if block.small else rest <= _SMALL:
-            return
-        remainder = self._new_block(rest, block.small)
-        remainder.free = True
-        remainder.before, remainder.after = block, block.after
+        remainder = Block(self._made, rest, block.small, 0, block, block.after, True)
         if block.after is not None:
             block.after.before = remainder
         block.after = remainder
         block.size = wanted
         insort(self._pools[block.small], (rest, remainder.number, remainder))
 
-    def _join(self, block: Block, after: Block) -> None:
-        self._pool_remove(after)
-        self._absorb(block, after)
 
-    def _absorb(self, block: Block, after: Block) -> None:
-        block.size += after.size
-        block.after = after.after
-        if after.after is not None:
-            after.after.before = block
-
-    def _pool_remove(self, block: Block) -> None:
-        pool = self._pools[block.small]
-        del pool[bisect_left(pool, (block.size, block.number))]
+def _absorb(block: Block, after: Block) -> None:
+    """Make a block's neighbour a part of it."""
+    block.size += after.size
+    block.after = further = after.after
+    if further is not None:
+        further.before = block

@@ -7,9 +7,11 @@ from typing import Any, Final
 
 from tui_ft.memory.step import Dtype, Generation, Quantization, Step, StepObjective
 from tui_ft.spec import RunSpec
-from tui_ft.spec.methods import TRAINS_BASE, QloraMethod
+from tui_ft.spec.methods import TRAINS_BASE, FullMethod, QloraMethod, learns_keys
 from tui_ft.spec.objectives import CpoObjective, DpoObjective, Objective, ReferenceFields
+from tui_ft.spec.online import OnlineFields
 from tui_ft.spec.peft_arguments import peft_arguments
+from tui_ft.spec.ppo import PpoObjective
 
 _DTYPES: Final[dict[str, Dtype]] = {
     "bf16": "bfloat16",
@@ -55,7 +57,7 @@ def step_of(
     """
     training = spec.training
     arithmetic = _arithmetic(spec, capability)
-    length = min(training.max_length, longest or training.max_length)
+    length = _longest(spec, longest)
     method = spec.method
     return Step(
         config=dict(config),
@@ -67,16 +69,18 @@ def step_of(
         objective=_objective(spec.objective),
         beta=getattr(spec.objective, "beta", 0.0),
         reference_known=_knows_its_reference(spec.objective),
+        reward_model=_has_reward_model(spec),
         adapter=peft_arguments(method),
+        consolidated=isinstance(method, FullMethod) and method.ewc is not None,
         quantization=_quantization(method) if isinstance(method, QloraMethod) else None,
         weights=_weights(spec, arithmetic),
         arithmetic=None if arithmetic == "float32" else arithmetic,
-        checkpointing=training.gradient_checkpointing,
+        checkpointing=training.gradient_checkpointing and not learns_keys(method),
         attention=spec.model.attn_implementation,
         optim=training.optim,
         clip=training.max_grad_norm > 0,
         accumulation=training.gradient_accumulation_steps > 1,
-        generation=_graded(spec, length),
+        generation=_rolled_out(spec, length) or _graded(spec, length),
         evaluation_batch=_evaluated(spec),
         workspace_mib=32.0 if capability is not None and capability >= _HOPPER else 8.125,
     )
@@ -93,16 +97,40 @@ def _knows_its_reference(objective: Objective) -> bool:
     return free or (isinstance(objective, ReferenceFields) and objective.precompute_ref_log_probs)
 
 
+def _has_reward_model(spec: RunSpec) -> bool:
+    rewards = spec.objective.rewards if isinstance(spec.objective, OnlineFields) else ()
+    return any(reward.kind == "reward_model" for reward in rewards)
+
+
 def not_modelled(spec: RunSpec) -> tuple[str, ...]:
     """Return what of a run no figure knows of, each a sentence for people."""
     asked = {name for name, value in spec.training.extra.items() if value}
+    if spec.model.backend == "unsloth":
+        asked.add("unsloth")
+    if isinstance(spec.objective, OnlineFields):
+        asked |= {reward.kind for reward in spec.objective.rewards}
+    asked |= {name for name in _NOT_MODELLED if getattr(spec.training, name, None)}
+    asked |= {name for name in _NOT_MODELLED if getattr(spec.model, name, None)}
     return tuple(sentence for name, sentence in _NOT_MODELLED.items() if name in asked)
 
 
 _NOT_MODELLED: Final = {
+    "reward_model": "the reward model is taken to be as large as the model that is trained, and of "
+    "its kind: its own size is not looked up",
     "torch_compile": "torch.compile is not modelled: fused kernels hold less than the figure says, "
     "compiling may hold more for a while",
     "use_liger_kernel": "Liger's kernels are not modelled: they hold less than the figure says",
+    "unsloth": "Unsloth's kernels are not modelled: they hold less than the figure says",
+    "use_kernels": "kernels of the Hub are not modelled: they hold less than the figure says",
+    "label_smoothing_factor": "label smoothing is not modelled: it takes the logits of all tokens, "
+    "rows x max_length x vocabulary, several times in float32, and a second forward pass",
+    "neftune_noise_alpha": "NEFTune's noise is not modelled: one more copy of the embedded rows",
+    "padding_free": "leaving padding out is not modelled: rows of many lengths take less than the "
+    "figure says",
+    "torch_empty_cache_steps": "giving memory back is not modelled: what is reserved may be less "
+    "than the figure says",
+    "optim_target_modules": "projected gradients are not modelled: GaLore and APOLLO hold less "
+    "than the figure says",
     "deepspeed": "DeepSpeed is not modelled: the figure is of one GPU that holds everything",
     "fsdp": "FSDP is not modelled: the figure is of one GPU that holds everything",
 }
@@ -117,6 +145,35 @@ def _evaluated(spec: RunSpec) -> int:
     rows = training.per_device_eval_batch_size or 0
     evaluates = training.eval_steps is not None
     return rows if evaluates and rows > training.per_device_train_batch_size else 0
+
+
+def _rolled_out(spec: RunSpec, length: int) -> Generation | None:
+    """Return the answers that are generated together, after the longest prompt.
+
+    GRPO and RLOO generate all of a step's, or of as many batches as are asked for, at once; PPO a
+    rollout's, in parts.
+    """
+    asked, training = spec.objective, spec.training
+    if not isinstance(asked, OnlineFields):
+        return None
+    batches = training.gradient_accumulation_steps
+    rows = training.per_device_train_batch_size
+    if isinstance(asked, PpoObjective):
+        all_rows = rows * batches * asked.num_mini_batches
+        rows = min(all_rows, asked.local_rollout_forward_batch_size)
+    else:
+        rows *= getattr(asked, "steps_per_generation", None) or batches
+    new = min(asked.max_completion_length, length - 1)
+    return Generation(rows=rows, prompt=length - new, new=new)
+
+
+def _longest(spec: RunSpec, longest: int | None) -> int:
+    """Return the tokens of the longest row; where answers are generated it is a prompt's."""
+    most = spec.training.max_length
+    if longest is None:
+        return most
+    asked = spec.objective
+    return min(most, longest + getattr(asked, "max_completion_length", 0))
 
 
 def _graded(spec: RunSpec, longest: int) -> Generation | None:

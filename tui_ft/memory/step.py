@@ -82,10 +82,14 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
         accumulation: whether gradients of an earlier pass are there already (more than one pass
             before an optimizer step).
         reference_model: a frozen second copy of the model; without an adapter, DPO and KTO always
-            have it, GRPO, RLOO and PPO only with a beta above 0.
+            have it, and so has PPO; GRPO and RLOO only with a beta above 0.
+        reward_model: a frozen model scores generated answers: it is taken to be of the policy's own
+            architecture, and held as its base is.
         reference_known: the reference's log-probabilities are in the batch: it was asked before
             training, and is not held.
         beta: of a preference loss; 0 asks for no reference at all where the loss allows it.
+        consolidated: EWC: beside the trained weights their old values are held, and how much each
+            of them matters.
         holds_outputs: the training loop keeps the model's outputs, logits and all, until the next
             forward pass is done. Trainers of transformers and trl do not.
         holds_gradients: the loop keeps gradients until the next step's batch is there; trainers let
@@ -118,8 +122,10 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     clip: bool = True
     accumulation: bool = False
     reference_model: bool = False
+    reward_model: bool = False
     reference_known: bool = False
     beta: float = 0.1
+    consolidated: bool = False
     holds_outputs: bool = False
     holds_gradients: bool = False
     cache: bool = False
@@ -134,8 +140,14 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
             return True
         if self.adapter is not None or self.reference_known:
             return False
-        compares = self.objective in GENERATES and self.beta > 0
-        return compares or self.objective in ("dpo", "kto")
+        compares = self.objective in ("grpo", "rloo") and self.beta > 0
+        return compares or self.objective in ("dpo", "kto", "ppo")
+
+    @property
+    def share_with_loss(self) -> float:
+        """The share of tokens that carry loss: PPO learns from its answers alone."""
+        answers = min(self.answer, self.length - 1) / self.length
+        return answers if self.objective == "ppo" else self.supervised
 
     @property
     def answer(self) -> int:

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Final
 
-from tui_ft.memory.allocator import Block, CachingAllocator
+from tui_ft.memory.allocator import Block, CachingAllocator, OutOfMemoryError
 from tui_ft.memory.question import EMPTY, EVALUATE
 
 _REQUEST: Final = 0
@@ -179,23 +180,36 @@ class Recording:
         pairs = [(b - a, a, b) for a in below for b in above if self._are_alike(a, b)]
         if not pairs:
             return self._recorded[min(above, default=max(self._recorded))]
-        _, a, b = min(pairs)
-        short, long = self._recorded[a], self._recorded[b]
-        both = zip(short.sizes, long.sizes, strict=True)
-        sizes = [_between(less, more, a, b, length) for less, more in both]
+        _, near, far = min(pairs)
+        others = [one for one in self._recorded if one not in (near, far)]
+        third = next((one for one in others if self._are_alike(one, near)), None)
+        points = (near, far) if third is None else (near, far, third)
+        long = self._recorded[far]
+        known = zip(*(self._recorded[point].sizes for point in points), strict=True)
+        sizes = [_size_at(length, points, found) for found in known]
         return Trace(sizes, long.events, long.handed, long.looped)
 
     def _are_alike(self, one: int, other: int) -> bool:
         return self._recorded[one].alike(self._recorded[other])
 
-    def peak_reserved(self, order: Sequence[int], *, expandable_segments: bool = False) -> int:
+    def peak_reserved(
+        self,
+        order: Sequence[int],
+        *,
+        capacity: int | None = None,
+        expandable_segments: bool = False,
+    ) -> int:
         """Return the most that is reserved while batches of these lengths follow each other.
 
         Args:
             order: lengths in tokens, the first making the states; `EMPTY` and `EVALUATE` between.
+            capacity: bytes that there are; without it, as much as is asked for.
             expandable_segments: the allocator's setting of that name.
+
+        Raises:
+            OutOfMemoryError: it does not fit the capacity.
         """
-        allocator = CachingAllocator(expandable_segments=expandable_segments)
+        allocator = CachingAllocator(capacity=capacity, expandable_segments=expandable_segments)
         handed = _run(allocator, self._held, [])
         made_states = False
         for length in order:
@@ -209,6 +223,30 @@ class Recording:
                 made_states = True
                 handed = _run(allocator, self._first_at(length), handed)
         return allocator.peak_reserved
+
+    def least_memory(
+        self, order: Sequence[int], enough: int, *, expandable_segments: bool = False
+    ) -> int:
+        """Return the least memory, in bytes and to a percent, that an order runs in.
+
+        Where there is no more room the allocator gives back what it has cached, and tries again.
+
+        Args:
+            order: as above.
+            enough: what it reserves where there is room.
+            expandable_segments: the allocator's setting of that name.
+        """
+        too_little, step = 0, max(1, enough // 100)
+        while enough - too_little > step:
+            # Most orders run in a tenth less; less than half is asked of none.
+            middle = enough - max(step, min(enough // 10, (enough - too_little) // 2))
+            try:
+                self.peak_reserved(order, capacity=middle, expandable_segments=expandable_segments)
+            except OutOfMemoryError:
+                too_little = middle
+            else:
+                enough = middle
+        return enough
 
     def _first_at(self, length: int) -> Trace:
         first, looped = self._first, self._first.looped
@@ -249,11 +287,22 @@ _FORMS: Final[tuple[Callable[[int], int], ...]] = (
 attention's statistics and accumulators."""
 
 
-def _between(small: int, large: int, below: int, above: int, length: int) -> int:
-    """Return a size at a length, from those at two others."""
-    if small == large:
-        return small
+def _size_at(length: int, points: Sequence[int], sizes: Sequence[int]) -> int:
+    """Return a size at a length, from those at two or three others.
+
+    One of the forms, where it holds at all of them; else the polynomial through them (Lagrange).
+    """
+    first, last = sizes[0], sizes[1]
+    if len(set(sizes)) == 1:
+        return first
     for form in _FORMS:
-        if small * form(above) == large * form(below):
-            return large * form(length) // form(above)
-    return small + (large - small) * (length - below) // (above - below)
+        whole = form(points[1])
+        if all(size * whole == last * form(at) for at, size in zip(points, sizes, strict=True)):
+            return last * form(length) // whole
+    total = Fraction(0)
+    for at, size in zip(points, sizes, strict=True):
+        share = Fraction(size)
+        for other in points:
+            share *= Fraction(length - other, at - other) if other != at else 1
+        total += share
+    return max(1, round(total))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 from tui_ft.runs import events as ev
 
@@ -13,6 +13,9 @@ _LOG_LINES: Final = 2_000
 _TELEMETRY_POINTS: Final = 3_600
 _ALERTS: Final = 100
 _SAMPLES: Final = 64
+
+
+Leading = Literal["loss", "reward"]
 
 
 @dataclass(slots=True)
@@ -110,13 +113,19 @@ class RunHistory:
         """Return the training figure ``name``, empty when it was never sent."""
         return self.metrics.get(name) or Series()
 
+    @property
+    def leading(self) -> Leading:
+        """The figure that tells how it goes: where answers are rewarded, the loss says nothing."""
+        return "reward" if "reward" in self.metrics else "loss"
+
     def best_evaluation(self) -> tuple[float, float] | None:
-        """Return (step, loss) of the lowest evaluation loss so far."""
-        losses = self.evaluations.get("eval_loss")
-        if losses is None:
+        """Return (step, value) of the lowest evaluation loss so far, or of the highest reward."""
+        series = self.evaluations.get(f"eval_{self.leading}")
+        if series is None:
             return None
-        pairs = [(y, x) for x, y in zip(losses.x, losses.y, strict=True) if y is not None]
-        return None if not pairs else (min(pairs)[1], min(pairs)[0])
+        sign = -1 if self.leading == "reward" else 1
+        pairs = [(y * sign, x) for x, y in zip(series.x, series.y, strict=True) if y is not None]
+        return None if not pairs else (min(pairs)[1], min(pairs)[0] * sign)
 
     def _fold(self, event: ev.Event) -> None:
         match event:
@@ -185,7 +194,9 @@ _TOLD_APART: Final = ("eval_rewards/accuracies", "eval_accuracy")
 
 
 def _describe_evaluation(event: ev.Evaluation) -> str | None:
-    loss = event.values.get("eval_loss")
+    loss, reward = event.values.get("eval_loss"), event.values.get("eval_reward")
+    if reward is not None:
+        return f"evaluation at step {event.step}: reward {reward:.4g}"
     if loss is None:
         return None
     right = [share for name in _TOLD_APART if (share := event.values.get(name)) is not None]

@@ -30,6 +30,7 @@ class Range:
 
 # LoRA takes about ten times the rate of full fine-tuning. Of preferences, where the loss has no
 # answer to hold on to, a rate too high breaks the model within a few steps: less is far there.
+# With rewards DeepSeekMath took 1e-6 for all weights (arXiv:2402.03300), as trl does by default.
 _ADAPTER: Final = {
     "sft": Range(1e-4, 2e-4, far=10),
     "pretraining": Range(5e-5, 2e-4, far=10),
@@ -38,7 +39,10 @@ _ADAPTER: Final = {
     "orpo": Range(5e-6, 5e-5, far=2),
     "cpo": Range(5e-7, 5e-5, far=2),
     "reward": Range(1e-5, 1e-4, far=3),
+    "ppo": Range(1e-5, 5e-5, far=3),
     "classification": Range(1e-4, 5e-4, far=10),
+    "grpo": Range(1e-6, 5e-5, far=3),
+    "rloo": Range(1e-6, 5e-5, far=3),
 }
 _FULL: Final = {
     "sft": Range(1e-5, 5e-5, far=3),
@@ -48,9 +52,12 @@ _FULL: Final = {
     "orpo": Range(1e-6, 1e-5, far=3),
     "cpo": Range(5e-7, 1e-6, far=5),
     "reward": Range(1e-5, 1e-5, far=3),
+    "ppo": Range(1e-6, 1.5e-5, far=3),
     "classification": Range(2e-5, 5e-5, far=3),
+    "grpo": Range(5e-7, 5e-6, far=3),
+    "rloo": Range(5e-7, 5e-6, far=3),
 }
-_FEW_WEIGHTS: Final = (*VIRTUAL_TOKENS, "ia3", "ln_tuning")
+_FEW_WEIGHTS: Final = (*VIRTUAL_TOKENS, "ia3", "ln_tuning", "peft")
 
 
 def far_learning_rate(spec: RunSpec) -> tuple[str, str] | None:

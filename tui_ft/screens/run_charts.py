@@ -40,14 +40,23 @@ SMALL_CHARTS: Final = (
         "learning-rate",
         "learning rate",
         "learning_rate",
-        rather={"reward margin": "rewards/margins", "margin": "margin"},
+        rather={
+            "reward margin": "rewards/margins",
+            "margin": "margin",
+            "KL": "kl",
+            "prompts all alike": "frac_reward_zero_std",
+        },
     ),
     SmallChart(
         "grad-norm",
         "gradient norm",
         "grad_norm",
         smooth=True,
-        rather={"reward accuracy": "rewards/accuracies", "accuracy": "accuracy"},
+        rather={
+            "reward accuracy": "rewards/accuracies",
+            "accuracy": "accuracy",
+            "answer tokens": "completions/mean_length",
+        },
     ),
     SmallChart("throughput", "tokens/s", "tokens_per_second", smooth=True),
 )
@@ -61,12 +70,14 @@ class RunCharts:
         self.x_kind: XKind = "step"
 
     def update_loss(self, chart: LineChart) -> None:
-        """Show training loss and evaluation loss."""
-        loss = self._history.series("loss")
-        evaluation = self._history.evaluations.get("eval_loss") or Series()
+        """Show training loss and evaluation loss, or the rewards where answers are rewarded."""
+        leading = self._history.leading
+        chart.title = leading
+        loss = self._history.series(leading)
+        evaluation = self._history.evaluations.get(f"eval_{leading}") or Series()
         chart.update_series(
             [
-                SeriesData("loss", self._x(loss), loss.y),
+                SeriesData(leading, self._x(loss), loss.y),
                 SeriesData(
                     "evaluation", self._x(evaluation), evaluation.y, "secondary", "points",
                     smooth=False,

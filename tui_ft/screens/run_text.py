@@ -13,6 +13,7 @@ from tui_ft.hardware import Gpu, Host, Snapshot
 from tui_ft.runs import events as ev
 from tui_ft.runs.history import RunHistory
 from tui_ft.runs.registry import RunSummary
+from tui_ft.screens.reward_text import reward_lines, rows_text
 from tui_ft.widgets.bars import bar_string
 from tui_ft.widgets.signs import sign, state_content
 
@@ -35,8 +36,10 @@ def headline(run: RunSummary, history: RunHistory, now: float, width: int) -> Co
         parts.append(f"step {run.step:,}/{run.total_steps or 0:,}")
     if run.epoch is not None and history.plan is not None:
         parts.append(f"epoch {run.epoch:.1f}/{history.plan.num_train_epochs:g}")
-    if run.loss is not None:
-        parts.append(f"loss {text.significant(run.loss)} {trend(history)}".rstrip())
+    leading = history.leading
+    newest = history.series(leading).last() if leading == "reward" else run.loss
+    if newest is not None:
+        parts.append(f"{leading} {text.significant(newest)} {trend(history)}".rstrip())
     rate = history.series("tokens_per_second").last()
     if rate is not None and run.is_live:
         parts.append(f"{text.count(rate)} tok/s")
@@ -62,8 +65,8 @@ def flow(parts: Sequence[Content], width: int) -> Content:
 
 
 def trend(history: RunHistory) -> str:
-    """Return whether the loss falls: the newest values against those before them."""
-    values = [y for y in history.series("loss").y[-_TREND_POINTS:] if y is not None]
+    """Return whether loss or reward falls: the newest values against those before them."""
+    values = [y for y in history.series(history.leading).y[-_TREND_POINTS:] if y is not None]
     half = len(values) // 2
     if half < 2:  # noqa: PLR2004 - two points are no trend
         return ""
@@ -154,6 +157,8 @@ def samples_content(samples: Sequence[ev.Sample]) -> Content:
     for sample in newest:
         parts.append(Content.styled(f"> {text.plain(sample.prompt)}", "$text-muted"))
         parts.append(Content(text.plain(sample.answer, keep_newlines=True).strip()))
+        if sample.reward is not None:
+            parts.append(Content.styled(f"reward {text.significant(sample.reward)}", "$accent"))
         if sample.reference and sample.reference.strip() != sample.answer.strip():
             parts.append(Content.styled(f"= {text.plain(sample.reference)}", "$text-muted"))
     return Content("\n").join(parts)
@@ -228,8 +233,8 @@ def facts_content(history: RunHistory) -> Content:
             f"{plan.method} {plan.precision} on {text.plain(plan.device)}",
             f"{text.count(plan.trainable_parameters)} of {text.count(plan.total_parameters)} "
             f"parameters trained ({text.percent(share)})",
-            f"{text.count(plan.train_rows)} rows, {text.count(plan.train_tokens)} tokens, "
-            f"{text.percent(plan.supervised_tokens / max(1, plan.train_tokens))} learned",
+            rows_text(plan),
+            *reward_lines(history),
         ]
     if history.rungs:
         words = ", ".join(rung.words for rung in history.rungs)
@@ -240,7 +245,8 @@ def facts_content(history: RunHistory) -> Content:
         lines.append(f"peak {text.size(memory.resident)} of host memory")
     best = history.best_evaluation()
     if best is not None:
-        lines.append(f"best evaluation loss {text.significant(best[1])} at step {best[0]:.0f}")
+        value, step = text.significant(best[1]), f"{best[0]:.0f}"
+        lines.append(f"best evaluation {history.leading} {value} at step {step}")
     if history.checkpoints:
         lines.append(f"last checkpoint: step {max(history.checkpoints)}")
     return Content("\n".join(lines))

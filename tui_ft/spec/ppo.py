@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from tui_ft.spec.group import about
 from tui_ft.spec.online import OnlineFields, Positive
@@ -34,7 +34,8 @@ class PpoObjective(OnlineFields):
     target_kl: Annotated[PositiveFloat, Field(json_schema_extra=about("nats", basic=True))] = 6.0
     """How far answers may go from the model one began with, on average, each as a whole."""
     horizon: PositiveInt = 10_000
-    """In so many answers the weight changes by a fifth at the most; less adapts sooner."""
+    """In so many answers the weight changes by a fifth at the most: for a run of some thousand
+    answers take less, or it hardly adapts."""
     kl_estimator: KlEstimator = "k1"
     """Estimate of a token's KL: k1 is log(p/q), k3 is never below zero and of less variance."""
     gamma: Share = 1.0
@@ -57,3 +58,12 @@ class PpoObjective(OnlineFields):
     """Answers generated, and looked at without learning, at once."""
     disable_dropout: bool = True
     """Leave dropout out: with it, a token's probability moves without anything being learned."""
+
+    @model_validator(mode="after")
+    def _can_adapt(self) -> PpoObjective:
+        if self.adap_kl_ctrl and not self.init_kl_coef:
+            raise ValueError(
+                "init_kl_coef 0 cannot adapt, for the weight is multiplied: set it above 0, or "
+                "adap_kl_ctrl to false to do without a KL penalty"
+            )
+        return self

@@ -51,7 +51,7 @@ def answer(
                 top_k=None,
                 use_cache=True,
                 pad_token_id=tokenizer.pad_token_id,
-                eos_token_id=_ends(model, tokenizer),
+                eos_token_id=ends_of(model, tokenizer),
             )
             new = output[:, batch["input_ids"].shape[1] :]
             answers += tokenizer.batch_decode(new, skip_special_tokens=True)
@@ -59,7 +59,7 @@ def answer(
     return answers
 
 
-def _ends(model: Any, tokenizer: Any) -> list[int]:  # noqa: ANN401
+def ends_of(model: Any, tokenizer: Any) -> list[int]:  # noqa: ANN401
     """Return the tokens that end an answer: the model's own and the tokenizer's.
 
     The trainer brings the two together, but only when training begins: answers from before would

@@ -175,13 +175,11 @@ def _eager(tape: Tape, q: Tensor, k: Tensor, v: Tensor, how: Attending) -> Tenso
 
 def _softmax(tape: Tape, scores: Tensor, width: int, how: Attending) -> Tensor:
     """Return the softmax of the scores, in the values' type; of those with sinks in their own."""
-    if how.sinks:
-        scores = scaled(tape, scaled(tape, scores))  # joined to the sinks, less the largest
-    else:
-        scores = cast(tape, scores, FLOAT32)
-    weights = tape.make(how.scores, scores.width, ((scores.source, scores.size),))
+    # Sinks are joined to the scores, and the largest is taken off.
+    joined = scaled(tape, scaled(tape, scores)) if how.sinks else cast(tape, scores, FLOAT32)
+    weights = tape.make(how.scores, joined.width, ((joined.source, joined.size),))
     tape.keep(weights, weights.storage)
-    del scores
+    del joined
     return cast(tape, weights, width)
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from tui_ft.memory.estimate.adapters import UnknownAdapterError
 from tui_ft.memory.estimate.families import UnknownFamilyError, is_checked
-from tui_ft.memory.estimate.model import Model, model_of
+from tui_ft.memory.estimate.model import Model, model_of, value_head
 from tui_ft.memory.estimate.moments import Moment, moments_of
 from tui_ft.memory.estimate.reserving import replayed_short
 from tui_ft.memory.estimate.sharding import Sharding
@@ -66,5 +66,5 @@ def _figure(model: Model, peak: Moment, lost: int, lost_at_worst: int, unsure: f
         stage=peak.stage,
         source="estimate",
         trainable_parameters=model.sizes.trainable_parameters,
-        parameters=model.architecture.parameters,
+        parameters=model.architecture.parameters + value_head(model.step, model.architecture),
     )

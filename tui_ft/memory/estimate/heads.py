@@ -18,7 +18,7 @@ TILE_VOCABULARY: Final = 32768
 _LONG: Final = 8
 _STATISTICS: Final = 7
 
-HeadKind = Literal["fused", "logits", "pairs", "answers", "scores", "last"]
+HeadKind = Literal["fused", "logits", "pairs", "scores", "last"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +27,15 @@ class Loss:
 
     Attributes:
         head: `fused` never holds all logits; `logits` does; `pairs` does for two answers, of which
-            each row is scored by itself; `answers` does for the answer's tokens only; `scores` are
-            a classification's; `last` are the logits of each row's last position.
+            each row is scored by itself; `scores` are a classification's; `last` are the logits of
+            each row's last position.
         rows: of the batch that goes through the model at once.
         length: tokens of a row.
         tokens: those with loss, of all rows.
         answer: tokens of a row's answer.
         likelihood: of pairs, the chosen answer's likelihood is part of the loss.
         holds_outputs: the training loop keeps the logits.
+        values: a value head of one output, in float32, reads the states of all tokens.
     """
 
     head: HeadKind
@@ -44,6 +45,7 @@ class Loss:
     answer: int = 0
     likelihood: bool = False
     holds_outputs: bool = False
+    values: bool = False
 
 
 def embedded(tape: Tape, weights: Weights, shapes: Shapes, loss: Loss, *, learns: bool) -> Tensor:
@@ -84,6 +86,9 @@ def finished(tape: Tape, x: Tensor, weights: Weights, shapes: Shapes, loss: Loss
     for norm in _once(weights, after_layers=True):
         x = layers.norm(tape, x, weights.norm(norm, trained=tape.learns), shapes)
     head = weights.matrix(weights.model.output, trained=tape.learns)
+    values = _values(tape, x, head.inputs) if loss.values else None
+    if values is not None and loss.head == "fused":
+        return ops.add(tape, _fused(tape, x, head, loss), values)
     match loss.head:
         case "fused":
             return _fused(tape, x, head, loss)
@@ -91,8 +96,6 @@ def finished(tape: Tape, x: Tensor, weights: Weights, shapes: Shapes, loss: Loss
             return _full_logits(tape, x, head, loss)
         case "pairs":
             return _pairs(tape, x, head, loss)
-        case "answers":
-            return _answers(tape, x, head, loss)
         case "scores":
             return _scores(tape, x, head, loss)
         case "last":
@@ -140,6 +143,13 @@ def _fused(tape: Tape, x: Tensor, head: Matrix, loss: Loss) -> Tensor:
     if summed:
         return tape.make(tokens, FLOAT32, learning, saved, around=(*summed, *tile))
     return tape.make(tokens, FLOAT32, learning, saved, after=tile)
+
+
+def _values(tape: Tape, x: Tensor, size: int) -> Tensor:
+    """Return PPO's values, one a token, of a float32 copy of the states, which is kept."""
+    wide = ops.cast(tape, x, FLOAT32)
+    targets = ((wide.source, wide.size), (Leaf(), size * FLOAT32))
+    return tape.make(x.count // size, FLOAT32, targets, (wide.storage,))
 
 
 def _selected(tape: Tape, x: Tensor, count: int) -> Tensor:
@@ -194,15 +204,6 @@ def _pairs(tape: Tape, x: Tensor, head: Matrix, loss: Loss) -> Tensor:
     cut.source = tape.record(((logits.source, logits.size),))
     rows = _rows_scored(tape, cut, loss.rows)
     return ops.add(tape, rows, likelihood) if likelihood is not None else rows
-
-
-def _answers(tape: Tape, x: Tensor, head: Matrix, loss: Loss) -> Tensor:
-    """Return the log-probabilities of the answers' tokens, over their logits alone."""
-    count = loss.rows * loss.answer * head.inputs
-    cut = Tensor(count, x.width, x.storage)
-    cut.source = tape.record(((x.source, x.size),))
-    logits = ops.linear(tape, ops.copied(tape, cut), head)
-    return _rows_scored(tape, logits, loss.rows)
 
 
 def _rows_scored(tape: Tape, logits: Tensor, rows: int) -> Tensor:

@@ -95,6 +95,11 @@ def _read(
     return architecture, adapter_of(msgspec.json.decode(arguments), architecture)
 
 
+def value_head(step: Step, architecture: Architecture) -> int:
+    """Return the parameters of the head that foretells what is still to be earned: PPO's."""
+    return architecture.hidden_size + 1 if step.objective == "ppo" else 0
+
+
 def _sizes(step: Step, weights: Weights, kinds: list[int]) -> Sizes:
     by_kind = {kind: list(weights.held(kind)) for kind in dict.fromkeys(kinds)}
     once = list(weights.held(None))
@@ -114,9 +119,8 @@ def _sizes(step: Step, weights: Weights, kinds: list[int]) -> Sizes:
         by_kind={kind: _gradients(found) for kind, found in by_kind.items()},
         once=_gradients(once),
         largest=max(sum(held.all_sizes for held in found) for found in by_kind.values()),
-        trainable_parameters=sum(
-            held.count * held.number for held in everything if held.trained or held.idle
-        ),
+        trainable_parameters=value_head(step, weights.model)
+        + sum(held.count * held.number for held in everything if held.trained or held.idle),
     )
 
 

@@ -262,7 +262,8 @@ def _around(model: Model, plan: Plan, held: dict[str, int], gradients: int) -> I
         part = max(passed.layers, key=lambda layer: layer.forward)
         terms = generated(model, plan.generation, part)
         yield Moment("generation", "generating answers", {**before, **terms})
-        scoring = _without_gradients(model, plan.loss, frozen=False)
+    if plan.judged is not None:
+        scoring = _without_gradients(model, plan.judged, frozen=False)
         terms = {"inputs": scoring.held, "temporaries": _most(scoring)}
         yield Moment("generation", "scoring answers", {**before, **terms})
     if plan.scored:

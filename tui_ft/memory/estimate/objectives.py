@@ -15,7 +15,6 @@ _HEADS: Final[dict[str, HeadKind]] = {
     "simpo": "pairs",
     "reward": "scores",
     "classification": "scores",
-    "ppo": "answers",
 }
 """Of trl 1.16's trainers; all others have the fused head."""
 _COMPARES: Final = ("dpo", "kto")
@@ -34,14 +33,17 @@ class Plan:
             estimate of the divergence).
         compared: by a reference, after it and with all that it keeps still there.
         generation: answers made before it.
+        judged: of them, without gradients, as many as are looked at together.
         evaluation: of held-out rows, without gradients, when the step is over.
-        references: frozen copies of the base: a reference, PPO's reward model.
+        references: frozen copies of the base: a reference, a model that scores answers, EWC's
+            two.
     """
 
     loss: Loss
     scored: bool = False
     compared: bool = False
     generation: Generation | None = None
+    judged: Loss | None = None
     evaluation: Loss | None = None
     references: int = 0
 
@@ -60,13 +62,17 @@ def plan_of(step: Step, virtual: int) -> Plan:
         generation = Generation(rows=step.batch, prompt=step.length - answer, new=answer)
     loss = _loss(step, step.batch, virtual)
     evaluated = step.evaluation_batch
+    judged = None
+    if generation is not None and objective in GENERATES:
+        judged = _loss(step, generation.rows, virtual) if objective == "ppo" else loss
     return Plan(
         loss,
         scored=objective == "kto",
         compared=objective in _COMPARES,
         generation=generation,
+        judged=judged,
         evaluation=_loss(step, evaluated, virtual) if evaluated else None,
-        references=step.holds_reference + (objective == "ppo"),
+        references=step.holds_reference + step.reward_model + 2 * step.consolidated,
     )
 
 
@@ -77,10 +83,11 @@ def _loss(step: Step, batch: int, virtual: int) -> Loss:
         _HEADS.get(step.objective, "fused"),
         rows,
         length,
-        max(1, round(rows * (length - 1) * step.supervised)),
+        max(1, round(rows * (length - 1) * step.share_with_loss)),
         answer=min(step.answer, step.length - 1),
         likelihood=step.objective in ("orpo", "cpo"),
         holds_outputs=step.holds_outputs,
+        values=step.objective == "ppo",
     )
 
 

@@ -93,7 +93,9 @@ class _Run:
         if plan.generation is not None:
             self._generate(plan.generation)
         inputs = Storage(tape, inputs_of(self.model, plan.loss))
-        if plan.scored or plan.generation is not None:
+        if plan.judged is not None:
+            self._without_gradients(plan.judged, frozen=False)
+        elif plan.scored:
             self._without_gradients(plan.loss, frozen=False)
         self._learn(tape, plan.loss)
         del inputs

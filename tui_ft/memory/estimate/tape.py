@@ -51,11 +51,12 @@ class Storage:
     def __init__(self, tape: Tape, size: int) -> None:
         """Take ``size`` bytes, rounded as the allocator rounds them."""
         self.tape = tape
-        self.block = tape.allocator.request(size) if tape.allocator is not None else None
+        self.block = None if tape.allocator is None else tape.allocator.request(size)
         self.size = size = block_of(size)
         self.uses = 0
-        tape.live += size
-        tape.peak = max(tape.peak, tape.live)
+        tape.live = live = tape.live + size
+        if live > tape.peak:  # noqa: PLR1730 - runs some thousand times a step: max is slower
+            tape.peak = live
 
     def __del__(self) -> None:
         """Give the bytes back."""

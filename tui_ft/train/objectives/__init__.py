@@ -19,6 +19,7 @@ MODULES: Final = {
     "classification": "classification",
     "grpo": "grpo",
     "rloo": "rloo",
+    "ppo": "ppo",
 }
 """The kind of an objective in a RunSpec -> the module here that holds its `OBJECTIVE`."""
 

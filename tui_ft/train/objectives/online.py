@@ -5,7 +5,7 @@ Prompts come as ftui's own tokens; rewards are given what the row said, its own 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,8 +15,9 @@ import torch
 from tui_ft.runs import events as ev
 from tui_ft.spec.methods import TRAINS_BASE
 from tui_ft.spec.online import GroupFields
-from tui_ft.train.objectives.common import Job, SoundnessTrainer, adapter_of, own_fields
-from tui_ft.train.objectives.prompts import whole_row
+from tui_ft.train.errors import RunFailure
+from tui_ft.train.objectives.common import Job, SoundnessTrainer, adapter_of, build, own_fields
+from tui_ft.train.objectives.prompts import PROMPT_TOKENS, whole_row
 from tui_ft.train.rewards import REFERENCE, Turns, reward_functions, text_of
 
 BUFFER: Final = "answers.safetensors"
@@ -42,6 +43,21 @@ class AnswersPrompts(SoundnessTrainer):
         batches = len(self.train_dataset) // at_once
         return int(batches * self.num_iterations * args.steps_per_generation)
 
+    def refuse_too_few(self) -> None:
+        """Look whether there are prompts enough for one batch of answers.
+
+        Raises:
+            RunFailure: there are not: training would have no step at all.
+        """
+        answers, each = self.args.generation_batch_size, self.num_generations
+        wanted, there = answers // each, len(self.train_dataset)
+        if there < wanted:
+            raise RunFailure(
+                f"a step takes {wanted} prompts ({answers} answers, {each} to each), and there "
+                f"are {there}",
+                "lower training.per_device_train_batch_size or gradient_accumulation_steps",
+            )
+
     def samples(self, count: int, step: int) -> list[ev.Sample]:
         """Return answers to the first held-out rows, as they were sampled, with their rewards."""
         return [_at(sample, step) for sample in (self._shown or [])[:count]]
@@ -65,7 +81,7 @@ class AnswersPrompts(SoundnessTrainer):
         super().log(logs, *args)
 
     def _generate_and_score_completions(self, inputs: Sequence[Mapping[str, Any]]) -> Any:  # noqa: ANN401
-        self._prompt_ids = [row["prompt_ids"] for row in inputs]
+        self._prompt_ids = [row[PROMPT_TOKENS] for row in inputs]
         self._lines = [row["line"] for row in inputs]
         return super()._generate_and_score_completions([whole_row(row) for row in inputs])
 
@@ -103,7 +119,7 @@ class AnswersPrompts(SoundnessTrainer):
         checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
         if self._step % self._generates_every and self._buffered_inputs and checkpoint.is_dir():
             tensors = {
-                f"{number}/{name}": value.contiguous().cpu()
+                f"{number}/{name}": value.cpu().contiguous().clone()
                 for number, batch in enumerate(self._buffered_inputs)
                 for name, value in batch.items()
                 if isinstance(value, torch.Tensor)
@@ -122,11 +138,15 @@ class AnswersPrompts(SoundnessTrainer):
         file = checkpoint / BUFFER
         if not file.is_file():
             return
-        batches: list[dict[str, Any]] = [{} for _ in range(self.args.steps_per_generation)]
+        batches: dict[int, dict[str, torch.Tensor]] = {}
         for key, tensor in safetensors.torch.load_file(file).items():
             number, _, name = key.partition("/")
-            batches[int(number)][name] = tensor.to(self.accelerator.device)
-        self._buffered_inputs = batches
+            batches.setdefault(int(number), {})[name] = tensor.to(self.accelerator.device)
+        in_order = [batches[number] for number in sorted(batches)]
+        rows = {len(batch["advantages"]) for batch in in_order}
+        # After a step down the ladder batches are smaller: then prompts are answered anew.
+        if len(in_order) == self.args.steps_per_generation and rows == {self._train_batch_size}:
+            self._buffered_inputs = in_order
 
     @property
     def _generates_every(self) -> int:
@@ -148,21 +168,19 @@ def _last_said(prompt: Turns) -> str:
     return prompt if isinstance(prompt, str) else text_of(prompt[-1:])
 
 
-def online_arguments(job: Job, *but: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what trl's configuration and trainer are given beside what all objectives share.
-
-    Args:
-        job: what the trainer is built of.
-        but: fields of the objective that are given otherwise.
+def build_online(
+    job: Job, trainer_class: type[AnswersPrompts], config_class: Callable[..., Any]
+) -> SoundnessTrainer:
+    """Return a trainer of ``trainer_class``, its rewards made and its adapter attached.
 
     Raises:
-        RunFailure: a reward cannot be made.
+        RunFailure: a reward cannot be made, or there are too few prompts.
     """
     asked = job.spec.objective
     assert isinstance(asked, GroupFields)
     functions, weights = reward_functions(job)
     own: dict[str, Any] = {
-        **own_fields(job, "rewards", *but),
+        **own_fields(job, "rewards"),
         "reward_weights": weights,
         "remove_unused_columns": False,
         "per_device_eval_batch_size": evaluation_batch(job),
@@ -171,7 +189,38 @@ def online_arguments(job: Job, *but: str) -> tuple[dict[str, Any], dict[str, Any
         own["model_init_kwargs"] = _as_it_was(job)
     if job.evaluates and job.spec.training.load_best_model_at_end:
         own |= {"metric_for_best_model": "eval_reward", "greater_is_better": True}
-    return own, {"reward_funcs": list(functions), "peft_config": adapter_of(job)}
+    trainer: AnswersPrompts = build(
+        job,
+        trainer_class,
+        config_class,
+        own,
+        reward_funcs=list(functions),
+        peft_config=adapter_of(job),
+    )
+    trainer.refuse_too_few()
+    _note_long_evaluations(job, trainer)
+    return trainer
+
+
+def _note_long_evaluations(job: Job, trainer: AnswersPrompts) -> None:
+    """Say so where held-out prompts are given more answers than training makes in between."""
+    if not job.evaluates:
+        return
+    answers = len(job.data.eval or ()) * trainer.num_generations_eval
+    args = trainer.args
+    every, steps = args.eval_steps, args.max_steps
+    if steps < 1:
+        passes = trainer.passes_an_epoch * args.num_train_epochs
+        steps = passes / args.gradient_accumulation_steps
+    between = max(1.0, every * steps if every < 1 else every)
+    batch = args.per_device_train_batch_size * args.gradient_accumulation_steps
+    made = between * batch / trainer.num_iterations
+    if answers > made:
+        job.note(
+            f"each evaluation makes {answers:,} answers, and training {made:,.0f} between two of "
+            "them: objective.num_generations_eval: 1, a smaller data.max_eval_rows or a larger "
+            "training.eval_steps saves that time"
+        )
 
 
 def evaluation_batch(job: Job) -> int:

@@ -19,6 +19,8 @@ from tui_ft.train.chat_tokenizer import TransformersChatTokenizer
 from tui_ft.train.rewards import REFERENCE
 from tui_ft.train.rows import NO_ITEM, TokenRow, Totals
 
+PROMPT_TOKENS: Final = "prompt_input_ids"
+"""The column of a prompt's tokens; by its end `mixing` knows what to count."""
 NEEDS_REFERENCE: Final = ("exact_match",)
 """The kinds of rewards that have nothing to say without the row's own answer."""
 _OF_TRL: Final = ("environment", "trainer_state", "log_extra", "log_metric", "image", "images")
@@ -27,7 +29,7 @@ _TAKEN: Final = frozenset((*_OF_TRL, *_OF_REWARDS))
 """Names that mean something to trl: columns that are called so stay at home."""
 _FEATURES: Final = {
     "prompt": Value("string"),  # JSON: a text, or messages, which differ in their keys
-    "prompt_ids": ListOf(Value("int32")),
+    PROMPT_TOKENS: ListOf(Value("int32")),
     REFERENCE: Value("string"),
     "columns": Value("string"),
     "line": Value("int64"),
@@ -81,7 +83,7 @@ class PromptRows:
         return [
             {
                 "prompt": orjson.dumps(prompt, default=str).decode(),
-                "prompt_ids": ids,
+                PROMPT_TOKENS: ids,
                 REFERENCE: asked.reference,
                 "columns": orjson.dumps(self._kept_columns(), default=str).decode(),
                 "line": line,

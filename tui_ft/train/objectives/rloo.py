@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from trl import RLOOConfig, RLOOTrainer
 
-from tui_ft.train.objectives.common import Job, Objective, SoundnessTrainer, build
-from tui_ft.train.objectives.online import AnswersPrompts, online_arguments
+from tui_ft.train.objectives.common import Job, Objective, SoundnessTrainer
+from tui_ft.train.objectives.online import AnswersPrompts, build_online
 from tui_ft.train.objectives.prompts import PromptRows
 
 
@@ -14,14 +14,8 @@ class RlooRunTrainer(AnswersPrompts, RLOOTrainer):  # type: ignore[misc]  # trl 
 
 
 def build_trainer(job: Job) -> SoundnessTrainer:
-    """Return the trainer of a run, its adapter attached.
-
-    Raises:
-        RunFailure: a reward cannot be made.
-    """
-    own, handed = online_arguments(job)
-    trainer: SoundnessTrainer = build(job, RlooRunTrainer, RLOOConfig, own, **handed)
-    return trainer
+    """Return the trainer of a run, its adapter attached; see `build_online`."""
+    return build_online(job, RlooRunTrainer, RLOOConfig)
 
 
 OBJECTIVE = Objective(maker=PromptRows, build=build_trainer)

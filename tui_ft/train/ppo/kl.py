@@ -31,7 +31,7 @@ class KlController:
     """The weight of the KL penalty; adaptive, it holds the KL of answers near a target.
 
     arXiv:1909.08593, section 2.2: e = clip(KL / target - 1, -0.2, 0.2), beta <- beta (1 + K e),
-    with K = n / horizon after n answers.
+    with K = n / horizon after n answers, as its code has it.
 
     Args:
         coef: beta to begin with.

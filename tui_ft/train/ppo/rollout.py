@@ -32,6 +32,11 @@ class Rows:
         learned = torch.cat([beyond, self.answer_mask], dim=1)
         return self.input_ids.where(learned, -100)
 
+    def some(self, start: int, count: int) -> Rows:
+        """Return ``count`` of the answers from place ``start`` on, as wide as all of them."""
+        kept = slice(start, start + count)
+        return Rows(self.input_ids[kept], self.attention_mask[kept], self.answer_mask[kept])
+
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
