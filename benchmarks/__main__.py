@@ -11,13 +11,21 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from benchmarks import bench_app, bench_chart, bench_data, bench_estimate, bench_runs, bench_worker
+from benchmarks import (
+    bench_app,
+    bench_chart,
+    bench_data,
+    bench_estimate,
+    bench_runs,
+    bench_throughput,
+    bench_worker,
+)
 
 
 def main() -> int:
     """Run all benchmarks, one after the other, and print what they found."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", help="the app, events, the worker, data or the chart")
+    parser.add_argument("--only", help="the app, events, the worker, throughput, data or the chart")
     parser.add_argument("--scale", type=float, default=1.0, help="of the files of data")
     asked = parser.parse_args()
     parts: dict[str, Sequence[Callable[[], dict[str, float]]]] = {
@@ -25,6 +33,7 @@ def main() -> int:
         "memory, in closed form": [bench_estimate.table_of_methods],
         "events": [bench_runs.whole_path, bench_runs.open_long_run],
         "the worker": [bench_worker.overhead],
+        "throughput": [bench_throughput.quick],
         "data": [partial(measure, asked.scale) for measure in bench_data.MEASURES],
     }
     for title, measures in parts.items():

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from tests.cli.conftest import Ftui, MakeRun, in_a_process
 from tests.runs.conftest import ended, wait_until
+from tui_ft.hardware import take_snapshot
 from tui_ft.runs import events as ev
+from tui_ft.runs.environment import record_environment
 from tui_ft.runs.folder import RunFolder, find, hold_lock
 
 _TRAINS = (
@@ -195,3 +197,33 @@ def test_a_reader_that_leaves_is_no_error(home: Path, make_run: MakeRun) -> None
     os.close(read)
     _, said = process.communicate(timeout=60)
     assert said == ""
+
+
+def test_a_run_whose_data_changed_does_not_go_on_by_itself_and_says_what_changed(
+    ftui: Ftui, make_run: MakeRun, spec_file: Path
+) -> None:
+    folder = make_run("later", *_TRAINS, ev.Ended(state="stopped", reason="as asked"))
+    data = Path(folder.spec().data.train)
+    data.write_text('{"prompt": "say 1", "completion": "1"}\n' * 30)
+    checkpoint = folder.checkpoints_dir / "checkpoint-1"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "trainer_state.json").write_text("{}")
+    record_environment(folder, folder.spec(), take_snapshot(folder.path))
+    deadline = time.monotonic() + 20
+    while not json.loads(folder.environment_file.read_text())["data"]:
+        assert time.monotonic() < deadline
+    data.write_text('{"prompt": "say 2", "completion": "2"}\n' * 30)
+    refused = ftui("resume", "later")
+    assert refused.exit_code == 1
+    assert "later does not go on: data.train was " in refused.stderr
+    assert "`ftui resume later --anyway`" in refused.stderr
+    refused = ftui("resume", "later", "--json")
+    assert refused.exit_code == 1
+    told = json.loads(refused.stdout)
+    assert (told["run"], told["goes_on"]) == ("later", False)
+    (change,) = told["changes"]
+    assert (change["what"], change["weight"]) == ("data.train", "asks")
+    done = in_a_process("resume", "later", "--anyway", "--detach", "--json")
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["goes_on"], told["changes"]) == (0, True, [change])
+    wait_until(folder, ended, seconds=120)

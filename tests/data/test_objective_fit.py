@@ -31,6 +31,7 @@ FITS = {
     "reward": {"preference"},
     "kto": {"kto", "preference"},
     "classification": {"text_label"},
+    **dict.fromkeys(("grpo", "rloo", "ppo"), set(ROWS) - {"text", "text_label"}),
 }
 
 

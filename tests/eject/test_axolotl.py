@@ -78,11 +78,24 @@ def test_what_axolotl_cannot_say_is_said() -> None:
     spec = spec_of(
         objective={"loss_on": "last_assistant"},
         method={"kind": "lora", "bias": "all"},
-        training={"extra": {"neftune_noise_alpha": 5}},
+        training={
+            "neftune_noise_alpha": 5,
+            "adam_beta2": 0.95,
+            "label_smoothing_factor": 0.1,
+            "extra": {"dataloader_prefetch_factor": 2},
+        },
     )
-    left_out = " ".join(axolotl_config(spec, "messages", evaluates=False).left_out)
-    for word in ("last answer", "method.bias", "training.extra.neftune_noise_alpha"):
+    config = axolotl_config(spec, "messages", evaluates=False)
+    left_out = " ".join(config.left_out)
+    for word in (
+        "last answer",
+        "method.bias",
+        "training.extra.dataloader_prefetch_factor",
+        "training.label_smoothing_factor",
+    ):
         assert word in left_out
+    assert (config.values["neftune_noise_alpha"], config.values["adam_beta2"]) == (5, 0.95)
+    assert "adam_beta1" not in config.values
 
 
 def test_yaml_and_rows_lie_side_by_side(tmp_path: Path) -> None:

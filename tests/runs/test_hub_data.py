@@ -18,9 +18,10 @@ from tests.tiny_model import chat_rows
 from tests.train.running import make_spec
 from tui_ft.runs import control
 from tui_ft.runs import events as ev
+from tui_ft.runs.finding import Finding
 from tui_ft.runs.folder import RunFolder
 from tui_ft.runs.launch import launch, resume, with_absolute_paths
-from tui_ft.runs.preflight import Finding, check
+from tui_ft.runs.preflight import check
 from tui_ft.runs.reader import read_events
 from tui_ft.runs.run_data import wanted_of
 from tui_ft.spec import RunSpec

@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 import shutil
 from collections import namedtuple
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tui_ft.hardware import Gpu, GpuProcess
-from tui_ft.runs.preflight import Finding, check, refusal
+from tui_ft.runs.finding import Finding
+from tui_ft.runs.preflight import check, refusal
 from tui_ft.spec import RunSpec
+from tui_ft.spec.run_spec import HardwareSpec
 
 GB = 1_000_000_000
 
@@ -21,6 +25,10 @@ def _with(spec: RunSpec, **groups: dict[str, Any]) -> RunSpec:
         name: getattr(spec, name).model_copy(update=values) for name, values in groups.items()
     }
     return spec.model_copy(update=changed)
+
+
+def _on(spec: RunSpec, **hardware: Any) -> RunSpec:
+    return spec.model_copy(update={"hardware": HardwareSpec.model_validate(hardware)})
 
 
 def _bad(findings: tuple[Finding, ...]) -> list[str]:
@@ -139,11 +147,40 @@ def test_a_gpu_plainly_too_small_is_said_and_who_holds_the_rest(
     assert not [f for f in check(spec, tmp_path, [_gpu(60 * GB)]) if f.severity != "note"]
 
 
-def test_several_gpus_are_refused_rather_than_one_used_in_silence(
-    spec: RunSpec, tmp_path: Path
+def test_how_many_processes_train_is_said(spec: RunSpec, tmp_path: Path) -> None:
+    def said(findings: Sequence[Finding]) -> list[str]:
+        return [f.text for f in findings if "processes" in f.text]
+
+    two = [_gpu(60 * GB), dataclasses.replace(_gpu(60 * GB), index=1, uuid="GPU-1")]
+    spread = _on(spec, gpus=[0, 1], distributed={"kind": "fsdp"})
+    assert said(check(spread, tmp_path, two)) == [
+        "2 processes on GPUs 0, 1, FSDP2: 2 x 4 rows a step"
+    ]
+    plain = _on(spec, gpus=[0, 1])
+    assert said(check(plain, tmp_path, two))[0].startswith("2 processes on GPUs 0, 1, DDP")
+    on_cpu = _on(spec, gpus="none", cpu_processes=4000)
+    note, warning = said(check(on_cpu, tmp_path))
+    assert note.startswith("4000 processes on the CPU, DDP")
+    assert "hardware.cpu_processes is 4000" in warning
+    assert not said(check(_on(spec, gpus=[1]), tmp_path, two[1:]))
+
+
+def test_deepspeed_that_is_not_installed_is_refused_with_what_does_the_same(
+    spec: RunSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "names 2 GPUs" in _bad(check(_with(spec, hardware={"gpus": [0, 1]}), tmp_path))[0]
-    assert not _bad(check(_with(spec, hardware={"gpus": [1]}), tmp_path))
+    monkeypatch.setattr("tui_ft.runs.preflight.has_deepspeed", lambda: False)
+    two = [_gpu(60 * GB), dataclasses.replace(_gpu(60 * GB), index=1, uuid="GPU-1")]
+    spread = _on(spec, gpus=[0, 1], distributed={"kind": "deepspeed"})
+    (bad,) = [f for f in check(spread, tmp_path, two) if f.severity == "bad"]
+    assert "DeepSpeed is not installed" in bad.text
+    assert bad.advice is not None
+    assert "fsdp" in bad.advice
+
+
+def test_gpus_of_two_kinds_are_said(spec: RunSpec, tmp_path: Path) -> None:
+    other = dataclasses.replace(_gpu(60 * GB), index=1, uuid="GPU-1", name="L4")
+    findings = check(_on(spec, gpus=[0, 1]), tmp_path, [_gpu(60 * GB), other])
+    assert any("not of one kind" in f.text and "1 L4" in f.text for f in findings)
 
 
 def test_too_few_rows_are_said(spec: RunSpec, tmp_path: Path) -> None:
@@ -188,3 +225,34 @@ def test_checkpoints_of_every_method_are_weighed(spec: RunSpec, tmp_path: Path) 
     for kind in ("freeze", "ia3", "prompt_tuning", "prefix_tuning", "p_tuning", "ln_tuning"):
         changed = RunSpec.model_validate({**spec.model_dump(), "method": {"kind": kind}})
         assert not _bad(check(changed, tmp_path, [_gpu(60 * GB)]))
+
+
+def test_what_checkpoints_will_take_is_said_and_held_against_a_budget(
+    spec: RunSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = {
+        "model_type": "llama",
+        "architectures": ["LlamaForCausalLM"],
+        "vocab_size": 1000,
+        "hidden_size": 1024,
+        "intermediate_size": 4096,
+        "num_hidden_layers": 10,
+        "num_attention_heads": 16,
+        "num_key_value_heads": 16,
+        "tie_word_embeddings": True,
+    }
+    (Path(spec.model.name_or_path) / "config.json").write_text(json.dumps(config))
+    parameters = 1000 * 1024 + 10 * (4 * 1024**2 + 3 * 1024 * 4096 + 2 * 1024) + 1024
+    full = RunSpec.model_validate({**spec.model_dump(), "method": {"kind": "full"}})
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(100 * GB, 60 * GB, 40 * GB))
+    (said,) = [f.text for f in check(full, tmp_path) if f.text.startswith("checkpoints: ")]
+    one = 3 * 4 * parameters  # float32 weights and AdamW's two moments
+    assert said.startswith(f"checkpoints: at most 3 of {one / 1e9:.2f} GB at once")
+    assert f"weights {4 * parameters / 1e6:.0f} MB" in said
+    assert f"{3 * one / 1e9:.2f} GB of 40.0 GB free" in said
+    tight = _with(full, output={"checkpoint_budget": 3.0})
+    (warning,) = [f.text for f in check(tight, tmp_path) if "budget" in f.text]
+    assert "output.checkpoint_budget of 3.00 GB holds less than the best and the last" in warning
+    share = _with(full, output={"checkpoint_budget": 0.5}, training={"save_total_limit": None})
+    assert any(f.text.startswith("checkpoints: at most 10 of") for f in check(share, tmp_path))

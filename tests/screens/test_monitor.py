@@ -22,6 +22,9 @@ from tests.screens.conftest import (
 from tests.screens.test_home import settled, shown
 from tui_ft.app import FtuiApp
 from tui_ft.runs import events as ev
+from tui_ft.runs import launch
+from tui_ft.runs.changes import Change, ChangedError
+from tui_ft.runs.folder import RunFolder
 from tui_ft.runs.history import RunHistory
 from tui_ft.runs.reader import RunReader
 from tui_ft.runs.registry import summarise
@@ -288,6 +291,33 @@ def test_an_alert_stays_in_sight_while_the_run_evaluates() -> None:
     assert lines[0].startswith("▲ evaluation loss rises")
     assert lines[0].endswith("→ stop now and keep the best checkpoint, or train fewer epochs")
     assert lines[1].startswith("◷ evaluates  16 of 64")
+
+
+async def test_a_run_whose_data_changed_asks_before_it_goes_on(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+    what = "until step 10 it learned other rows"
+    change = Change("data.train", "a.jsonl of 1 MB", "a.jsonl of 2 MB", "asks", what)
+
+    def resume(folder: RunFolder, *, anyway: bool = False) -> tuple[Change, ...]:
+        asked.append(anyway)
+        if not anyway:
+            raise ChangedError(folder.id, [change])
+        return (change,)
+
+    monkeypatch.setattr(launch, "resume", resume)
+    make_run("support", FAILED, steps=10)
+    app = make_app("support")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(app, pilot)
+        await pilot.press("r")
+        await settled(app, pilot)
+        assert isinstance(app.screen, Confirm)
+        assert f"data.train: {what}" in shown(app, "#consequence")
+        await pilot.press("y")
+        await settled(app, pilot)
+    assert asked == [False, True]
 
 
 def test_what_a_run_changed_when_memory_ran_out_stays_in_sight() -> None:

@@ -168,7 +168,8 @@ def test_what_is_written_reads_back_the_same(
         ("training.save_steps=", None),
         ("training.seed = 7", 7),
         ("training.optim=adamw_8bit", "adamw_8bit"),
-        ("training.extra.optim_args=a=1,b=2", {"optim_args": "a=1,b=2"}),
+        ("training.optim_args=a=1,b=2", "a=1,b=2"),
+        ("training.extra.parallelism_config=a=1,b=2", {"parallelism_config": "a=1,b=2"}),
         ("training.extra={a: [1, 2]}", {"a": [1, 2]}),
     ],
 )

@@ -70,3 +70,21 @@ def test_the_warning_is_taken_back_at_a_new_lowest(tmp_path: Path) -> None:
     losses = [(3.0, 1.5), (2.5, 1.6), (2.0, 1.7), (1.5, 1.4)]
     severities = [severity for severity, _ in _alerts(tmp_path, losses)]
     assert severities == ["warning", "note"]
+
+
+def test_rewards_that_are_all_alike_are_told_once_and_taken_back(tmp_path: Path) -> None:
+    line: Any = Line()
+    callback = RunCallback(line, lambda **_: True, lambda _: None)
+    arguments = TrainingArguments(output_dir=str(tmp_path), report_to="none")
+    state, control = TrainerState(max_steps=30), TrainerControl()
+    callback.on_train_begin(arguments, state, control)
+    for share in (1.0, 0.5, *[1.0] * 12, 0.75, 1.0):
+        state.global_step += 1
+        logs = {"loss": 0.0, "reward": 0.0, "frac_reward_zero_std": share}
+        callback.on_log(arguments, state, control, logs=logs)
+    told = [(e.severity, e.kind) for e in line.said if isinstance(e, ev.Alert)]
+    assert told == [("warning", "alike_rewards"), ("note", "alike_rewards")]
+    steps = [e.step for e in line.said if isinstance(e, ev.Metrics)]
+    place = next(n for n, e in enumerate(line.said) if isinstance(e, ev.Alert))
+    assert sum(isinstance(e, ev.Metrics) for e in line.said[:place]) == 12
+    assert len(steps) == 16

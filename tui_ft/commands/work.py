@@ -12,8 +12,8 @@ from click.shell_completion import CompletionItem
 from tui_ft.commands.output import for_people, json_option, say, say_json, warn
 
 if TYPE_CHECKING:
+    from tui_ft.runs.finding import Finding
     from tui_ft.runs.folder import RunFolder
-    from tui_ft.runs.preflight import Finding
     from tui_ft.spec import RunSpec
 
 
@@ -147,18 +147,36 @@ def checkpoint(run: str | None, as_json: bool) -> None:
 @click.command()
 @run_argument
 @click.option("--detach", is_flag=True, help="Return at once.")
+@click.option("--anyway", is_flag=True, help="Go on though the data have changed since.")
 @json_option
 @for_people
-def resume(run: str | None, detach: bool, as_json: bool) -> None:
-    """Take RUN up again from its newest checkpoint, and follow it."""
+def resume(run: str | None, detach: bool, anyway: bool, as_json: bool) -> None:
+    """Take RUN up again from its newest checkpoint, and follow it.
+
+    Says first what has changed since: spec, data, device, libraries. On other data it goes on only
+    with --anyway.
+    """
     from tui_ft.runs import launch
+    from tui_ft.runs.changes import ChangedError
 
     folder = the_run(run)
-    launch.resume(folder)
-    if detach:
-        say_json({"run": folder.id, "path": folder.path}) if as_json else say(
-            f"{folder.id} goes on in the background"
+    try:
+        changes = launch.resume(folder, anyway=anyway)
+    except ChangedError as error:
+        if as_json:
+            say_json({"run": folder.id, "goes_on": False, "changes": error.changes})
+            sys.exit(1)
+        raise
+    if as_json:
+        told = {"run": folder.id, "path": folder.path, "goes_on": True, "changes": changes}
+        say_json(told if detach else {"type": "resume", **told})
+    for change in () if as_json else changes:
+        (say if change.weight == "note" else warn)(
+            f"{' ' if change.weight == 'note' else '▲'} {change.sentence}"
         )
+    if detach:
+        if not as_json:
+            say(f"{folder.id} goes on in the background")
         return
     follow_and_leave(folder, as_json=as_json)
 
@@ -233,8 +251,7 @@ def _findings(spec: RunSpec, *, memory: bool) -> tuple[Finding, ...]:
     from tui_ft.hardware import take_snapshot
     from tui_ft.runs import gpu_choice, preflight
 
-    choice = gpu_choice.choose(spec.hardware.gpus, take_snapshot(paths.home()))
-    gpus = choice.gpus(choice.wanted or choice.usable[:1])
+    gpus = gpu_choice.choose(spec.hardware, take_snapshot(paths.home())).now
     findings = preflight.check(spec, paths.runs_dir(), gpus)
     if not memory or not gpus or preflight.refusal(findings):
         return findings

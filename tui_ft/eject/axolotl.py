@@ -6,6 +6,7 @@ July 2026).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -33,6 +34,24 @@ _SAME: Final = {
     "seed": "seed",
     "max_steps": "max_steps",
 }
+_IF_ASKED: Final = (
+    "adam_beta1",
+    "adam_beta2",
+    "adam_epsilon",
+    "optim_args",
+    "optim_target_modules",
+    "lr_scheduler_kwargs",
+    "neftune_noise_alpha",
+    "torch_compile",
+)
+"""Named alike, and said where they are not the default."""
+_HAS_NOT: Final = (
+    "label_smoothing_factor",
+    "packing_strategy",
+    "padding_free",
+    "torch_empty_cache_steps",
+    "use_liger_kernel",
+)
 _OPTIMIZERS: Final = {"adamw_8bit": "adamw_bnb_8bit"}
 _LORA: Final = {
     "r": "lora_r",
@@ -72,6 +91,11 @@ def axolotl_config(spec: RunSpec, layout: str, *, evaluates: bool) -> AxolotlCon
         value = getattr(training, ours)
         if value is not None:
             values[theirs] = value
+    values |= {name: getattr(training, name) for name in _asked(spec, _IF_ASKED)}
+    if values.get("optim_target_modules") == "all-linear":
+        values["optim_target_modules"] = "all_linear"
+    if training.train_sampling_strategy == "group_by_length":
+        values["group_by_length"] = True
     values["optimizer"] = _OPTIMIZERS.get(training.optim, training.optim)
     values["num_epochs"] = training.num_train_epochs
     values["excess_length_strategy"] = "truncate"
@@ -161,6 +185,12 @@ def _precision(spec: RunSpec) -> dict[str, Any]:
             return {"bf16": False, "fp16": False}
 
 
+def _asked(spec: RunSpec, names: Iterable[str]) -> list[str]:
+    """Return those of the fields of training that are not as by default."""
+    default = type(spec.training)()
+    return [n for n in names if getattr(spec.training, n) != getattr(default, n)]
+
+
 def _left_out(spec: RunSpec) -> tuple[str, ...]:
     """Return what Axolotl does otherwise or has no word for."""
     said = []
@@ -170,6 +200,7 @@ def _left_out(spec: RunSpec) -> tuple[str, ...]:
         said.append("loss on the last answer alone: Axolotl trains on every assistant turn")
     if getattr(spec.method, "bias", "none") != "none":
         said.append(f"method.bias: {getattr(spec.method, 'bias', '')}")
+    said += [f"training.{name}" for name in _asked(spec, _HAS_NOT)]
     said += [
         f"{group}.extra.{name}"
         for group in ("model", "method", "training")

@@ -20,7 +20,7 @@ from tui_ft.data.hub_download import fetched
 from tui_ft.data.reading import source_bytes
 from tui_ft.hardware import Snapshot
 from tui_ft.runs.folder import RunFolder
-from tui_ft.spec import RunSpec
+from tui_ft.spec import RunSpec, SpecError
 
 _LIBRARIES: Final = (
     "torch",
@@ -42,12 +42,13 @@ def record_environment(folder: RunFolder, spec: RunSpec, snapshot: Snapshot) -> 
     Hashing reads the whole file; it goes on behind, and never holds the run up.
     """
     facts = _facts(snapshot, spec)
+    with contextlib.suppress(SpecError):
+        facts["spec"] = folder.spec().model_dump(mode="json")  # with ids of the Hub, as written
+    facts["data"] = _still_true(folder, spec)
     _write(folder, facts)
 
     def add_hashes() -> None:
-        mixed_in = spec.data.mix.train if spec.data.mix else None
-        files = (spec.data.train, spec.data.eval, mixed_in)
-        facts["data"] = [_data_facts(path) for path in files if path]
+        facts["data"] = [data_facts(use, path) for use, path in data_files(spec).items()]
         _write(folder, facts)
 
     threading.Thread(target=add_hashes, daemon=True, name="ftui-data-hash").start()
@@ -67,18 +68,57 @@ def _facts(snapshot: Snapshot, spec: RunSpec) -> dict[str, Any]:
             for g in snapshot.gpus
         ],
         "gpu_status": snapshot.gpu_status,
-        "libraries": {name: _version(name) for name in _LIBRARIES},
+        "libraries": versions(),
         "data_commit": _git_commit(paths.expand(spec.data.train).parent),
         "data": None,
     }
 
 
-def _data_facts(path: str) -> dict[str, Any]:
+def versions() -> dict[str, str | None]:
+    """Return the versions of the libraries that train; None for one that is not installed."""
+    return {name: _version(name) for name in _LIBRARIES}
+
+
+def data_files(spec: RunSpec) -> dict[str, str]:
+    """Return every file or folder of rows that a run reads, by what they are for."""
+    mixed_in = spec.data.mix.train if spec.data.mix else None
+    files = {"train": spec.data.train, "eval": spec.data.eval, "mix.train": mixed_in}
+    return {use: path for use, path in files.items() if path}
+
+
+def _still_true(folder: RunFolder, spec: RunSpec) -> list[dict[str, Any]] | None:
+    """Return what an earlier attempt found of files that are as they were; None for nothing."""
+    try:
+        before = json.loads(folder.environment_file.read_text())["data"]
+        files = data_files(spec)
+        kept = [one for one in before if one["stamp"] == stamp_of(files[one["use"]])]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return kept or None
+
+
+def data_facts(use: str, path: str) -> dict[str, Any]:
+    """Return what tells a file's rows from others. Reads it whole."""
     file = paths.expand(path)
     with contextlib.suppress(OSError):
+        stamp = stamp_of(path)  # before it is read: a later change is seen
         facts = {"path": str(file), "bytes": source_bytes(file), "sha256": data_digest(file)}
-        return facts | _hub_facts(file)
-    return {"path": str(file), "bytes": None, "sha256": None}
+        return {"use": use} | facts | {"stamp": stamp} | _hub_facts(file)
+    return {"use": use, "path": str(file), "bytes": None, "sha256": None}
+
+
+def stamp_of(path: str) -> list[int]:
+    """Return the newest time (ns) of a file or of a folder's files, and their bytes together.
+
+    Empty for a file that cannot be looked at.
+    """
+    file = paths.expand(path)
+    try:
+        files = [entry for entry in file.rglob("*") if entry.is_file()] if file.is_dir() else [file]
+        stats = [entry.stat() for entry in files]
+    except OSError:
+        return []
+    return [max((s.st_mtime_ns for s in stats), default=0), sum(s.st_size for s in stats)]
 
 
 def _hub_facts(file: Path) -> dict[str, Any]:

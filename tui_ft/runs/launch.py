@@ -22,6 +22,7 @@ from tui_ft.runs.worker_process import TRAIN_ENTRY
 from tui_ft.spec.chat_templates import SHIPPED
 
 if TYPE_CHECKING:
+    from tui_ft.runs.changes import Change
     from tui_ft.spec import RunSpec
 
 _FIRST_WORD_SECONDS: Final = 15.0
@@ -42,18 +43,32 @@ def launch(spec: RunSpec, *, worker: str = TRAIN_ENTRY) -> RunFolder:
     return folder
 
 
-def resume(folder: RunFolder, *, worker: str = TRAIN_ENTRY) -> None:
+def resume(
+    folder: RunFolder, *, anyway: bool = False, worker: str = TRAIN_ENTRY
+) -> tuple[Change, ...]:
     """Take a stopped, failed or crashed run up from its newest checkpoint.
 
+    Args:
+        folder: the run's.
+        anyway: also on other data than before.
+
+    Returns:
+        What has changed since it was last at work.
+
     Raises:
+        ChangedError: too much has changed since.
         RunError: it is at work, it has finished, or the supervisor cannot be started.
     """
+    from tui_ft.runs.changes import refuse_unless_told
+
     summary = summary_of(folder)
     if summary.is_live:
         raise RunError(f"{folder.id} is already {summary.state}; `ftui watch {folder.id}` shows it")
     if summary.state == "finished":
         raise RunError(f"{folder.id} has finished: there is nothing left to do in it")
+    changes = refuse_unless_told(folder, anyway=anyway)
     _start_supervisor(folder, worker, attempts=summary.attempt)
+    return changes
 
 
 def with_absolute_paths(spec: RunSpec, base: Path) -> RunSpec:

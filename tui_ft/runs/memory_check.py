@@ -16,8 +16,8 @@ from tui_ft.memory.fitting import changes
 from tui_ft.memory.from_spec import not_modelled, step_of
 from tui_ft.memory.model_facts import model_facts
 from tui_ft.memory.step import Step
+from tui_ft.runs.finding import Finding
 from tui_ft.runs.measured_memory import machine_correction
-from tui_ft.runs.preflight import Finding
 from tui_ft.spec import RunSpec
 
 _WAYS = 5

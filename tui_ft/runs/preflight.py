@@ -6,13 +6,12 @@ Tokens are not looked at here (that takes the model's tokenizer, and so the work
 
 from __future__ import annotations
 
+import importlib.util
 import os
-import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from tui_ft import paths, text
 from tui_ft.data import BadLine, DataError, detect, objective_refusal, read_rows
@@ -22,26 +21,29 @@ from tui_ft.hub import ModelLocation, locate_model
 from tui_ft.hub.dataset_info import dataset_info
 from tui_ft.runs import events as ev
 from tui_ft.runs import hub_data
+from tui_ft.runs.adapter_fit import adapter_misfit
 from tui_ft.runs.base_check import Base, check_base
+from tui_ft.runs.disk_check import check_disk, existing_part, free_bytes
+from tui_ft.runs.finding import Finding
 from tui_ft.runs.learning_rates import far_learning_rate
 from tui_ft.runs.rewards_check import check_rewards, unanswered_refusal
 from tui_ft.runs.run_data import Use, wanted_of
+from tui_ft.runs.trackers import missing_trackers
 from tui_ft.spec import RunSpec
 from tui_ft.spec.chat_templates import SHIPPED, template_problem
 from tui_ft.spec.combinations import impossible
-from tui_ft.spec.methods import TRAINS_BASE
+from tui_ft.spec.distributed import (
+    NO_DEEPSPEED,
+    DeepSpeedStrategy,
+    has_deepspeed,
+    strategy_name,
+)
+from tui_ft.spec.kernels import is_installed, kernels_asked, why_not
+from tui_ft.spec.objectives import PretrainingObjective
+from tui_ft.spec.optimizers import OPTIMIZERS
 
 _ROWS_LOOKED_AT: Final = 1_000
 _FEW_ROWS: Final = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing found. A run with a `bad` one is not started."""
-
-    severity: Literal["note", "warning", "bad"]
-    text: str
-    advice: str | None = None
 
 
 def check(spec: RunSpec, output: Path, gpus: Sequence[Gpu] = ()) -> tuple[Finding, ...]:
@@ -54,14 +56,17 @@ def check(spec: RunSpec, output: Path, gpus: Sequence[Gpu] = ()) -> tuple[Findin
     model = locate_model(spec.model.name_or_path, spec.model.revision)
     base = check_base(spec, model)
     return (
-        *_check_hardware(spec),
+        *_check_hardware(spec, gpus),
         *_check_objective(spec),
+        *_check_needs(spec, gpus),
         *check_data(spec),
         *_check_model(model, base),
         *_check_template(spec),
-        *_check_disk(spec, output, model, base.bytes_written),
+        *check_disk(spec, output, model, base.bytes_written),
         *_check_gpus(spec, gpus, model),
         *_check_output(output),
+        *_check_trackers(spec),
+        *_check_backend(spec, gpus),
     )
 
 
@@ -78,18 +83,36 @@ def refusal(findings: Sequence[Finding]) -> ev.Ended | None:
     )
 
 
-def _check_hardware(spec: RunSpec) -> list[Finding]:
-    if spec.hardware.processes == 1:
+def _check_hardware(spec: RunSpec, gpus: Sequence[Gpu]) -> list[Finding]:
+    """Say in how many processes the run trains, and whether they can be had."""
+    count = spec.hardware.processes_on(len(gpus))
+    strategy = spec.hardware.strategy(count)
+    if strategy is None:
         return []
-    wanted = spec.hardware.gpus
-    what = f"names {len(wanted)} GPUs" if isinstance(wanted, list) else "asks for several processes"
-    reason = f"hardware.gpus {what}; a run on several is not supported yet"
-    return [Finding("bad", reason, "name one GPU, or write `auto`; leave out hardware.distributed")]
+    training = spec.training
+    rows = training.per_device_train_batch_size * training.gradient_accumulation_steps
+    where = f"GPUs {', '.join(str(gpu.index) for gpu in gpus)}" if gpus else "the CPU"
+    said = f"{count} processes on {where}, {strategy_name(strategy)}: {count} x {rows} rows a step"
+    findings = [Finding("note", said)]
+    if isinstance(strategy, DeepSpeedStrategy) and not has_deepspeed():
+        findings.append(Finding("bad", *NO_DEEPSPEED))
+    cores = len(os.sched_getaffinity(0))
+    if not gpus and count > cores:
+        few = f"hardware.cpu_processes is {count}, and this machine has {cores} cores"
+        findings.append(Finding("warning", few, f"set it to {max(2, cores)} or less"))
+    if len({gpu.name for gpu in gpus}) > 1:
+        names = ", ".join(f"{gpu.index} {gpu.name}" for gpu in gpus)
+        unlike = f"the GPUs are not of one kind ({names}): all wait for the slowest and smallest"
+        findings.append(Finding("warning", unlike))
+    return findings
 
 
 def _check_objective(spec: RunSpec) -> list[Finding]:
     """Look at what cannot go together, or is hardly meant so."""
     findings = [Finding("bad", one.reason, one.advice) for one in impossible(spec)]
+    misfit = adapter_misfit(spec)
+    if misfit is not None:
+        findings.append(Finding("bad", *misfit))
     findings += check_rewards(spec)
     far = far_learning_rate(spec)
     if far is not None:
@@ -100,6 +123,40 @@ def _check_objective(spec: RunSpec) -> list[Finding]:
                 "note",
                 "without packing, every text shorter than training.max_length is padded",
                 "set training.packing to true",
+            )
+        )
+    return findings
+
+
+def _check_needs(spec: RunSpec, gpus: Sequence[Gpu]) -> list[Finding]:
+    """Look for libraries that the optimizer and the kernels need."""
+    findings = []
+    needs = OPTIMIZERS[spec.training.optim]
+    if needs.module and not is_installed(needs.module):
+        reason = f"training.optim: {spec.training.optim} needs {needs.package}, which is not here"
+        findings.append(Finding("bad", reason, f"`pip install {needs.package}`"))
+    for key, asked in kernels_asked(spec).items():
+        if asked is False:
+            continue
+        reason_why = why_not(spec, key, on_gpu=bool(gpus))
+        if asked == "auto":
+            said = f"{key}: used" if reason_why is None else f"not used: {reason_why[0]}"
+            findings.append(Finding("note", said))
+        elif reason_why is not None:
+            findings.append(Finding("bad", *reason_why))
+    training = spec.training
+    if (
+        training.packing
+        and training.packing_strategy != "wrapped"
+        and training.per_device_train_batch_size > 1
+        and not spec.model.attn_implementation.startswith("flash")
+    ):
+        findings.append(
+            Finding(
+                "note",
+                f"packing: the {training.per_device_train_batch_size} rows of a pass are one "
+                "sequence, and attention other than FlashAttention is computed between them too",
+                "take per_device_train_batch_size 1 and as many more gradient_accumulation_steps",
             )
         )
     return findings
@@ -123,6 +180,12 @@ def check_data(spec: RunSpec) -> list[Finding]:
         how = {"format": mix.format, "columns": mix.columns}
         alone = spec.model_copy(update={"data": spec.data.model_copy(update=how)})
         findings += _check_file(alone, Path(mix.train), "mixed in")
+    ewc = getattr(spec.method, "ewc", None)
+    if ewc is not None and ewc.train is not None:
+        how = {"format": ewc.format, "columns": ewc.columns}
+        data = spec.data.model_copy(update=how)
+        alone = spec.model_copy(update={"data": data, "objective": PretrainingObjective()})
+        findings += _check_file(alone, Path(ewc.train), "old task's")
     return findings
 
 
@@ -156,7 +219,7 @@ def _check_hub_data(spec: RunSpec, wanted: Wanted, name: Use, use: str) -> list[
     findings = [Finding("note", f"{use} data: {hub_data.said(wanted, info)}")]
     if info.gated:
         findings.append(Finding("warning", info.reason or f"{wanted.id} is gated"))
-    size, free = hub_data.size_of(wanted, info), _free(paths.home())
+    size, free = hub_data.size_of(wanted, info), free_bytes(paths.home())
     needed = (size or 0) * hub_data.COPIES
     if needed > free:
         what = f"{text.size(size)} of {wanted.id} are fetched, kept as tables and as rows: "
@@ -235,35 +298,6 @@ def _check_template(spec: RunSpec) -> list[Finding]:
     return [Finding("note", f"chat template {said}: {SHIPPED[said]}")] if said in SHIPPED else []
 
 
-def _check_disk(
-    spec: RunSpec, output: Path, model: ModelLocation, merged: int = 0
-) -> list[Finding]:
-    """Compare what the run will write with what is free.
-
-    A checkpoint of full fine-tuning holds the weights and two optimizer states of the same size;
-    of an adapter, a small part of the weights. At rank 16 on all linear layers of a 7B model it is
-    3 x 160 MB, 3.5 % of the 16-bit weights; the share grows with the rank.
-    """
-    existing = _existing(output)
-    free = _free(output)
-    weights = model.weights_bytes or 0
-    method = spec.method
-    if method.kind in TRAINS_BASE:
-        one = 3 * weights
-    else:  # all others train fewer weights than LoRA of rank 1
-        rank = getattr(method, "r", getattr(method, "init_r", 1))
-        one = int(weights * 0.0022 * rank)
-    # A new checkpoint is written before the oldest is removed.
-    kept = (spec.training.save_total_limit or 10) + 1 if spec.training.save_steps else 1
-    needed = one * kept + one // 3 + (weights if model.where == "hub" else 0) + merged
-    if not weights or needed <= free:
-        return []
-    what = f"about {text.size(needed)} will be written, and {text.size(free)} are free"
-    advice = "lower training.save_total_limit, or set FTUI_HOME to a larger disk"
-    severe = one + one // 3 + merged > free
-    return [Finding("bad" if severe else "warning", f"disk {existing}: {what}", advice)]
-
-
 def _check_gpus(spec: RunSpec, gpus: Sequence[Gpu], model: ModelLocation) -> list[Finding]:
     """Compare each GPU's free memory with what no run of this method can do without.
 
@@ -296,16 +330,34 @@ def _check_gpus(spec: RunSpec, gpus: Sequence[Gpu], model: ModelLocation) -> lis
     return findings
 
 
-def _existing(folder: Path) -> Path:
-    return next((p for p in (folder, *folder.parents) if p.exists()), Path("/"))
+def _check_backend(spec: RunSpec, gpus: Sequence[Gpu]) -> list[Finding]:
+    """Say why the backend that is asked for cannot be had."""
+    if spec.model.backend != "unsloth":
+        return []
+    back = "set model.backend to transformers"
+    if importlib.util.find_spec("unsloth") is None:
+        reason = "model.backend is unsloth, which is not installed"
+        return [Finding("bad", reason, f"pip install 'tui-ft[unsloth]', or {back}")]
+    if not gpus:
+        reason = "model.backend unsloth takes an NVIDIA GPU, and the run has none"
+        return [Finding("bad", reason, back)]
+    return []
 
 
-def _free(folder: Path) -> int:
-    return shutil.disk_usage(_existing(folder)).free
+def _check_trackers(spec: RunSpec) -> list[Finding]:
+    """Say which trackers are not there: the run goes on without them."""
+    return [
+        Finding(
+            "warning",
+            f"tracking.report_to names {name}, which is not installed: it will get no figures",
+            f"pip install 'tui-ft[{name}]'",
+        )
+        for name in missing_trackers(spec)
+    ]
 
 
 def _check_output(output: Path) -> list[Finding]:
-    existing = _existing(output)
+    existing = existing_part(output)
     if os.access(existing, os.W_OK | os.X_OK):
         return []
     return [Finding("bad", f"{existing} cannot be written", "set FTUI_HOME to a folder of yours")]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from tui_ft import paths
 from tui_ft.hub import locate_model
+from tui_ft.runs.finding import Finding
 from tui_ft.runs.folder import RunError
 from tui_ft.runs.json_schema import SchemaError, read_schema, validator_of
 from tui_ft.runs.reward_models import find_reward_model
@@ -26,9 +28,6 @@ from tui_ft.spec.rewards import (
     RewardModelReward,
 )
 
-if TYPE_CHECKING:
-    from tui_ft.runs.preflight import Finding
-
 Found = tuple[str, str, str | None]
 """Severity, text and advice of a finding."""
 _WITHOUT_ANSWERS: Final = "prompt_only"
@@ -36,12 +35,13 @@ _WITHOUT_ANSWERS: Final = "prompt_only"
 
 def check_rewards(spec: RunSpec) -> list[Finding]:
     """Return what is found of a run's rewards, and how long prompts may be. Never raises."""
-    from tui_ft.runs.preflight import Finding
-
     asked = spec.objective
     if not isinstance(asked, OnlineFields):
         return []
     found: list[Found] = [found for one in asked.rewards for found in _check(one, asked)]
+    if spec.training.extra.get("use_vllm") and importlib.util.find_spec("vllm") is None:
+        text = "training.extra.use_vllm: vllm is not installed here"
+        found.append(("bad", text, "pip install vllm, or leave use_vllm out"))
     room = spec.training.max_length - asked.max_completion_length
     if room > 0:
         found.append(

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -24,8 +24,10 @@ from tui_ft.data.hub_download import Cancelled, Progress
 from tui_ft.hardware import Gpu, Sampler, Snapshot, take_snapshot
 from tui_ft.runs import endings, preflight
 from tui_ft.runs import events as ev
+from tui_ft.runs.changes import changes_since
 from tui_ft.runs.control import CommandLine, user_name
 from tui_ft.runs.environment import record_environment
+from tui_ft.runs.finding import Finding
 from tui_ft.runs.folder import RunError, RunFolder, hold_lock
 from tui_ft.runs.gpu_choice import GpuChoice, choose
 from tui_ft.runs.journal import Journal
@@ -36,6 +38,7 @@ from tui_ft.runs.reader import LineTail
 from tui_ft.runs.registry import HEARTBEAT_SECONDS, summarise
 from tui_ft.runs.run_data import bring_data
 from tui_ft.runs.telemetry import TelemetryClock, reading
+from tui_ft.runs.trackers import Trackers
 from tui_ft.runs.worker_process import TRAIN_ENTRY, Assignment, WorkerHandle, start_worker
 from tui_ft.spec import RunSpec, SpecError
 
@@ -63,6 +66,7 @@ class Supervisor:
         self._telemetry = TelemetryClock()
         self._heartbeat = 0.0
         self._worker: WorkerHandle | None = None
+        self._trackers: Trackers | None = None
         self._gpus: tuple[Gpu, ...] = ()
         self._signalled = 0
         self._stop_user: str | None = None
@@ -99,10 +103,10 @@ class Supervisor:
     def _attempt(self) -> ev.Ended:
         checkpoint = self._begin()
         spec = as_trained(self.folder)
-        choice = choose(spec.hardware.gpus, take_snapshot(self.folder.path))
+        choice = choose(spec.hardware, take_snapshot(self.folder.path))
         if not choice.needs_gpu:
             return self._work(spec, choice, (), checkpoint)
-        with GpuQueue(self.folder.id, choice.wanted) as queue:
+        with GpuQueue(self.folder.id, choice.wanted, count=choice.count) as queue:
             granted = self._wait_for_gpus(queue, choice)
             return self._work(spec, choice, granted, checkpoint)
 
@@ -155,8 +159,10 @@ class Supervisor:
             refused = preflight.refusal(found)
             if refused:
                 return refused
+        self._say_changes()
         record_environment(self.folder, local, take_snapshot(self.folder.path))
         self._tick(0)
+        self._trackers = Trackers(self.folder, spec)
         return self._train(checkpoint)
 
     def _train(self, checkpoint: Path | None) -> ev.Ended:
@@ -205,7 +211,13 @@ class Supervisor:
         )
         return self._attend(self._worker)
 
-    def _report(self, findings: Iterable[preflight.Finding]) -> None:
+    def _say_changes(self) -> None:
+        """Say what is other than in the attempt before; whoever resumed has decided already."""
+        for one in changes_since(self.folder, self._gpus):
+            severity: Literal["note", "warning"] = "note" if one.weight == "note" else "warning"
+            self._journal.write(ev.Alert(severity=severity, kind=one.what, text=one.sentence))
+
+    def _report(self, findings: Iterable[Finding]) -> None:
         for finding in findings:
             self._journal.write(
                 ev.Alert(severity=finding.severity, text=finding.text, advice=finding.advice)
@@ -290,6 +302,8 @@ class Supervisor:
             self._heartbeat = time.monotonic()
             self._journal.flush()
             self._write_status()
+            for alert in self._trackers.look() if self._trackers else ():
+                self._journal.write(alert)
         if seconds:
             time.sleep(seconds)
 

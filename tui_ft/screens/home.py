@@ -12,10 +12,9 @@ from textual.message import Message
 from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
-from tui_ft.runs import launch
 from tui_ft.runs.registry import RunSummary, list_runs
 from tui_ft.screens.base import HELP, FtuiScreen
-from tui_ft.screens.run_actions import DELETE, KILL, STOP, RunAction, ask, perform
+from tui_ft.screens.run_actions import DELETE, KILL, STOP, RunAction, ask, perform, resume
 from tui_ft.screens.run_row import detail_of
 from tui_ft.screens.runs_table import RunsTable
 from tui_ft.screens.top_line import TopLine
@@ -209,7 +208,7 @@ class HomeScreen(FtuiScreen):
     def action_resume(self) -> None:
         """Go on from the newest checkpoint."""
         for run_id in self._chosen():
-            perform(self, launch.resume, run_id, then=self._look)
+            resume(self, run_id, then=self._look)
 
     def _ask(self, action: RunAction) -> None:
         chosen = self._chosen()

@@ -12,13 +12,13 @@ from textual.message import Message
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
-from tui_ft.runs import control, launch
+from tui_ft.runs import control
 from tui_ft.runs.folder import RunFolder
 from tui_ft.runs.reader import RunReader
 from tui_ft.runs.registry import RunSummary, summary_of
 from tui_ft.screens import run_text
 from tui_ft.screens.base import HELP, FtuiScreen
-from tui_ft.screens.run_actions import KILL, STOP, Act, RunAction, ask, perform
+from tui_ft.screens.run_actions import KILL, STOP, Act, RunAction, ask, perform, resume
 from tui_ft.screens.run_charts import SMALL_CHARTS, RunCharts
 from tui_ft.screens.top_line import TopLine
 from tui_ft.widgets.chart import LineChart
@@ -262,7 +262,7 @@ class MonitorScreen(FtuiScreen):
 
     def action_resume(self) -> None:
         """Go on from the newest checkpoint."""
-        self._do(launch.resume, "goes on from its newest checkpoint")
+        resume(self, self.folder.id, then=self._look)
 
     def _ask(self, action: RunAction) -> None:
         done = f"{action.verb.lower()} asked for"

@@ -47,6 +47,8 @@ def reward_lines(history: RunHistory) -> list[str]:
 
 _FIGURES: Final = {
     "kl": "KL {} from the model before",
+    "objective/kl": "KL {} of whole answers",
+    "kl_coef": "weight of the KL {}",
     "completions/mean_length": "answers of {} tokens",
     "completions/clipped_ratio": "{} of answers cut%",
     "frac_reward_zero_std": "{} of prompts with answers all alike%",

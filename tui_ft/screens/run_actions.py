@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from textual.screen import Screen
 
 from tui_ft import text
-from tui_ft.runs import control
+from tui_ft.runs import control, launch
 from tui_ft.runs import folder as folders
+from tui_ft.runs.changes import ChangedError
 from tui_ft.runs.folder import RunError, RunFolder
 from tui_ft.widgets.confirm import Confirm
 
-Act = Callable[[RunFolder], None]
+Act = Callable[[RunFolder], object]
 
 _NAMED_RUNS: Final = 8
 
@@ -77,6 +79,38 @@ def perform(
         screen.app.call_from_thread(then)
 
     screen.run_worker(work, thread=True, group="act", exit_on_error=False)
+
+
+def resume(screen: Screen[Any], run_id: str, *, then: Callable[[], None]) -> None:
+    """Take a run up again; where its data have changed since, ask first."""
+    done = "goes on from its newest checkpoint"
+
+    def act(folder: RunFolder) -> None:
+        try:
+            launch.resume(folder)
+        except ChangedError as error:
+            if not error.can_be_told:
+                raise
+            screen.app.call_from_thread(_ask_anyway, screen, run_id, error, then)
+        else:
+            _say(screen, f"{run_id}: {done}", failed=False)
+
+    perform(screen, act, run_id, then=then)
+
+
+def _ask_anyway(
+    screen: Screen[Any], run_id: str, error: ChangedError, then: Callable[[], None]
+) -> None:
+    changed = [change for change in error.changes if change.weight != "note"]
+    consequence = "\n".join(f"{one.what}: {one.consequence}" for one in changed)
+    dialog = Confirm(f"Go on with {run_id} all the same?", consequence, "Go on")
+    act = partial(launch.resume, anyway=True)
+
+    def answered(yes: bool | None) -> None:
+        if yes:
+            perform(screen, act, run_id, done="goes on all the same", then=then)
+
+    screen.app.push_screen(dialog, answered)
 
 
 def _say(screen: Screen[Any], message: str, *, failed: bool) -> None:

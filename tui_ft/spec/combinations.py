@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from tui_ft.spec.combination import Combination
-from tui_ft.spec.methods import CHANGES_BASE, VIRTUAL_TOKENS
+from tui_ft.spec.method_combinations import METHOD_COMBINATIONS
+from tui_ft.spec.methods import BEGINS_ELSEWHERE, CHANGES_BASE, TRAINS_BASE, has_virtual_tokens
 from tui_ft.spec.objectives import ANSWERS_NOTHING
 from tui_ft.spec.online_combinations import ONLINE_COMBINATIONS
+from tui_ft.spec.optimizers import FOLLOWS_EVALUATION, OPTIMIZERS, lacks_its_argument
 from tui_ft.spec.run_spec import RunSpec
 
 __all__ = ["COMBINATIONS", "Combination", "impossible"]
@@ -40,10 +42,123 @@ def _adapts_the_head(spec: RunSpec) -> bool:
 
 _FUSED: Final = ("sft", "pretraining", "dpo", "kto", "grpo", "rloo", "ppo")
 """Objectives whose trainers multiply by the head's weights themselves, past an adapter on it."""
-_REFERENCE: Final = ("dpo", "kto", "ppo")
+_REFERENCE: Final = ("dpo", "kto")
 _FULL_LOGITS: Final = ("orpo", "cpo")
 
+_SMOOTHS: Final = ("sft", "pretraining", "classification")
+"""Objectives whose loss label smoothing really changes; the others' trainers leave it out."""
+_INPUT_IDS: Final = ("sft", "pretraining", "classification")
+"""Objectives with one text a row, which has one length."""
+
+
+def _needs_targets(spec: RunSpec) -> bool:
+    training = spec.training
+    return OPTIMIZERS[training.optim].targets and not training.optim_target_modules
+
+
+def _projects_an_adapter(spec: RunSpec) -> bool:
+    return OPTIMIZERS[spec.training.optim].targets and spec.method.kind not in TRAINS_BASE
+
+
+def _layerwise_accumulates(spec: RunSpec) -> bool:
+    training = spec.training
+    return OPTIMIZERS[training.optim].layerwise and training.gradient_accumulation_steps > 1
+
+
+def _pads_without_flash(spec: RunSpec) -> bool:
+    return spec.training.padding_free and not spec.model.attn_implementation.startswith("flash")
+
+
 COMBINATIONS: Final = (
+    Combination(
+        "label smoothing where the loss leaves it out",
+        lambda spec: (
+            spec.training.label_smoothing_factor > 0 and spec.objective.kind not in _SMOOTHS
+        ),
+        "training.label_smoothing_factor is left out by the loss of this objective, and would do "
+        "nothing",
+        "set it to 0; dpo and cpo have an objective.label_smoothing of their own",
+    ),
+    Combination(
+        "label smoothing of virtual tokens",
+        lambda spec: spec.training.label_smoothing_factor > 0 and has_virtual_tokens(spec.method),
+        "label smoothing compares all logits with the row's tokens, and learned tokens before the "
+        "row make them more",
+        "set training.label_smoothing_factor to 0",
+    ),
+    Combination(
+        "rows grouped by a length that they do not have",
+        lambda spec: (
+            spec.training.train_sampling_strategy == "group_by_length"
+            and spec.objective.kind not in _INPUT_IDS
+        ),
+        "training.train_sampling_strategy groups rows by their one length, and a row of this "
+        "objective is more than one text",
+        "set training.train_sampling_strategy to random",
+    ),
+    Combination(
+        "no padding without FlashAttention",
+        _pads_without_flash,
+        "training.padding_free makes one sequence of a pass; attention other than FlashAttention "
+        "is then computed between rows too, and takes more memory than padding",
+        "set model.attn_implementation to flash_attention_2, or padding_free to false",
+    ),
+    Combination(
+        "no padding in rows that are looked at one by one",
+        lambda spec: spec.training.padding_free and spec.objective.kind not in _PACKED,
+        "training.padding_free makes one sequence of a pass, and this objective looks at each row "
+        "by itself",
+        "set training.padding_free to false",
+    ),
+    Combination(
+        "virtual tokens without padding",
+        lambda spec: (
+            spec.training.padding_free
+            and not spec.training.packing
+            and has_virtual_tokens(spec.method)
+        ),
+        "learned tokens stand before a row, and without padding a pass is one row of many texts: "
+        "only the first would have them",
+        "set training.padding_free to false",
+    ),
+    Combination(
+        "a projecting optimizer without layers",
+        _needs_targets,
+        "GaLore and APOLLO project the gradients of some layers, and none are named",
+        "set training.optim_target_modules, such as to all-linear",
+    ),
+    Combination(
+        "a projecting optimizer on an adapter",
+        _projects_an_adapter,
+        "GaLore and APOLLO project the gradients of whole layers, and an adapter trains low ranks "
+        "already",
+        "set method.kind to full, or training.optim to adamw_torch_fused",
+    ),
+    Combination(
+        "a layerwise optimizer that accumulates",
+        _layerwise_accumulates,
+        "a layerwise optimizer steps in the backward pass of each layer, and so keeps no gradients "
+        "to add to",
+        "set training.gradient_accumulation_steps to 1",
+    ),
+    Combination(
+        "a schedule without what it needs",
+        lambda spec: lacks_its_argument(
+            spec.training.lr_scheduler_type, spec.training.lr_scheduler_kwargs
+        ),
+        "this training.lr_scheduler_type has to be told where it ends: cosine_with_min_lr and "
+        "cosine_warmup_with_min_lr at which rate, warmup_stable_decay how long it decays",
+        "set training.lr_scheduler_kwargs to {min_lr_rate: 0.1}, or to {num_decay_steps: 100}",
+    ),
+    Combination(
+        "a schedule that looks at an evaluation there is not",
+        lambda spec: (
+            spec.training.lr_scheduler_type in FOLLOWS_EVALUATION
+            and spec.training.eval_steps is None
+        ),
+        "this training.lr_scheduler_type follows the evaluation loss, and nothing is evaluated",
+        "set training.eval_steps, or another schedule",
+    ),
     Combination(
         "packing with pairs, verdicts or classes",
         lambda spec: spec.training.packing and spec.objective.kind not in _PACKED,
@@ -65,9 +180,10 @@ COMBINATIONS: Final = (
     ),
     Combination(
         "a reference by switching off an adapter that changed the base",
-        lambda spec: _init(spec) in CHANGES_BASE and spec.objective.kind in _REFERENCE,
-        "PiSSA and OLoRA move a part of the base into the adapter; without it the base is not the "
-        "model one began with, and so no reference to compare with",
+        lambda spec: _init(spec) in BEGINS_ELSEWHERE and spec.objective.kind in _REFERENCE,
+        "PiSSA and OLoRA move a part of the base into the adapter, and LoftQ puts in what the base "
+        "lacks; without it the base is not the model one began with, and so no reference for dpo "
+        "or kto",
         "set method.init_lora_weights to default",
     ),
     Combination(
@@ -84,14 +200,14 @@ COMBINATIONS: Final = (
     ),
     Combination(
         "virtual tokens in packed rows",
-        lambda spec: spec.method.kind in VIRTUAL_TOKENS and spec.training.packing,
+        lambda spec: has_virtual_tokens(spec.method) and spec.training.packing,
         "learned tokens stand before a row, and a packed row holds many texts: only the first "
         "would have them",
         "set training.packing to false",
     ),
     Combination(
         "virtual tokens where logits are compared with the row's own",
-        lambda spec: spec.method.kind in VIRTUAL_TOKENS and spec.objective.kind in _FULL_LOGITS,
+        lambda spec: has_virtual_tokens(spec.method) and spec.objective.kind in _FULL_LOGITS,
         "trl's orpo and cpo compare all logits with the row's tokens, and learned tokens before "
         "the row make them more",
         "set method.kind to lora, or objective.kind to dpo",
@@ -108,9 +224,10 @@ COMBINATIONS: Final = (
     ),
     Combination(
         "virtual tokens for a model that scores",
-        lambda spec: spec.method.kind in VIRTUAL_TOKENS and spec.objective.kind in ANSWERS_NOTHING,
+        lambda spec: has_virtual_tokens(spec.method) and spec.objective.kind in ANSWERS_NOTHING,
         "a scoring head reads the last token of a row, whose place learned tokens would shift",
         "set method.kind to lora",
     ),
     *ONLINE_COMBINATIONS,
+    *METHOD_COMBINATIONS,
 )

@@ -127,6 +127,9 @@ def _fields(model: type[BaseModel], at: str, values: Mapping[str, Any]) -> Itera
 def _field(key: str, info: FieldInfo) -> SpecField:
     about = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
     kind, choices = _kind(info.annotation)
+    named = about.get("choices")
+    if kind == "text" and isinstance(named, list) and named:
+        kind, choices = "choice", tuple(str(one) for one in named)
     return SpecField(
         key=key,
         help=_help(info),
@@ -258,6 +261,7 @@ _OF_USE: Final[Mapping[str, Callable[[Mapping[str, Any]], bool]]] = {
         _has_steps(values, "eval_steps") and _has_steps(values, "save_steps")
     ),
     "training.save_total_limit": lambda values: _has_steps(values, "save_steps"),
+    "output.checkpoint_budget": lambda values: _has_steps(values, "save_steps"),
     "evaluation.sample_max_new_tokens": lambda values: _said(values, "evaluation.samples") != 0,
 }
 """Fields that another one can make meaningless, and when they are not."""

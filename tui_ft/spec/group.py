@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -10,9 +11,15 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 Extra = dict[str, Any]
 
 
-def about(unit: str | None = None, source: str | None = None, *, basic: bool = False) -> Any:  # noqa: ANN401 - pydantic's own type
+def about(
+    unit: str | None = None,
+    source: str | None = None,
+    *,
+    basic: bool = False,
+    choices: Iterable[str] = (),
+) -> Any:  # noqa: ANN401 - pydantic's own type
     """Return what a form needs to know of a field beside its help."""
-    return {"unit": unit, "source": source, "basic": basic}
+    return {"unit": unit, "source": source, "basic": basic, "choices": list(choices)}
 
 
 class Group(BaseModel):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tui_ft.spec.combination import Combination
-from tui_ft.spec.methods import CHANGES_BASE, TRAINS_BASE
+from tui_ft.spec.methods import BEGINS_ELSEWHERE, TRAINS_BASE
 from tui_ft.spec.online import GroupFields, OnlineFields
 from tui_ft.spec.run_spec import RunSpec
 
@@ -14,9 +14,7 @@ def answers_at_once(spec: RunSpec) -> int:
     """Return for how many answers prompts are taken at once, on all GPUs together."""
     training, asked = spec.training, spec.objective
     batches = getattr(asked, "steps_per_generation", None) or training.gradient_accumulation_steps
-    gpus = spec.hardware.gpus
-    processes = len(gpus) if isinstance(gpus, list) else 1
-    return training.per_device_train_batch_size * batches * processes
+    return training.per_device_train_batch_size * batches * (spec.hardware.processes or 1)
 
 
 def _splits_a_group(spec: RunSpec) -> bool:
@@ -88,10 +86,10 @@ ONLINE_COMBINATIONS: Final = (
     ),
     Combination(
         "a KL term against a base that the adapter changed",
-        lambda spec: _init(spec) in CHANGES_BASE and _compares_with_the_base(spec),
+        lambda spec: _init(spec) in BEGINS_ELSEWHERE and _compares_with_the_base(spec),
         "PiSSA and OLoRA move a part of the base into the adapter; without it the base is not the "
         "model one began with, from which the KL divergence is measured",
-        "set method.init_lora_weights to default, or objective.beta to 0",
+        "set method.init_lora_weights to default, or objective.beta of grpo or rloo to 0",
     ),
     Combination(
         "a KL term against a base whose biases are trained",
@@ -100,6 +98,6 @@ ONLINE_COMBINATIONS: Final = (
         ),
         "method.bias trains biases of the base itself, which stay trained when the adapter is "
         "switched off: the KL divergence would not be measured from the model one began with",
-        "set method.bias to none, or objective.beta to 0",
+        "set method.bias to none, or objective.beta of grpo or rloo to 0",
     ),
 )

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from tui_ft.spec.distributed import DdpStrategy, Distributed, Strategy
 from tui_ft.spec.group import Extra, Fraction, Group, about
 from tui_ft.spec.methods import FullMethod, LoraMethod, Method, QloraMethod
 from tui_ft.spec.objectives import Objective, SftObjective
-from tui_ft.spec.training import TrainingSpec
+from tui_ft.spec.tracking import TrackingSpec
+from tui_ft.spec.training import AutoOrNot, TrainingSpec
 from tui_ft.vocabulary import FormatName
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "RunSpec",
     "ScoreMetric",
     "SftObjective",
+    "TrackingSpec",
     "TrainingSpec",
 ]
 
@@ -50,8 +52,12 @@ class ModelSpec(Group):
     """Branch, tag or commit on the Hub; the newest when not given."""
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     """The type in which the weights are loaded; `auto` follows the precision of the run."""
+    backend: Literal["transformers", "unsloth"] = "transformers"
+    """What loads the model and puts LoRA on it; Unsloth's kernels take an NVIDIA GPU."""
     attn_implementation: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
     """The attention kernel; `auto` takes what transformers chooses for the model."""
+    use_kernels: AutoOrNot = False
+    """Kernels of the Hub (pip install kernels) in place of the model's own, on a GPU."""
     chat_template: str | None = None
     """A Jinja file that replaces the tokenizer's own chat template; or the name of one that ftui
     ships: plain (roles in plain words, for base models), chatml."""
@@ -202,6 +208,9 @@ class OutputSpec(Group):
 
     keep_checkpoints: bool = True
     """Keep the checkpoints after a finished run; a stopped run keeps them always."""
+    checkpoint_budget: Annotated[PositiveFloat | None, Field(json_schema_extra=about("GB"))] = None
+    """What checkpoints may take of the disk together; below 1, a share of what is free. The oldest
+    go first, the best and the last one never."""
 
 
 class RunSpec(Group):
@@ -224,6 +233,7 @@ class RunSpec(Group):
     evaluation: EvaluationSpec = Field(default_factory=EvaluationSpec)
     hardware: HardwareSpec = Field(default_factory=HardwareSpec)
     output: OutputSpec = Field(default_factory=OutputSpec)
+    tracking: TrackingSpec = Field(default_factory=TrackingSpec)
 
     @model_validator(mode="before")
     @classmethod

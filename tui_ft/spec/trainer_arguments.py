@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from tui_ft.spec.run_spec import TrainingSpec
 
@@ -14,8 +14,23 @@ Note = Callable[[str], None]
 
 def plain_arguments(training: TrainingSpec) -> dict[str, Any]:
     """Return the fields that mean the same here and in `SFTConfig`."""
-    own = {"max_length": training.max_length, "packing": training.packing}
-    return {**shared_arguments(training), **own}
+    return {**shared_arguments(training), **row_arguments(training)}
+
+
+def row_arguments(training: TrainingSpec) -> dict[str, Any]:
+    """Return how rows come together, as `SFTConfig` takes it.
+
+    Rows are cut before the trainer has them. trl refuses to leave padding out unless it need not
+    cut them itself.
+    """
+    alone = training.padding_free and not training.packing
+    own: dict[str, Any] = {
+        "max_length": None if alone else training.max_length,
+        "packing": training.packing,
+    }
+    if training.packing and training.packing_strategy != "bfd":
+        own["packing_strategy"] = training.packing_strategy
+    return own | ({"padding_free": True} if training.padding_free else {})
 
 
 def shared_arguments(training: TrainingSpec) -> dict[str, Any]:
@@ -36,13 +51,33 @@ def shared_arguments(training: TrainingSpec) -> dict[str, Any]:
         "save_total_limit",
         "dataloader_num_workers",
     )
+    named = {name: getattr(training, name) for name in _UNLESS_DEFAULT}
+    defaults = TrainingSpec()
+    asked = {name: value for name, value in named.items() if value != getattr(defaults, name)}
     evaluation_batch = training.per_device_eval_batch_size or training.per_device_train_batch_size
     return {
         **{name: getattr(training, name) for name in names},
+        **asked,
         "max_steps": training.max_steps or -1,
         "per_device_eval_batch_size": evaluation_batch,
         "logging_first_step": True,
     }
+
+
+_UNLESS_DEFAULT: Final = (
+    "adam_beta1",
+    "adam_beta2",
+    "adam_epsilon",
+    "optim_args",
+    "optim_target_modules",
+    "lr_scheduler_kwargs",
+    "neftune_noise_alpha",
+    "label_smoothing_factor",
+    "train_sampling_strategy",
+    "torch_compile",
+    "torch_empty_cache_steps",
+)
+"""What is only said where it is asked for: the defaults are transformers' own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    AfterValidator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
-from tui_ft.spec.group import Extra, Group, about
+from tui_ft.spec.group import Extra, Fraction, Group, about
+from tui_ft.spec.optimizers import (
+    OPTIMIZERS,
+    SCHEDULES,
+    known_optimizer,
+    known_schedule,
+    optimizer_arguments,
+    schedule_fault,
+)
+
+AutoOrNot = Literal["auto"] | bool
+"""`auto`: where it is installed and of use."""
 
 
 class OutOfMemorySpec(Group):
@@ -29,9 +48,7 @@ class OutOfMemorySpec(Group):
     """Then hold the base of a LoRA in 4 bits (QLoRA), and begin anew."""
 
 
-class TrainingSpec(Group):
-    """How it is trained. Names and meaning are those of transformers and `trl.SFTConfig`."""
-
+class _CommonFields(Group):
     learning_rate: Annotated[PositiveFloat, Field(lt=1, json_schema_extra=about(basic=True))] = 2e-4
     """Peak learning rate: LoRA 1e-4 to 2e-4, full fine-tuning 1e-5 to 5e-5."""
     num_train_epochs: Annotated[PositiveFloat, Field(json_schema_extra=about(basic=True))] = 3.0
@@ -56,9 +73,13 @@ class TrainingSpec(Group):
     """Longer rows are cut to this many tokens; the preflight says how many."""
     packing: bool = False
     """Join short rows into sequences of `max_length`; saves steps when rows are short."""
-    optim: str = "adamw_torch"
+    optim: Annotated[
+        str, AfterValidator(known_optimizer), Field(json_schema_extra=about(choices=OPTIMIZERS))
+    ] = "adamw_torch"
     """Optimizer, by transformers' name: adamw_torch, adamw_torch_fused, adamw_8bit, …"""
-    lr_scheduler_type: str = "cosine"
+    lr_scheduler_type: Annotated[
+        str, AfterValidator(known_schedule), Field(json_schema_extra=about(choices=SCHEDULES))
+    ] = "cosine"
     """Learning-rate schedule, by transformers' name: cosine, linear, constant, …"""
     warmup_steps: NonNegativeFloat = 0.03
     """Steps of rising learning rate; below 1, a share of all steps."""
@@ -90,3 +111,82 @@ class TrainingSpec(Group):
     """What the run tries by itself when memory runs out; without, it ends with advice."""
     extra: Extra = Field(default_factory=dict)
     """Passed to the configuration of the objective's trainer, such as `trl.SFTConfig`."""
+
+
+class _OptimizerFields(Group):
+    """What the optimizer and the schedule are told beside the rate."""
+
+    adam_beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """How long Adam remembers gradients."""
+    adam_beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    """How long Adam remembers their squares; 0.95 is usual for large batches."""
+    adam_epsilon: PositiveFloat = 1e-8
+    """Keeps Adam from dividing by nothing."""
+    optim_args: Annotated[str | None, AfterValidator(optimizer_arguments)] = None
+    """What an optimizer of its own kind takes: `rank=64, scale=0.25` for galore_adamw."""
+    optim_target_modules: str | list[str] | None = None
+    """The layers that GaLore and APOLLO project: `all-linear`, a pattern, or names."""
+    lr_scheduler_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """What the schedule takes, such as `min_lr_rate: 0.1` for cosine_with_min_lr."""
+
+
+class _RegularisingFields(Group):
+    """What keeps a model from learning its rows by heart."""
+
+    neftune_noise_alpha: PositiveFloat | None = None
+    """Noise on the embeddings in training (NEFTune, arXiv:2310.05914): 5 to 15; none by default."""
+    label_smoothing_factor: Fraction = 0.0
+    """Share of each target that is spread over the vocabulary: 0.1 is usual; costs full logits."""
+
+
+class _RowFields(Group):
+    """How rows come together."""
+
+    packing_strategy: Literal["bfd", "bfd_split", "wrapped"] = "bfd"
+    """bfd: whole rows, best fit; bfd_split: long ones are split; wrapped: one text cut anywhere."""
+    padding_free: bool = False
+    """Rows of a pass side by side and none padded; needs FlashAttention."""
+    train_sampling_strategy: Literal["random", "sequential", "group_by_length"] = "random"
+    """Order of the rows; group_by_length puts rows of about a length together: less padding."""
+
+
+class _SpeedFields(Group):
+    """What makes a step faster, or smaller."""
+
+    use_liger_kernel: AutoOrNot = False
+    """Liger's fused kernels (pip install liger-kernel), on an NVIDIA GPU."""
+    torch_compile: bool = False
+    """Compile the model: the first steps take minutes, later ones less."""
+    torch_empty_cache_steps: Annotated[
+        PositiveInt | None, Field(json_schema_extra=about("steps"))
+    ] = None
+    """Every how many steps unused GPU memory is given back: smaller peaks, slower steps."""
+
+
+class TrainingSpec(_SpeedFields, _RowFields, _RegularisingFields, _OptimizerFields, _CommonFields):
+    """How it is trained. Names and meaning are those of transformers and `trl.SFTConfig`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_by_now(cls, values: Any) -> Any:  # noqa: ANN401 - whatever was written
+        """Take out of `extra` what has a field by now: older files have it there."""
+        extra = values.get("extra") if isinstance(values, dict) else None
+        if not isinstance(extra, dict):
+            return values
+        moved = {name: extra[name] for name in _ONCE_EXTRA if name in extra and name not in values}
+        rest = {name: value for name, value in extra.items() if name not in moved}
+        return {**values, **moved, "extra": rest}
+
+    @model_validator(mode="after")
+    def _schedule_takes_them(self) -> TrainingSpec:
+        fault = schedule_fault(self.lr_scheduler_type, self.lr_scheduler_kwargs)
+        if fault is not None:
+            raise ValueError(fault)
+        return self
+
+
+_ONCE_EXTRA: Final = tuple(
+    name
+    for group in (_OptimizerFields, _RegularisingFields, _RowFields, _SpeedFields)
+    for name in group.model_fields
+)

@@ -1,10 +1,16 @@
-"""When a run saves, by when it evaluates."""
+"""When a run saves, by when it evaluates; and when it has learned what it can."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import (
+    EarlyStoppingCallback,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 
 
 class SavesOnEvaluations(TrainerCallback):  # type: ignore[misc]  # transformers is untyped here
@@ -22,3 +28,25 @@ class SavesOnEvaluations(TrainerCallback):  # type: ignore[misc]  # transformers
     ) -> None:
         """Set the steps between checkpoints, those between evaluations being known now."""
         state.save_steps = state.eval_steps * self._multiple
+
+
+class StopsEarly(EarlyStoppingCallback):  # type: ignore[misc]  # transformers is untyped here
+    """Stops after so many evaluations without a lower loss, those before a resume counted too.
+
+    transformers' own begins to count anew with each attempt.
+    """
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Count what the checkpoint knows of."""
+        super().on_train_begin(args, state, control, **kwargs)
+        lowest, since = float("inf"), 0
+        for entry in state.log_history:
+            loss = entry.get("eval_loss")
+            if loss is None:
+                continue
+            since += 1
+            if loss < lowest:
+                lowest, since = loss, 0
+        self.early_stopping_patience_counter = since

@@ -27,10 +27,9 @@ def save_unfinished(model: Any, checkpoint: Path) -> None:  # noqa: ANN401 - pef
     Raises:
         OSError: it cannot be written.
     """
-    if not checkpoint.is_dir():
-        return
     tensors = {name: tensor.contiguous() for name, tensor in _parts_of(model)}
     if tensors:
+        checkpoint.mkdir(parents=True, exist_ok=True)
         ranks = {_RANKS: json.dumps(_config_of(model).to_dict().get(_RANKS))}
         safetensors.torch.save_file(tensors, checkpoint / FILE, metadata=ranks)
 

@@ -102,8 +102,7 @@ def test_its_figures_are_live(lora: Ran) -> None:
     assert first["approx_kl"] == pytest.approx(0, abs=1e-9)
     assert first["clip_ratio/region_mean"] == 0
     tokens = [event.values["tokens"] for event in steps]
-    assert tokens == sorted(tokens)
-    assert len(set(tokens)) == 15
+    assert tokens == sorted(set(tokens))  # all that is learned from, in each step
 
 
 def test_held_out_prompts_are_answered_and_shown_with_their_rewards(lora: Ran) -> None:
@@ -150,13 +149,21 @@ def test_what_is_saved_gives_the_same_logits_without_the_value_head(
     torch.testing.assert_close(head["weight"], ran.trainer.policy.head.weight.detach())
 
 
-def test_a_later_run_takes_the_value_head_up(full: Ran, tmp_path: Path) -> None:
-    spec = ppo_spec(tmp_path, full.folder.output_dir(), training={"max_steps": 2})
-    ran = run_worker(spec, tmp_path / "run")
-    assert ran.ended.state == "finished", ran.ended
-    assert [alert.text for alert in ran.of(ev.Alert) if "value head" in alert.text]
-    # Beginning at zero, values would be further off than those that were learned.
-    assert ran.of(ev.Metrics)[0].values["value_loss"] < full.of(ev.Metrics)[0].values["value_loss"]
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_a_later_run_takes_the_value_head_up(
+    request: pytest.FixtureRequest, tmp_path: Path, method: str
+) -> None:
+    earlier: Ran = request.getfixturevalue(method)
+    # Of an adapter, the base is the merged copy of both.
+    later = run_worker(
+        ppo_spec(tmp_path, earlier.folder.path, training={"max_steps": 1, "learning_rate": 1e-9}),
+        tmp_path / "run",
+    )
+    assert later.ended.state == "finished", later.ended
+    (note,) = [alert.text for alert in later.of(ev.Alert) if "value head" in alert.text]
+    assert str(earlier.folder.output_dir()) in note
+    left = load_file(earlier.folder.output_dir() / "value_head.safetensors")
+    torch.testing.assert_close(later.trainer.policy.head.weight.detach(), left["weight"])
 
 
 def test_the_score_of_a_reward_model_of_an_earlier_run_rises(

@@ -148,7 +148,8 @@ class ClassifierTrainer(CountsTokens):
         weights = self.class_weights
         logits = outputs.logits.float()
         on_device = None if weights is None else weights.to(logits.device)
-        loss = F.cross_entropy(logits, labels, weight=on_device)
+        smoothing = self.args.label_smoothing_factor
+        loss = F.cross_entropy(logits, labels, weight=on_device, label_smoothing=smoothing)
         if model.training:
             right = (logits.detach().argmax(-1) == labels).sum()
             self._right = right if self._right is None else self._right + right

@@ -198,7 +198,29 @@ def build_online(
         peft_config=adapter_of(job),
     )
     trainer.refuse_too_few()
+    _note_long_evaluations(job, trainer)
     return trainer
+
+
+def _note_long_evaluations(job: Job, trainer: AnswersPrompts) -> None:
+    """Say so where held-out prompts are given more answers than training makes in between."""
+    if not job.evaluates:
+        return
+    answers = len(job.data.eval or ()) * trainer.num_generations_eval
+    args = trainer.args
+    every, steps = args.eval_steps, args.max_steps
+    if steps < 1:
+        passes = trainer.passes_an_epoch * args.num_train_epochs
+        steps = passes / args.gradient_accumulation_steps
+    between = max(1.0, every * steps if every < 1 else every)
+    batch = args.per_device_train_batch_size * args.gradient_accumulation_steps
+    made = between * batch / trainer.num_iterations
+    if answers > made:
+        job.note(
+            f"each evaluation makes {answers:,} answers, and training {made:,.0f} between two of "
+            "them: objective.num_generations_eval: 1, a smaller data.max_eval_rows or a larger "
+            "training.eval_steps saves that time"
+        )
 
 
 def evaluation_batch(job: Job) -> int:

@@ -23,12 +23,13 @@ from torch import Tensor
 from transformers import TrainingArguments, set_seed
 from trl.trainer.utils import RepeatSampler, disable_dropout_in_model, identity
 
+from tui_ft.hub.outputs import MERGED_FILE
 from tui_ft.runs import events as ev
 from tui_ft.spec.ppo import PpoObjective
 from tui_ft.train.errors import RunFailure
 from tui_ft.train.generation import ends_of
 from tui_ft.train.objectives.common import Job, Objective, SoundnessTrainer, adapter_of, build
-from tui_ft.train.objectives.prompts import PromptRows
+from tui_ft.train.objectives.prompts import PROMPT_TOKENS, PromptRows
 from tui_ft.train.ppo.advantages import (
     generalised_advantages,
     penalise_missing_end,
@@ -45,8 +46,8 @@ from tui_ft.train.ppo.value_head import load_head, save_head
 from tui_ft.train.rewards import RewardFunction, reward_functions
 
 STATE: Final = "ppo_state.json"
-ROLLOUT: Final = "rollout.safetensors"
-"""The files of a checkpoint that hold the KL penalty, and answers still to be learned from."""
+ROLLOUT: Final = "rollout_{}.safetensors"
+"""The files of a checkpoint that hold the KL penalty, and what a process still learns from."""
 _SHOWN: Final = 8
 
 
@@ -96,8 +97,11 @@ class PpoRunTrainer(SoundnessTrainer):
         self.kl_controller = KlController(asked.init_kl_coef, target, asked.horizon)
         self._figures: dict[str, list[Tensor]] = defaultdict(list)
         self._rollout: Rollout | None = None
-        self._pass = self._counted = 0
+        self._pass = 0
+        self._counted: int | Tensor = 0
         self._shown: list[ev.Sample] | None = None
+        if self.args.world_size > 1:  # or all processes would sample alike
+            set_seed(self.args.seed, device_specific=True)
         if policy.reference is not None:
             policy.reference = self.accelerator.prepare_model(
                 policy.reference, evaluation_mode=True
@@ -130,7 +134,7 @@ class PpoRunTrainer(SoundnessTrainer):
 
     def train(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Train; tokens are counted from here, as the other trainers count them."""
-        self._counted = self._pass = 0
+        self._pass, self._counted = 0, 0
         self._rollout = None
         return super().train(*args, **kwargs)
 
@@ -146,6 +150,7 @@ class PpoRunTrainer(SoundnessTrainer):
         rows, passes = self.passes.rows, self.passes.a_minibatch
         tokens = self._rollout.tokens(epoch, first, passes * rows)
         part = self._rollout.part(epoch, start, rows)
+        self._counted = self._counted + part.rows.attention_mask.sum()
         return {"part": part, "tokens": (tokens / passes).clamp(min=1)}
 
     def compute_loss(self, model: Any, inputs: Mapping[str, Any], *_: Any, **__: Any) -> Tensor:  # noqa: ANN401
@@ -188,7 +193,7 @@ class PpoRunTrainer(SoundnessTrainer):
     def _roll_out(self, inputs: Sequence[Mapping[str, Any]], *, learning: bool) -> Rollout:
         """Let prompts be answered; return the answers with all that is to be learned from them."""
         asked = self._asked
-        prompts = [list(row["prompt_ids"]) for row in inputs]
+        prompts = [list(row[PROMPT_TOKENS]) for row in inputs]
         answers = self._answers(prompts)
         ids = [tokens for tokens, _ in answers]
         scored = self._scoring(inputs, ids, trainer_state=self.state)
@@ -197,7 +202,7 @@ class PpoRunTrainer(SoundnessTrainer):
         before, reference = self._judged(rows)
         kl = token_kl(before.log_probs, reference.log_probs, asked.kl_estimator)
         kl = kl.where(rows.answer_mask, 0.0)
-        self._measure(prompts, answers, scored, kl, learning)
+        self._measure(answers, scored, kl, learning)
         # Where no reward has an opinion nothing is learned.
         mask = rows.answer_mask & scored.known.to(self.args.device)[:, None]
         ended = torch.tensor([end for _, end in answers], device=scores.device)
@@ -248,7 +253,6 @@ class PpoRunTrainer(SoundnessTrainer):
 
     def _measure(
         self,
-        prompts: Sequence[Sequence[int]],
         answers: Sequence[tuple[Sequence[int], bool]],
         scored: Scored,
         kl: Tensor,
@@ -273,8 +277,6 @@ class PpoRunTrainer(SoundnessTrainer):
             self._figures[name].append(value)
         if self._shown is not None and not learning:
             self._shown = [*self._shown, *scored.samples][:_SHOWN]
-        if learning:
-            self._counted += sum(map(len, prompts)) + int(lengths.sum())
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Evaluate; what is answered first is kept to be shown."""
@@ -303,17 +305,23 @@ class PpoRunTrainer(SoundnessTrainer):
             logs["num_tokens"] = float(self._counted)
         super().log(logs, *args)
 
+    @property
+    def _rollout_name(self) -> str:
+        return ROLLOUT.format(self.args.process_index)
+
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:  # noqa: ANN401
         super()._save(output_dir, state_dict)
-        save_head(self.policy.head, Path(output_dir or self.args.output_dir))
+        if self.args.should_save:
+            save_head(self.policy.head, Path(output_dir or self.args.output_dir))
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         super()._save_optimizer_and_scheduler(output_dir)
         folder = Path(output_dir)
-        (folder / STATE).write_text(json.dumps({"kl_coef": self.kl_controller.coef}))
+        if self.args.should_save:
+            (folder / STATE).write_text(json.dumps({"kl_coef": self.kl_controller.coef}))
         if self._rollout is not None and self._pass % self.passes.in_all:
             tensors = {n: t.cpu().contiguous() for n, t in self._rollout.tensors().items()}
-            safetensors.torch.save_file(tensors, folder / ROLLOUT)
+            safetensors.torch.save_file(tensors, folder / self._rollout_name)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
@@ -322,9 +330,12 @@ class PpoRunTrainer(SoundnessTrainer):
         folder = Path(checkpoint)
         self.kl_controller.coef = float(json.loads((folder / STATE).read_text())["kl_coef"])
         self._pass = self.state.global_step * self.passes.a_minibatch
-        if (folder / ROLLOUT).is_file():
-            tensors = safetensors.torch.load_file(folder / ROLLOUT)
-            self._rollout = Rollout.from_tensors(tensors, self.args.device)
+        if (folder / self._rollout_name).is_file():
+            tensors = safetensors.torch.load_file(folder / self._rollout_name)
+            kept = Rollout.from_tensors(tensors, self.args.device)
+            # Of another size, because the run was changed meanwhile, prompts are answered anew.
+            if kept.order.shape == (self.passes.epochs, self.passes.answers):
+                self._rollout = kept
 
     def _load_from_checkpoint(self, checkpoint: str, *args: Any, **kwargs: Any) -> None:
         super()._load_from_checkpoint(checkpoint, *args, **kwargs)
@@ -356,8 +367,9 @@ def build_trainer(job: Job) -> SoundnessTrainer:
     if adapter is None:
         reference = job.load_again().requires_grad_(False).eval()
     policy = Policy(model, reference, asked, pad=job.tokenizer.pad_token_id, ends=ends)
-    if load_head(policy.head, Path(spec.model.name_or_path)):
-        job.note(f"goes on with the value head that lies in {spec.model.name_or_path}")
+    found = next((f for f in _left_by(spec.model.name_or_path) if load_head(policy.head, f)), None)
+    if found is not None:
+        job.note(f"goes on with the value head that an earlier run of PPO left in {found}")
     if asked.disable_dropout:
         disable_dropout_in_model(model)
     own: dict[str, Any] = {"remove_unused_columns": False}
@@ -376,6 +388,16 @@ def build_trainer(job: Job) -> SoundnessTrainer:
     )
     _refuse_too_few(trainer)
     return trainer
+
+
+def _left_by(name_or_path: str) -> list[Path]:
+    """Return where a value head may lie: beside the model, or the adapter that it was merged of."""
+    folder = Path(name_or_path)
+    try:
+        merged_of = json.loads((folder / MERGED_FILE).read_text())["adapter"]
+    except OSError:
+        return [folder]
+    return [folder, Path(merged_of)]
 
 
 def _refuse_too_few(trainer: PpoRunTrainer) -> None:

@@ -14,6 +14,7 @@ from tui_ft.data import refusal as refusal_of
 from tui_ft.data.items import AnyItem
 from tui_ft.spec import RunSpec
 from tui_ft.spec.objectives import SftObjective
+from tui_ft.spec.trainer_arguments import row_arguments
 from tui_ft.train.chat_tokenizer import TransformersChatTokenizer
 from tui_ft.train.objectives.common import Job, Objective, SoundnessTrainer, adapter_of, build
 from tui_ft.train.rows import IGNORED, NO_ITEM, TokenRow, Totals
@@ -88,8 +89,7 @@ class SftRunTrainer(SoundnessTrainer, SFTTrainer):  # type: ignore[misc]  # trl 
 
 def build_trainer(job: Job) -> SoundnessTrainer:
     """Return the trainer of a run, its adapter attached."""
-    training = job.spec.training
-    own = {"max_length": training.max_length, "packing": training.packing}
+    own = row_arguments(job.spec.training)
     trainer: SoundnessTrainer = build(
         job, SftRunTrainer, SFTConfig, own, peft_config=adapter_of(job)
     )

@@ -35,9 +35,18 @@ class RewardModel:
         model: the model; it is frozen and left in evaluation mode.
         tokenizer: its own.
         batch_size: texts scored at once.
+        on_gpu: bring it to this process's GPU when it is asked first: which that is, is settled
+            only when the trainer is made.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, batch_size: int) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        model: Any,  # noqa: ANN401 - transformers is untyped here
+        tokenizer: Any,  # noqa: ANN401
+        batch_size: int,
+        *,
+        on_gpu: bool = False,
+    ) -> None:
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
         # By it the head finds the last token of a text, as it did in training.
@@ -46,6 +55,7 @@ class RewardModel:
         self._tokenizer = tokenizer
         self._chat = TransformersChatTokenizer(tokenizer)
         self._batch_size = batch_size
+        self._to_gpu = on_gpu
 
     def scores(self, prompts: Sequence[Turns], completions: Sequence[Turns]) -> list[float]:
         """Return the score of each answer to its prompt.
@@ -53,6 +63,8 @@ class RewardModel:
         Raises:
             RunFailure: its chat template refuses a dialogue.
         """
+        if self._to_gpu:
+            self.model, self._to_gpu = self.model.to("cuda"), False
         rows = [
             self._chat.encode(self._text(prompt, completion)).ids
             for prompt, completion in zip(prompts, completions, strict=True)
@@ -138,9 +150,7 @@ def load_reward_model(
             "give a model trained to score, such as a run with objective.kind: reward",
         )
     quantised = any(getattr(model, f"is_loaded_in_{bits}bit", False) for bits in (4, 8))
-    if on_gpu and not quantised:
-        model = model.to("cuda")
-    return RewardModel(model, tokenizer, reward.batch_size)
+    return RewardModel(model, tokenizer, reward.batch_size, on_gpu=on_gpu and not quantised)
 
 
 def _whole(name: str, revision: str | None, precision: Precision) -> Any:  # noqa: ANN401
