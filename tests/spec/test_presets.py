@@ -26,12 +26,14 @@ SHIPPED = {
     "sft-freeze",
     "sft-full",
     "sft-long-context",
+    "sft-full-fsdp",
     "sft-lora",
     "sft-pissa",
     "sft-prompt-tuning",
     "sft-qlora",
     "sft-qlora-24gb",
     "sft-style-8gb",
+    "sft-qlora-fsdp",
     "simpo-lora",
 }
 FILLED = ("model.name_or_path=m", "data.train=d.jsonl")
@@ -85,7 +87,7 @@ def test_a_broken_preset_costs_only_itself(config: Path) -> None:
 
 
 def test_an_unknown_name_lists_those_that_are_known() -> None:
-    with pytest.raises(SpecError, match="sft-full, sft-long-context, sft-lora, sft-pissa"):
+    with pytest.raises(SpecError, match="sft-full, sft-full-fsdp, sft-long-context, sft-lora"):
         resolve_spec("sft-lorra")
 
 

@@ -25,9 +25,10 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         reason: why it ended, or what it waits for or does now.
         heartbeat: when its supervisor last wrote; `host` and `pid` are the supervisor's.
+        reward: the newest mean reward, where answers are rewarded.
         gpus: the GPUs it holds, by number.
-        place: its place in a chain, in words.
         rungs: what it changed when memory ran out, in words, one for each step of its ladder.
+        place: its place in a chain, in words.
     """
 
     id: str
@@ -39,6 +40,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     epoch: float | None = None
     loss: float | None = None
     eval_loss: float | None = None
+    reward: float | None = None
     eta_s: float | None = None
     created: float | None = None
     ended: float | None = None
@@ -52,8 +54,8 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     method: str = ""
     model: str = ""
     alerts: int = 0
-    place: str = ""
     rungs: tuple[str, ...] = ()
+    place: str = ""
 
     @property
     def is_live(self) -> bool:
@@ -85,6 +87,7 @@ def summarise(run_id: str, history: RunHistory) -> RunSummary:
         total_steps=total,
         epoch=progress.epoch if progress else None,
         loss=history.series("loss").last(),
+        reward=history.series("reward").last(),
         eval_loss=evaluations.last() if evaluations else None,
         eta_s=progress.eta_s if progress and not ended else None,
         created=history.clock.created,

@@ -82,7 +82,7 @@ class Supervisor:
         try:
             ended = self._attempt()
         except Stopped as stopped:
-            ended = endings.stopped_before_training(stopped.user)
+            ended = endings.stopped_before_training(self.folder, stopped.user)
         except (SpecError, RunError) as error:
             ended = ev.Ended(state="failed", reason=str(error))
         except Exception as error:  # the supervisor's own fault must end the run with a reason
@@ -283,7 +283,8 @@ class Supervisor:
             self._outcome = event  # written when the worker is gone: it is the last event
         elif event is not None:
             self._journal.write(event)
-        if isinstance(event, ev.Plan) and self._gpus:
+        if isinstance(event, ev.Plan) and self._gpus and event.processes == 1:
+            # Of several GPUs the dry run knows nothing.
             predict_behind(self.folder, as_trained(self.folder), self._gpus[0], event.longest_row)
 
     def _tick(self, seconds: float) -> None:
@@ -326,7 +327,7 @@ class Supervisor:
         if self._worker is None:
             return
         if self._journal.history.state == "preparing":
-            self._outcome = self._outcome or endings.stopped_before_training(user)
+            self._outcome = self._outcome or endings.stopped_before_training(self.folder, user)
             self._worker.kill()
         else:
             self._worker.send("stop")
