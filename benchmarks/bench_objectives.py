@@ -18,8 +18,8 @@ from typing import Any
 import torch
 
 from tests.tiny_model import make_tiny_bert, make_tiny_llama
-from tests.train import test_more_methods, test_objectives
-from tests.train.running import Ran
+from tests.train import test_ewc, test_more_methods, test_objectives, test_peft_methods
+from tests.train.running import Ran, run_worker
 
 
 def main() -> None:
@@ -36,6 +36,23 @@ def main() -> None:
         for number, (title, method) in enumerate(test_more_methods.CELLS.items()):
             _row(f"sft {title}", lambda f, c=method: test_more_methods._run(c, f, llama),
                  root / f"m{number}", "loss")  # fmt: skip
+        for number, title in enumerate(test_peft_methods.CELLS):
+            _row(f"sft {title.lower()} (peft)", lambda f, t=title: _passed_on(t, f, llama),
+                 root / f"p{number}", "loss")  # fmt: skip
+        for number, strength in enumerate((None, 10.0, 1000.0)):
+            title = "full" if strength is None else f"full, ewc {strength:g}"
+            _row(f"sft {title}, 8 steps", lambda f, s=strength: _held(s, f, llama),
+                 root / f"e{number}", "loss")  # fmt: skip
+
+
+def _passed_on(name: str, folder: Path, model: Path) -> Ran:
+    steps = {"max_steps": 20, "eval_steps": 10, "save_steps": 10}
+    spec = test_peft_methods._spec(folder, model, name, training=steps)
+    return run_worker(spec, folder / "run")
+
+
+def _held(strength: float | None, folder: Path, model: Path) -> Ran:
+    return run_worker(test_ewc._spec(folder, model, strength), folder / "run")
 
 
 def _row(title: str, run: Any, folder: Path, figure: str) -> None:  # noqa: ANN401

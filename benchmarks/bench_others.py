@@ -35,7 +35,7 @@ from tui_ft.memory.estimate import estimate
 from tui_ft.memory.estimate.model import model_of
 from tui_ft.memory.estimating import Unknown
 from tui_ft.memory.figure import CONTEXT
-from tui_ft.memory.question import Answer, Question
+from tui_ft.memory.question import EMPTY, Answer, Question
 from tui_ft.memory.step import Step
 from tui_ft.text import plain
 
@@ -110,13 +110,14 @@ def _measured(
     step = Step(
         config=LLAMA_3B,
         batch=4,
-        length=max(LENGTHS),
+        length=LENGTHS.longest,
         padded=True,
         objective="causal_lm",
         adapter=adapter,
     )
-    loop = msgspec.structs.replace(step, holds_outputs=True, cache=True)
-    question = Question(step=loop, lengths=LENGTHS)
+    loop = msgspec.structs.replace(step, holds_outputs=True, holds_gradients=True, cache=True)
+    # A short batch, the cache emptied, the longest batch and its follower: as in its loop.
+    question = Question(step=loop, lengths=(118, EMPTY, LENGTHS.longest, 336))
     return Case(name, "meta-llama/Llama-3.2-3B", method, step, question, row)
 
 

@@ -30,6 +30,22 @@ def test_another_gpu_is_free_meanwhile(tmp_path: Path) -> None:
         assert second.acquire([B]) == (B,)
 
 
+def test_a_run_on_several_gets_them_together_and_is_not_passed_by(tmp_path: Path) -> None:
+    with (
+        GpuQueue("one", (), tmp_path) as one,
+        GpuQueue("two", (), tmp_path, count=2) as two,
+        GpuQueue("late", (), tmp_path) as late,
+    ):
+        assert one.acquire([A, B]) == (A,)
+        assert two.acquire([A, B]) == Waiting(("one",), (A,))
+        # B is free, but it is set aside for the run that was there before.
+        assert late.acquire([A, B]) == Waiting(("one", "two"), (A, B))
+        one.__exit__()
+        assert two.acquire([A, B]) == (A, B)
+        assert isinstance(late.acquire([A, B]), Waiting)
+        one.__enter__()
+
+
 def test_any_gpu_means_the_best_free_one(tmp_path: Path) -> None:
     with GpuQueue("first", (), tmp_path) as first, GpuQueue("second", (), tmp_path) as second:
         assert first.acquire([B, A]) == (B,)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 import shutil
 from collections import namedtuple
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from tui_ft.hardware import Gpu, GpuProcess
 from tui_ft.runs.finding import Finding
 from tui_ft.runs.preflight import check, refusal
 from tui_ft.spec import RunSpec
+from tui_ft.spec.run_spec import HardwareSpec
 
 GB = 1_000_000_000
 
@@ -22,6 +25,10 @@ def _with(spec: RunSpec, **groups: dict[str, Any]) -> RunSpec:
         name: getattr(spec, name).model_copy(update=values) for name, values in groups.items()
     }
     return spec.model_copy(update=changed)
+
+
+def _on(spec: RunSpec, **hardware: Any) -> RunSpec:
+    return spec.model_copy(update={"hardware": HardwareSpec.model_validate(hardware)})
 
 
 def _bad(findings: tuple[Finding, ...]) -> list[str]:
@@ -140,11 +147,40 @@ def test_a_gpu_plainly_too_small_is_said_and_who_holds_the_rest(
     assert not [f for f in check(spec, tmp_path, [_gpu(60 * GB)]) if f.severity != "note"]
 
 
-def test_several_gpus_are_refused_rather_than_one_used_in_silence(
-    spec: RunSpec, tmp_path: Path
+def test_how_many_processes_train_is_said(spec: RunSpec, tmp_path: Path) -> None:
+    def said(findings: Sequence[Finding]) -> list[str]:
+        return [f.text for f in findings if "processes" in f.text]
+
+    two = [_gpu(60 * GB), dataclasses.replace(_gpu(60 * GB), index=1, uuid="GPU-1")]
+    spread = _on(spec, gpus=[0, 1], distributed={"kind": "fsdp"})
+    assert said(check(spread, tmp_path, two)) == [
+        "2 processes on GPUs 0, 1, FSDP2: 2 x 4 rows a step"
+    ]
+    plain = _on(spec, gpus=[0, 1])
+    assert said(check(plain, tmp_path, two))[0].startswith("2 processes on GPUs 0, 1, DDP")
+    on_cpu = _on(spec, gpus="none", cpu_processes=4000)
+    note, warning = said(check(on_cpu, tmp_path))
+    assert note.startswith("4000 processes on the CPU, DDP")
+    assert "hardware.cpu_processes is 4000" in warning
+    assert not said(check(_on(spec, gpus=[1]), tmp_path, two[1:]))
+
+
+def test_deepspeed_that_is_not_installed_is_refused_with_what_does_the_same(
+    spec: RunSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "names 2 GPUs" in _bad(check(_with(spec, hardware={"gpus": [0, 1]}), tmp_path))[0]
-    assert not _bad(check(_with(spec, hardware={"gpus": [1]}), tmp_path))
+    monkeypatch.setattr("tui_ft.runs.preflight.has_deepspeed", lambda: False)
+    two = [_gpu(60 * GB), dataclasses.replace(_gpu(60 * GB), index=1, uuid="GPU-1")]
+    spread = _on(spec, gpus=[0, 1], distributed={"kind": "deepspeed"})
+    (bad,) = [f for f in check(spread, tmp_path, two) if f.severity == "bad"]
+    assert "DeepSpeed is not installed" in bad.text
+    assert bad.advice is not None
+    assert "fsdp" in bad.advice
+
+
+def test_gpus_of_two_kinds_are_said(spec: RunSpec, tmp_path: Path) -> None:
+    other = dataclasses.replace(_gpu(60 * GB), index=1, uuid="GPU-1", name="L4")
+    findings = check(_on(spec, gpus=[0, 1]), tmp_path, [_gpu(60 * GB), other])
+    assert any("not of one kind" in f.text and "1 L4" in f.text for f in findings)
 
 
 def test_too_few_rows_are_said(spec: RunSpec, tmp_path: Path) -> None:

@@ -137,3 +137,14 @@ def test_paths_of_rewards_are_frozen_as_absolute_ones(
     assert said[3]["model"] == str(here / "judge")
     assert said[4]["model"] == "org/judge"
     assert build_spec(moved.model_dump(mode="json")) == moved
+
+
+def test_vllm_that_is_not_here_is_known_before(
+    spec: RunSpec, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = _spec(spec, data, {"kind": "exact_match"})
+    extra = asked.training.model_copy(update={"extra": {"use_vllm": True}})
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    found = check(asked.model_copy(update={"training": extra}), data.parent)
+    (bad,) = [one for one in found if one.severity == "bad"]
+    assert bad.text == "training.extra.use_vllm: vllm is not installed here"

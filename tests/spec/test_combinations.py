@@ -11,6 +11,10 @@ from tui_ft.spec.combinations import COMBINATIONS, impossible
 
 LEAST: dict[str, Any] = {"model": {"name_or_path": "m"}, "data": {"train": "d.jsonl"}}
 PISSA = {"kind": "lora", "init_lora_weights": "pissa"}
+EWC = {"kind": "full", "ewc": {"rows": 8}}
+OLD = {"kind": "full", "ewc": {"train": "old.jsonl"}}
+UNSLOTH = {"name_or_path": "m", "backend": "unsloth"}
+TWO = {"gpus": [0, 1]}
 FLASH = {"name_or_path": "m", "attn_implementation": "flash_attention_2"}
 GROUPED = {"train_sampling_strategy": "group_by_length"}
 GALORE = {"optim": "galore_adamw", "optim_target_modules": "all-linear"}
@@ -56,6 +60,49 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "virtual tokens for a model that scores": (
         {"method": {"kind": "prompt_tuning"}, "objective": {"kind": "reward"}},
         {"method": {"kind": "ia3"}, "objective": {"kind": "reward"}},
+    ),
+    "LoftQ on a base that is not in 4 bits": (
+        {"method": {"kind": "qlora", "bits": 8, "init_lora_weights": "loftq"}},
+        {"method": {"kind": "qlora", "init_lora_weights": "loftq"}},
+    ),
+    "LoftQ with DoRA": (
+        {"method": {"kind": "qlora", "init_lora_weights": "loftq", "use_dora": True}},
+        {"method": {"kind": "qlora", "use_dora": True}},
+    ),
+    "EWC without an old task": (
+        {"method": EWC},
+        {"method": EWC, "data": {"train": "d.jsonl", "mix": {"train": "old.jsonl"}}},
+    ),
+    "EWC of a model that scores": (
+        {"method": OLD, "objective": {"kind": "reward"}},
+        {"method": OLD, "objective": {"kind": "dpo"}},
+    ),
+    "EWC with gradients that are not at hand": (
+        {"method": OLD, "hardware": {**TWO, "distributed": {"kind": "fsdp"}}},
+        {"method": OLD, "hardware": {**TWO, "distributed": {"kind": "ddp"}}},
+    ),
+    "trained biases with a reference by switching the adapter off": (
+        {"objective": {"kind": "dpo"}, "method": {"kind": "lora", "bias": "all"}},
+        {
+            "objective": {"kind": "dpo", "precompute_ref_log_probs": True},
+            "method": {"kind": "lora", "bias": "all"},
+        },
+    ),
+    "AdaLoRA that would end with more ranks than it begins with": (
+        {"method": {"kind": "adalora", "init_r": 8, "target_r": 12}},
+        {"method": {"kind": "adalora", "init_r": 8, "target_r": 8}},
+    ),
+    "Unsloth for another objective": (
+        {"model": UNSLOTH, "objective": {"kind": "dpo"}},
+        {"model": UNSLOTH, "objective": {"kind": "pretraining"}},
+    ),
+    "Unsloth for another method": (
+        {"model": UNSLOTH, "method": {"kind": "lora", "use_dora": True}},
+        {"model": UNSLOTH, "method": {"kind": "qlora", "lora_dropout": 0.1}},
+    ),
+    "Unsloth without one NVIDIA GPU": (
+        {"model": UNSLOTH, "hardware": {"gpus": [0, 1]}},
+        {"model": UNSLOTH, "hardware": {"gpus": [1]}},
     ),
     "answers to a prompt torn apart": (
         {"objective": GRPO, "training": {"per_device_train_batch_size": 12}},

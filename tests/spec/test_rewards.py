@@ -110,3 +110,15 @@ def test_defaults_are_trls() -> None:
     assert isinstance(rloo, RlooObjective)
     assert (grpo.num_generations, grpo.beta, grpo.loss_type) == (8, 0.0, "dapo")
     assert (rloo.num_generations, rloo.beta) == (2, 0.05)
+
+
+def test_a_form_asks_for_them_and_takes_them_on_one_line() -> None:
+    draft = Draft(LEAST)
+    fields = {field.key: field for field in draft.fields}
+    chosen = draft.with_text(fields["objective.kind"], "grpo")
+    rewards = next(field for field in chosen.fields if field.key == "objective.rewards")
+    assert (rewards.required, rewards.kind, chosen.spec) == (True, "yaml", None)
+    assert chosen.problem_of("objective.rewards") is not None
+    filled = chosen.with_text(rewards, "[{kind: regex, pattern: 'a|b'}, {kind: exact_match}]")
+    assert filled.spec is not None
+    assert filled.text_of(rewards) == "[{kind: regex, pattern: a|b}, {kind: exact_match}]"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ def test_memory_that_really_runs_out_ends_in_the_curve_of_a_run_begun_smaller(
     assert summary.rungs == ("micro-batch 128, accumulation 2", "micro-batch 64, accumulation 4")
     first = next(event for event in read_events(folder) if isinstance(event, ev.Rung))
     assert first.reason.startswith("the host ran out of memory: this run held ")
+    assert first.reason.endswith("(ulimit)")
     attempts = [event.step for event in read_events(folder) if isinstance(event, ev.Attempt)]
     assert attempts == [0, 2, 2]  # from the checkpoint, not from the beginning
     history = history_of(folder)
@@ -101,3 +103,36 @@ def test_resumed_on_a_lower_step_it_follows_the_curve_of_a_run_begun_there(
         assert arguments.gradient_accumulation_steps == 6
     else:
         assert resumed.trainer.args.gradient_checkpointing
+
+
+def test_what_begins_anew_leaves_nothing_of_before_in_the_curve(
+    tmp_path: Path, tiny_llama: Path
+) -> None:
+    few = {"max_steps": 4, "save_steps": 2, "eval_steps": None}
+    ladder = {"smaller_batches": False, "gradient_checkpointing": False, "qlora": True}
+    method = {"kind": "lora", "r": 8}
+    output = {"keep_checkpoints": False}
+    training = {**few, "on_out_of_memory": ladder}
+    spec = make_spec(tmp_path, tiny_llama, method=method, training=training, output=output)
+
+    def stop(event: ev.Event, send: Any) -> None:
+        if isinstance(event, ev.Metrics) and event.step == 2:
+            send("stop")
+
+    ran = run_worker(spec, tmp_path / "run", on_event=stop)
+    rung = step_down(ran.folder, OUT, ev.Phase(phase="train"), on_gpu=True)
+    assert rung is not None
+    assert rung.changes == {"method.kind": "qlora"}
+    assert ran.folder.checkpoints() == []
+    assert (ran.folder.path / "checkpoints-before-rung-1").is_dir()
+    again = run_worker(spec, tmp_path / "run", resume=True)
+    assert again.ended.state == "finished", again.ended
+    assert again.history.plan is not None
+    assert again.history.plan.method == "qlora"
+    begun_so = run_worker(climbed(spec, rungs_of(ran.folder)), tmp_path / "begun-so")
+    assert again.losses == pytest.approx(begun_so.losses, abs=1e-6)
+    assert not list(ran.folder.path.glob("checkpoints*"))
+    report = json.loads(ran.folder.report_file.read_text())
+    assert report["rungs"] == [
+        {"changes": {"method.kind": "qlora"}, "was": {"method.kind": "lora"}, "reason": OUT.reason}
+    ]

@@ -121,10 +121,12 @@ def test_out_of_gpu_memory_says_what_to_change(
     ran = run_worker(make_spec(tmp_path, tiny_llama), tmp_path / "run")
     assert ran.ended.state == "failed"
     assert "ran out of memory at batch 8 x 64 tokens, full, checkpointing off" in ran.ended.reason
+    assert ran.ended.cause == "gpu_memory"
     advice = "\n".join(ran.ended.advice)
     assert "gradient_checkpointing: true" in advice
     assert "per_device_train_batch_size: 4" in advice
     assert "gradient_accumulation_steps: 2" in advice
+    assert "on_out_of_memory" in advice
 
 
 def test_a_full_disk_is_told_as_such(

@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from tests.tiny_model import pair_rows, write_rows
 from tests.train.running import Ran, make_spec, run_worker
 from tui_ft.runs import events as ev
+from tui_ft.train.model import _keep_as_quantised
 
 TASK: Final = "What colour is it?"
 
@@ -37,6 +38,7 @@ CELLS: Final = {
     "pissa": Cell({**LORA, "init_lora_weights": "pissa"}, 1e-2, 0.3),
     "pissa with a quick svd": Cell({**LORA, "init_lora_weights": "pissa_niter_4"}, 1e-2, 0.3),
     "olora": Cell({**LORA, "init_lora_weights": "olora"}, 1e-2, 0.3),
+    "loftq": Cell({**LORA, "kind": "qlora", "init_lora_weights": "loftq"}, 2e-2, 0.3),
     "8 bits": Cell({**LORA, "kind": "qlora", "bits": 8}, 2e-2, 0.3),
     "adalora": Cell({"kind": "adalora", "init_r": 8, "target_r": 4}, 5e-2, 0.3),
     "freeze": Cell({"kind": "freeze", "num_trainable_layers": 1}, 1e-2, 0.3),
@@ -47,6 +49,14 @@ CELLS: Final = {
     "prompt tuning": Cell({"kind": "prompt_tuning", "prompt_tuning_init_text": TASK}, 0.3, 0.05),
     "prefix tuning": Cell({"kind": "prefix_tuning"}, 0.3, 0.02, checkpointing=True),
     "p-tuning": Cell({"kind": "p_tuning", "encoder_hidden_size": 64}, 1e-2, 0.05),
+}
+
+
+QUANTISED: Final = {
+    "8 bits": BitsAndBytesConfig(load_in_8bit=True),
+    "loftq": BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True
+    ),
 }
 
 
@@ -101,10 +111,10 @@ def test_on_its_base_it_gives_the_same_logits(train: Any, name: str, tiny_llama:
     if name == "freeze":
         loaded = AutoModelForCausalLM.from_pretrained(output, dtype=torch.float32)
     else:
-        eight = BitsAndBytesConfig(load_in_8bit=True) if name == "8 bits" else None
         base = AutoModelForCausalLM.from_pretrained(
-            tiny_llama, dtype=torch.float32, quantization_config=eight
+            tiny_llama, dtype=torch.float32, quantization_config=QUANTISED.get(name)
         )
+        _keep_as_quantised(base)
         loaded = PeftModel.from_pretrained(base, output)
     torch.testing.assert_close(_logits(loaded, tiny_llama), expected, rtol=0, atol=1e-4)
 

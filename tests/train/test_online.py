@@ -358,3 +358,15 @@ def test_too_few_prompts_for_a_step_are_refused(tmp_path: Path, answering: Path)
     ended = run_worker(spec, tmp_path / "run").ended
     assert ended.state == "failed"
     assert "a step takes 8 prompts (64 answers, 8 to each), and there are 6" in ended.reason
+
+
+def test_evaluations_longer_than_training_are_told_of(tmp_path: Path, answering: Path) -> None:
+    spec = _spec(
+        tmp_path,
+        answering,
+        {"kind": "grpo"},
+        training={"max_steps": 2, "eval_steps": 1, "save_steps": None},
+        data={"max_eval_rows": 8},
+    )
+    (note,) = [alert.text for alert in run_worker(spec, tmp_path / "run").of(ev.Alert)]
+    assert "each evaluation makes 64 answers, and training 32 between two" in note

@@ -86,7 +86,8 @@ def estimate(
     chosen = methods or _METHODS
     runs = [_spec(model, method, seq, batch, settings) for method in chosen]
     capability = cards[0].capability if len(cards) == 1 else None
-    longest, supervised = _rows(data, model) if data is not None else (None, 1.0)
+    lengths, supervised = _rows(data, model) if data is not None else ((), 1.0)
+    longest = max(lengths, default=None)
     if probe:
         from tui_ft.commands.probed import say_probes
 
@@ -112,7 +113,7 @@ def estimate(
         _say_what_fits(chosen, steps, _bytes_of("--free", free), as_json=as_json)
         return
     names, steps = _all_methods(chosen, steps, named=bool(methods))
-    answers = _Answers(names, steps, cards)
+    answers = _Answers(names, steps, cards, lengths)
     if not as_json:
         answers.say_closed_form(runs[0])
     if not quick:
@@ -254,8 +255,8 @@ def _cards(gpu: str | None) -> tuple[Card, ...]:
     return tuple(here) or CARDS
 
 
-def _rows(data: str, model: str) -> tuple[int, float]:
-    """Return the tokens of the longest row of a data set, and the share of tokens with loss."""
+def _rows(data: str, model: str) -> tuple[tuple[int, ...], float]:
+    """Return the tokens of a data set's rows, and the share of tokens with loss."""
     from tui_ft.commands.inspect import finished, local_rows
     from tui_ft.survey.asking import Asked
     from tui_ft.survey.request import Request, TokenRequest
@@ -265,8 +266,8 @@ def _rows(data: str, model: str) -> tuple[int, float]:
     problem = summary.problem or (counted.problem if counted is not None else None)
     if problem is not None or counted is None or not counted.lengths:
         fail(problem or f"no row of {data} could be made tokens of {model}")
-        return 0, 1.0
-    return max(counted.lengths), max(counted.supervised_share, _LEAST_SHARE)
+        return (), 1.0
+    return tuple(counted.lengths), max(counted.supervised_share, _LEAST_SHARE)
 
 
 def _as_measured_here(method: str, figure: Figure | Unknown) -> Figure | Unknown:
@@ -281,12 +282,19 @@ def _as_measured_here(method: str, figure: Figure | Unknown) -> Figure | Unknown
 class _Answers:
     """The figures of all methods: in closed form, and by dry run where one is made."""
 
-    def __init__(self, names: Sequence[str], steps: Sequence[Step], cards: Sequence[Card]) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        steps: Sequence[Step],
+        cards: Sequence[Card],
+        lengths: Sequence[int],
+    ) -> None:
         from tui_ft.memory.estimate import estimate as in_closed_form
 
         self._names = names
         self._steps = steps
         self._cards = cards
+        self._lengths = lengths
         self._batches: dict[int, int] = {}
         self._closed = [in_closed_form(step, careful=True) for step in steps]
         self._replayed: dict[int, Figure | Unknown] = {}
@@ -310,7 +318,7 @@ class _Answers:
 
         warn("one step of each method is replayed; a large model takes some seconds …")
         try:
-            found = figures(self._steps[:count])
+            found = figures(self._steps[:count], self._lengths)
             self._replayed = {
                 n: _as_measured_here(self._names[n], one) for n, one in enumerate(found)
             }
@@ -377,6 +385,11 @@ class _Answers:
         if isinstance(answer, Figure):
             parts = ", ".join(f"{term.name} {term.size / _GIB:.2f}" for term in answer.terms)
             say(f"{name}: peak in the {answer.stage} pass: {parts}")
+            if answer.with_room is not None:
+                say(
+                    f"{name}: with batches of these rows' lengths torch will reserve "
+                    f"{answer.with_room / _GIB:.1f} where there is room, and give it back where not"
+                )
 
     def as_json(self) -> list[dict[str, Any]]:
         """Return each method's best figure, with where it is from, and its closed form."""

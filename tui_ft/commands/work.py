@@ -251,8 +251,7 @@ def _findings(spec: RunSpec, *, memory: bool) -> tuple[Finding, ...]:
     from tui_ft.hardware import take_snapshot
     from tui_ft.runs import gpu_choice, preflight
 
-    choice = gpu_choice.choose(spec.hardware.gpus, take_snapshot(paths.home()))
-    gpus = choice.gpus(choice.wanted or choice.usable[:1])
+    gpus = gpu_choice.choose(spec.hardware, take_snapshot(paths.home())).now
     findings = preflight.check(spec, paths.runs_dir(), gpus)
     if not memory or not gpus or preflight.refusal(findings):
         return findings

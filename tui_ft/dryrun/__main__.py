@@ -52,6 +52,7 @@ def _answer(question: Question) -> Answer:
             question.lengths,
             expandable_segments=question.expandable_segments,
             orders=question.orders,
+            least=question.least,
         )
     except Exception as error:  # a model's own code may raise anything where it needs data
         first = next(iter(str(error).splitlines()), "")

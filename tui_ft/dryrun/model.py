@@ -73,16 +73,23 @@ class Others:
 
     reference: Any = None
     reward: Any = None
+    consolidation: tuple[Any, ...] = ()
 
     def all(self) -> tuple[Any, ...]:
         """Return those that are held."""
-        return tuple(model for model in (self.reference, self.reward) if model is not None)
+        return tuple(
+            model
+            for model in (self.reference, self.reward, *self.consolidation)
+            if model is not None
+        )
 
 
 def build_others(step: Step) -> Others:
     """Return the copy of the base that a loss compares with, and the model that scores answers."""
     scoring = msgspec.structs.replace(step, objective="reward")
+    held = 2 if step.consolidated else 0  # the old weights, and what each of them matters
     return Others(
+        consolidation=tuple(_frozen(_base(step)) for _ in range(held)),
         reference=_frozen(_base(step)) if step.holds_reference else None,
         reward=_frozen(_base(scoring)) if step.reward_model else None,
     )

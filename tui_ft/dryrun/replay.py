@@ -6,6 +6,7 @@ import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -42,6 +43,7 @@ def replay(
     device: Device = "cuda",
     expandable_segments: bool = False,
     orders: Sequence[Sequence[int]] = (),
+    least: bool = False,
 ) -> Replayed:
     """Return what a step takes: the largest of all that are replayed.
 
@@ -54,7 +56,9 @@ def replay(
         device: whose kernels and optimizers are meant. On the CPU only what is requested means
             anything, for it has no such allocator.
         expandable_segments: the allocator's setting of that name.
-        orders: of each the most that is reserved is found as well, from recorded steps.
+        orders: of each the most that is reserved is found as well, from recorded steps; without
+            ``lengths`` these are measured, and no others.
+        least: find the least memory as well that each order runs in.
 
     Raises:
         UnbuildableError: the model cannot be made.
@@ -65,33 +69,17 @@ def replay(
     with announced(low), without_values(), _as_on(device):
         model = build(step)
         others = build_others(step)
-        allocator = CachingAllocator(expandable_segments=expandable_segments)
-        tracker = StorageTracker(
-            allocator, yes=not step.padded, share_selected=step.share_with_loss
-        )
-        workspace = _hold_weights(tracker, (model, *others.all()), step)
-        loop = _Loop(step, model, others, tracker, device)
-        loop.run(tuple(lengths) or (step.length, step.length))
-        reserved, allocated, requested = (
-            allocator.peak_reserved,
-            tracker.peak.size,
-            allocator.peak_requested,
-        )
-        held_between_steps = loop.held_between_steps
-        loop.end()
-        del loop, workspace
-        found = _orders(step, model, others, device, orders, expandable=expandable_segments)
+        setting = _Setting(step, model, others, device, expandable_segments)
+        found = _ran(setting, lengths) if lengths or not orders else None
+        reserved: tuple[int, ...] = ()
+        needed: tuple[int, ...] = ()
+        if orders:
+            found, reserved, needed = _in_orders(setting, found, orders, least=least)
+        if found is None:  # a step that cannot be recorded
+            found = _ran(setting, ())
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return Replayed(
-        requested=requested,
-        allocated=allocated,
-        reserved=reserved,
-        held_between_steps=held_between_steps,
-        by_kind={str(kind): size for kind, size in tracker.peak.by_kind.items()},
-        stage=tracker.peak.stage,
-        operation=tracker.peak.operation,
-        stage_peaks={str(stage): size for stage, size in tracker.stage_peaks.items()},
-        timeline=_thinned(tracker.timeline),
+    return msgspec.structs.replace(
+        found,
         trainable_parameters=sum(parameter.numel() for parameter in trained),
         parameters=_count(model),
         seconds=time.monotonic() - began,
@@ -99,56 +87,69 @@ def replay(
             paged_bytes(step.optim, tuple(parameter.shape), str(parameter.dtype).split(".")[-1])
             for parameter in trained
         ),
-        orders=found,
+        orders=reserved,
+        least=needed,
     )
 
 
-def _orders(
-    step: Step,
-    model: Any,  # noqa: ANN401
-    others: Others,
-    device: Device,
-    orders: Sequence[Sequence[int]],
-    *,
-    expandable: bool,
-) -> tuple[int, ...]:
-    """Return the most reserved in each order; nothing where steps differ in more than sizes."""
-    if not orders:
-        return ()
-    try:
-        lengths = [length for order in orders for length in order if length > EMPTY]
-        recording = _recorded(step, model, others, device, lengths)
-    except UnsteadyError:
-        return ()
-    return tuple(recording.peak_reserved(order, expandable_segments=expandable) for order in orders)
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """A step with its models, and where it runs."""
+
+    step: Step
+    model: Any
+    others: Others
+    device: Device
+    expandable: bool
+
+    def loop(self, allocator: CachingAllocator) -> tuple[_Loop, torch.Tensor]:
+        """Return a training loop whose weights are counted, and what else has to be held."""
+        step = self.step
+        tracker = StorageTracker(
+            allocator, yes=not step.padded, share_selected=step.share_with_loss
+        )
+        workspace = _hold_weights(tracker, (self.model, *self.others.all()), step)
+        return _Loop(step, self.model, self.others, tracker, self.device), workspace
 
 
-def _recorded(
-    step: Step,
-    model: Any,  # noqa: ANN401
-    others: Others,
-    device: Device,
-    lengths: Sequence[int],
-) -> Recording:
-    """Return steps of a run, recorded at these lengths and between them.
-
-    Raises:
-        UnsteadyError: a step cannot be run again from its record.
-    """
-    recorder = Recorder()
-    tracker = StorageTracker(recorder, yes=not step.padded, share_selected=step.share_with_loss)
-    workspace = _hold_weights(tracker, (model, *others.all()), step)
-    loop = _Loop(step, model, others, tracker, device)
-    with _collecting_between_steps():
-        recording = loop.record(max(lengths), min(lengths), recorder)
+def _ran(setting: _Setting, lengths: Sequence[int]) -> Replayed:
+    """Return what steps of these lengths take: the largest of all."""
+    loop, workspace = setting.loop(CachingAllocator(expandable_segments=setting.expandable))
+    loop.run(tuple(lengths) or (setting.step.length,) * 2)
+    found = loop.measured()
     loop.end()
     del workspace
-    return recording
+    return found
 
 
-def _between(shortest: int, longest: int) -> list[int]:
-    """Return lengths below the longest at which steps are recorded."""
-    return sorted({(shortest + longest) // 2, shortest} - {longest}, reverse=True)
+def _in_orders(
+    setting: _Setting,
+    found: Replayed | None,
+    orders: Sequence[Sequence[int]],
+    *,
+    least: bool,
+) -> tuple[Replayed | None, tuple[int, ...], tuple[int, ...]]:
+    """Return what a step takes, if it is not found yet; what orders of steps reserve, and need.
+
+    Nothing of that where steps differ in more than sizes.
+    """
+    lengths = [length for order in orders for length in order if length > EMPTY]
+    expandable = setting.expandable
+    recorder = Recorder()
+    loop, workspace = setting.loop(recorder)
+    try:
+        with _collecting_between_steps():
+            recording = loop.record(max(lengths), min(lengths), recorder, quickly=least)
+    except UnsteadyError:
+        return found, (), ()
+    finally:
+        loop.end()
+        del workspace
+    peaks = [recording.peak_reserved(order, expandable_segments=expandable) for order in orders]
+    needed = []
+    for order, peak in zip(orders, peaks, strict=True) if least else ():
+        needed.append(recording.least_memory(order, peak, expandable_segments=expandable))
+    return found or loop.recorded_step, tuple(peaks), tuple(needed)
 
 
 @contextmanager
@@ -181,6 +182,7 @@ class _Loop:
         self._trained = [p for p in model.parameters() if p.requires_grad]
         self._held: Any = None
         self.held_between_steps = 0
+        self.recorded_step: Replayed | None = None
         self._hooks = [
             parameter.register_post_accumulate_grad_hook(self._count_gradient)
             for parameter in self._trained
@@ -216,11 +218,37 @@ class _Loop:
         updates()
         self._update(optimizer)
 
-    def record(self, longest: int, shortest: int, recorder: Recorder) -> Recording:
+    def measured(self) -> Replayed:
+        """Return what was found since the tracker began to measure."""
+        tracker = self._tracker
+        return Replayed(
+            requested=tracker.allocator.peak_requested,
+            allocated=tracker.peak.size,
+            reserved=tracker.allocator.peak_reserved,
+            held_between_steps=self.held_between_steps,
+            by_kind={str(kind): size for kind, size in tracker.peak.by_kind.items()},
+            stage=tracker.peak.stage,
+            operation=tracker.peak.operation,
+            stage_peaks={str(stage): size for stage, size in tracker.stage_peaks.items()},
+            timeline=_thinned(tracker.timeline),
+            trainable_parameters=0,
+            parameters=0,
+            seconds=0.0,
+        )
+
+    def record(
+        self, longest: int, shortest: int, recorder: Recorder, *, quickly: bool
+    ) -> Recording:
         """Return a run's first step, later ones of some lengths, and its evaluation, recorded.
 
         A mask whose length is a multiple of 16 needs no padding, and a loss may be made in more
         tiles: so a length that is unlike the longest is tried again with a token more.
+
+        Args:
+            longest: tokens of a batch; a step of it is measured as well.
+            shortest: tokens.
+            recorder: the tracker's allocator.
+            quickly: nothing between them is recorded.
 
         Raises:
             UnsteadyError: a step cannot be run again from its record.
@@ -237,14 +265,19 @@ class _Loop:
 
         with self._tracker:
             like_longest(longest)
+            recorder.empty_cache()
+            self._tracker.start_measuring()
             like_longest(longest)
-            found = [
-                like_longest(one) or like_longest(one + 1) for one in _between(shortest, longest)
-            ]
+            self.held_between_steps = recorder.allocated
+            self.recorded_step = self.measured()
+            middle = () if quickly else ((shortest + longest) // 2,)
+            others = sorted({*middle, shortest}, reverse=True)
+            found = [like_longest(one) or like_longest(one + 1) for one in others if one < longest]
             if not any(found) and longest > shortest:
                 like_longest(longest - 1)
             recorder.begin_step()
-            self._evaluate(longest)
+            if self._evaluate(longest):
+                self.recorded_step = self.measured()
             gc.collect()
             held, first, *steady, evaluation = recorder.traces(len(lengths))
         return Recording(held, first, dict(zip(lengths[1:], steady, strict=True)), evaluation)
@@ -265,21 +298,23 @@ class _Loop:
         with self._casting(), self._tracker.doing("generation", "activations"):
             roll_out(self._step, self._model, self._others, length)
 
-    def _evaluate(self, length: int) -> None:
-        """Do what comes between steps: answers to look at, and the loss of held-out rows."""
-        plan = self._step.generation
-        if plan is not None and self._step.objective not in GENERATES:
+    def _evaluate(self, length: int) -> bool:
+        """Do what comes between steps: answers to look at, the loss of held-out rows; if any."""
+        step, plan = self._step, self._step.generation
+        answers = plan if step.objective not in GENERATES else None
+        if answers is not None:
             with self._casting(), self._tracker.doing("evaluation", "activations"):
-                generate(self._model, plan.rows, plan.prompt, plan.new)
-        if not self._step.evaluation_batch:
-            return
-        step = msgspec.structs.replace(self._step, batch=self._step.evaluation_batch)
+                generate(self._model, answers.rows, answers.prompt, answers.new)
+        if not step.evaluation_batch:
+            return answers is not None
+        step = msgspec.structs.replace(step, batch=step.evaluation_batch)
         self._model.eval()
         with torch.no_grad(), self._tracker.doing("evaluation", "inputs"):
             batch = make_batch(step, length)
             with self._casting(), self._tracker.doing("evaluation", "activations"):
                 loss_of(step, self._model, self._others, batch)
         self._model.train()
+        return True
 
     def _casting(self) -> AbstractContextManager[object]:
         low = self._step.arithmetic

@@ -18,7 +18,7 @@ cuBLAS handles. It is seen between 0.3 and 0.6 GiB, by card and driver."""
 
 UNSEEN: Final = 0.05
 """Fragmentation that the replay does not see. Of the 32 measured runs of peft's benchmark, all came
-out below 5 % over the figure (benchmarks/results)."""
+out below 5 % over the figure, whose orders are not known in full (benchmarks/results)."""
 _NEARBY: Final = (0, 8, 24)
 
 
@@ -52,6 +52,9 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
         parameters: how many values the model has.
         computed: the band before this machine's runs corrected it; None when nothing did.
         correction: what was done to it, in words.
+        with_room: what orders of the data set's own lengths would reserve where there is room, the
+            median of them; None where they were not drawn. The run does with what is expected, for
+            the allocator gives back what it has cached before it gives up.
     """
 
     low: int
@@ -65,6 +68,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     parameters: int = 0
     computed: Band | None = None
     correction: str = ""
+    with_room: int | None = None
 
 
 def nearby_lengths(length: int) -> tuple[int, ...]:
@@ -75,21 +79,27 @@ def nearby_lengths(length: int) -> tuple[int, ...]:
 def figure_of(replays: Sequence[Replayed]) -> Figure:
     """Return the figure of a step from its replays, that of its own length first.
 
+    Where orders of batches were drawn from a data set's lengths, what is expected is the least
+    memory that they run in, the median of them.
+
     Paged optimizer states count for the high figure alone: they are on the GPU where there is room,
     and leave it where there is none.
     """
     own = replays[0]
-    reserved = max(one.reserved for one in replays)
-    lost = own.reserved - own.allocated
+    needed = sorted(own.least) or [own.reserved]
+    expected = needed[len(needed) // 2]
+    most = needed[-1] if own.least else max(one.reserved for one in replays)
+    lost = expected - own.allocated
     terms = [Term(name, size) for name, size in own.by_kind.items() if size > 0]
     return Figure(
         low=min(one.allocated for one in replays) + CONTEXT_LOW,
-        expected=own.reserved + CONTEXT,
-        high=int(reserved * (1 + UNSEEN)) + own.paged + CONTEXT_HIGH,
+        expected=expected + CONTEXT,
+        high=int(most * (1 + UNSEEN)) + own.paged + CONTEXT_HIGH,
         terms=(*terms, Term("fragmentation", lost), Term("CUDA context", CONTEXT)),
         stage=own.stage,
         source="dry run",
         timeline=own.timeline,
         trainable_parameters=own.trainable_parameters,
         parameters=own.parameters,
+        with_room=sorted(own.orders)[len(own.orders) // 2] + CONTEXT if own.least else None,
     )

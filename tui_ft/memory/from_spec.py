@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from tui_ft.memory.step import Dtype, Generation, Quantization, Step, StepObjective
 from tui_ft.spec import RunSpec
-from tui_ft.spec.methods import TRAINS_BASE, QloraMethod
+from tui_ft.spec.methods import TRAINS_BASE, FullMethod, QloraMethod, learns_keys
 from tui_ft.spec.objectives import CpoObjective, DpoObjective, Objective, ReferenceFields
 from tui_ft.spec.online import OnlineFields
 from tui_ft.spec.peft_arguments import peft_arguments
@@ -71,10 +71,11 @@ def step_of(
         reference_known=_knows_its_reference(spec.objective),
         reward_model=_has_reward_model(spec),
         adapter=peft_arguments(method),
+        consolidated=isinstance(method, FullMethod) and method.ewc is not None,
         quantization=_quantization(method) if isinstance(method, QloraMethod) else None,
         weights=_weights(spec, arithmetic),
         arithmetic=None if arithmetic == "float32" else arithmetic,
-        checkpointing=training.gradient_checkpointing,
+        checkpointing=training.gradient_checkpointing and not learns_keys(method),
         attention=spec.model.attn_implementation,
         optim=training.optim,
         clip=training.max_grad_norm > 0,
@@ -104,6 +105,8 @@ def _has_reward_model(spec: RunSpec) -> bool:
 def not_modelled(spec: RunSpec) -> tuple[str, ...]:
     """Return what of a run no figure knows of, each a sentence for people."""
     asked = {name for name, value in spec.training.extra.items() if value}
+    if spec.model.backend == "unsloth":
+        asked.add("unsloth")
     if isinstance(spec.objective, OnlineFields):
         asked |= {reward.kind for reward in spec.objective.rewards}
     asked |= {name for name in _NOT_MODELLED if getattr(spec.training, name, None)}
@@ -117,6 +120,7 @@ _NOT_MODELLED: Final = {
     "torch_compile": "torch.compile is not modelled: fused kernels hold less than the figure says, "
     "compiling may hold more for a while",
     "use_liger_kernel": "Liger's kernels are not modelled: they hold less than the figure says",
+    "unsloth": "Unsloth's kernels are not modelled: they hold less than the figure says",
     "use_kernels": "kernels of the Hub are not modelled: they hold less than the figure says",
     "label_smoothing_factor": "label smoothing is not modelled: it takes the logits of all tokens, "
     "rows x max_length x vocabulary, several times in float32, and a second forward pass",

@@ -23,13 +23,16 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
         lengths: of successive steps, in tokens; twice the step's own when empty; see `EMPTY`.
         expandable_segments: the allocator's setting of that name.
         orders: of each the most that is reserved is asked as well: lengths in tokens of successive
-            steps, with `EMPTY` and `EVALUATE` between them.
+            steps, with `EMPTY` and `EVALUATE` between them. Without ``lengths`` the step is then
+            measured while it is recorded.
+        least: whether the least memory is asked for that each order runs in.
     """
 
     step: Step
     lengths: tuple[int, ...] = ()
     expandable_segments: bool = False
     orders: tuple[tuple[int, ...], ...] = ()
+    least: bool = False
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):

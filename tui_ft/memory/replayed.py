@@ -31,6 +31,8 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
         seconds: that the replay took.
         orders: the most reserved in each order that was asked for; empty when none was, or when a
             step cannot be run again from its record.
+        least: the least memory that each of these orders runs in: what is cached is given back to
+            the driver where there is no more room, as torch does before it gives up.
     """
 
     requested: int
@@ -47,3 +49,4 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     paged: int = 0
     orders: tuple[int, ...] = ()
+    least: tuple[int, ...] = ()

@@ -88,6 +88,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
         reference_known: the reference's log-probabilities are in the batch: it was asked before
             training, and is not held.
         beta: of a preference loss; 0 asks for no reference at all where the loss allows it.
+        consolidated: EWC: beside the trained weights their old values are held, and how much each
+            of them matters.
         holds_outputs: the training loop keeps the model's outputs, logits and all, until the next
             forward pass is done. Trainers of transformers and trl do not.
         holds_gradients: the loop keeps gradients until the next step's batch is there; trainers let
@@ -123,6 +125,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     reward_model: bool = False
     reference_known: bool = False
     beta: float = 0.1
+    consolidated: bool = False
     holds_outputs: bool = False
     holds_gradients: bool = False
     cache: bool = False

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Final
 
-from tui_ft.memory.allocator import Block, CachingAllocator
+from tui_ft.memory.allocator import Block, CachingAllocator, OutOfMemoryError
 from tui_ft.memory.question import EMPTY, EVALUATE
 
 _REQUEST: Final = 0
@@ -192,14 +192,24 @@ class Recording:
     def _are_alike(self, one: int, other: int) -> bool:
         return self._recorded[one].alike(self._recorded[other])
 
-    def peak_reserved(self, order: Sequence[int], *, expandable_segments: bool = False) -> int:
+    def peak_reserved(
+        self,
+        order: Sequence[int],
+        *,
+        capacity: int | None = None,
+        expandable_segments: bool = False,
+    ) -> int:
         """Return the most that is reserved while batches of these lengths follow each other.
 
         Args:
             order: lengths in tokens, the first making the states; `EMPTY` and `EVALUATE` between.
+            capacity: bytes that there are; without it, as much as is asked for.
             expandable_segments: the allocator's setting of that name.
+
+        Raises:
+            OutOfMemoryError: it does not fit the capacity.
         """
-        allocator = CachingAllocator(expandable_segments=expandable_segments)
+        allocator = CachingAllocator(capacity=capacity, expandable_segments=expandable_segments)
         handed = _run(allocator, self._held, [])
         made_states = False
         for length in order:
@@ -213,6 +223,30 @@ class Recording:
                 made_states = True
                 handed = _run(allocator, self._first_at(length), handed)
         return allocator.peak_reserved
+
+    def least_memory(
+        self, order: Sequence[int], enough: int, *, expandable_segments: bool = False
+    ) -> int:
+        """Return the least memory, in bytes and to a percent, that an order runs in.
+
+        Where there is no more room the allocator gives back what it has cached, and tries again.
+
+        Args:
+            order: as above.
+            enough: what it reserves where there is room.
+            expandable_segments: the allocator's setting of that name.
+        """
+        too_little, step = 0, max(1, enough // 100)
+        while enough - too_little > step:
+            # Most orders run in a tenth less; less than half is asked of none.
+            middle = enough - max(step, min(enough // 10, (enough - too_little) // 2))
+            try:
+                self.peak_reserved(order, capacity=middle, expandable_segments=expandable_segments)
+            except OutOfMemoryError:
+                too_little = middle
+            else:
+                enough = middle
+        return enough
 
     def _first_at(self, length: int) -> Trace:
         first, looped = self._first, self._first.looped

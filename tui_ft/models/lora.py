@@ -14,6 +14,7 @@ from tui_ft.models.targets import (
     ALL_LINEAR,
     AdapterError,
     Target,
+    UncountableError,
     is_named,
     matching,
     named_targets,
@@ -71,7 +72,7 @@ def lora(
     """
     for name in _UNKNOWN:
         if adapter.get(name):
-            raise AdapterError(
+            raise UncountableError(
                 f"the parameters of LoRA with {name} cannot be told without making it"
             )
     found = _targets(architecture, adapter)

@@ -21,6 +21,10 @@ class AdapterError(ValueError):
     """An adapter that cannot be counted, or does not fit the model; the message is for people."""
 
 
+class UncountableError(AdapterError):
+    """An adapter of which nothing is known here: peft may well make it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """A linear module that an adapter sits on, in some of its layers.

@@ -15,6 +15,7 @@ from tui_ft.models.peft_targets import IA3_FEEDFORWARD
 from tui_ft.models.pieces import Embedding, Linear, Norm, Piece, Weight
 from tui_ft.models.targets import (
     AdapterError,
+    UncountableError,
     is_named,
     matching,
     named_targets,
@@ -78,7 +79,7 @@ def adapter_count(
         frozen = 0
     else:
         shown = text.one_line(peft_type or "an adapter without peft_type", 40)
-        raise AdapterError(f"the parameters of {shown} cannot be told without making it")
+        raise UncountableError(f"the parameters of {shown} cannot be told without making it")
     copied = _copies(architecture, adapter)
     biases = _biases(architecture, adapter, peft_type)
     return AdapterCount(trained + copied + biases, trained + frozen + copied)
@@ -188,6 +189,13 @@ def _bottleneck(architecture: Architecture, settings: Settings) -> tuple[int, in
     """Bottleneck adapters (arXiv:1902.00751, section 2.1): 2 m d + d + m for each."""
     size = number(settings, "bottleneck_size", 64)
     found = targets_of(architecture, settings, "BOTTLENECK")
+    each = {"houlsby": 2, "pfeiffer": 1}.get(str(settings.get("placement")), 0)
+    places = sum(len(one.paths) for one in found)
+    if isinstance(settings.get("target_modules"), str) and places != each * architecture.layers:
+        raise AdapterError(
+            f"{architecture.family} has {places} places for the {each * architecture.layers} "
+            "bottleneck adapters: name the projections that they stand behind in target_modules"
+        )
     trained = sum((2 * size + 1) * one.linear.out_features * len(one.paths) for one in found)
     return trained + sum(size * len(one.paths) for one in found), 0
 

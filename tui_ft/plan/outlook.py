@@ -185,10 +185,9 @@ def _gpus(spec: RunSpec, snapshot: Snapshot | None) -> tuple[Gpu, ...]:
     if snapshot is None:
         return ()
     try:
-        chosen = choose(spec.hardware.gpus, snapshot)
+        return choose(spec.hardware, snapshot, enough=False).now
     except RunError:
         return ()
-    return chosen.gpus(chosen.wanted or chosen.usable[: spec.hardware.processes])
 
 
 def _step(spec: RunSpec, facts: RunFacts, gpus: Sequence[Gpu]) -> Step | None:

@@ -192,10 +192,10 @@ def _of_device(folder: RunFolder, spec: RunSpec, gpus: Sequence[Gpu] | None) -> 
         return
     if gpus is None:
         try:
-            choice = choose(spec.hardware.gpus, take_snapshot(folder.path))
+            choice = choose(spec.hardware, take_snapshot(folder.path))
         except RunError:
             return  # said by the preflight
-        gpus = choice.gpus(choice.wanted or choice.usable[:1])
+        gpus = choice.now
     old = "the CPU" if plan.device.startswith("CPU") else plan.device
     new = gpus[0].name if gpus else "the CPU"
     if old == new:

@@ -48,7 +48,9 @@ def check_disk(spec: RunSpec, output: Path, model: ModelLocation, merged: int = 
         what += f"last checkpoint ({BEST_AND_LAST} x {text.size(one)}), and both are kept"
         findings.append(Finding("warning", what, "raise it, or train fewer weights"))
     fetched = weights if model.where == "hub" else 0
-    needed = one * most + output_size + fetched + merged
+    # EWC keeps the old weights, and as much again for how much each of them matters.
+    held_to = 2 * output_size if getattr(spec.method, "ewc", None) is not None else 0
+    needed = one * most + output_size + fetched + merged + held_to
     if not one or needed <= free:
         return findings
     what = f"about {text.size(needed)} will be written, and {text.size(free)} are free"

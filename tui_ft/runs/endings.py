@@ -22,17 +22,20 @@ _NATIVE_FAULTS: Final = frozenset(
 )
 
 
-def worker_died(folder: RunFolder, history: RunHistory, exit_code: int) -> ev.Ended:
-    """Return the end of a run whose worker went without a word.
+def worker_died(
+    folder: RunFolder, history: RunHistory, exit_code: int, who: str = "the worker"
+) -> ev.Ended:
+    """Return the end of a run whose worker, or one of its processes, went without a word.
 
     Args:
         exit_code: as `multiprocessing` gives it: negative for the signal that killed it.
+        who: the process, for people.
     """
     if exit_code >= 0:
-        reason = f"the worker ended with exit code {exit_code} and no reason"
+        reason = f"{who} ended with exit code {exit_code} and no reason"
         advice: tuple[str, ...] = ()
     else:
-        reason, advice = _by_signal(-exit_code, history)
+        reason, advice = _by_signal(-exit_code, history, who)
     killed = -exit_code == signal.SIGKILL
     return ev.Ended(
         state="crashed",
@@ -89,9 +92,9 @@ def log_tail(path: Path) -> str | None:
     return "\n".join(kept) or None
 
 
-def _by_signal(number: int, history: RunHistory) -> tuple[str, tuple[str, ...]]:
+def _by_signal(number: int, history: RunHistory, who: str) -> tuple[str, tuple[str, ...]]:
     name = _signal_name(number)
-    reason = f"the worker was killed by signal {number} ({name})"
+    reason = f"{who} was killed by signal {number} ({name})"
     memory = _host_memory(history)
     if number == signal.SIGKILL:
         if memory and _host_was_full(history):

@@ -115,7 +115,10 @@ class Plan(_Event, frozen=True, tag="plan"):
     """What is fixed once model and data are loaded.
 
     Attributes:
+        effective_batch_size: rows of one optimizer step, of all processes together.
         longest_row: tokens of the longest row that is trained on, after the cut.
+        processes: how many train together.
+        strategy: how the run is spread over them; None for one.
     """
 
     total_steps: int
@@ -132,6 +135,8 @@ class Plan(_Event, frozen=True, tag="plan"):
     method: str
     longest_row: int | None = None
     objective: str = "sft"
+    processes: int = 1
+    strategy: str | None = None
 
 
 class Progress(_Event, frozen=True, tag="progress"):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from tui_ft.hardware import Gpu, Snapshot, visible_gpus
 from tui_ft.hardware.nvml import NO_DRIVER, NO_GPUS
 from tui_ft.runs.folder import RunError
+from tui_ft.spec.run_spec import HardwareSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,19 +17,26 @@ class GpuChoice:
     """The GPUs in question.
 
     Attributes:
-        wanted: UUIDs of the GPUs named in the spec; empty when any one will do.
+        wanted: UUIDs of the GPUs named in the spec; empty when any will do.
         usable: UUIDs of the GPUs that it may get, the one with most free memory first.
         known: every GPU by UUID.
+        count: how many it takes, where any will do.
     """
 
     wanted: tuple[str, ...]
     usable: tuple[str, ...]
     known: dict[str, Gpu]
+    count: int = 1
 
     @property
     def needs_gpu(self) -> bool:
         """Whether the run waits for a GPU at all."""
         return bool(self.wanted or self.usable)
+
+    @property
+    def now(self) -> tuple[Gpu, ...]:
+        """The GPUs that the run would get if no other held any."""
+        return self.gpus(self.wanted or self.usable[: self.count])
 
     def gpus(self, uuids: Sequence[str]) -> tuple[Gpu, ...]:
         """Return the GPUs with these UUIDs, in their order."""
@@ -41,13 +48,19 @@ class GpuChoice:
         return f"GPU{'s' if len(uuids) > 1 else ''} {numbers}"
 
 
-def choose(asked: Literal["auto", "none"] | list[int], snapshot: Snapshot) -> GpuChoice:
-    """Return the GPUs that ``asked`` (the spec's `hardware.gpus`) means on this machine.
+def choose(hardware: HardwareSpec, snapshot: Snapshot, *, enough: bool = True) -> GpuChoice:
+    """Return the GPUs that a run's ``hardware`` means on this machine.
+
+    Args:
+        hardware: the run's.
+        snapshot: what is there.
+        enough: refuse fewer than the run takes, where any will do.
 
     Raises:
         RunError: a GPU asked for by number is not there, or is in a state of error; or any would
-            do, and there are some, but none can be used.
+            do, and there are some, but none can be used; or there are fewer than it takes.
     """
+    asked = hardware.gpus
     known = {gpu.uuid: gpu for gpu in snapshot.gpus}
     if asked == "none":
         return GpuChoice((), (), known)
@@ -56,7 +69,10 @@ def choose(asked: Literal["auto", "none"] | list[int], snapshot: Snapshot) -> Gp
         if not sound:
             _refuse_broken(snapshot)
         best_first = sorted(sound, key=lambda gpu: -(gpu.memory_free_bytes or 0))
-        return GpuChoice((), tuple(gpu.uuid for gpu in best_first), known)
+        count = hardware.processes or len(best_first)
+        if enough:
+            _refuse_too_few(hardware, len(best_first), count, snapshot)
+        return GpuChoice((), tuple(gpu.uuid for gpu in best_first), known, count)
     by_number = {gpu.index: gpu for gpu in snapshot.gpus}
     for number in asked:
         gpu = by_number.get(number)
@@ -69,6 +85,19 @@ def choose(asked: Literal["auto", "none"] | list[int], snapshot: Snapshot) -> Gp
             raise RunError(f"GPU {number} ({gpu.name}) cannot be used: {gpu.error}")
     wanted = tuple(by_number[number].uuid for number in asked)
     return GpuChoice(wanted, wanted, known)
+
+
+def _refuse_too_few(hardware: HardwareSpec, there: int, count: int, snapshot: Snapshot) -> None:
+    """Raise when a run of several processes finds fewer GPUs: its batch would be another one."""
+    if hardware.processes == 1 or there >= max(count, 2):
+        return
+    asked = f"num_gpus: {hardware.num_gpus}" if hardware.num_gpus else "distributed"
+    found = f"{there} can be used" if there else (snapshot.gpu_status or "none can be used")
+    raise RunError(
+        f"hardware.{asked} takes {max(count, 2)} GPUs or more, and of this machine's {found}; "
+        "name those there are in hardware.gpus, leave it out for one, or try it on the CPU with "
+        "gpus: none and cpu_processes"
+    )
 
 
 def _refuse_broken(snapshot: Snapshot) -> None:

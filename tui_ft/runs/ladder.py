@@ -7,6 +7,7 @@ not as it was launched, asks `as_trained`. A resumed run goes on with the steps 
 from __future__ import annotations
 
 import contextlib
+import shutil
 from pathlib import Path
 from typing import Final
 
@@ -73,6 +74,12 @@ def set_aside(folder: RunFolder, number: int) -> None:
     """Keep what was trained before step ``number`` out of the way of what is trained now."""
     with contextlib.suppress(FileNotFoundError):
         folder.checkpoints_dir.rename(aside(folder, number))
+
+
+def remove_set_aside(folder: RunFolder) -> None:
+    """Remove what was left aside: the run has finished, and keeps no checkpoints."""
+    for number in range(1, len(rungs_of(folder)) + 1):
+        shutil.rmtree(aside(folder, number), ignore_errors=True)
 
 
 def aside(folder: RunFolder, number: int) -> Path:

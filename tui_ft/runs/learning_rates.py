@@ -57,7 +57,7 @@ _FULL: Final = {
     "grpo": Range(5e-7, 5e-6, far=3),
     "rloo": Range(5e-7, 5e-6, far=3),
 }
-_FEW_WEIGHTS: Final = (*VIRTUAL_TOKENS, "ia3", "ln_tuning")
+_FEW_WEIGHTS: Final = (*VIRTUAL_TOKENS, "ia3", "ln_tuning", "peft")
 
 
 def far_learning_rate(spec: RunSpec) -> tuple[str, str] | None:

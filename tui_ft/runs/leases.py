@@ -26,13 +26,15 @@ class Ticket(msgspec.Struct, frozen=True):
     """A place in the queue.
 
     Attributes:
-        wanted: UUIDs of the GPUs asked for; empty when any one will do.
+        wanted: UUIDs of the GPUs asked for; empty when any will do.
         granted: UUIDs of the GPUs it holds; empty while it waits.
+        count: how many it takes, where any will do.
     """
 
     run_id: str
     wanted: tuple[str, ...] = ()
     granted: tuple[str, ...] = ()
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +48,16 @@ class Waiting:
 class GpuQueue:
     """One run's place in the queue. Use as a context manager: leaving gives the GPUs back."""
 
-    def __init__(self, run_id: str, wanted: Sequence[str] = (), folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        run_id: str,
+        wanted: Sequence[str] = (),
+        folder: Path | None = None,
+        count: int = 1,
+    ) -> None:
         root = folder or paths.leases_dir() / socket.gethostname()
         self._folder = paths.make_private_dir(root)
-        self._ticket = Ticket(run_id, tuple(wanted))
+        self._ticket = Ticket(run_id, tuple(wanted), count=count)
         self._descriptor = -1
         self._path = Path()
 
@@ -115,10 +123,16 @@ class GpuQueue:
 
 
 def _due(ticket: Ticket, usable: Sequence[str], taken: dict[str, str]) -> tuple[str, ...]:
-    """Return the GPUs that are ``ticket``'s when its turn comes: those named, or the best free."""
+    """Return the GPUs that are ``ticket``'s when its turn comes: those named, or the best free.
+
+    One that takes several waits for them with what is free set aside, or smaller runs that come
+    later would keep it waiting for ever.
+    """
     if ticket.wanted:
         return ticket.wanted
-    return next(((gpu,) for gpu in usable if gpu not in taken), ())
+    free = [gpu for gpu in usable if gpu not in taken]
+    busy = [gpu for gpu in usable if gpu in taken] if ticket.count > 1 else []
+    return tuple([*free, *busy][: ticket.count])
 
 
 def _arrival(path: Path) -> int:

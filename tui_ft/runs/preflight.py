@@ -6,6 +6,7 @@ Tokens are not looked at here (that takes the model's tokenizer, and so the work
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Mapping, Sequence
 from itertools import islice
@@ -20,16 +21,25 @@ from tui_ft.hub import ModelLocation, locate_model
 from tui_ft.hub.dataset_info import dataset_info
 from tui_ft.runs import events as ev
 from tui_ft.runs import hub_data
+from tui_ft.runs.adapter_fit import adapter_misfit
 from tui_ft.runs.base_check import Base, check_base
 from tui_ft.runs.disk_check import check_disk, existing_part, free_bytes
 from tui_ft.runs.finding import Finding
 from tui_ft.runs.learning_rates import far_learning_rate
 from tui_ft.runs.rewards_check import check_rewards, unanswered_refusal
 from tui_ft.runs.run_data import Use, wanted_of
+from tui_ft.runs.trackers import missing_trackers
 from tui_ft.spec import RunSpec
 from tui_ft.spec.chat_templates import SHIPPED, template_problem
 from tui_ft.spec.combinations import impossible
+from tui_ft.spec.distributed import (
+    NO_DEEPSPEED,
+    DeepSpeedStrategy,
+    has_deepspeed,
+    strategy_name,
+)
 from tui_ft.spec.kernels import is_installed, kernels_asked, why_not
+from tui_ft.spec.objectives import PretrainingObjective
 from tui_ft.spec.optimizers import OPTIMIZERS
 
 _ROWS_LOOKED_AT: Final = 1_000
@@ -46,7 +56,7 @@ def check(spec: RunSpec, output: Path, gpus: Sequence[Gpu] = ()) -> tuple[Findin
     model = locate_model(spec.model.name_or_path, spec.model.revision)
     base = check_base(spec, model)
     return (
-        *_check_hardware(spec),
+        *_check_hardware(spec, gpus),
         *_check_objective(spec),
         *_check_needs(spec, gpus),
         *check_data(spec),
@@ -55,6 +65,8 @@ def check(spec: RunSpec, output: Path, gpus: Sequence[Gpu] = ()) -> tuple[Findin
         *check_disk(spec, output, model, base.bytes_written),
         *_check_gpus(spec, gpus, model),
         *_check_output(output),
+        *_check_trackers(spec),
+        *_check_backend(spec, gpus),
     )
 
 
@@ -71,18 +83,36 @@ def refusal(findings: Sequence[Finding]) -> ev.Ended | None:
     )
 
 
-def _check_hardware(spec: RunSpec) -> list[Finding]:
-    if spec.hardware.processes == 1:
+def _check_hardware(spec: RunSpec, gpus: Sequence[Gpu]) -> list[Finding]:
+    """Say in how many processes the run trains, and whether they can be had."""
+    count = spec.hardware.processes_on(len(gpus))
+    strategy = spec.hardware.strategy(count)
+    if strategy is None:
         return []
-    wanted = spec.hardware.gpus
-    what = f"names {len(wanted)} GPUs" if isinstance(wanted, list) else "asks for several processes"
-    reason = f"hardware.gpus {what}; a run on several is not supported yet"
-    return [Finding("bad", reason, "name one GPU, or write `auto`; leave out hardware.distributed")]
+    training = spec.training
+    rows = training.per_device_train_batch_size * training.gradient_accumulation_steps
+    where = f"GPUs {', '.join(str(gpu.index) for gpu in gpus)}" if gpus else "the CPU"
+    said = f"{count} processes on {where}, {strategy_name(strategy)}: {count} x {rows} rows a step"
+    findings = [Finding("note", said)]
+    if isinstance(strategy, DeepSpeedStrategy) and not has_deepspeed():
+        findings.append(Finding("bad", *NO_DEEPSPEED))
+    cores = len(os.sched_getaffinity(0))
+    if not gpus and count > cores:
+        few = f"hardware.cpu_processes is {count}, and this machine has {cores} cores"
+        findings.append(Finding("warning", few, f"set it to {max(2, cores)} or less"))
+    if len({gpu.name for gpu in gpus}) > 1:
+        names = ", ".join(f"{gpu.index} {gpu.name}" for gpu in gpus)
+        unlike = f"the GPUs are not of one kind ({names}): all wait for the slowest and smallest"
+        findings.append(Finding("warning", unlike))
+    return findings
 
 
 def _check_objective(spec: RunSpec) -> list[Finding]:
     """Look at what cannot go together, or is hardly meant so."""
     findings = [Finding("bad", one.reason, one.advice) for one in impossible(spec)]
+    misfit = adapter_misfit(spec)
+    if misfit is not None:
+        findings.append(Finding("bad", *misfit))
     findings += check_rewards(spec)
     far = far_learning_rate(spec)
     if far is not None:
@@ -150,6 +180,12 @@ def check_data(spec: RunSpec) -> list[Finding]:
         how = {"format": mix.format, "columns": mix.columns}
         alone = spec.model_copy(update={"data": spec.data.model_copy(update=how)})
         findings += _check_file(alone, Path(mix.train), "mixed in")
+    ewc = getattr(spec.method, "ewc", None)
+    if ewc is not None and ewc.train is not None:
+        how = {"format": ewc.format, "columns": ewc.columns}
+        data = spec.data.model_copy(update=how)
+        alone = spec.model_copy(update={"data": data, "objective": PretrainingObjective()})
+        findings += _check_file(alone, Path(ewc.train), "old task's")
     return findings
 
 
@@ -292,6 +328,32 @@ def _check_gpus(spec: RunSpec, gpus: Sequence[Gpu], model: ModelLocation) -> lis
             )
         )
     return findings
+
+
+def _check_backend(spec: RunSpec, gpus: Sequence[Gpu]) -> list[Finding]:
+    """Say why the backend that is asked for cannot be had."""
+    if spec.model.backend != "unsloth":
+        return []
+    back = "set model.backend to transformers"
+    if importlib.util.find_spec("unsloth") is None:
+        reason = "model.backend is unsloth, which is not installed"
+        return [Finding("bad", reason, f"pip install 'tui-ft[unsloth]', or {back}")]
+    if not gpus:
+        reason = "model.backend unsloth takes an NVIDIA GPU, and the run has none"
+        return [Finding("bad", reason, back)]
+    return []
+
+
+def _check_trackers(spec: RunSpec) -> list[Finding]:
+    """Say which trackers are not there: the run goes on without them."""
+    return [
+        Finding(
+            "warning",
+            f"tracking.report_to names {name}, which is not installed: it will get no figures",
+            f"pip install 'tui-ft[{name}]'",
+        )
+        for name in missing_trackers(spec)
+    ]
 
 
 def _check_output(output: Path) -> list[Finding]:

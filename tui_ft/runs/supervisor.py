@@ -38,6 +38,7 @@ from tui_ft.runs.reader import LineTail
 from tui_ft.runs.registry import HEARTBEAT_SECONDS, summarise
 from tui_ft.runs.run_data import bring_data
 from tui_ft.runs.telemetry import TelemetryClock, reading
+from tui_ft.runs.trackers import Trackers
 from tui_ft.runs.worker_process import TRAIN_ENTRY, Assignment, WorkerHandle, start_worker
 from tui_ft.spec import RunSpec, SpecError
 
@@ -65,6 +66,7 @@ class Supervisor:
         self._telemetry = TelemetryClock()
         self._heartbeat = 0.0
         self._worker: WorkerHandle | None = None
+        self._trackers: Trackers | None = None
         self._gpus: tuple[Gpu, ...] = ()
         self._signalled = 0
         self._stop_user: str | None = None
@@ -101,10 +103,10 @@ class Supervisor:
     def _attempt(self) -> ev.Ended:
         checkpoint = self._begin()
         spec = as_trained(self.folder)
-        choice = choose(spec.hardware.gpus, take_snapshot(self.folder.path))
+        choice = choose(spec.hardware, take_snapshot(self.folder.path))
         if not choice.needs_gpu:
             return self._work(spec, choice, (), checkpoint)
-        with GpuQueue(self.folder.id, choice.wanted) as queue:
+        with GpuQueue(self.folder.id, choice.wanted, count=choice.count) as queue:
             granted = self._wait_for_gpus(queue, choice)
             return self._work(spec, choice, granted, checkpoint)
 
@@ -160,6 +162,7 @@ class Supervisor:
         self._say_changes()
         record_environment(self.folder, local, take_snapshot(self.folder.path))
         self._tick(0)
+        self._trackers = Trackers(self.folder, spec)
         return self._train(checkpoint)
 
     def _train(self, checkpoint: Path | None) -> ev.Ended:
@@ -299,6 +302,8 @@ class Supervisor:
             self._heartbeat = time.monotonic()
             self._journal.flush()
             self._write_status()
+            for alert in self._trackers.look() if self._trackers else ():
+                self._journal.write(alert)
         if seconds:
             time.sleep(seconds)
 

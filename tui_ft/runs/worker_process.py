@@ -59,13 +59,14 @@ class WorkerHandle:
             self.commands.send(command)
 
     def kill(self) -> None:
-        """End the worker and its children at once."""
+        """End the worker and its children at once, also those that have outlived it."""
         pid = self.process.pid
-        if pid is None or not self.process.is_alive():
+        if pid is None:
             return
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, signal.SIGKILL)
-        self.process.kill()  # in case it had not yet made its own group
+        if self.process.is_alive():
+            self.process.kill()  # in case it had not yet made its own group
 
 
 def start_worker(assignment: Assignment) -> WorkerHandle:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from tui_ft.spec.combination import Combination
-from tui_ft.spec.methods import CHANGES_BASE, TRAINS_BASE, VIRTUAL_TOKENS
+from tui_ft.spec.method_combinations import METHOD_COMBINATIONS
+from tui_ft.spec.methods import BEGINS_ELSEWHERE, CHANGES_BASE, TRAINS_BASE, has_virtual_tokens
 from tui_ft.spec.objectives import ANSWERS_NOTHING
 from tui_ft.spec.online_combinations import ONLINE_COMBINATIONS
 from tui_ft.spec.optimizers import FOLLOWS_EVALUATION, OPTIMIZERS, lacks_its_argument
@@ -80,9 +81,7 @@ COMBINATIONS: Final = (
     ),
     Combination(
         "label smoothing of virtual tokens",
-        lambda spec: (
-            spec.training.label_smoothing_factor > 0 and spec.method.kind in VIRTUAL_TOKENS
-        ),
+        lambda spec: spec.training.label_smoothing_factor > 0 and has_virtual_tokens(spec.method),
         "label smoothing compares all logits with the row's tokens, and learned tokens before the "
         "row make them more",
         "set training.label_smoothing_factor to 0",
@@ -116,7 +115,7 @@ COMBINATIONS: Final = (
         lambda spec: (
             spec.training.padding_free
             and not spec.training.packing
-            and spec.method.kind in VIRTUAL_TOKENS
+            and has_virtual_tokens(spec.method)
         ),
         "learned tokens stand before a row, and without padding a pass is one row of many texts: "
         "only the first would have them",
@@ -181,9 +180,10 @@ COMBINATIONS: Final = (
     ),
     Combination(
         "a reference by switching off an adapter that changed the base",
-        lambda spec: _init(spec) in CHANGES_BASE and spec.objective.kind in _REFERENCE,
-        "PiSSA and OLoRA move a part of the base into the adapter; without it the base is not the "
-        "model one began with, and so no reference for dpo or kto",
+        lambda spec: _init(spec) in BEGINS_ELSEWHERE and spec.objective.kind in _REFERENCE,
+        "PiSSA and OLoRA move a part of the base into the adapter, and LoftQ puts in what the base "
+        "lacks; without it the base is not the model one began with, and so no reference for dpo "
+        "or kto",
         "set method.init_lora_weights to default",
     ),
     Combination(
@@ -200,14 +200,14 @@ COMBINATIONS: Final = (
     ),
     Combination(
         "virtual tokens in packed rows",
-        lambda spec: spec.method.kind in VIRTUAL_TOKENS and spec.training.packing,
+        lambda spec: has_virtual_tokens(spec.method) and spec.training.packing,
         "learned tokens stand before a row, and a packed row holds many texts: only the first "
         "would have them",
         "set training.packing to false",
     ),
     Combination(
         "virtual tokens where logits are compared with the row's own",
-        lambda spec: spec.method.kind in VIRTUAL_TOKENS and spec.objective.kind in _FULL_LOGITS,
+        lambda spec: has_virtual_tokens(spec.method) and spec.objective.kind in _FULL_LOGITS,
         "trl's orpo and cpo compare all logits with the row's tokens, and learned tokens before "
         "the row make them more",
         "set method.kind to lora, or objective.kind to dpo",
@@ -224,9 +224,10 @@ COMBINATIONS: Final = (
     ),
     Combination(
         "virtual tokens for a model that scores",
-        lambda spec: spec.method.kind in VIRTUAL_TOKENS and spec.objective.kind in ANSWERS_NOTHING,
+        lambda spec: has_virtual_tokens(spec.method) and spec.objective.kind in ANSWERS_NOTHING,
         "a scoring head reads the last token of a row, whose place learned tokens would shift",
         "set method.kind to lora",
     ),
     *ONLINE_COMBINATIONS,
+    *METHOD_COMBINATIONS,
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import importlib.util
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, PositiveInt
 
@@ -91,3 +92,16 @@ def strategy_name(strategy: Strategy) -> str:
             return f"FSDP{strategy.fsdp_version}"
         case DeepSpeedStrategy():
             return f"DeepSpeed ZeRO-{strategy.zero_stage}"
+
+
+NO_DEEPSPEED: Final = (
+    "hardware.distributed is deepspeed, and DeepSpeed is not installed",
+    "`pip install deepspeed` where ftui is installed (it needs a CUDA toolkit to build), "
+    "or set hardware.distributed.kind to fsdp, which shares out the same with torch alone",
+)
+"""The reason and the advice of a run that cannot start for want of it."""
+
+
+def has_deepspeed() -> bool:
+    """Return whether DeepSpeed is installed; it is not imported."""
+    return importlib.util.find_spec("deepspeed") is not None

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveInt, ValidationInfo, field_validator
 
 from tui_ft.spec.bottleneck_places import Placement
+from tui_ft.spec.ewc import EwcPenalty
 from tui_ft.spec.group import Extra, Fraction, Group, about
+from tui_ft.spec.peft_configs import PeftTypeName, argument_fault, shipped, type_fault
 
-LoraInit = Literal["default", "gaussian", "pissa", "pissa_niter_4", "olora"]
-"""As peft names them: PiSSA (arXiv:2404.02948, exact or by a quick SVD), OLoRA (2406.01775)."""
+LoraInit = Literal["default", "gaussian", "pissa", "pissa_niter_4", "olora", "loftq"]
+"""As peft names them: PiSSA (arXiv:2404.02948, exact or by a quick SVD), OLoRA (2406.01775), LoftQ
+(2310.08659)."""
 CHANGES_BASE: Final = ("pissa", "pissa_niter_4", "olora")
 """Initialisations that take out of the base what they put into the update."""
+BEGINS_ELSEWHERE: Final = (*CHANGES_BASE, "loftq")
+"""Initialisations whose adapter is not zero in the beginning: without it, it is another model."""
 VirtualTokens = Annotated[PositiveInt, Field(json_schema_extra=about("tokens", basic=True))]
 
 
@@ -32,7 +37,8 @@ class _LoraFields(Group):
     use_dora: bool = False
     """Train magnitude and direction apart (arXiv:2402.09353); slower."""
     init_lora_weights: LoraInit = "default"
-    """Where the update begins: at zero (default, gaussian), or at the weights' principal part."""
+    """Where the update begins: at zero (default, gaussian), at the weights' principal part, or, on
+    a base in 4 bits, at what quantising took away (loftq)."""
     modules_to_save: list[str] = Field(default_factory=list)
     """Layers trained and saved whole, such as `lm_head` after adding tokens."""
     extra: Extra = Field(default_factory=dict)
@@ -44,6 +50,8 @@ class FullMethod(Group):
 
     kind: Literal["full"] = "full"
     """Every weight is trained."""
+    ewc: EwcPenalty | None = None
+    """Hold the model near the weights that an old task needs, against forgetting."""
 
 
 class LoraMethod(_LoraFields):
@@ -188,6 +196,37 @@ class PTuningMethod(Group):
     """Passed to `peft.PromptEncoderConfig`."""
 
 
+class PeftMethod(Group):
+    """Any other method of peft's, passed on as it is: LoHa, LoKr, OFT, BOFT, VeRA and more."""
+
+    kind: Literal["peft"] = "peft"
+    """Any other method of peft's."""
+    peft_type: Annotated[PeftTypeName, Field(json_schema_extra=about(basic=True))] = "LOHA"
+    """Which one, by peft's name."""
+    arguments: Annotated[Extra, Field(json_schema_extra=about(basic=True))] = Field(
+        default_factory=dict
+    )
+    """The arguments of its configuration, such as `r` and `target_modules`, by peft's names."""
+
+    @field_validator("peft_type", mode="before")
+    @classmethod
+    def _can_be_passed_on(cls, name: object) -> object:
+        upper = name.upper() if isinstance(name, str) else name
+        fault = type_fault(upper) if isinstance(upper, str) else None
+        if fault is not None:
+            raise ValueError(fault)
+        return upper
+
+    @field_validator("arguments")
+    @classmethod
+    def _are_its_own(cls, arguments: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        peft_type = info.data.get("peft_type")
+        fault = argument_fault(peft_type, shipped()[peft_type], arguments) if peft_type else None
+        if fault is not None:
+            raise ValueError(fault)
+        return arguments
+
+
 Method = Annotated[
     FullMethod
     | LoraMethod
@@ -199,10 +238,26 @@ Method = Annotated[
     | BottleneckMethod
     | PromptTuningMethod
     | PrefixTuningMethod
-    | PTuningMethod,
+    | PTuningMethod
+    | PeftMethod,
     Field(discriminator="kind"),
 ]
 TRAINS_BASE: Final = ("full", "freeze")
 """The kinds of methods that train weights of the model itself, and save it whole."""
 VIRTUAL_TOKENS: Final = ("prompt_tuning", "prefix_tuning", "p_tuning")
 """The kinds of methods that put something learned before the text."""
+_BEFORE_THE_TEXT: Final = ("CARTRIDGE",)
+
+
+def has_virtual_tokens(method: Method) -> bool:
+    """Tell whether a method puts something learned before the text."""
+    if isinstance(method, PeftMethod):
+        return method.peft_type in _BEFORE_THE_TEXT
+    return method.kind in VIRTUAL_TOKENS
+
+
+def learns_keys(method: Method) -> bool:
+    """Tell whether that is keys and values, which peft hands on in the place of a cache."""
+    return method.kind == "prefix_tuning" or (
+        isinstance(method, PeftMethod) and method.peft_type == "CARTRIDGE"
+    )

@@ -6,7 +6,7 @@ from typing import Final
 
 from tui_ft.spec.combination import Combination
 from tui_ft.spec.distributed import sharding_kind
-from tui_ft.spec.methods import CHANGES_BASE, TRAINS_BASE
+from tui_ft.spec.methods import BEGINS_ELSEWHERE, TRAINS_BASE
 from tui_ft.spec.online import GroupFields, OnlineFields
 from tui_ft.spec.run_spec import RunSpec
 
@@ -15,9 +15,7 @@ def answers_at_once(spec: RunSpec) -> int:
     """Return for how many answers prompts are taken at once, on all GPUs together."""
     training, asked = spec.training, spec.objective
     batches = getattr(asked, "steps_per_generation", None) or training.gradient_accumulation_steps
-    gpus = spec.hardware.gpus
-    processes = len(gpus) if isinstance(gpus, list) else 1
-    return training.per_device_train_batch_size * batches * processes
+    return training.per_device_train_batch_size * batches * (spec.hardware.processes or 1)
 
 
 def _splits_a_group(spec: RunSpec) -> bool:
@@ -73,10 +71,7 @@ ONLINE_COMBINATIONS: Final = (
     ),
     Combination(
         "noise on what answers are sampled from",
-        lambda spec: (
-            spec.training.neftune_noise_alpha is not None
-            and isinstance(spec.objective, OnlineFields)
-        ),
+        _adds_noise,
         "NEFTune puts noise on the embeddings of a model that trains, and here it answers while it "
         "trains: answers, and the probabilities they are compared by, would be noisy too",
         "leave training.neftune_noise_alpha out",
@@ -115,7 +110,7 @@ ONLINE_COMBINATIONS: Final = (
     ),
     Combination(
         "a KL term against a base that the adapter changed",
-        lambda spec: _init(spec) in CHANGES_BASE and _compares_with_the_base(spec),
+        lambda spec: _init(spec) in BEGINS_ELSEWHERE and _compares_with_the_base(spec),
         "PiSSA and OLoRA move a part of the base into the adapter; without it the base is not the "
         "model one began with, from which the KL divergence is measured",
         "set method.init_lora_weights to default, or objective.beta of grpo or rloo to 0",

@@ -10,6 +10,7 @@ from tui_ft.spec.methods import (
     BottleneckMethod,
     LoraMethod,
     Method,
+    PeftMethod,
     PromptTuningMethod,
     QloraMethod,
 )
@@ -34,6 +35,8 @@ def peft_arguments(method: Method) -> dict[str, Any] | None:
     `method.extra` is not among them: it is checked against peft's own signature by who imports it.
     Nor is what a prompt is begun with, which takes the tokenizer: see `tui_ft.train.adapters`.
     """
+    if isinstance(method, PeftMethod):
+        return {"peft_type": method.peft_type, **method.arguments}
     peft_type = _TYPES.get(method.kind)
     if peft_type is None:
         return None
@@ -78,6 +81,7 @@ def _lora_arguments(method: LoraMethod | QloraMethod) -> dict[str, Any]:
         "use_dora": method.use_dora,
         "modules_to_save": method.modules_to_save or None,
     }
-    if method.init_lora_weights != "default":
+    # LoftQ's is set when the base is quantised: see `tui_ft.train.loftq`.
+    if method.init_lora_weights not in ("default", "loftq"):
         arguments["init_lora_weights"] = method.init_lora_weights
     return arguments

@@ -16,6 +16,7 @@ from tui_ft.spec.distributed import DdpStrategy, Distributed, Strategy
 from tui_ft.spec.group import Extra, Fraction, Group, about
 from tui_ft.spec.methods import FullMethod, LoraMethod, Method, QloraMethod
 from tui_ft.spec.objectives import Objective, SftObjective
+from tui_ft.spec.tracking import TrackingSpec
 from tui_ft.spec.training import AutoOrNot, TrainingSpec
 from tui_ft.vocabulary import FormatName
 
@@ -35,6 +36,7 @@ __all__ = [
     "RunSpec",
     "ScoreMetric",
     "SftObjective",
+    "TrackingSpec",
     "TrainingSpec",
 ]
 
@@ -50,6 +52,8 @@ class ModelSpec(Group):
     """Branch, tag or commit on the Hub; the newest when not given."""
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     """The type in which the weights are loaded; `auto` follows the precision of the run."""
+    backend: Literal["transformers", "unsloth"] = "transformers"
+    """What loads the model and puts LoRA on it; Unsloth's kernels take an NVIDIA GPU."""
     attn_implementation: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
     """The attention kernel; `auto` takes what transformers chooses for the model."""
     use_kernels: AutoOrNot = False
@@ -229,6 +233,7 @@ class RunSpec(Group):
     evaluation: EvaluationSpec = Field(default_factory=EvaluationSpec)
     hardware: HardwareSpec = Field(default_factory=HardwareSpec)
     output: OutputSpec = Field(default_factory=OutputSpec)
+    tracking: TrackingSpec = Field(default_factory=TrackingSpec)
 
     @model_validator(mode="before")
     @classmethod

@@ -16,10 +16,12 @@ from tui_ft.spec.methods import (
     FreezeMethod,
     FullMethod,
     Method,
+    PeftMethod,
     PromptTuningMethod,
 )
 from tui_ft.spec.peft_arguments import peft_arguments
 from tui_ft.train.errors import RunFailure
+from tui_ft.train.peft_signatures import refuse_unknown_arguments
 from tui_ft.train.signature import checked_extra
 from tui_ft.tuners import bottleneck
 
@@ -49,12 +51,14 @@ def adapter_config(
     own_arguments = peft_arguments(method)
     if own_arguments is None or isinstance(method, FullMethod | FreezeMethod):
         return None
+    if isinstance(method, PeftMethod):
+        refuse_unknown_arguments(method)
     named = {name: value for name, value in own_arguments.items() if name != "peft_type"}
     arguments: dict[str, Any] = {"task_type": task, **named}
     if new_modules:
         arguments["modules_to_save"] = [*(named.get("modules_to_save") or ()), *new_modules]
     if new_modules and "target_modules" in named:
-        arguments["exclude_modules"] = list(new_modules)
+        arguments["exclude_modules"] = [*(named.get("exclude_modules") or ()), *new_modules]
     if isinstance(method, PromptTuningMethod) and method.prompt_tuning_init_text:
         arguments |= {
             "prompt_tuning_init": "TEXT",
@@ -64,7 +68,11 @@ def adapter_config(
     config_class = PEFT_TYPE_TO_CONFIG_MAPPING[own_arguments["peft_type"]]
     own = type(method).model_fields
     extra = getattr(method, "extra", {})
-    return config_class(**checked_extra("method", extra, config_class, arguments, own))
+    checked = checked_extra("method", extra, config_class, arguments, own)
+    try:
+        return config_class(**checked)
+    except (ValueError, TypeError) as error:
+        raise RunFailure(f"peft does not take the method's arguments: {error}") from None
 
 
 def keep_initial_adapter(model: Any, folder: Path) -> Path:  # noqa: ANN401 - peft is untyped here

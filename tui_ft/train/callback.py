@@ -39,6 +39,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is unt
             `with_weights=True`, every trained weight.
         sample: called with the step after each evaluation, to let the model answer a few rows.
         tokens_before: tokens trained on in earlier attempts; the trainer counts from zero.
+        agree: returns which of its flags are set on any rank, so that all do the same.
     """
 
     def __init__(
@@ -47,8 +48,10 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is unt
         is_sound: Callable[..., bool],
         sample: Callable[[int], None],
         tokens_before: float = 0.0,
+        agree: Callable[..., tuple[bool, ...]] = lambda *flags: flags,
     ) -> None:
         self._link, self._is_sound, self._sample = link, is_sound, sample
+        self._agree = agree
         self._began = self._first_step = 0.0
         self._progress_at = self._memory_at = float("-inf")
         self._tokens_before = tokens_before
@@ -83,9 +86,10 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is unt
     ) -> None:
         """Obey commands; say where we are; never let a bad step become a checkpoint."""
         now = self._hook_at = time.monotonic()
-        if self._link.take_checkpoint_request():
+        save, stop = self._agree(self._link.take_checkpoint_request(), self._link.stop_requested)
+        if save:
             control.should_save = True
-        if self._link.stop_requested:
+        if stop:
             control.should_save = control.should_training_stop = self.stopped = True
         # Whatever is kept, a checkpoint or the last weights, is looked at before.
         keeps = control.should_save or control.should_training_stop

@@ -34,7 +34,8 @@ from tui_ft.data import (
 )
 from tui_ft.data.mask_summary import Tally
 from tui_ft.spec import RunSpec
-from tui_ft.spec.objectives import ANSWERS_NOTHING
+from tui_ft.spec.methods import FullMethod
+from tui_ft.spec.objectives import ANSWERS_NOTHING, PretrainingObjective
 from tui_ft.spec.run_spec import DataMix
 from tui_ft.train.chat_tokenizer import TransformersChatTokenizer
 from tui_ft.train.errors import RunFailure
@@ -82,6 +83,7 @@ class TrainingData:
     Attributes:
         maker: what made the rows of the training file.
         totals: what those add up to, the ones held out included.
+        old: rows of the old task that EWC holds the model to, as tokens and labels.
     """
 
     train: Dataset
@@ -90,6 +92,7 @@ class TrainingData:
     maker: RowMaker
     totals: Totals
     warnings: tuple[str, ...]
+    old: Dataset | None = None
 
 
 Progress = Callable[[int], None]
@@ -143,7 +146,25 @@ def prepare_data(
         maker=maker,
         totals=totals,
         warnings=tuple(warnings),
+        old=_old_task(spec, tokenizer, cache / "old", progress),
     )
+
+
+def _old_task(
+    spec: RunSpec, tokenizer: TransformersChatTokenizer, cache: Path, progress: Progress
+) -> Dataset | None:
+    """Return rows of the task that is not to be forgotten; None where nothing holds to one."""
+    ewc = spec.method.ewc if isinstance(spec.method, FullMethod) else None
+    source = None if ewc is None else ewc if ewc.train is not None else spec.data.mix
+    if ewc is None or source is None or source.train is None:
+        return None
+    how = {"train": source.train, "format": source.format, "columns": source.columns}
+    data = spec.data.model_copy(update={**how, "max_rows": ewc.rows})
+    alone = spec.model_copy(update={"data": data, "objective": PretrainingObjective()})
+    maker = objective_of("pretraining").maker(alone, tokenizer)
+    file = _tokenize(alone, Path(source.train), maker, cache, progress)
+    _refuse_useless(file)
+    return file.rows
 
 
 def _mix_in(

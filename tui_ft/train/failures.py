@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import resource
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,7 @@ from tui_ft import text
 from tui_ft.data import DataError
 from tui_ft.runs import events as ev
 from tui_ft.spec import RunSpec
-from tui_ft.train.errors import RunFailure
+from tui_ft.train.errors import RunFailure, RunStopped
 
 _LONGEST_MESSAGE: Final = 400
 _SHORT_ENOUGH: Final = 512
@@ -27,6 +28,11 @@ def explain(error: BaseException, spec: RunSpec | None, run_dir: Path) -> ev.End
     if isinstance(error, DataError):
         return ev.Ended(state="failed", reason=str(error))
     return _out_of_something(error, spec, run_dir) or _by_kind(error)
+
+
+def is_of_the_run(error: BaseException) -> bool:
+    """Tell whether ``error`` is about the run as it was written, or its data: any rank's alike."""
+    return isinstance(error, RunFailure | RunStopped | DataError)
 
 
 def _out_of_something(error: BaseException, spec: RunSpec | None, run_dir: Path) -> ev.Ended | None:
@@ -136,11 +142,18 @@ def _out_of_host_memory(spec: RunSpec | None) -> ev.Ended:
         state="failed",
         reason=(
             f"the host ran out of memory: this run held {text.size(own)} of "
-            f"{text.size(memory.total)}, {text.size(memory.available)} were free"
+            f"{text.size(memory.total)}, {text.size(memory.available)} were free{_limited()}"
         ),
         advice=memory_settings(spec) if spec else (),
         cause="host_memory",
     )
+
+
+def _limited() -> str:
+    """Return what the process may take at most, where a shell or a scheduler has set a limit."""
+    limits = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
+    set_ = [limit for limit in limits if limit != resource.RLIM_INFINITY]
+    return f", and it may take {text.size(min(set_))} (ulimit)" if set_ else ""
 
 
 def _disk_full(error: BaseException, run_dir: Path) -> ev.Ended:

@@ -23,6 +23,8 @@ from tui_ft.spec.run_spec import ModelSpec, QloraMethod
 from tui_ft.train.errors import RunFailure
 from tui_ft.train.precision import Precision
 from tui_ft.train.signature import checked_extra
+from tui_ft.train.together import ALONE, Ranks
+from tui_ft.train.unsloth import load_with_unsloth
 
 # Only safetensors are loaded, code only by model.trust_remote_code, and no token is written down.
 _RESERVED: Final = ("use_safetensors", "weights_only", "token", "pretrained_model_name_or_path")
@@ -70,7 +72,11 @@ def stop_token_ids(spec: RunSpec) -> tuple[int, ...]:
 
 
 def load_model(
-    spec: RunSpec, precision: Precision, on_gpu: bool, classes: tuple[str, ...] | None = None
+    spec: RunSpec,
+    precision: Precision,
+    on_gpu: bool,
+    classes: tuple[str, ...] | None = None,
+    ranks: Ranks = ALONE,
 ) -> Any:  # noqa: ANN401
     """Return the base model on its device, from safetensors alone.
 
@@ -80,10 +86,17 @@ def load_model(
         on_gpu: whether there is a GPU.
         classes: the names of the outputs of a scoring head, which begins with random weights (the
             same for the same seed); None for the model's own head, which generates text.
+        ranks: the run's processes. Where they share out the weights, those of a quantised base are
+            loaded into the host's memory: whole they may not fit a GPU.
 
     Raises:
         RunFailure: `model.extra` has an argument that nothing takes.
     """
+    if spec.model.backend == "unsloth":
+        quantised = None
+        if isinstance(spec.method, QloraMethod):
+            quantised = quantization(spec.method, precision)
+        return load_with_unsloth(spec, precision.weights, on_gpu, quantised)
     arguments: dict[str, Any] = {
         "revision": spec.model.revision,
         "dtype": precision.weights,
@@ -96,8 +109,9 @@ def load_model(
     if spec.model.attn_implementation != "auto":
         arguments["attn_implementation"] = spec.model.attn_implementation
     if isinstance(spec.method, QloraMethod):
-        arguments["quantization_config"] = quantization(spec.method, precision)
-        arguments["device_map"] = {"": 0 if on_gpu else "cpu"}
+        shared = ranks.shares_weights
+        arguments["quantization_config"] = quantization(spec.method, precision, shared=shared)
+        arguments["device_map"] = {"": ranks.rank if on_gpu and not shared else "cpu"}
     if spec.model.extra:
         arguments = _with_extra(spec, arguments)
     if classes is None:
@@ -166,8 +180,17 @@ def _with_extra(spec: RunSpec, arguments: dict[str, Any]) -> dict[str, Any]:
     )
 
 
-def quantization(method: QloraMethod, precision: Precision) -> BitsAndBytesConfig:
-    """Return the quantisation of the base: in 4 bits as in arXiv:2305.14314, section 3, or in 8."""
+def quantization(
+    method: QloraMethod, precision: Precision, *, shared: bool = False
+) -> BitsAndBytesConfig:
+    """Return the quantisation of the base: in 4 bits as in arXiv:2305.14314, section 3, or in 8.
+
+    Args:
+        method: how many bits, and of which type.
+        precision: types of the run.
+        shared: the weights are shared out over processes, which takes 4-bit weights that are kept
+            as numbers of a floating type (PyTorch and answer.ai on FSDP with QLoRA).
+    """
     if method.bits == 8:  # noqa: PLR2004 - bits
         return BitsAndBytesConfig(load_in_8bit=True)
     return BitsAndBytesConfig(
@@ -175,6 +198,7 @@ def quantization(method: QloraMethod, precision: Precision) -> BitsAndBytesConfi
         bnb_4bit_quant_type=method.bnb_4bit_quant_type,
         bnb_4bit_use_double_quant=method.bnb_4bit_use_double_quant,
         bnb_4bit_compute_dtype=precision.compute_dtype,
+        **({"bnb_4bit_quant_storage": precision.compute_dtype} if shared else {}),
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +21,7 @@ from tui_ft.runs.ladder import rungs_of
 from tui_ft.runs.link import WorkerLink
 from tui_ft.runs.prediction import read_prediction
 from tui_ft.train.callback import folder_bytes
+from tui_ft.train.together import Ranks
 
 _LIBRARIES: Final = ("torch", "transformers", "trl", "peft", "bitsandbytes")
 
@@ -46,8 +48,16 @@ class Outcome:
     memory: ev.PeakMemory | None = None
 
 
-def save_weights(trainer: Any, tokenizer: Any, folder: RunFolder, link: WorkerLink) -> Path:  # noqa: ANN401
+def save_weights(
+    trainer: Any,  # noqa: ANN401 - transformers is untyped here
+    tokenizer: Any,  # noqa: ANN401
+    folder: RunFolder,
+    link: WorkerLink,
+    ranks: Ranks,
+) -> Path:
     """Write the adapter, or the whole model, and its tokenizer; say where and how large.
+
+    All ranks take part: weights that are shared out are brought together, and the first one writes.
 
     Raises:
         OSError: they cannot be written.
@@ -55,7 +65,11 @@ def save_weights(trainer: Any, tokenizer: Any, folder: RunFolder, link: WorkerLi
     output = folder.output_dir()
     link.send(ev.Phase(phase="save", text=f"saves the {output.name}"))
     paths.make_private_dir(output)
-    trainer.save_model(str(output))
+    with _whole_weights(trainer):
+        trainer.save_model(str(output))
+    ranks.wait()
+    if not ranks.is_first:
+        return output
     if trainer.initial_adapter is not None:
         trainer.model.save_pretrained(
             str(output), path_initial_model_for_weight_conversion=str(trainer.initial_adapter)
@@ -65,6 +79,15 @@ def save_weights(trainer: Any, tokenizer: Any, folder: RunFolder, link: WorkerLi
     tokenizer.save_pretrained(str(output))
     link.send(ev.Artifact(kind=output.name, path=output.name, bytes=folder_bytes(output)))
     return output
+
+
+@contextlib.contextmanager
+def _whole_weights(trainer: Any) -> Iterator[None]:  # noqa: ANN401
+    """Let FSDP give the weights as a run in one process would, however checkpoints are written."""
+    plugin = getattr(trainer.accelerator.state, "fsdp_plugin", None)
+    if plugin is not None:
+        plugin.set_state_dict_type("FULL_STATE_DICT")
+    yield
 
 
 def write_report(folder: RunFolder, outcome: Outcome, output: Path) -> None:

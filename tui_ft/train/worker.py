@@ -11,13 +11,14 @@ import shutil
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tui_ft.runs import events as ev
 from tui_ft.runs.endings import how_to_go_on
 from tui_ft.runs.folder import RunFolder
-from tui_ft.runs.ladder import as_trained
+from tui_ft.runs.ladder import as_trained, remove_set_aside
 from tui_ft.runs.link import WorkerLink
 from tui_ft.runs.reader import RunReader
 from tui_ft.runs.run_data import with_files
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from tui_ft.train.dataset import TrainingData
     from tui_ft.train.objectives.common import Objective, SoundnessTrainer
     from tui_ft.train.precision import Precision
+    from tui_ft.train.together import Ranks
 
 _PROGRESS_SECONDS: Final = 0.5
 
@@ -55,18 +57,44 @@ def main(run_dir: Path, gpus: tuple[int, ...], checkpoint: Path | None, link: Wo
     spec: RunSpec | None = None
     try:
         link.send(ev.Phase(phase="load", text="loads torch, transformers and trl"))
-        spec = with_files(RunFolder(run_dir), as_trained(RunFolder(run_dir)))
-        ended = _Work(RunFolder(run_dir), spec, gpus, checkpoint, link).run()
+        spec = as_trained(RunFolder(run_dir))
+        count = spec.hardware.processes_on(len(gpus))
+        if count > 1:
+            from tui_ft.train.launcher import Launch, launch
+
+            ended = launch(Launch(run_dir, gpus, count, checkpoint), spec, link)
+        else:
+            ended = run_attempt(run_dir, gpus, checkpoint, link)
     except BaseException as error:  # whatever it is, the person is told the cause
         traceback.print_exc()
-        from tui_ft.train.errors import RunStopped
-        from tui_ft.train.failures import explain
-
-        if isinstance(error, RunStopped):
-            ended = ev.Ended(state="stopped", reason="stopped as asked, outside of training")
-        else:
-            ended = explain(error, spec, run_dir)
+        ended = last_word(error, spec, run_dir)
     link.send(ended)
+
+
+def run_attempt(
+    run_dir: Path, gpus: tuple[int, ...], checkpoint: Path | None, link: WorkerLink, rank: int = 0
+) -> ev.Ended:
+    """Do the work of one rank, or of a run's only process; return how it ended.
+
+    Raises:
+        Exception: whatever went wrong; see `last_word`.
+    """
+    from tui_ft.train.together import ranks_of
+
+    folder = RunFolder(run_dir)
+    spec = with_files(folder, as_trained(folder))
+    with ranks_of(rank, spec.hardware, len(gpus)) as ranks:
+        return _Work(folder, spec, gpus, checkpoint, link, ranks).run()
+
+
+def last_word(error: BaseException, spec: RunSpec | None, run_dir: Path) -> ev.Ended:
+    """Return the end of a run that broke with ``error``, or was broken off."""
+    from tui_ft.train.errors import RunStopped
+    from tui_ft.train.failures import explain
+
+    if isinstance(error, RunStopped):
+        return ev.Ended(state="stopped", reason="stopped as asked, outside of training")
+    return explain(error, spec, run_dir)
 
 
 class _Work:
@@ -79,8 +107,9 @@ class _Work:
         gpus: tuple[int, ...],
         checkpoint: Path | None,
         link: WorkerLink,
+        ranks: Ranks,
     ) -> None:
-        self._folder, self._spec, self._link = folder, spec, link
+        self._folder, self._spec, self._link, self._ranks = folder, spec, link, ranks
         self._on_gpu = bool(gpus)
         self._checkpoint = checkpoint
         self._cache = folder.path / "cache"
@@ -88,25 +117,33 @@ class _Work:
 
     def run(self) -> ev.Ended:
         """Go through all stages; return how it ended."""
+        self._refuse_impossible()
+        if self._spec.model.backend == "unsloth":
+            from tui_ft.train.unsloth import import_first
+
+            import_first(self._on_gpu)  # before those that it changes
         from tui_ft.train.base import with_whole_base
         from tui_ft.train.model import load_tokenizer
         from tui_ft.train.objectives import objective_of
         from tui_ft.train.precision import choose_precision
 
-        self._refuse_impossible()
         self._prepare_torch()
         precision = choose_precision(self._spec, self._on_gpu)
-        self._fetch()
-        # From here on the model is a whole one, whatever it was made of.
-        self._spec = with_whole_base(self._spec, lambda text: self._say("load", text))
+        with self._ranks.first_goes_first():
+            self._fetch()
+            # From here on the model is a whole one, whatever it was made of.
+            self._spec = with_whole_base(self._spec, lambda text: self._say("load", text))
         tokenizer = load_tokenizer(self._spec)
         objective = objective_of(self._spec.objective.kind)
         try:
-            data = self._tokenise(tokenizer)
+            # Prepared once: the other ranks map the same files.
+            made = self._tokenise(tokenizer) if self._ranks.is_first else None
+            data: TrainingData = self._ranks.from_first(made)
             trainer = self._build(objective, tokenizer, data, precision)
             return self._train(trainer, tokenizer, data, precision)
         finally:
-            shutil.rmtree(self._cache, ignore_errors=True)
+            if self._ranks.is_first:
+                shutil.rmtree(self._cache, ignore_errors=True)
 
     def _build(
         self,
@@ -119,7 +156,7 @@ class _Work:
         from tui_ft.train.objectives.common import Job
 
         def load() -> Any:  # noqa: ANN401
-            return load_model(self._spec, precision, self._on_gpu, classes)
+            return load_model(self._spec, precision, self._on_gpu, classes, self._ranks)
 
         classes = objective.classes(data) if objective.classes else None
         self._say("load", f"loads {self._spec.model.name_or_path}")
@@ -133,6 +170,7 @@ class _Work:
             on_gpu=self._on_gpu,
             note=lambda text: self._link.send(ev.Alert(severity="note", text=text)),
             load_again=load,
+            ranks=self._ranks,
         )
         return objective.build(job)
 
@@ -148,8 +186,11 @@ class _Work:
         import torch
 
         from tui_ft.train.errors import RunFailure
+        from tui_ft.train.together import threads_of_each
 
-        if self._spec.hardware.cpu_threads:
+        if self._ranks.count > 1:
+            torch.set_num_threads(threads_of_each(self._spec.hardware, self._ranks.count))
+        elif self._spec.hardware.cpu_threads:
             torch.set_num_threads(self._spec.hardware.cpu_threads)
         if self._on_gpu and not torch.cuda.is_available():
             built = "" if torch.version.cuda else ", which is built for the CPU"
@@ -193,18 +234,21 @@ class _Work:
         from tui_ft.train.callback import RunCallback
         from tui_ft.train.errors import RunStopped
         from tui_ft.train.report import save_weights
+        from tui_ft.train.together import before_training
 
         callback = RunCallback(
             self._link,
-            trainer.was_sound,
+            lambda **how: self._ranks.all(trainer.was_sound(**how)),
             lambda step: self._sample(trainer, tokenizer, data, step),
             self._take_up(),
+            self._ranks.any,
         )
-        trainer.add_callback(callback)
         plan = self._plan(trainer, data, precision)
         self._link.send(plan)
         if self._checkpoint is None:
-            self._score("before", trainer, tokenizer, data)
+            score = partial(self._score, "before", trainer, tokenizer, data)
+            before_training(trainer, self._ranks, score)
+        trainer.add_callback(callback)
         began = time.monotonic()
         resume = None if self._checkpoint is None else str(self._checkpoint)
         trainer.train(resume_from_checkpoint=resume)
@@ -214,7 +258,7 @@ class _Work:
             return self._stopped(trainer.state.global_step)
         seconds = time.monotonic() - began
         # First what took so long: grading may be broken off, or fail.
-        output = save_weights(trainer, tokenizer, self._folder, self._link)
+        output = save_weights(trainer, tokenizer, self._folder, self._link, self._ranks)
         try:
             self._score("after", trainer, tokenizer, data)
         except RunStopped:
@@ -230,8 +274,9 @@ class _Work:
     ) -> ev.Ended:
         from tui_ft.train.callback import figures, peak_memory
         from tui_ft.train.report import Outcome, write_report
+        from tui_ft.train.together import peak_of_all
 
-        memory = peak_memory()
+        memory = peak_of_all(peak_memory(), self._ranks)
         self._link.send(memory)
         state = trainer.state
         losses = [entry for entry in state.log_history if "loss" in entry]
@@ -257,9 +302,12 @@ class _Work:
             plan=plan,
             memory=memory,
         )
-        write_report(self._folder, outcome, output)
-        if not self._spec.output.keep_checkpoints:
+        if self._ranks.is_first:
+            write_report(self._folder, outcome, output)
+        if self._ranks.is_first and not self._spec.output.keep_checkpoints:
             shutil.rmtree(self._folder.checkpoints_dir, ignore_errors=True)
+            remove_set_aside(self._folder)
+        (self._folder.path / "ewc.safetensors").unlink(missing_ok=True)
         early = state.global_step < state.max_steps
         rewarded = self._spec.objective.kind in GENERATES
         still = "reward no longer rises" if rewarded else "evaluation loss no longer falls"
@@ -289,6 +337,7 @@ class _Work:
 
         trainable, total = count_parameters(trainer.model)
         training = self._spec.training
+        each = training.per_device_train_batch_size * self._ranks.count
         passes = trainer.passes_an_epoch
         steps_an_epoch = max(1, math.ceil(passes / training.gradient_accumulation_steps))
         steps = training.max_steps or math.ceil(steps_an_epoch * training.num_train_epochs)
@@ -301,8 +350,7 @@ class _Work:
             eval_rows=len(data.eval) if data.eval is not None else 0,
             train_tokens=data.totals.tokens,
             supervised_tokens=data.totals.supervised,
-            effective_batch_size=training.per_device_train_batch_size
-            * training.gradient_accumulation_steps,
+            effective_batch_size=each * training.gradient_accumulation_steps,
             trainable_parameters=trainable,
             total_parameters=total,
             device=_device_name(self._on_gpu),
@@ -310,6 +358,8 @@ class _Work:
             method=self._spec.method.kind,
             longest_row=data.totals.longest,
             objective=self._spec.objective.kind,
+            processes=self._ranks.count,
+            strategy=self._ranks.name,
         )
 
     def _take_up(self) -> float:
@@ -334,11 +384,16 @@ class _Work:
             return
         rows = min(wanted.rows, len(data.questions))
         text = f"answers held-out rows {when} training"
-        progress = self._counting("score", text, "rows", rows)
-        progress(0)
-        grades = score(when, trainer.model, tokenizer, data.questions, wanted, progress)
-        self._scores[when] = grades
-        self._link.send(grades)
+        progress = self._counting("score", text, "rows", rows, self._ranks.shares_weights)
+
+        def grade() -> ev.Score:
+            progress(0)
+            return score(when, trainer.model, tokenizer, data.questions, wanted, progress)
+
+        grades = self._ranks.answer(grade)
+        if grades is not None:
+            self._scores[when] = grades
+            self._link.send(grades)
 
     def _sample(self, trainer: Any, tokenizer: Any, data: TrainingData, step: int) -> None:  # noqa: ANN401
         from tui_ft.train.generation import answer
@@ -349,7 +404,7 @@ class _Work:
                 self._link.send(sample)
             return
         chosen = data.questions[: self._spec.evaluation.samples]
-        if not chosen:
+        if not chosen or not self._ranks.answers:
             return
         answers = answer(
             trainer.model,
@@ -373,9 +428,18 @@ class _Work:
         self._link.send(ev.Phase(phase=phase, text=text))
 
     def _counting(
-        self, phase: ev.PhaseName, text: str, unit: str, total: int | None = None
+        self,
+        phase: ev.PhaseName,
+        text: str,
+        unit: str,
+        total: int | None = None,
+        together: bool = False,
     ) -> Callable[[int], None]:
-        """Return a progress function that tells twice a second, and breaks off when asked to."""
+        """Return a progress function that tells twice a second, and breaks off when asked to.
+
+        Args:
+            together: all ranks count the same, and break off together.
+        """
         from tui_ft.train.errors import RunStopped
 
         told = float("-inf")
@@ -383,7 +447,8 @@ class _Work:
         def progress(done: int) -> None:
             nonlocal told
             now = time.monotonic()
-            if self._link.stop_requested:
+            stop = self._link.stop_requested
+            if any(self._ranks.any(stop) if together else (stop,)):
                 raise RunStopped
             if now - told >= _PROGRESS_SECONDS or done == total:
                 told = now

@@ -100,9 +100,9 @@ def mlp(tape: Tape, x: Tensor, weights: Layer, shapes: Shapes) -> Tensor:
     if "gate_up_proj" in weights.stacks:
         return mixture(tape, x, weights, shapes)
     if not shapes.model.gated:
-        up, down = ("c_fc", "c_proj") if "c_fc" in weights.linears else ("up_proj", "down_proj")
-        inner = activated(tape, projected(tape, x, weights, up), shapes)
-        return projected(tape, inner, weights, down)
+        names = ("c_fc", "c_proj") if "c_fc" in weights.linears else ("up_proj", "down_proj")
+        inner = activated(tape, projected(tape, x, weights, names[0]), shapes)
+        return projected(tape, inner, weights, names[1])
     if "gate_up_proj" in weights.linears:
         both = projected(tape, x, weights, "gate_up_proj")
         gate, up = ops.split(tape, both, (both.count // 2, both.count // 2))

@@ -35,7 +35,8 @@ class Plan:
         generation: answers made before it.
         judged: of them, without gradients, as many as are looked at together.
         evaluation: of held-out rows, without gradients, when the step is over.
-        references: frozen copies of the base: a reference, a model that scores answers.
+        references: frozen copies of the base: a reference, a model that scores answers, EWC's
+            two.
     """
 
     loss: Loss
@@ -71,7 +72,7 @@ def plan_of(step: Step, virtual: int) -> Plan:
         generation=generation,
         judged=judged,
         evaluation=_loss(step, evaluated, virtual) if evaluated else None,
-        references=step.holds_reference + step.reward_model,
+        references=step.holds_reference + step.reward_model + 2 * step.consolidated,
     )
 
 

@@ -9,15 +9,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
+from torch.distributed.tensor import DTensor
 from transformers import Trainer, TrainerCallback
 
 from tui_ft.runs import events as ev
 from tui_ft.runs.folder import RunFolder
 from tui_ft.spec import RunSpec
 from tui_ft.spec.kernels import LIGER, uses
-from tui_ft.spec.methods import CHANGES_BASE, AdaLoraMethod, BottleneckMethod, FreezeMethod
+from tui_ft.spec.methods import (
+    CHANGES_BASE,
+    AdaLoraMethod,
+    BottleneckMethod,
+    FreezeMethod,
+    FullMethod,
+    PeftMethod,
+    learns_keys,
+)
 from tui_ft.spec.run_spec import TrainingSpec
 from tui_ft.spec.trainer_arguments import Note, plan_schedule, shared_arguments
+from tui_ft.train import spread
 from tui_ft.train.adapters import (
     Task,
     adapter_config,
@@ -26,12 +36,15 @@ from tui_ft.train.adapters import (
     refuse_missing_places,
 )
 from tui_ft.train.checkpoints import CheckpointKeeper
+from tui_ft.train.errors import RunFailure
 from tui_ft.train.model import new_modules
+from tui_ft.train.penalties import Penalties, Penalty
 from tui_ft.train.precision import Precision
-from tui_ft.train.ranks import MovesRanks
+from tui_ft.train.ranks import MovesRanks, Orthogonality
 from tui_ft.train.sampling import LengthOrder
 from tui_ft.train.schedule import SavesOnEvaluations, StopsEarly
 from tui_ft.train.signature import checked_extra
+from tui_ft.train.together import ALONE, Ranks
 from tui_ft.train.unfinished import load_unfinished, save_unfinished
 
 if TYPE_CHECKING:
@@ -69,6 +82,7 @@ class Job:
         on_gpu: whether there is a GPU.
         note: called with what had to be set otherwise than asked.
         load_again: loads the base model a second time, for a frozen reference.
+        ranks: the run's processes.
     """
 
     spec: RunSpec
@@ -80,6 +94,7 @@ class Job:
     on_gpu: bool
     note: Note
     load_again: Callable[[], Any]
+    ranks: Ranks = ALONE
 
     @property
     def evaluates(self) -> bool:
@@ -113,6 +128,8 @@ class SoundnessTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
 
     initial_adapter: Path | None = None
     """Where the adapter lies as it began, when that took something out of the base."""
+    penalties = Penalties()
+    """What the method adds to the loss."""
     keeper: CheckpointKeeper | None = None
     """Makes room on the disk; None lets checkpoints lie as the trainer leaves them."""
     _unsound: torch.Tensor | None = None
@@ -120,7 +137,7 @@ class SoundnessTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
     @property
     def passes_an_epoch(self) -> int:
         """How many forward and backward passes an epoch has."""
-        batch: int = self.args.per_device_train_batch_size
+        batch: int = self.args.per_device_train_batch_size * self.args.world_size
         return math.ceil(len(self.train_dataset) / batch)
 
     def samples(self, count: int, step: int) -> list[ev.Sample] | None:
@@ -128,8 +145,13 @@ class SoundnessTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
         return None
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Do one forward and backward pass; return its loss."""
+        """Do one forward and backward pass; return its loss, penalties included."""
         loss: torch.Tensor = super().training_step(*args, **kwargs)
+        scaler = self.accelerator.scaler
+        added = self.penalties.add(
+            1 / self.current_gradient_accumulation_steps, scaler.get_scale() if scaler else 1.0
+        )
+        loss = loss if added is None else loss + added
         bad = ~torch.isfinite(loss.detach())
         self._unsound = bad if self._unsound is None else self._unsound | bad
         return loss
@@ -146,9 +168,17 @@ class SoundnessTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
             return False
         return not with_weights or self._weights_are_finite()
 
+    def log(self, logs: dict[str, float], *args: Any) -> None:
+        """Add the penalties to the figures of training."""
+        if "loss" in logs:
+            logs |= self.penalties.values()
+        super().log(logs, *args)
+
     def _weights_are_finite(self) -> bool:
-        checks = [p.detach().isfinite().all() for p in self.model.parameters() if p.requires_grad]
-        return all(bool(check) for check in checks)
+        trained = (p.detach() for p in self.model.parameters() if p.requires_grad)
+        # Of weights that are shared out each rank looks at its own.
+        own = (p.to_local() if isinstance(p, DTensor) else p for p in trained)
+        return all(bool(check) for check in [p.isfinite().all() for p in own])
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:  # noqa: ANN401
         rows = self.train_dataset if train_dataset is None else train_dataset
@@ -157,19 +187,31 @@ class SoundnessTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
         return LengthOrder(rows, self._train_batch_size, self.args)
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        step = self.state.global_step
+        checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
 
         def write() -> None:
             # Before what makes a checkpoint a whole one.
             if self.args.should_save:
-                save_unfinished(self.model, Path(self.args.output_dir) / f"checkpoint-{step}")
+                save_unfinished(self.model, checkpoint)
+            if self.args.world_size > 1:
+                # transformers takes it for the best one if it is there, and looks before FSDP has
+                # written any of it: ranks that see it and ranks that do not would part here.
+                checkpoint.mkdir(parents=True, exist_ok=True)
             super(SoundnessTrainer, self)._save_checkpoint(*args, **kwargs)
 
         # Processes that save together cannot begin again one by one.
         if self.keeper is None or self.args.world_size > 1:
             write()
         else:
+            step = self.state.global_step
             self.keeper.save(step, write, lambda: self.state.best_model_checkpoint)
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:  # noqa: ANN401
+        """Write weights that were brought together as one process would: tied ones once."""
+        tied = getattr(self.model, "all_tied_weights_keys", None) or {}
+        if state_dict:
+            state_dict = {k: v for k, v in state_dict.items() if tied.get(k) not in state_dict}
+        super()._save(output_dir, state_dict)
 
     def _load_from_checkpoint(self, checkpoint: str, *args: Any, **kwargs: Any) -> None:
         if not load_unfinished(self.model, Path(checkpoint)):
@@ -209,7 +251,7 @@ class CountsTokens(SoundnessTrainer):
     def log(self, logs: dict[str, float], *args: Any) -> None:
         """Add the tokens to the figures of training."""
         if self._counted is not None and not any(name.startswith("eval_") for name in logs):
-            logs["num_tokens"] = float(self._counted)
+            logs["num_tokens"] = float(self.accelerator.gather(self._counted).sum())
         super().log(logs, *args)
 
 
@@ -247,18 +289,22 @@ def build(
         "gradient_checkpointing_kwargs": {"use_reentrant": False},
         "data_seed": spec.training.seed,
         "dataloader_pin_memory": job.on_gpu,
+        **spread.trainer_arguments(job.ranks),
         "use_liger_kernel": uses(spec, LIGER, on_gpu=job.on_gpu),
         **own,
     }
-    if spec.method.kind == "prefix_tuning" and spec.training.gradient_checkpointing:
+    if learns_keys(spec.method) and spec.training.gradient_checkpointing:
         job.note("prefix tuning does not go with gradient checkpointing, which is turned off")
         arguments["gradient_checkpointing"] = False
+    if spec.model.backend == "unsloth":
+        arguments["gradient_checkpointing"] = False  # it does so by itself, where it was asked to
     if isinstance(spec.method, FreezeMethod):
         freeze_all_but_last(job.model, spec.method.num_trainable_layers)
     fields = (*TrainingSpec.model_fields, *type(spec.objective).model_fields, *_RESERVED)
     config = config_class(
         **checked_extra("training", spec.training.extra, config_class, arguments, fields)
     )
+    spread.settle(config, job.ranks, job.precision)
     callbacks: list[TrainerCallback] = []
     patience = spec.training.early_stopping_patience
     if patience and job.evaluates:
@@ -276,10 +322,13 @@ def build(
         "callbacks": callbacks,
         **handed,
     }
-    trainer = trainer_class(**given)
+    trainer = _made(trainer_class, given, spec)
     folder = RunFolder(job.checkpoints.parent)
     trainer.keeper = CheckpointKeeper(folder, spec.output.checkpoint_budget, job.note)
     _hold_adapter_in_float32(trainer.model)
+    trainer.penalties = Penalties(_penalties(job, trainer.model))
+    if getattr(spec.method, "init_lora_weights", None) == "loftq":
+        _begin_with_loftq(job, trainer.model)
     if getattr(spec.method, "init_lora_weights", None) in CHANGES_BASE:
         trainer.initial_adapter = keep_initial_adapter(
             trainer.model, job.checkpoints.parent / "cache" / "initial-adapter"
@@ -287,9 +336,51 @@ def build(
     return trainer
 
 
+def _penalties(job: Job, model: Any) -> list[Penalty]:  # noqa: ANN401
+    """Return what the method adds to the loss."""
+    method = job.spec.method
+    if isinstance(method, AdaLoraMethod) and method.orth_reg_weight > 0:
+        return [Orthogonality(model, method.orth_reg_weight)]
+    if not isinstance(method, FullMethod) or method.ewc is None:
+        return []
+    from tui_ft.train.ewc import consolidation
+
+    low = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(job.precision.arithmetic)
+    folder = job.checkpoints.parent
+    return [consolidation(model, method.ewc, job.data.old or (), folder, low, job.note)]
+
+
+def _begin_with_loftq(job: Job, model: Any) -> None:  # noqa: ANN401
+    from tui_ft.train.loftq import begin_at_the_residual
+
+    where = job.spec.model.name_or_path
+    begin_at_the_residual(model, where if Path(where).is_dir() else None)
+    job.note(
+        "LoftQ: the adapter makes up for what quantising took away, so it belongs on the base in "
+        "4 bits, quantised as it is here"
+    )
+
+
+def _made(trainer_class: Callable[..., Any], given: Mapping[str, Any], spec: RunSpec) -> Any:  # noqa: ANN401
+    """Return the trainer, its adapter put on the model.
+
+    Raises:
+        RunFailure: peft cannot put an adapter that it was passed onto this model.
+    """
+    try:
+        return trainer_class(**given)
+    except (ValueError, TypeError, NotImplementedError) as error:
+        if not isinstance(spec.method, PeftMethod):
+            raise
+        reason = f"peft cannot put {spec.method.peft_type} onto this model: {error}"
+        raise RunFailure(reason, "mend method.arguments") from error
+
+
 def adapter_of(job: Job, task: Task = "CAUSAL_LM") -> Any:  # noqa: ANN401
     """Return the adapter that the run trains, as peft takes it; None for none."""
     spec = job.spec
+    if spec.model.backend == "unsloth":  # which has put it on the model already
+        return None
     if isinstance(spec.method, BottleneckMethod):
         refuse_missing_places(spec.method, job.model)
     return adapter_config(spec.method, task, new_modules(job.model), spec.model.name_or_path)
