@@ -12,7 +12,10 @@ from tui_ft.spec.run_spec import RunSpec
 
 
 def answers_at_once(spec: RunSpec) -> int:
-    """Return for how many answers prompts are taken at once, on all GPUs together."""
+    """Return for how many answers prompts are taken at once, by all processes together.
+
+    How many there are may depend on the machine; then it is asked of one.
+    """
     training, asked = spec.training, spec.objective
     batches = getattr(asked, "steps_per_generation", None) or training.gradient_accumulation_steps
     return training.per_device_train_batch_size * batches * (spec.hardware.processes or 1)
@@ -27,6 +30,7 @@ def _splits_a_held_out_group(spec: RunSpec) -> bool:
     asked, rows = spec.objective, spec.training.per_device_eval_batch_size
     if not isinstance(asked, GroupFields) or rows is None or spec.training.eval_steps is None:
         return False
+    rows *= spec.hardware.processes or 1
     return rows % (asked.num_generations_eval or asked.num_generations) != 0
 
 
