@@ -59,36 +59,6 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"method": {"kind": "prompt_tuning"}, "objective": {"kind": "reward"}},
         {"method": {"kind": "ia3"}, "objective": {"kind": "reward"}},
     ),
-    "answers to a prompt torn apart": (
-        {"objective": GRPO, "training": {"per_device_train_batch_size": 12}},
-        {
-            "objective": GRPO,
-            "training": {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 12},
-        },
-    ),
-    "answers to a held-out prompt torn apart": (
-        {"objective": RLOO, "training": {"per_device_eval_batch_size": 3}},
-        {
-            "objective": {**RLOO, "num_generations_eval": 1},
-            "training": {"per_device_eval_batch_size": 3},
-        },
-    ),
-    "answers in batches whose size is found by trying": (
-        {"objective": RLOO, "training": {"extra": {"auto_find_batch_size": True}}},
-        {"objective": RLOO, "training": {"on_out_of_memory": {}}},
-    ),
-    "answers that leave no room for a prompt": (
-        {"objective": RLOO, "training": {"max_length": 512}},
-        {"objective": RLOO, "training": {"max_length": 513}},
-    ),
-    "a KL term against a base that the adapter changed": (
-        {"objective": RLOO, "method": PISSA},
-        {"objective": {**RLOO, "beta": 0}, "method": PISSA},
-    ),
-    "a KL term against a base whose biases are trained": (
-        {"objective": RLOO, "method": {"kind": "lora", "bias": "all"}},
-        {"objective": {**RLOO, "beta": 0}, "method": {"kind": "lora", "bias": "all"}},
-    ),
     "LoftQ on a base that is not in 4 bits": (
         {"method": {"kind": "qlora", "bits": 8, "init_lora_weights": "loftq"}},
         {"method": {"kind": "qlora", "init_lora_weights": "loftq"}},
@@ -131,6 +101,36 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "Unsloth without one NVIDIA GPU": (
         {"model": UNSLOTH, "hardware": {"gpus": [0, 1]}},
         {"model": UNSLOTH, "hardware": {"gpus": [1]}},
+    ),
+    "answers to a prompt torn apart": (
+        {"objective": GRPO, "training": {"per_device_train_batch_size": 12}},
+        {
+            "objective": GRPO,
+            "training": {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 12},
+        },
+    ),
+    "answers to a held-out prompt torn apart": (
+        {"objective": RLOO, "training": {"per_device_eval_batch_size": 3}},
+        {
+            "objective": {**RLOO, "num_generations_eval": 1},
+            "training": {"per_device_eval_batch_size": 3},
+        },
+    ),
+    "answers in batches whose size is found by trying": (
+        {"objective": RLOO, "training": {"extra": {"auto_find_batch_size": True}}},
+        {"objective": RLOO, "training": {"on_out_of_memory": {}}},
+    ),
+    "answers that leave no room for a prompt": (
+        {"objective": RLOO, "training": {"max_length": 512}},
+        {"objective": RLOO, "training": {"max_length": 513}},
+    ),
+    "a KL term against a base that the adapter changed": (
+        {"objective": RLOO, "method": PISSA},
+        {"objective": {**RLOO, "beta": 0}, "method": PISSA},
+    ),
+    "a KL term against a base whose biases are trained": (
+        {"objective": RLOO, "method": {"kind": "lora", "bias": "all"}},
+        {"objective": {**RLOO, "beta": 0}, "method": {"kind": "lora", "bias": "all"}},
     ),
     "two ways out of memory at once": (
         {"training": {"on_out_of_memory": {}, "extra": {"auto_find_batch_size": True}}},

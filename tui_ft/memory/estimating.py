@@ -20,14 +20,24 @@ class Unknown(msgspec.Struct, frozen=True, tag=True):
 
 
 def figures(
-    steps: Sequence[Step], *, gently: bool = False, is_cancelled: IsCancelled = never
+    steps: Sequence[Step],
+    lengths: Sequence[int] = (),
+    *,
+    gently: bool = False,
+    is_cancelled: IsCancelled = never,
 ) -> tuple[Figure | Unknown, ...]:
     """Return the figure of each step, by replays of its own and of nearby lengths.
+
+    Args:
+        steps: what is replayed.
+        lengths: of the data's rows, in tokens: orders of batches of them are replayed then.
+        gently: below everything else on the machine.
+        is_cancelled: asked now and then.
 
     Raises:
         DryRunError: the process died or took too long, or was cancelled; see `dry_runs`.
     """
-    asked = [[_question(step, length) for length in nearby_lengths(step.length)] for step in steps]
+    asked = [_questions(step, lengths) for step in steps]
     flat = [question for questions in asked for question in questions]
     answers = dict(
         zip(map(_key, flat), dry_runs(flat, gently=gently, is_cancelled=is_cancelled), strict=True)

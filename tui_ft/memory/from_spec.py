@@ -105,12 +105,12 @@ def _has_reward_model(spec: RunSpec) -> bool:
 def not_modelled(spec: RunSpec) -> tuple[str, ...]:
     """Return what of a run no figure knows of, each a sentence for people."""
     asked = {name for name, value in spec.training.extra.items() if value}
+    if spec.model.backend == "unsloth":
+        asked.add("unsloth")
     if isinstance(spec.objective, OnlineFields):
         asked |= {reward.kind for reward in spec.objective.rewards}
     asked |= {name for name in _NOT_MODELLED if getattr(spec.training, name, None)}
     asked |= {name for name in _NOT_MODELLED if getattr(spec.model, name, None)}
-    if spec.model.backend == "unsloth":
-        asked.add("unsloth")
     return tuple(sentence for name, sentence in _NOT_MODELLED.items() if name in asked)
 
 
@@ -120,6 +120,7 @@ _NOT_MODELLED: Final = {
     "torch_compile": "torch.compile is not modelled: fused kernels hold less than the figure says, "
     "compiling may hold more for a while",
     "use_liger_kernel": "Liger's kernels are not modelled: they hold less than the figure says",
+    "unsloth": "Unsloth's kernels are not modelled: they hold less than the figure says",
     "use_kernels": "kernels of the Hub are not modelled: they hold less than the figure says",
     "label_smoothing_factor": "label smoothing is not modelled: it takes the logits of all tokens, "
     "rows x max_length x vocabulary, several times in float32, and a second forward pass",
@@ -130,7 +131,6 @@ _NOT_MODELLED: Final = {
     "than the figure says",
     "optim_target_modules": "projected gradients are not modelled: GaLore and APOLLO hold less "
     "than the figure says",
-    "unsloth": "Unsloth's kernels are not modelled: they hold less than the figure says",
     "deepspeed": "DeepSpeed is not modelled: the figure is of one GPU that holds everything",
     "fsdp": "FSDP is not modelled: the figure is of one GPU that holds everything",
 }

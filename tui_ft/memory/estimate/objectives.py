@@ -35,7 +35,8 @@ class Plan:
         generation: answers made before it.
         judged: of them, without gradients, as many as are looked at together.
         evaluation: of held-out rows, without gradients, when the step is over.
-        references: frozen copies of the base: a reference, a model that scores answers, EWC's two.
+        references: frozen copies of the base: a reference, a model that scores answers, EWC's
+            two.
     """
 
     loss: Loss
