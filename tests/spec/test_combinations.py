@@ -186,11 +186,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"objective": {"kind": "dpo"}, "training": {"neftune_noise_alpha": 5.0}},
     ),
     "PPO on weights that are shared out": (
-        {
-            "objective": PPO,
-            "hardware": {**TWO_GPUS, "distributed": {"kind": "fsdp"}},
-            "evaluation": {"samples": 0},
-        },
+        {"objective": PPO, "hardware": {**TWO_GPUS, "distributed": {"kind": "fsdp"}}},
         {"objective": PPO, "hardware": {**TWO_GPUS, "distributed": {"kind": "ddp"}}},
     ),
     "two ways out of memory at once": (
