@@ -289,3 +289,27 @@ def test_what_ppo_goes_with(groups: dict[str, Any], said: str | None) -> None:
     found = impossible(_run({"objective": PPO, **groups}))
     assert len(found) == (said is not None)
     assert all(said is not None and said in one.reason for one in found)
+
+
+@pytest.mark.parametrize(
+    ("objective", "refused"),
+    [
+        ({"kind": "grpo", "beta": 0.04}, True),
+        ({"kind": "grpo", "beta": 0.0}, False),
+        ({"kind": "ppo"}, True),
+        ({"kind": "dpo", "reference_free": True}, True),
+        ({"kind": "sft"}, False),
+    ],
+)
+def test_where_a_switched_off_adapter_is_the_reference(
+    objective: dict[str, Any], refused: bool
+) -> None:
+    rewards = (
+        {} if objective["kind"] in ("dpo", "sft") else {"rewards": [{"kind": "length", "most": 8}]}
+    )
+    found = impossible(_run({"objective": {**objective, **rewards}, "method": PISSA}))
+    # The place of the KL term is another table's: either says that the base is no reference.
+    assert (
+        any("the adapter changed" in one.name or "switching off" in one.name for one in found)
+        is refused
+    )

@@ -91,7 +91,8 @@ DISTRIBUTED_COMBINATIONS: Final = (
     ),
     Combination(
         "answers of a model whose weights are shared out",
-        lambda spec: _shares_weights(spec) and spec.objective.kind in GENERATES,
+        # Of PPO the table of what learns from rewards says so.
+        lambda spec: _shares_weights(spec) and spec.objective.kind in set(GENERATES) - {"ppo"},
         "every token of an answer would gather all weights anew from all GPUs",
         "set hardware.distributed.kind to ddp, or train a smaller model or one in 4 bits",
     ),
