@@ -102,6 +102,15 @@ DISTRIBUTED_COMBINATIONS: Final = (
         "set hardware.distributed.min_num_params, or auto_wrap_policy to transformer_based_wrap",
     ),
     Combination(
+        "offload to the CPU from the CPU",
+        lambda spec: bool(
+            getattr(spec.hardware.distributed, "cpu_offload", False)
+            and spec.hardware.gpus == "none"
+        ),
+        "hardware.distributed.cpu_offload moves what a GPU holds, and hardware.gpus is none",
+        "set hardware.distributed.cpu_offload to false: it is in the host's memory already",
+    ),
+    Combination(
         "DeepSpeed on the CPU",
         lambda spec: (
             isinstance(spec.hardware.distributed, DeepSpeedStrategy)
