@@ -143,25 +143,27 @@ def test_objectives_of_preferences_and_rewards(objective: StepObjective) -> None
         assert found.reserved >= found.allocated > found.held_between_steps
 
 
-def test_ppo_holds_a_reward_model_and_a_reference_unless_an_adapter_can_be_switched_off() -> None:
+def test_ppo_holds_a_reference_unless_an_adapter_can_be_switched_off_and_what_scores() -> None:
     config = {**SIZES, "model_type": "llama", "vocab_size": 8192}
-    weights = {
-        (objective, adapted): replay(
-            Step(
-                config=config,
-                batch=1,
-                length=32,
-                objective=objective,
-                adapter=LORA if adapted else None,
-            )
-        ).by_kind["weights"]
-        for objective in ("sft", "ppo")
-        for adapted in (False, True)
-    }
+
+    def weights(objective: StepObjective, *, adapted: bool, scored: bool = False) -> int:
+        step = Step(
+            config=config,
+            batch=1,
+            length=32,
+            objective=objective,
+            adapter=LORA if adapted else None,
+            reward_model=scored,
+        )
+        return replay(step).by_kind["weights"]
+
     head = 2 * 8192 * 256  # bytes: a reward model has none of that size
-    one = weights["sft", False]
-    assert weights["ppo", False] == pytest.approx(3 * one - head, rel=0.01)
-    assert weights["ppo", True] == pytest.approx(2 * weights["sft", True] - head, rel=0.02)
+    one, adapted = weights("sft", adapted=False), weights("sft", adapted=True)
+    assert weights("ppo", adapted=False) == pytest.approx(2 * one, rel=0.01)
+    scored = weights("ppo", adapted=False, scored=True)
+    assert scored == pytest.approx(3 * one - head, rel=0.01)
+    assert weights("ppo", adapted=True) == pytest.approx(adapted, rel=0.01)
+    assert weights("grpo", adapted=True, scored=True) == pytest.approx(2 * adapted - head, rel=0.02)
 
 
 def test_more_answers_and_longer_ones_take_more_keys_and_values() -> None:

@@ -118,6 +118,54 @@ def test_the_objective_of_the_run_is_that_of_its_step(kind: str, expected: str) 
     assert _step(f"objective.kind={kind}").objective == expected
 
 
+_REWARD = "objective.rewards=[{kind: length, most: 100}]"
+_SCORED = "objective.rewards=[{kind: reward_model, model: m}]"
+
+
+@pytest.mark.parametrize("kind", ["grpo", "rloo"])
+def test_answers_of_a_whole_step_are_generated_at_once(kind: str) -> None:
+    step = _step(
+        f"objective.kind={kind}",
+        _REWARD,
+        "objective.max_completion_length=200",
+        "objective.beta=0.1",
+        "training.max_length=512",
+        "training.per_device_train_batch_size=4",
+        "training.gradient_accumulation_steps=2",
+    )
+    assert (step.objective, step.length, step.beta) == (kind, 512, 0.1)
+    assert step.generation == Generation(rows=8, prompt=312, new=200)
+    assert not step.holds_reference
+    assert not step.reward_model
+
+
+def test_a_known_longest_prompt_shortens_the_rows_that_are_generated() -> None:
+    settings = ("objective.kind=grpo", _REWARD, "objective.max_completion_length=200")
+    step = _step(*settings, "training.max_length=512", longest=100)
+    assert step.length == 300
+    assert step.generation is not None
+    assert step.generation.prompt == 100
+
+
+def test_ppo_generates_a_rollout_in_parts_and_holds_what_scores_it() -> None:
+    settings = (
+        "objective.kind=ppo",
+        _SCORED,
+        "objective.max_completion_length=200",
+        "objective.num_mini_batches=4",
+        "objective.local_rollout_forward_batch_size=12",
+        "training.max_length=512",
+        "training.per_device_train_batch_size=2",
+        "training.gradient_accumulation_steps=2",
+    )
+    step = _step(*settings)
+    assert step.generation == Generation(rows=12, prompt=312, new=200)
+    assert step.reward_model
+    assert not step.holds_reference
+    assert _step(*settings, kind="full").holds_reference
+    assert step.share_with_loss == pytest.approx(200 / 512)
+
+
 def test_adapters_of_every_method_are_those_that_peft_makes() -> None:
     kinds = {
         "ia3": "IA3",

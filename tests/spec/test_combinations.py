@@ -19,6 +19,8 @@ FLASH = {"name_or_path": "m", "attn_implementation": "flash_attention_2"}
 GROUPED = {"train_sampling_strategy": "group_by_length"}
 GALORE = {"optim": "galore_adamw", "optim_target_modules": "all-linear"}
 LAYERWISE = {"optim": "apollo_adamw_layerwise", "optim_target_modules": "all-linear"}
+PPO = {"kind": "ppo", "rewards": [{"kind": "length", "most": 8}]}
+TWO_GPUS = {"gpus": [0, 1]}
 ONE_ROW = {"per_device_train_batch_size": 1}
 
 COLOUR = {"kind": "regex", "pattern": "green"}
@@ -189,6 +191,14 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"objective": RLOO, "method": {"kind": "lora", "bias": "all"}},
         {"objective": {**RLOO, "beta": 0}, "method": {"kind": "lora", "bias": "all"}},
     ),
+    "noise on what answers are sampled from": (
+        {"objective": PPO, "training": {"neftune_noise_alpha": 5.0}},
+        {"objective": {"kind": "dpo"}, "training": {"neftune_noise_alpha": 5.0}},
+    ),
+    "PPO on weights that are shared out": (
+        {"objective": PPO, "hardware": {**TWO_GPUS, "distributed": {"kind": "fsdp"}}},
+        {"objective": PPO, "hardware": {**TWO_GPUS, "distributed": {"kind": "ddp"}}},
+    ),
     "two ways out of memory at once": (
         {"training": {"on_out_of_memory": {}, "extra": {"auto_find_batch_size": True}}},
         {"training": {"extra": {"auto_find_batch_size": True}}},
@@ -272,9 +282,6 @@ def test_no_packaged_preset_has_any() -> None:
         assert impossible(preset.build(["model.name_or_path=m", "data.train=d"])) == ()
 
 
-PPO = {"objective": {"kind": "ppo", "rewards": [{"kind": "length", "most": 8}]}}
-
-
 @pytest.mark.parametrize(
     ("groups", "said"),
     [
@@ -290,6 +297,6 @@ PPO = {"objective": {"kind": "ppo", "rewards": [{"kind": "length", "most": 8}]}}
     ids=str,
 )
 def test_what_ppo_goes_with(groups: dict[str, Any], said: str | None) -> None:
-    found = impossible(_run({**PPO, **groups}))
+    found = impossible(_run({"objective": PPO, **groups}))
     assert len(found) == (said is not None)
     assert all(said is not None and said in one.reason for one in found)

@@ -17,8 +17,10 @@ from tui_ft.memory.figure import Figure
 from tui_ft.memory.methods import other_methods
 from tui_ft.memory.step import Generation, Quantization, Step
 from tui_ft.models import architecture_of
+from tui_ft.models.catalogue import catalogue
 from tui_ft.models.trainable import trainable_parameters
 
+_ENCODERS = ("bert", "distilbert", "roberta", "xlm-roberta")
 BIG: dict[str, Any] = {"config": LLAMA_8B, "batch": 4, "length": 2048, "optim": "adamw_torch_fused"}
 MIXTRAL: dict[str, Any] = {
     **TINY,
@@ -122,7 +124,23 @@ def test_objectives_hold_what_they_compare_with() -> None:
     assert _terms(_figure(Step(**base, objective="dpo")))["frozen copies"] == weights
     lora = _terms(_figure(Step(**base, objective="dpo", adapter=LORA)))
     assert "frozen copies" not in lora
-    assert _terms(_figure(Step(**base, objective="ppo")))["frozen copies"] == 2 * weights
+    assert _terms(_figure(Step(**base, objective="ppo")))["frozen copies"] == weights
+    scored = _terms(_figure(Step(**base, objective="ppo", reward_model=True)))
+    assert scored["frozen copies"] == 2 * weights
+
+
+@pytest.mark.parametrize("name", sorted(catalogue()))
+def test_every_model_of_the_catalogue_has_a_figure(name: str) -> None:
+    entry = catalogue()[name]
+    encodes = entry.config["model_type"] in _ENCODERS
+    step = Step(
+        config=dict(entry.config),
+        batch=1,
+        length=128,
+        objective="classification" if encodes else "sft",
+    )
+    figure = _figure(step)
+    assert figure.expected > figure.low > figure.trainable_parameters * 2
 
 
 def test_a_long_generation_is_the_peak_by_its_cache() -> None:

@@ -202,9 +202,12 @@ class SoundnessTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
                 checkpoint.mkdir(parents=True, exist_ok=True)
             super(SoundnessTrainer, self)._save_checkpoint(*args, **kwargs)
 
-        # Processes that save together cannot begin again one by one.
-        if self.keeper is None or self.args.world_size > 1:
+        if self.keeper is None:
             write()
+        elif self.args.world_size > 1:  # those that save together cannot begin again one by one
+            write()
+            if self.args.should_save:
+                self.keeper.keep_within_budget(self.state.best_model_checkpoint)
         else:
             step = self.state.global_step
             self.keeper.save(step, write, lambda: self.state.best_model_checkpoint)
