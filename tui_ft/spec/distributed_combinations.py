@@ -7,12 +7,13 @@ from typing import Final
 from tui_ft.spec.combination import Combination
 from tui_ft.spec.distributed import DeepSpeedStrategy, FsdpStrategy
 from tui_ft.spec.methods import BEGINS_ELSEWHERE, TRAINS_BASE, QloraMethod, has_virtual_tokens
-from tui_ft.spec.online import GENERATES
 from tui_ft.spec.optimizers import OPTIMIZERS
 from tui_ft.spec.run_spec import RunSpec
 
 _OWN_STATE: Final = ("adalora", "bottleneck")
 _WITH_REFERENCE: Final = ("dpo", "kto")
+_ANSWERS_IN_GROUPS: Final = ("grpo", "rloo")
+"""Of PPO the table of what learns from rewards says the same."""
 
 
 def _is_fsdp(spec: RunSpec) -> bool:
@@ -91,7 +92,7 @@ DISTRIBUTED_COMBINATIONS: Final = (
     ),
     Combination(
         "answers of a model whose weights are shared out",
-        lambda spec: _shares_weights(spec) and spec.objective.kind in GENERATES,
+        lambda spec: _shares_weights(spec) and spec.objective.kind in _ANSWERS_IN_GROUPS,
         "every token of an answer would gather all weights anew from all GPUs",
         "set hardware.distributed.kind to ddp, or train a smaller model or one in 4 bits",
     ),
