@@ -14,7 +14,6 @@ PISSA = {"kind": "lora", "init_lora_weights": "pissa"}
 EWC = {"kind": "full", "ewc": {"rows": 8}}
 OLD = {"kind": "full", "ewc": {"train": "old.jsonl"}}
 UNSLOTH = {"name_or_path": "m", "backend": "unsloth"}
-TWO = {"gpus": [0, 1]}
 FLASH = {"name_or_path": "m", "attn_implementation": "flash_attention_2"}
 GROUPED = {"train_sampling_strategy": "group_by_length"}
 GALORE = {"optim": "galore_adamw", "optim_target_modules": "all-linear"}

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tui_ft.runs.checking import findings
+from tui_ft.runs.finding import Finding
 from tui_ft.runs.folder import RunError
-from tui_ft.runs.preflight import Finding, refusal
+from tui_ft.runs.preflight import refusal
 from tui_ft.spec import RunSpec
 from tui_ft.spec.chain import MODEL, Chain, Stage
 
