@@ -1,6 +1,7 @@
 """How closely two processes follow one at the same effective batch: DDP and FSDP2, on the CPU.
 
-`python -m benchmarks.bench_two_processes`: the tiny Llama, 6 steps of 8 rows of many lengths.
+`python -m benchmarks.bench_two_processes | grep '^|'`: the tiny Llama, 6 steps of 8 rows of many
+lengths. The ranks print their own figures in between.
 """
 
 from __future__ import annotations

@@ -71,6 +71,16 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             }
         },
     ),
+    "offload to the CPU from the CPU": (
+        {
+            "hardware": {
+                "gpus": "none",
+                "cpu_processes": 2,
+                "distributed": {"kind": "fsdp", "cpu_offload": True},
+            }
+        },
+        {"hardware": {**TWO, "distributed": {"kind": "fsdp", "cpu_offload": True}}},
+    ),
     "DeepSpeed on the CPU": (
         {"hardware": {**ZERO2, "num_gpus": None, "gpus": "none", "cpu_processes": 2}},
         {"hardware": ZERO2},
