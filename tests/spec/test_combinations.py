@@ -14,7 +14,6 @@ PISSA = {"kind": "lora", "init_lora_weights": "pissa"}
 EWC = {"kind": "full", "ewc": {"rows": 8}}
 OLD = {"kind": "full", "ewc": {"train": "old.jsonl"}}
 UNSLOTH = {"name_or_path": "m", "backend": "unsloth"}
-TWO = {"gpus": [0, 1]}
 FLASH = {"name_or_path": "m", "attn_implementation": "flash_attention_2"}
 GROUPED = {"train_sampling_strategy": "group_by_length"}
 GALORE = {"optim": "galore_adamw", "optim_target_modules": "all-linear"}
@@ -25,8 +24,55 @@ COLOUR = {"kind": "regex", "pattern": "green"}
 GRPO: dict[str, Any] = {"kind": "grpo", "rewards": [COLOUR]}
 RLOO: dict[str, Any] = {"kind": "rloo", "rewards": [COLOUR]}
 
+BY_SIZE = "size_based_wrap"
+TWO: dict[str, Any] = {"num_gpus": 2}
+FSDP: dict[str, Any] = {**TWO, "distributed": {"kind": "fsdp"}}
+ZERO3: dict[str, Any] = {**TWO, "distributed": {"kind": "deepspeed"}}
+ZERO2: dict[str, Any] = {**TWO, "distributed": {"kind": "deepspeed", "zero_stage": 2}}
+
 # What has the combination, and the nearest run that may start.
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "an adapter kept whole beside weights that are shared out": (
+        {"method": {"kind": "prefix_tuning"}, "hardware": FSDP},
+        {"method": {"kind": "prefix_tuning"}, "hardware": TWO},
+    ),
+    "PiSSA or OLoRA on weights that are shared out": (
+        {"method": PISSA, "hardware": ZERO3},
+        {"method": PISSA, "hardware": ZERO2},
+    ),
+    "an 8-bit base that is shared out": (
+        {"method": {"kind": "qlora", "bits": 8}, "hardware": ZERO3},
+        {"method": {"kind": "qlora", "bits": 4}, "hardware": ZERO3},
+    ),
+    "an optimizer with kernels of its own on weights that are shared out": (
+        {"training": {"optim": "paged_adamw_8bit"}, "hardware": FSDP},
+        {"training": {"optim": "paged_adamw_8bit"}, "hardware": TWO},
+    ),
+    "a frozen copy for reference of weights that are shared out": (
+        {"objective": {"kind": "dpo"}, "method": {"kind": "full"}, "hardware": FSDP},
+        {"objective": {"kind": "dpo"}, "method": {"kind": "lora"}, "hardware": FSDP},
+    ),
+    "answers of a model whose weights are shared out": (
+        {"objective": GRPO, "training": {"per_device_train_batch_size": 8}, "hardware": FSDP},
+        {"objective": GRPO, "training": {"per_device_train_batch_size": 8}, "hardware": TWO},
+    ),
+    "layers gathered by size without a size": (
+        {"hardware": {**TWO, "distributed": {"kind": "fsdp", "auto_wrap_policy": BY_SIZE}}},
+        {
+            "hardware": {
+                **TWO,
+                "distributed": {
+                    "kind": "fsdp",
+                    "auto_wrap_policy": BY_SIZE,
+                    "min_num_params": 1_000_000,
+                },
+            }
+        },
+    ),
+    "DeepSpeed on the CPU": (
+        {"hardware": {**ZERO2, "num_gpus": None, "gpus": "none", "cpu_processes": 2}},
+        {"hardware": ZERO2},
+    ),
     "packing with pairs, verdicts or classes": (
         {"objective": {"kind": "dpo"}, "training": {"packing": True}},
         {"objective": {"kind": "pretraining"}, "training": {"packing": True}},

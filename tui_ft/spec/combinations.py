@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tui_ft.spec.combination import Combination
+from tui_ft.spec.distributed_combinations import DISTRIBUTED_COMBINATIONS
 from tui_ft.spec.method_combinations import METHOD_COMBINATIONS
 from tui_ft.spec.methods import BEGINS_ELSEWHERE, CHANGES_BASE, TRAINS_BASE, has_virtual_tokens
 from tui_ft.spec.objectives import ANSWERS_NOTHING
@@ -230,4 +231,5 @@ COMBINATIONS: Final = (
     ),
     *ONLINE_COMBINATIONS,
     *METHOD_COMBINATIONS,
+    *DISTRIBUTED_COMBINATIONS,
 )
