@@ -24,6 +24,7 @@ from tui_ft.hardware import Sampler
 from tui_ft.runs import folder as folders
 from tui_ft.runs.folder import RunError, RunFolder
 from tui_ft.runs.registry import RunSummary
+from tui_ft.screens.chain_actions import chain_actions
 from tui_ft.screens.home import HomeScreen
 from tui_ft.screens.shell import Hardware
 from tui_ft.widgets.help import HelpScreen
@@ -114,13 +115,14 @@ class FtuiApp(App[None]):
         self.hardware.stop()
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """Offer in the palette what the keys do, and every run by name."""
+        """Offer in the palette what the keys do, every run by name, and what chains wait for."""
         yield from super().get_system_commands(screen)
         for mode in MODES:
             yield SystemCommand(mode.name, mode.tooltip, partial(self.run_action, mode.action))
         for run in self.live_runs():
             shown = text.plain(run.id)
             yield SystemCommand(f"Open {shown}", run.state, partial(self.open_run, run.id))
+        yield from (SystemCommand(*action) for action in chain_actions(self))
 
     def action_show_help_panel(self) -> None:
         """Show our own help, made from the keys that work here, for the palette's entry too."""

@@ -10,6 +10,7 @@ from tui_ft.spec.presets import PACKAGED
 SHIPPED = {
     "classify-encoder",
     "classify-lora",
+    "classify-weighted",
     "demo",
     "dpo-full",
     "dpo-lora",
@@ -20,13 +21,18 @@ SHIPPED = {
     "pretrain-lora",
     "reward-lora",
     "rloo-lora",
+    "sft-8bit",
+    "sft-dora-reasoning",
     "sft-freeze",
     "sft-full",
+    "sft-long-context",
     "sft-full-fsdp",
     "sft-lora",
     "sft-pissa",
     "sft-prompt-tuning",
     "sft-qlora",
+    "sft-qlora-24gb",
+    "sft-style-8gb",
     "sft-qlora-fsdp",
     "simpo-lora",
 }
@@ -81,7 +87,7 @@ def test_a_broken_preset_costs_only_itself(config: Path) -> None:
 
 
 def test_an_unknown_name_lists_those_that_are_known() -> None:
-    with pytest.raises(SpecError, match="sft-full, sft-full-fsdp, sft-lora, sft-pissa"):
+    with pytest.raises(SpecError, match="sft-full, sft-full-fsdp, sft-long-context, sft-lora"):
         resolve_spec("sft-lorra")
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import yaml
 
-from tui_ft.spec.chain import PREVIOUS
+from tui_ft.spec.chain import PREVIOUS, STAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,18 @@ class Pipeline:
 
 _SFT: Final = PipelineStage("sft", "sft-lora", "chats or prompts with answers")
 _PAIRS: Final = "a better and a worse answer to each prompt"
+_REWARD: Final = PipelineStage("reward", "reward-lora", _PAIRS, PREVIOUS)
+_BY_REWARD: Final = {
+    "objective": {"rewards": [{"kind": "reward_model", "model": f"{STAGE}reward"}]}
+}
+
+
+def _rlhf(name: str, last: str, why: str) -> Pipeline:
+    """Return SFT, a reward model, and reinforcement learning with both (arXiv:2203.02155)."""
+    stage = PipelineStage(last, f"{last}-lora", "prompts", f"{STAGE}sft", _BY_REWARD)
+    said = "First it learns to answer, then a reward model learns what people prefer, then "
+    return Pipeline(name, f"{said}{why}", (_SFT, _REWARD, stage))
+
 
 PIPELINES: Final = {
     one.name: one
@@ -78,6 +90,9 @@ PIPELINES: Final = {
             "First it learns to answer, then from single answers that people found good or bad.",
             (_SFT, PipelineStage("kto", "kto-lora", "answers with a label each", PREVIOUS)),
         ),
+        _rlhf("rlhf", "ppo", "PPO teaches it to give such answers, held near to the SFT model."),
+        _rlhf("rlhf-rloo", "rloo", "RLOO does so without PPO's value model: simpler to tune."),
+        _rlhf("rlhf-grpo", "grpo", "GRPO does so by comparing several answers to each prompt."),
         Pipeline(
             "pretrain-sft",
             "Domain knowledge: continued pretraining on plain texts of the domain, then SFT, which "

@@ -113,7 +113,8 @@ def short_name(name: str, width: int) -> str:
 
 def detail_of(run: RunSummary) -> Content:
     """Return what a person should know of the run selected: its reason, and what to do."""
-    first = Content.assemble((text.plain(run.id), "bold"), f"  {text.plain(run.reason)}")
+    stage = f"  chain {text.plain(run.place)}" if run.place else ""
+    first = Content.assemble((text.plain(run.id), "bold"), f"{stage}  {text.plain(run.reason)}")
     return Content("\n").join([first, *(Content(f"→ {text.plain(a)}") for a in run.advice)])
 
 
