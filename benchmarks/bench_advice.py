@@ -1,4 +1,4 @@
-"""`python -m benchmarks.bench_advice DATA OUT.md`: twelve real situations, their advice in full.
+"""`python -m benchmarks.bench_advice DATA OUT.md`: real situations, their advice in full.
 
 DATA is the folder with alpaca_en_demo.json, gsm8k_train.jsonl and dpo_zh_demo.json. No row is
 quoted. Models are folders with their published config.json and SmolLM2's tokenizer, the one at
@@ -47,6 +47,9 @@ _SITUATIONS: Final[tuple[tuple[str, str, str, dict[str, str]], ...]] = (
     ("Llama-3.3-70B-Instruct", _ALPACA, "8x80", {"goal": "style", "prompt": "fails"}),
     ("Llama-3.3-70B-Instruct", _DPO, "8x80", {}),
     ("SmolLM2-135M", _GSM, "8", {"goal": "domain", "facts": "none"}),
+    ("Llama-3.1-8B-Instruct", _GSM, "8x24", {"goal": "domain", "facts": "none"}),
+    ("Qwen2.5-14B-Instruct", _GSM, "4x24", {"goal": "domain", "facts": "none"}),
+    ("Llama-3.3-70B-Instruct", _ALPACA, "2x24", {"goal": "style", "prompt": "fails"}),
 )
 
 

@@ -29,6 +29,7 @@ _COMMANDS: Final = {
     "checkpoint": "tui_ft.commands.work",
     "resume": "tui_ft.commands.work",
     "delete": "tui_ft.commands.work",
+    "chain": "tui_ft.commands.chain",
     "eject": "tui_ft.commands.eject",
     "presets": "tui_ft.commands.look",
     "doctor": "tui_ft.commands.look",

@@ -227,3 +227,17 @@ def test_a_run_whose_data_changed_does_not_go_on_by_itself_and_says_what_changed
     told = json.loads(done.stdout)
     assert (done.returncode, told["goes_on"], told["changes"]) == (0, True, [change])
     wait_until(folder, ended, seconds=120)
+
+
+def test_what_a_run_changed_when_memory_ran_out_is_told(ftui: Ftui, make_run: MakeRun) -> None:
+    words = "micro-batch 4, accumulation 2"
+    changes = {"training.per_device_train_batch_size": (8, 4)}
+    rung = ev.Rung(number=1, reason="the GPU ran out of memory", words=words, changes=changes)
+    make_run("helped", *_TRAINS, rung, ev.Attempt(number=2, host="h", user="u", pid=1), _FINISHED)
+    (row,) = json.loads(ftui("runs", "--json").stdout)
+    assert row["rungs"] == [words]
+    told = f"the GPU ran out of memory; goes on with {words} (step 1 of its ladder)"
+    assert told in ftui("watch", "helped", "--plain").stdout
+    events = [json.loads(line) for line in ftui("watch", "helped", "--json").stdout.splitlines()]
+    (event,) = [event for event in events if event["type"] == "rung"]
+    assert event["changes"] == {"training.per_device_train_batch_size": [8, 4]}

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
-from tests.tiny_model import chat_rows, write_rows
-from tui_ft.eject import axolotl_config, eject
+from tests.tiny_model import chat_rows, pair_rows, write_rows
+from tui_ft.eject import EjectError, axolotl_config, eject
 from tui_ft.spec import RunSpec, build_spec
 
 # The fields of AxolotlInputConfig that are written, with the types that its schema gives them.
@@ -26,6 +28,10 @@ SCHEMA: dict[str, type | tuple[type, ...]] = {
     "num_epochs": float, "excess_length_strategy": str, "warmup_ratio": float, "warmup_steps": int,
     "eval_steps": (int, float), "save_steps": (int, float), "save_strategy": str,
     "load_best_model_at_end": bool, "bf16": (str, bool), "fp16": bool, "attn_implementation": str,
+    "chat_template": str, "chat_template_jinja": str, "rl": str, "rl_beta": float,
+    "orpo_alpha": float, "simpo_gamma": float, "cpo_alpha": float, "remove_unused_columns": bool,
+    "precompute_ref_log_probs": bool, "reward_model": bool, "model_type": str, "num_labels": int,
+    "center_rewards_coefficient": float, "fsdp_version": int, "fsdp_config": dict,
     "output_dir": str, "revision_of_model": str, "trust_remote_code": bool,
 }  # fmt: skip
 
@@ -49,6 +55,11 @@ def test_every_key_is_one_of_axolotls_with_its_type() -> None:
             training={"warmup_steps": 10, "early_stopping_patience": 3, "save_steps": None,
                       "per_device_eval_batch_size": 2},
         ),
+        spec_of(objective={"kind": "dpo", "precompute_ref_log_probs": True}),
+        spec_of(objective={"kind": "orpo"}, model={"name_or_path": "m", "chat_template": "plain"}),
+        spec_of(objective={"kind": "cpo", "loss_type": "simpo"}),
+        spec_of(objective={"kind": "reward", "center_rewards_coefficient": 0.01},
+                hardware={"num_gpus": 4, "distributed": {"kind": "fsdp"}}),
     ]  # fmt: skip
     written = [item for spec in specs for item in values_of(spec).items()]
     assert {key for key, _ in written} <= set(SCHEMA)
@@ -109,3 +120,65 @@ def test_yaml_and_rows_lie_side_by_side(tmp_path: Path) -> None:
     assert (len(rows), len(held)) == (40, 10)
     assert {role["role"] for role in json.loads(rows[0])["messages"]} == {"user", "assistant"}
     assert values["test_datasets"][0]["path"] == "./eval.jsonl"
+
+
+@pytest.mark.parametrize(
+    ("objective", "expected"),
+    [
+        ({"kind": "dpo", "beta": 0.3}, {"rl": "dpo", "rl_beta": 0.3}),
+        ({"kind": "dpo", "loss_type": "ipo"}, {"rl": "ipo", "rl_beta": 0.1}),
+        ({"kind": "orpo", "beta": 0.2}, {"rl": "orpo", "orpo_alpha": 0.2}),
+        ({"kind": "cpo", "loss_type": "simpo", "beta": 2.0, "simpo_gamma": 1.0},
+         {"rl": "simpo", "rl_beta": 2.0, "simpo_gamma": 1.0, "cpo_alpha": 1.0}),
+        ({"kind": "reward"}, {"reward_model": True, "num_labels": 1}),
+    ],
+)  # fmt: skip
+def test_preferences_mean_the_same_there(
+    tmp_path: Path, objective: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    data = write_rows(tmp_path / "rows.jsonl", pair_rows(40))
+    spec = spec_of(data={"train": str(data), "eval_fraction": 0.0}, objective=objective)
+    done = eject(spec, "axolotl", tmp_path / "out")
+    values = yaml.safe_load(done.file.read_text())
+    assert {key: values.get(key) for key in expected} == expected
+    assert values["chat_template"] == "tokenizer_default"
+    first = json.loads((tmp_path / "out" / "train.jsonl").read_text().splitlines()[0])
+    row: Any = pair_rows(40)[0]
+    asked, better, worse = row["prompt"], row["chosen"][0], row["rejected"][0]
+    pair = {"messages": asked, "chosen": better, "rejected": worse}
+    assert first == {
+        "dpo": pair,
+        "cpo": pair,
+        "orpo": {"chosen": [*asked, better], "rejected": [*asked, worse]},
+        "reward": {"system": "", "input": asked[0]["content"], "chosen": better["content"],
+                   "rejected": worse["content"]},
+    }[objective["kind"]]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("groups", "why"),
+    [
+        ({"objective": {"kind": "kto"}}, "templates of its own"),
+        ({"objective": {"kind": "classification"}}, "no classification by labels"),
+        ({"objective": {"kind": "cpo"}}, "dpo (sigmoid), ipo and simpo"),
+        ({"objective": {"kind": "dpo", "loss_type": "hinge"}}, "dpo (sigmoid), ipo and simpo"),
+        ({"objective": {"kind": "dpo", "loss_type": ["sigmoid", "sft"]}}, "ipo and simpo"),
+        ({"method": {"kind": "ia3"}}, "Axolotl has no ia3"),
+    ],
+)
+def test_what_axolotl_has_no_form_for_is_refused_with_the_reason(
+    tmp_path: Path, groups: dict[str, Any], why: str
+) -> None:
+    with pytest.raises(EjectError, match=re.escape(why)) as refused:
+        eject(spec_of(**groups), "axolotl", tmp_path / "out")
+    assert "`--to script` can do it" in str(refused.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_template_goes_along(tmp_path: Path) -> None:
+    data = write_rows(tmp_path / "rows.jsonl", chat_rows(50))
+    model = {"name_or_path": "m", "chat_template": "plain"}
+    done = eject(spec_of(data={"train": str(data)}, model=model), "axolotl", tmp_path / "out")
+    values = yaml.safe_load(done.file.read_text())
+    assert values["chat_template_jinja"] == "./chat_template.jinja"
+    assert "### Instruction" in (tmp_path / "out" / "chat_template.jinja").read_text()

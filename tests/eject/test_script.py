@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,58 +17,96 @@ import pytest
 from tests.data.chats import assistant, chat, system, user
 from tests.data.families import FAMILIES
 from tests.data.small_tokenizer import write_model_folder
-from tests.tiny_model import chat_rows, write_rows
+from tests.tiny_model import (
+    chat_rows,
+    judged_rows,
+    labelled_rows,
+    pair_rows,
+    text_rows,
+    write_rows,
+)
 from tests.train.running import make_spec, run_worker
 from tui_ft.data import Completion, Document, LossOn, MaskedRow, mask_row
 from tui_ft.data.chat_tokenizer import load_chat_tokenizer
-from tui_ft.eject import EjectError, eject, sft_script
+from tui_ft.eject import EjectError, eject, script
 from tui_ft.spec import RunSpec
 
+Rows = tuple[Callable[[int], list[dict[str, object]]], int]
 LORA = {"kind": "lora", "r": 8, "lora_alpha": 16, "lora_dropout": 0.1}
 
 
-def run_script(folder: Path) -> list[dict[str, Any]]:
-    """Run train.py as people do; return what its trainer logged."""
-    done = subprocess.run(
-        [sys.executable, "train.py"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "2", "PYTHONPATH": ""},
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+def run_script(folder: Path, *, alone: bool) -> list[dict[str, Any]]:
+    """Run train.py as people do, or quicker in this process; return what its trainer logged."""
+    if alone:
+        done = subprocess.run(
+            [sys.executable, "train.py"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+            env={**os.environ, "OMP_NUM_THREADS": "2", "PYTHONPATH": ""},
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+    else:
+        with contextlib.chdir(folder):
+            runpy.run_path("train.py", run_name="__main__")
     states = [json.loads(f.read_text()) for f in folder.glob("checkpoints/*/trainer_state.json")]
     last: dict[str, Any] = max(states, key=lambda state: state["global_step"])
     logged: list[dict[str, Any]] = last["log_history"]
     return logged
 
 
-@pytest.mark.parametrize("method", [{"kind": "full"}, LORA, {**LORA, "kind": "qlora"}],
-                         ids=lambda method: method["kind"])  # fmt: skip
+ANSWERS: Rows = (chat_rows, 200)
+PAIRS: Rows = (pair_rows, 100)
+RUNS: dict[str, tuple[Rows, dict[str, Any], dict[str, Any]]] = {
+    "sft full": (ANSWERS, {"kind": "sft"}, {"kind": "full"}),
+    "sft lora": (ANSWERS, {"kind": "sft"}, LORA),
+    "sft qlora": (ANSWERS, {"kind": "sft"}, {**LORA, "kind": "qlora"}),
+    "sft adalora": (ANSWERS, {"kind": "sft"}, {"kind": "adalora", "init_r": 6, "target_r": 4}),
+    "sft prompt": (ANSWERS, {"kind": "sft"}, {"kind": "prompt_tuning", "num_virtual_tokens": 4}),
+    "sft freeze": (ANSWERS, {"kind": "sft"}, {"kind": "freeze", "num_trainable_layers": 1}),
+    "pretraining": ((text_rows, 40), {"kind": "pretraining"}, {"kind": "full"}),
+    "dpo": (PAIRS, {"kind": "dpo"}, {"kind": "full"}),
+    "kto": ((judged_rows, 200), {"kind": "kto"}, LORA),
+    "orpo": (PAIRS, {"kind": "orpo"}, LORA),
+    "cpo": (PAIRS, {"kind": "cpo", "loss_type": "simpo"}, {"kind": "full"}),
+    "reward": (PAIRS, {"kind": "reward"}, LORA),
+    "classification": ((labelled_rows, 200), {"kind": "classification",
+                        "class_weights": "balanced"}, {**LORA, "target_modules": ["query"]}),
+}  # fmt: skip
+
+
+ALONE = ("sft qlora", "dpo")
+"""In a process of their own, without anything of ftui: imports take most of the time."""
+
+
+@pytest.mark.parametrize("name", list(RUNS))
 def test_the_script_trains_to_the_same_losses(
-    tmp_path: Path, tiny_llama: Path, method: dict[str, Any]
+    tmp_path: Path, tiny_llama: Path, tiny_bert: Path, name: str
 ) -> None:
-    training = {"gradient_accumulation_steps": 2, "learning_rate": 2e-3, "max_steps": 10,
-                "eval_steps": 5, "save_steps": 5}  # fmt: skip
-    spec = make_spec(tmp_path, tiny_llama, method=method, training=training)
+    (made, count), objective, method = RUNS[name]
+    write_rows(tmp_path / "rows.jsonl", made(count))
+    training = {"gradient_accumulation_steps": 2, "learning_rate": 2e-3, "max_steps": 6,
+                "eval_steps": 3, "save_steps": 3}  # fmt: skip
+    model = tiny_bert if name == "classification" else tiny_llama
+    spec = make_spec(tmp_path, model, objective=objective, method=method, training=training)
     ran = run_worker(spec, tmp_path / "run")
     assert ran.ended.state == "finished", ran.ended
     done = eject(spec, "script", tmp_path / "script")
-    assert (done.rows.train, done.rows.eval) == (180, 20)
-    logged = run_script(tmp_path / "script")
+    assert (done.rows.train, done.rows.eval) == (count * 9 // 10, count // 10)
+    logged = run_script(tmp_path / "script", alone=name in ALONE)
     losses = [entry["loss"] for entry in logged if "loss" in entry]
     assert losses == pytest.approx(ran.losses, abs=1e-4)
     evaluated = [entry["eval_loss"] for entry in logged if "eval_loss" in entry]
     assert evaluated == pytest.approx(ran.history.evaluations["eval_loss"].y, abs=1e-4)
-    kind = "model" if method["kind"] == "full" else "adapter"
+    kind = "model" if method["kind"] in ("full", "freeze") else "adapter"
     assert list((tmp_path / "script" / kind).glob("*.safetensors"))
 
 
 def encoder(spec: RunSpec, folder: Path) -> Any:
     """Return the script's function that makes tokens of a row; no weights are loaded for it."""
-    text = sft_script(spec, evaluates=False)
+    text = script(spec, evaluates=False)
     (folder / "part.py").write_text(text[: text.index("\non_gpu =")])
     return runpy.run_path(str(folder / "part.py"))["encode"]
 

@@ -20,7 +20,7 @@ from tui_ft.runs.folder import RunFolder
 from tui_ft.runs.journal import Journal
 from tui_ft.runs.launch import resume
 from tui_ft.runs.reader import read_events
-from tui_ft.spec import dump_spec
+from tui_ft.spec import RunSpec, dump_spec
 from tui_ft.spec.ladder import with_changes
 
 WORKER = "tests.runs.workers:train"
@@ -126,7 +126,7 @@ def test_another_machine_and_other_libraries_are_said(stopped: RunFolder) -> Non
     assert changes["torch"].new.startswith("2.")
 
 
-def _plan(device: str) -> ev.Plan:
+def _plan(device: str, processes: int = 1, strategy: str | None = None) -> ev.Plan:
     return ev.Plan(
         total_steps=1,
         num_train_epochs=1,
@@ -140,6 +140,8 @@ def _plan(device: str) -> ev.Plan:
         device=device,
         precision="bf16",
         method="lora",
+        processes=processes,
+        strategy=strategy,
     )
 
 
@@ -164,6 +166,45 @@ def test_another_device_goes_on_with_a_word(
     else:
         change = _only(changes)
         assert (change.what, change.weight, change.old) == ("the device", "warning", device)
+        assert said in change.consequence
+
+
+FSDP = {"kind": "fsdp"}
+
+
+@pytest.mark.parametrize(
+    ("before", "distributed", "weight", "said"),
+    [
+        ((2, "FSDP2"), FSDP, None, ""),
+        ((4, "FSDP2"), FSDP, "warning", "other rows than before"),
+        ((2, "DDP"), FSDP, "bad", "lays out its checkpoints otherwise"),
+        ((1, None), FSDP, "bad", "lays out its checkpoints otherwise"),
+        ((1, None), None, "warning", "gradient_accumulation_steps makes up for it"),
+    ],
+)
+def test_a_run_spread_otherwise_goes_on_where_its_checkpoint_allows(
+    stopped: RunFolder,
+    before: tuple[int, str | None],
+    distributed: dict[str, str] | None,
+    weight: str | None,
+    said: str,
+) -> None:
+    journal = Journal(stopped)
+    journal.write(_plan("CPU, 2 threads", *before))
+    journal.close()
+    hardware = {"gpus": "none", "cpu_processes": 2, "distributed": distributed}
+    values = {**stopped.spec().model_dump(), "hardware": hardware}
+    stopped.spec_file.write_text(dump_spec(RunSpec.model_validate(values)))
+    found = [
+        c
+        for c in changes_since(stopped, ())
+        if not c.what.startswith("hardware.") or c.weight == "bad"
+    ]
+    if weight is None:
+        assert found == []
+    else:
+        change = _only(tuple(found))
+        assert change.weight == weight
         assert said in change.consequence
 
 

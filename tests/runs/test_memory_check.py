@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import threading
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -180,3 +182,20 @@ def test_a_correction_takes_three_runs_and_their_median() -> None:
     assert found.runs == 3
     assert found.factor == pytest.approx(1.04)
     assert correction([]).runs == 0
+
+
+def test_a_run_on_several_gpus_is_weighed_by_its_share(spec: RunSpec) -> None:
+    """No dry run is asked, which knows of one GPU only."""
+    two = [_gpu(60 * GB), dataclasses.replace(_gpu(60 * GB), index=1, uuid="GPU-1")]
+
+    def expected(**hardware: Any) -> str:
+        values = {**spec.model_dump(), "method": {"kind": "full"}, "hardware": hardware}
+        first, second = memory_findings(RunSpec.model_validate(values), two)
+        assert "on GPU 1" in second.text
+        return first.text
+
+    shared = expected(gpus=[0, 1], distributed={"kind": "fsdp"})
+    copied = expected(gpus=[0, 1])
+    assert "in closed form" in shared
+    size = [float(text.split("memory: ")[1].split()[0]) for text in (shared, copied)]
+    assert size[0] < size[1]

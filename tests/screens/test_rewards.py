@@ -10,6 +10,7 @@ from tests.screens.conftest import START, MakeRun, make_app
 from tests.screens.test_snapshots import SIZES, Compare, Size, _settle
 from tui_ft.runs import events as ev
 from tui_ft.runs.history import RunHistory, describe
+from tui_ft.runs.registry import summarise
 from tui_ft.screens.reward_text import reward_lines, rows_text
 from tui_ft.screens.run_charts import SMALL_CHARTS
 from tui_ft.screens.run_text import facts_content, samples_content, trend
@@ -91,6 +92,7 @@ def test_a_monitor_of_rewards(make_run: MakeRun, snap_compare: Compare, size: Si
 
 
 def test_the_best_is_the_highest_reward(history: RunHistory) -> None:
+    assert summarise("maths-grpo", history).reward == history.series("reward").y[-1]
     assert history.leading == "reward"
     best = history.best_evaluation()
     assert best is not None

@@ -14,19 +14,67 @@ PISSA = {"kind": "lora", "init_lora_weights": "pissa"}
 EWC = {"kind": "full", "ewc": {"rows": 8}}
 OLD = {"kind": "full", "ewc": {"train": "old.jsonl"}}
 UNSLOTH = {"name_or_path": "m", "backend": "unsloth"}
-TWO = {"gpus": [0, 1]}
 FLASH = {"name_or_path": "m", "attn_implementation": "flash_attention_2"}
 GROUPED = {"train_sampling_strategy": "group_by_length"}
 GALORE = {"optim": "galore_adamw", "optim_target_modules": "all-linear"}
 LAYERWISE = {"optim": "apollo_adamw_layerwise", "optim_target_modules": "all-linear"}
+PPO = {"kind": "ppo", "rewards": [{"kind": "length", "most": 8}]}
+TWO_GPUS = {"gpus": [0, 1]}
 ONE_ROW = {"per_device_train_batch_size": 1}
 
 COLOUR = {"kind": "regex", "pattern": "green"}
 GRPO: dict[str, Any] = {"kind": "grpo", "rewards": [COLOUR]}
 RLOO: dict[str, Any] = {"kind": "rloo", "rewards": [COLOUR]}
 
+BY_SIZE = "size_based_wrap"
+TWO: dict[str, Any] = {"num_gpus": 2}
+FSDP: dict[str, Any] = {**TWO, "distributed": {"kind": "fsdp"}}
+ZERO3: dict[str, Any] = {**TWO, "distributed": {"kind": "deepspeed"}}
+ZERO2: dict[str, Any] = {**TWO, "distributed": {"kind": "deepspeed", "zero_stage": 2}}
+
 # What has the combination, and the nearest run that may start.
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "an adapter kept whole beside weights that are shared out": (
+        {"method": {"kind": "prefix_tuning"}, "hardware": FSDP},
+        {"method": {"kind": "prefix_tuning"}, "hardware": TWO},
+    ),
+    "PiSSA or OLoRA on weights that are shared out": (
+        {"method": PISSA, "hardware": ZERO3},
+        {"method": PISSA, "hardware": ZERO2},
+    ),
+    "an 8-bit base that is shared out": (
+        {"method": {"kind": "qlora", "bits": 8}, "hardware": ZERO3},
+        {"method": {"kind": "qlora", "bits": 4}, "hardware": ZERO3},
+    ),
+    "an optimizer with kernels of its own on weights that are shared out": (
+        {"training": {"optim": "paged_adamw_8bit"}, "hardware": FSDP},
+        {"training": {"optim": "paged_adamw_8bit"}, "hardware": TWO},
+    ),
+    "a frozen copy for reference of weights that are shared out": (
+        {"objective": {"kind": "dpo"}, "method": {"kind": "full"}, "hardware": FSDP},
+        {"objective": {"kind": "dpo"}, "method": {"kind": "lora"}, "hardware": FSDP},
+    ),
+    "answers of a model whose weights are shared out": (
+        {"objective": GRPO, "training": {"per_device_train_batch_size": 8}, "hardware": FSDP},
+        {"objective": GRPO, "training": {"per_device_train_batch_size": 8}, "hardware": TWO},
+    ),
+    "layers gathered by size without a size": (
+        {"hardware": {**TWO, "distributed": {"kind": "fsdp", "auto_wrap_policy": BY_SIZE}}},
+        {
+            "hardware": {
+                **TWO,
+                "distributed": {
+                    "kind": "fsdp",
+                    "auto_wrap_policy": BY_SIZE,
+                    "min_num_params": 1_000_000,
+                },
+            }
+        },
+    ),
+    "DeepSpeed on the CPU": (
+        {"hardware": {**ZERO2, "num_gpus": None, "gpus": "none", "cpu_processes": 2}},
+        {"hardware": ZERO2},
+    ),
     "packing with pairs, verdicts or classes": (
         {"objective": {"kind": "dpo"}, "training": {"packing": True}},
         {"objective": {"kind": "pretraining"}, "training": {"packing": True}},
@@ -132,6 +180,14 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"objective": RLOO, "method": {"kind": "lora", "bias": "all"}},
         {"objective": {**RLOO, "beta": 0}, "method": {"kind": "lora", "bias": "all"}},
     ),
+    "noise on what answers are sampled from": (
+        {"objective": PPO, "training": {"neftune_noise_alpha": 5.0}},
+        {"objective": {"kind": "dpo"}, "training": {"neftune_noise_alpha": 5.0}},
+    ),
+    "PPO on weights that are shared out": (
+        {"objective": PPO, "hardware": {**TWO_GPUS, "distributed": {"kind": "fsdp"}}},
+        {"objective": PPO, "hardware": {**TWO_GPUS, "distributed": {"kind": "ddp"}}},
+    ),
     "two ways out of memory at once": (
         {"training": {"on_out_of_memory": {}, "extra": {"auto_find_batch_size": True}}},
         {"training": {"extra": {"auto_find_batch_size": True}}},
@@ -215,9 +271,6 @@ def test_no_packaged_preset_has_any() -> None:
         assert impossible(preset.build(["model.name_or_path=m", "data.train=d"])) == ()
 
 
-PPO = {"objective": {"kind": "ppo", "rewards": [{"kind": "length", "most": 8}]}}
-
-
 @pytest.mark.parametrize(
     ("groups", "said"),
     [
@@ -233,6 +286,6 @@ PPO = {"objective": {"kind": "ppo", "rewards": [{"kind": "length", "most": 8}]}}
     ids=str,
 )
 def test_what_ppo_goes_with(groups: dict[str, Any], said: str | None) -> None:
-    found = impossible(_run({**PPO, **groups}))
+    found = impossible(_run({"objective": PPO, **groups}))
     assert len(found) == (said is not None)
     assert all(said is not None and said in one.reason for one in found)

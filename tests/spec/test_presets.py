@@ -22,10 +22,12 @@ SHIPPED = {
     "rloo-lora",
     "sft-freeze",
     "sft-full",
+    "sft-full-fsdp",
     "sft-lora",
     "sft-pissa",
     "sft-prompt-tuning",
     "sft-qlora",
+    "sft-qlora-fsdp",
     "simpo-lora",
 }
 FILLED = ("model.name_or_path=m", "data.train=d.jsonl")
@@ -79,7 +81,7 @@ def test_a_broken_preset_costs_only_itself(config: Path) -> None:
 
 
 def test_an_unknown_name_lists_those_that_are_known() -> None:
-    with pytest.raises(SpecError, match="sft-full, sft-lora, sft-pissa"):
+    with pytest.raises(SpecError, match="sft-full, sft-full-fsdp, sft-lora, sft-pissa"):
         resolve_spec("sft-lorra")
 
 

@@ -44,6 +44,7 @@ def _with(*rewards: object, kind: str = "grpo") -> dict[str, Any]:
         ({"kind": "length", "least": 5, "most": 4}, "", "least (5) is above most (4)"),
         ({**HTTP, "url": "localhost/score"}, ".url", "is no address of the form http://"),
         ({**HTTP, "url": "http://me:secret@host/"}, ".url", "would be written down with the run"),
+        ({**HTTP, "url": "http://host/s?api_key=abc"}, ".url", "send it in a header"),
         (
             {**HTTP, "headers_from_env": {"Authorization": "Bearer sk-123"}},
             ".headers_from_env",

@@ -53,7 +53,7 @@ def best_fitting(state: State) -> Found:
     ready = [plan for plan in fitting if any_way or WAYS[plan.way].startable]
     tight = [plan for plan in plans if plan.fit == "tight" and WAYS[plan.way].startable]
     for chosen in (*ready[:1], *fitting[:1], *tight[:1]):
-        return Found(chosen.way, _why(state, chosen, order), WAYS[chosen.way].source)
+        return Found(chosen.way, _why(chosen, plans), WAYS[chosen.way].source)
     unknown = [plan for plan in plans if plan.fit == "unknown"]
     if unknown:
         figure = unknown[0].figure
@@ -64,15 +64,13 @@ def best_fitting(state: State) -> Found:
     return Found("smaller", f"{said}: a smaller model fits", at(sources.COMPLETE, "1.2"))
 
 
-def _why(state: State, plan: Plan, order: Sequence[str]) -> str:
+def _why(plan: Plan, ordered: Sequence[Plan]) -> str:
     way = WAYS[plan.way]
     said = f"{way.name} fits: {_sizes(plan)}"
     if plan.fit == "tight" and isinstance(plan.figure, Figure):
         said = f"{way.name} may fit: {text.size(plan.figure.expected)} expected, {_sizes(plan)}"
     before = [
-        WAYS[name].name
-        for name in order[: order.index(plan.way)]
-        if WAYS[name].startable and plan_of(state, name).fit == "no"
+        WAYS[earlier.way].name for earlier in ordered[: ordered.index(plan)] if earlier.fit == "no"
     ]
     if before:
         said += f"; {' and '.join(before)} {'does' if len(before) == 1 else 'do'} not"

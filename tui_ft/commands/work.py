@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,10 +105,11 @@ def check(spec: str, overrides: tuple[str, ...], memory: bool, as_json: bool) ->
     chosen = with_absolute_paths(resolve_spec(spec, overrides), Path.cwd())
     if as_json:
         from tui_ft.runs import preflight
+        from tui_ft.runs.checking import findings
 
-        findings = _findings(chosen, memory=memory)
-        say_json(findings)
-        sys.exit(1 if preflight.refusal(findings) else 0)
+        found = findings(chosen, memory=memory)
+        say_json(found)
+        sys.exit(1 if preflight.refusal(found) else 0)
     if not _preflight(chosen, quiet=False, memory=memory):
         sys.exit(1)
     say("nothing stands against it")
@@ -234,27 +236,18 @@ def the_run(name: str | None, *, live: bool = False) -> RunFolder:
 
 def _preflight(spec: RunSpec, *, quiet: bool, memory: bool = False) -> bool:
     from tui_ft.runs import preflight
+    from tui_ft.runs.checking import findings
 
-    findings = _findings(spec, memory=memory)
-    for finding in findings:
+    found = findings(spec, memory=memory)
+    tell_findings(found, quiet=quiet)
+    return preflight.refusal(found) is None
+
+
+def tell_findings(found: Iterable[Finding], *, quiet: bool = False) -> None:
+    """Print what was found, faults on stderr; notes only where it is not ``quiet``."""
+    for finding in found:
         if finding.severity != "note":
             advice = f" ({finding.advice})" if finding.advice else ""
             warn(f"{'✖' if finding.severity == 'bad' else '▲'} {finding.text}{advice}")
         elif not quiet:
             say(f"  {finding.text}")
-    return preflight.refusal(findings) is None
-
-
-def _findings(spec: RunSpec, *, memory: bool) -> tuple[Finding, ...]:
-    """Return the preflight's findings for the GPUs that the run would get now."""
-    from tui_ft import paths
-    from tui_ft.hardware import take_snapshot
-    from tui_ft.runs import gpu_choice, preflight
-
-    gpus = gpu_choice.choose(spec.hardware, take_snapshot(paths.home())).now
-    findings = preflight.check(spec, paths.runs_dir(), gpus)
-    if not memory or not gpus or preflight.refusal(findings):
-        return findings
-    from tui_ft.runs.memory_check import memory_findings
-
-    return (*findings, *memory_findings(spec, gpus))

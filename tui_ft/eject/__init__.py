@@ -2,6 +2,6 @@
 
 from tui_ft.eject.axolotl import axolotl_config
 from tui_ft.eject.handing_over import Ejected, EjectError, Target, eject
-from tui_ft.eject.script import sft_script
+from tui_ft.eject.script import script
 
-__all__ = ["EjectError", "Ejected", "Target", "axolotl_config", "eject", "sft_script"]
+__all__ = ["EjectError", "Ejected", "Target", "axolotl_config", "eject", "script"]

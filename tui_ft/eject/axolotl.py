@@ -10,8 +10,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tui_ft.eject.axolotl_limits import rl_of
 from tui_ft.eject.rows import EVAL, TRAIN
+from tui_ft.eject.script import TEMPLATE_FILE
 from tui_ft.spec import RunSpec
+from tui_ft.spec.distributed import DeepSpeedStrategy, FsdpStrategy
+from tui_ft.spec.objectives import CpoObjective
 from tui_ft.spec.peft_arguments import peft_arguments
 from tui_ft.spec.run_spec import QloraMethod
 
@@ -63,6 +67,21 @@ _LORA: Final = {
 }
 
 
+_DEFAULT: Final = {
+    "type": "chat_template.default",
+    "field_messages": "messages",
+    "field_chosen": "chosen",
+    "field_rejected": "rejected",
+}
+_PAIRS: Final[dict[str, dict[str, Any]]] = {
+    "dpo": _DEFAULT,
+    "cpo": _DEFAULT,
+    "orpo": {"type": "chat_template.argilla"},
+    "reward": {"type": "bradley_terry.chat_template"},
+}
+"""The kind of an objective -> how Axolotl reads its rows (docs/rlhf.qmd, reward_modelling.qmd)."""
+
+
 @dataclass(frozen=True, slots=True)
 class AxolotlConfig:
     """The YAML's values, and in words what the run has and they do not."""
@@ -72,11 +91,11 @@ class AxolotlConfig:
 
 
 def axolotl_config(spec: RunSpec, layout: str, *, evaluates: bool) -> AxolotlConfig:
-    """Return a run of supervised fine-tuning as Axolotl takes it.
+    """Return a run as Axolotl takes it; `no_axolotl` has nothing against it.
 
     Args:
         spec: the run.
-        layout: of the rows: `messages`, `completion` or `text`.
+        layout: of the rows: `messages`, `completion`, `text` or `pairs`.
         evaluates: whether there is an eval.jsonl beside it.
     """
     training = spec.training
@@ -86,6 +105,7 @@ def axolotl_config(spec: RunSpec, layout: str, *, evaluates: bool) -> AxolotlCon
     if spec.model.trust_remote_code:
         values["trust_remote_code"] = True
     values |= _data(spec, layout, evaluates)
+    values |= _objective(spec)
     values |= _method(spec)
     for ours, theirs in _SAME.items():
         value = getattr(training, ours)
@@ -113,25 +133,46 @@ def axolotl_config(spec: RunSpec, layout: str, *, evaluates: bool) -> AxolotlCon
     values |= _precision(spec)
     if spec.model.attn_implementation != "auto":
         values["attn_implementation"] = spec.model.attn_implementation
+    values |= _spread(spec)
     values["output_dir"] = "./output"
     return AxolotlConfig(values, _left_out(spec))
 
 
 def _data(spec: RunSpec, layout: str, evaluates: bool) -> dict[str, Any]:
-    loss_on = getattr(spec.objective, "loss_on", "assistant")
+    kind = spec.objective.kind
+    about = _PAIRS[kind] if kind in _PAIRS else _answers(spec, layout)
+
+    def rows(name: str) -> dict[str, Any]:
+        return {"path": f"./{name}", "ds_type": "json", **about}
+
+    values: dict[str, Any] = {"datasets": [rows(TRAIN)]}
+    if kind in ("sft", "pretraining"):
+        values["train_on_inputs"] = _loss_on(spec) == "all"
+    if spec.model.chat_template is not None:
+        values |= {"chat_template": "jinja", "chat_template_jinja": f"./{TEMPLATE_FILE}"}
+    elif kind in _PAIRS:
+        values["chat_template"] = "tokenizer_default"
+    if evaluates:
+        values["test_datasets"] = [{**rows(EVAL), "split": "train"}]
+    return values
+
+
+def _loss_on(spec: RunSpec) -> str:
+    whole = spec.objective.kind == "pretraining"
+    return "all" if whole else str(getattr(spec.objective, "loss_on", "assistant"))
+
+
+def _answers(spec: RunSpec, layout: str) -> dict[str, Any]:
     if layout == "messages":
-        about: dict[str, Any] = {
+        last = _loss_on(spec) == "last_assistant"
+        return {
             "type": "chat_template",
             "field_messages": "messages",
             "roles_to_train": ["assistant"],
-            "train_on_eos": "turn",
+            "train_on_eos": "last" if last else "turn",
         }
-        if loss_on == "last_assistant":
-            about["train_on_eos"] = "last"
-        if spec.model.chat_template is not None:
-            about["chat_template_jinja"] = spec.model.chat_template
-    elif layout == "completion":
-        about = {
+    if layout == "completion":
+        return {
             "type": {
                 "field_instruction": "prompt",
                 "field_output": "completion",
@@ -139,16 +180,51 @@ def _data(spec: RunSpec, layout: str, evaluates: bool) -> dict[str, Any]:
                 "no_input_format": "{instruction}",
             }
         }
-    else:
-        about = {"type": "completion", "field": "text"}
+    return {"type": "completion", "field": "text"}
 
-    def rows(name: str) -> dict[str, Any]:
-        return {"path": f"./{name}", "ds_type": "json", **about}
 
-    values: dict[str, Any] = {"datasets": [rows(TRAIN)], "train_on_inputs": loss_on == "all"}
-    if evaluates:
-        values["test_datasets"] = [{**rows(EVAL), "split": "train"}]
-    return values
+def _objective(spec: RunSpec) -> dict[str, Any]:
+    objective, rl = spec.objective, rl_of(spec)
+    if objective.kind == "reward":
+        values: dict[str, Any] = {
+            "reward_model": True,
+            "model_type": "AutoModelForSequenceClassification",
+            "num_labels": 1,
+        }
+        if objective.center_rewards_coefficient is not None:
+            values["center_rewards_coefficient"] = objective.center_rewards_coefficient
+        return values
+    if rl is None:
+        return {}
+    beta = getattr(objective, "beta", 0.1)
+    if rl == "orpo":
+        return {"rl": rl, "orpo_alpha": beta, "remove_unused_columns": False}
+    more: dict[str, Any] = {}
+    if isinstance(objective, CpoObjective):
+        more = {"cpo_alpha": objective.cpo_alpha, "simpo_gamma": objective.simpo_gamma}
+    elif getattr(objective, "precompute_ref_log_probs", False):
+        more = {"precompute_ref_log_probs": True}
+    return {"rl": rl, "rl_beta": beta, **more}
+
+
+def _spread(spec: RunSpec) -> dict[str, Any]:
+    """Return how it is spread over several GPUs: Axolotl takes all that it sees."""
+    strategy = spec.hardware.distributed
+    if not isinstance(strategy, FsdpStrategy):
+        return {}
+    config: dict[str, Any] = {
+        "reshard_after_forward": strategy.reshard_after_forward,
+        "auto_wrap_policy": strategy.auto_wrap_policy.upper(),
+        "offload_params": strategy.cpu_offload,
+        "cpu_ram_efficient_loading": strategy.cpu_ram_efficient_loading,
+        "state_dict_type": strategy.state_dict_type,
+    }
+    if strategy.transformer_cls_names_to_wrap:
+        names = ",".join(strategy.transformer_cls_names_to_wrap)
+        config["transformer_layer_cls_to_wrap"] = names
+    if strategy.min_num_params is not None:
+        config["min_num_params"] = strategy.min_num_params
+    return {"fsdp_version": strategy.fsdp_version, "fsdp_config": config}
 
 
 def _method(spec: RunSpec) -> dict[str, Any]:
@@ -205,6 +281,17 @@ def _left_out(spec: RunSpec) -> tuple[str, ...]:
         f"{group}.extra.{name}"
         for group in ("model", "method", "training")
         for name in getattr(getattr(spec, group), "extra", {})
+    ]
+    if isinstance(spec.hardware.distributed, DeepSpeedStrategy):
+        stage = spec.hardware.distributed.zero_stage
+        said.append(f"DeepSpeed ZeRO-{stage}: give `deepspeed: deepspeed_configs/zero{stage}.json`")
+    auto_wrap = getattr(spec.hardware.distributed, "auto_wrap_policy", "")
+    if auto_wrap == "no_wrap":
+        said.append("hardware.distributed.auto_wrap_policy no_wrap")
+    said += [
+        f"objective.{name}"
+        for name in ("label_smoothing", "ld_alpha", "use_weighting")
+        if getattr(spec.objective, name, None)
     ]
     if spec.evaluation.score is not None:
         said.append("evaluation.score: answers graded before and after")

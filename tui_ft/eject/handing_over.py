@@ -5,17 +5,26 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 
 from tui_ft import paths
 from tui_ft.data.problems import DataError
+from tui_ft.eject.adapter_lines import no_adapter_for
 from tui_ft.eject.axolotl import axolotl_config
+from tui_ft.eject.axolotl_limits import no_axolotl
+from tui_ft.eject.forms import form_of
+from tui_ft.eject.processes import (
+    ACCELERATE_FILE,
+    accelerate_config,
+    command_of,
+    not_in_accelerate,
+)
 from tui_ft.eject.rows import WrittenRows, write_items, write_masked
-from tui_ft.eject.script import sft_script
+from tui_ft.eject.script import TEMPLATE_FILE, script
 from tui_ft.spec import RunSpec
-from tui_ft.spec.methods import CHANGES_BASE
+from tui_ft.spec.chat_templates import template_file
 
 Target = Literal["script", "axolotl"]
 
@@ -46,15 +55,11 @@ def eject(spec: RunSpec, target: Target, folder: Path) -> Ejected:
 
     Raises:
         EjectError: the folder holds something, cannot be written, the data cannot be read, or the
-            objective has no such form yet.
+            run has no such form; the message says why.
     """
-    if spec.objective.kind != "sft":
-        raise EjectError(
-            f"a run of {spec.objective.kind} cannot be handed over yet, only supervised fine-tuning"
-        )
-    unknown = _not_handed_over(spec)
-    if unknown:
-        raise EjectError(f"a run with {unknown} cannot be handed over yet")
+    refusal = (_no_script if target == "script" else no_axolotl)(spec)
+    if refusal:
+        raise EjectError(refusal)
     try:
         if folder.exists() and any(folder.iterdir()):
             raise EjectError(f"{folder} is not empty: name a new folder, nothing is replaced")
@@ -68,35 +73,63 @@ def eject(spec: RunSpec, target: Target, folder: Path) -> Ejected:
         raise EjectError(f"{place} cannot be written: {os.strerror(error.errno or 0)}") from None
 
 
-def _not_handed_over(spec: RunSpec) -> str:
-    """Return what of the method, or of the data, the script and the YAML have no form for."""
-    method = spec.method
-    if method.kind not in ("full", "lora", "qlora"):
-        return f"the method {method.kind}"
-    if getattr(method, "init_lora_weights", "default") in CHANGES_BASE:
-        return f"method.init_lora_weights {getattr(method, 'init_lora_weights', '')}"
-    if getattr(method, "bits", 4) != 4:  # noqa: PLR2004 - bits
-        return "a base in 8 bits"
-    return "" if spec.data.mix is None else "data.mix"
+def _no_script(spec: RunSpec) -> str:
+    """Return why a run cannot be a script; empty where it can."""
+    if form_of(spec) is None:
+        return f"a run of {spec.objective.kind} cannot be handed over as a script yet"
+    why = no_adapter_for(spec.method)
+    return f"a script cannot say {why}" if why else ""
 
 
 def _write(spec: RunSpec, target: Target, folder: Path, rows: WrittenRows) -> Ejected:
+    template = spec.model.chat_template
+    if template is not None:
+        source = template_file(template).read_text(encoding="utf-8")
+        paths.write_atomically(folder / TEMPLATE_FILE, source)
     if target == "script":
-        file = folder / "train.py"
-        paths.write_atomically(file, sft_script(spec, evaluates=rows.eval > 0))
-        return Ejected(file, "python train.py", rows, _not_in_script(spec))
+        return _write_script(spec, folder, rows)
     config = axolotl_config(spec, rows.layout, evaluates=rows.eval > 0)
+    left_out = (*config.left_out, *_of_data(spec, rows, "Axolotl"))
     file = folder / "axolotl.yaml"
-    notes = "".join(f"# not in it: {said}\n" for said in config.left_out)
-    written = yaml.safe_dump(config.values, sort_keys=False, allow_unicode=True, width=100)
-    paths.write_atomically(file, notes + written)
-    return Ejected(file, "axolotl train axolotl.yaml", rows, config.left_out)
+    notes = "".join(f"# not in it: {said}\n" for said in left_out)
+    paths.write_atomically(file, notes + _yaml(config.values))
+    return Ejected(file, "axolotl train axolotl.yaml", rows, left_out)
+
+
+def _write_script(spec: RunSpec, folder: Path, rows: WrittenRows) -> Ejected:
+    file = folder / "train.py"
+    text = script(spec, evaluates=rows.eval > 0, classes=dict(rows.classes))
+    paths.write_atomically(file, text)
+    config = accelerate_config(spec)
+    if config is not None:
+        paths.write_atomically(folder / ACCELERATE_FILE, _yaml(config))
+    left_out = (*_not_in_script(spec), *_of_data(spec, rows, ""))
+    return Ejected(file, command_of(spec), rows, left_out)
+
+
+def _yaml(values: dict[str, Any]) -> str:
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
+
+
+def _of_data(spec: RunSpec, rows: WrittenRows, whose: str) -> tuple[str, ...]:
+    """Return what of the data is not in the files."""
+    said = []
+    if spec.data.mix is not None:
+        said.append(
+            f"data.mix: rows of {spec.data.mix.train}, {spec.data.mix.weight:.0%} of the tokens, "
+            "are not among those of train.jsonl: losses will differ"
+        )
+    if whose and rows.left_out:
+        said.append(f"{rows.left_out:,} rows that {whose} has no form for")
+    return tuple(said)
 
 
 def _not_in_script(spec: RunSpec) -> tuple[str, ...]:
-    said = []
+    said = list(not_in_accelerate(spec))
     if spec.evaluation.score is not None:
         said.append("evaluation.score: answers graded before and after")
-    if spec.evaluation.samples:
+    if spec.evaluation.samples and spec.objective.kind not in ("reward", "classification"):
         said.append("evaluation.samples: answers written while it trains")
+    if spec.objective.kind == "classification":
+        said.append("precision, recall and F1 of the evaluations: the script counts accuracy")
     return tuple(said)

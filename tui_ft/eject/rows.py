@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Final, Literal
@@ -17,31 +19,28 @@ from tui_ft.data import (
     Conversation,
     Detection,
     Document,
-    Item,
     Row,
+    RowProblem,
     convert,
     detect,
     held_out,
-    mask_row,
     objective_refusal,
     read_rows,
 )
-from tui_ft.data.chat_tokenizer import load_chat_tokenizer
+from tui_ft.data.items import AnyItem, Judged, Labelled, Pair
 from tui_ft.data.problems import DataError
+from tui_ft.eject.masked import masked_line
+from tui_ft.eject.pair_lines import PAIRED, pair_line
 from tui_ft.spec import RunSpec
-from tui_ft.spec.chat_templates import template_file
-from tui_ft.spec.objectives import SftObjective
-from tui_ft.spec.run_spec import DataSpec
-from tui_ft.survey.request import TokenRequest
 
 TRAIN: Final = "train.jsonl"
 EVAL: Final = "eval.jsonl"
 _ROWS_TO_DETECT: Final = 1_000
 
 
-Line = Callable[[Item], bytes | None]
+Line = Callable[[AnyItem], bytes | None]
 """What is written of a row; None leaves it out."""
-Layout = Literal["messages", "completion", "text"]
+Layout = Literal["messages", "completion", "text", "pairs", "judged", "labelled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +51,15 @@ class WrittenRows:
         train: rows to train on.
         eval: rows held out.
         layout: of the first row, before it was put through a template.
+        classes: of a classification, in the order of the model's outputs, with their rows.
+        left_out: rows that have no form there.
     """
 
     train: int
     eval: int
     layout: Layout
+    classes: tuple[tuple[str, int], ...] = ()
+    left_out: int = 0
 
 
 def write_items(spec: RunSpec, folder: Path) -> WrittenRows:
@@ -66,10 +69,11 @@ def write_items(spec: RunSpec, folder: Path) -> WrittenRows:
     that carry loss once they are cut; where there are others, its choice may differ.
 
     Raises:
-        DataError: the data cannot be read, or hold nothing for supervised fine-tuning.
+        DataError: the data cannot be read, or hold nothing for the objective.
         OSError: the files cannot be written.
     """
-    return _write(spec.data, folder, _line)
+    kind = spec.objective.kind
+    return _write(spec, folder, (lambda item: pair_line(item, kind)) if kind in PAIRED else _line)
 
 
 def write_masked(spec: RunSpec, folder: Path) -> WrittenRows:
@@ -81,47 +85,63 @@ def write_masked(spec: RunSpec, folder: Path) -> WrittenRows:
         DataError: there is no tokenizer of the model on this machine, or as `write_items`.
         OSError: the files cannot be written.
     """
-    request = TokenRequest(spec.model.name_or_path, spec.model.chat_template)
-    template = template_file(spec.model.chat_template) if spec.model.chat_template else None
-    tokenizer = load_chat_tokenizer(request.folder(), template)
-    most = spec.training.max_length
-    objective = spec.objective
-    loss_on = objective.loss_on if isinstance(objective, SftObjective) else "all"
-
-    def masked(item: Item) -> bytes | None:
-        row = mask_row(item, tokenizer, loss_on=loss_on, max_length=most)
-        if isinstance(row, str) or not row.supervised_count:
-            return None
-        return orjson.dumps({"text": row.text, "learned": row.spans}) + b"\n"
-
-    return _write(spec.data, folder, masked)
+    if spec.objective.kind == "classification":
+        classes = _classes(spec)
+        written = _write(spec, folder, partial(_labelled, classes))
+        return replace(written, classes=tuple(classes.items()))
+    return _write(spec, folder, masked_line(spec))
 
 
-def _write(data: DataSpec, folder: Path, line: Line) -> WrittenRows:
-    path = Path(data.train)
-    detection = _detect(data, path)
-    rows = 0
+def _classes(spec: RunSpec) -> dict[str, int]:
+    """Return the classes of the training file with their rows, numbered as the run does it."""
+    path = Path(spec.data.train)
+    items = _items(path, _detect(spec, path), spec.data.max_rows)
+    counts = Counter(item.label for item in items if isinstance(item, Labelled))
+    return {name: counts[name] for name in _in_order(counts)}
+
+
+def _labelled(classes: Mapping[str, int], item: AnyItem) -> bytes | None:
+    if not isinstance(item, Labelled) or item.label not in classes:
+        return None
+    return orjson.dumps({"text": item.text, "label": item.label}) + b"\n"
+
+
+def _in_order(classes: Counter[str]) -> list[str]:
+    """Return the classes as the run numbers them: numbers by size, names by the alphabet."""
+    try:
+        return sorted(classes, key=int)
+    except ValueError:
+        return sorted(classes)
+
+
+def _write(spec: RunSpec, folder: Path, line: Line) -> WrittenRows:
+    data, path = spec.data, Path(spec.data.train)
+    detection = _detect(spec, path)
+    rows = left_out = 0
     with _new_file(folder / TRAIN) as train:
         for item in _items(path, detection, data.max_rows):
             written = line(item)
-            if written is not None:
-                train.write(written)
-                rows += 1
+            if written is None:
+                left_out += 1
+                continue
+            train.write(written)
+            rows += 1
     if not rows:
         raise DataError(f"{path} holds no row that can be learned from")
     layout = _layout(next(_items(path, detection, None)))
     if data.eval is not None:
-        return WrittenRows(rows, _write_eval(data, folder, line), layout)
+        return WrittenRows(rows, _write_eval(spec, folder, line), layout, left_out=left_out)
     out = held_out(rows, data.eval_fraction, data.split_seed, data.max_eval_rows)
     if out:
         _hold_out(folder, out)
-    return WrittenRows(rows - len(out), len(out), layout)
+    return WrittenRows(rows - len(out), len(out), layout, left_out=left_out)
 
 
-def _write_eval(data: DataSpec, folder: Path, line: Line) -> int:
+def _write_eval(spec: RunSpec, folder: Path, line: Line) -> int:
+    data = spec.data
     assert data.eval is not None, "only called when there is an evaluation file"
     path = Path(data.eval)
-    lines = (line(item) for item in _items(path, _detect(data, path), None))
+    lines = (line(item) for item in _items(path, _detect(spec, path), None))
     usable = islice((one for one in lines if one is not None), data.max_eval_rows)
     count = 0
     with _new_file(folder / EVAL) as file:
@@ -144,36 +164,43 @@ def _hold_out(folder: Path, out: frozenset[int]) -> None:
     whole.unlink()
 
 
-def _detect(data: DataSpec, path: Path) -> Detection:
+def _detect(spec: RunSpec, path: Path) -> Detection:
+    data = spec.data
     first = [row for row in islice(read_rows(path), _ROWS_TO_DETECT) if isinstance(row, Row)]
     if not first:
         raise DataError(f"{path} holds no usable row")
     detection = detect(first, format=data.format, columns=data.columns)
-    unfit = objective_refusal("sft", detection, first)
+    unfit = objective_refusal(spec.objective.kind, detection, first)
     if unfit is not None:
         raise DataError(f"{path}: {unfit}")
     return detection
 
 
-def _items(path: Path, detection: Detection, most: int | None) -> Iterator[Item]:
+def _items(path: Path, detection: Detection, most: int | None) -> Iterator[AnyItem]:
     for row in islice(read_rows(path), most):
         if isinstance(row, Row):
             item = convert(row, detection)
-            if isinstance(item, Conversation | Completion | Document):
+            if not isinstance(item, RowProblem):
                 yield item
 
 
-def _layout(item: Item) -> Layout:
+def _layout(item: AnyItem) -> Layout:
     match item:
         case Conversation():
             return "messages"
         case Completion():
             return "completion"
-        case Document():
+        case Pair():
+            return "pairs"
+        case Judged():
+            return "judged"
+        case Labelled():
+            return "labelled"
+        case _:
             return "text"
 
 
-def _line(item: Item) -> bytes:
+def _line(item: AnyItem) -> bytes | None:
     row: dict[str, Any]
     match item:
         case Conversation(messages, tools, prompt_messages):
@@ -186,6 +213,8 @@ def _line(item: Item) -> bytes:
             row = {"prompt": prompt, "completion": completion}
         case Document(text):
             row = {"text": text}
+        case _:
+            return None
     return orjson.dumps(row) + b"\n"
 
 

@@ -1,4 +1,4 @@
-"""A run of supervised fine-tuning as a Python script on trl that needs nothing of ftui."""
+"""A run as a Python script on trl, transformers and peft that needs nothing of ftui."""
 
 from __future__ import annotations
 
@@ -7,51 +7,252 @@ from pathlib import Path
 from string import Template
 from typing import Any, Final
 
+from tui_ft.eject.adapter_lines import adapter_of
+from tui_ft.eject.forms import Form, class_weights, form_of
+from tui_ft.eject.processes import command_of
 from tui_ft.spec import RunSpec
-from tui_ft.spec.peft_arguments import peft_arguments
+from tui_ft.spec.methods import TRAINS_BASE, AdaLoraMethod, FreezeMethod
+from tui_ft.spec.objectives import KtoObjective, ReferenceFields
 from tui_ft.spec.run_spec import QloraMethod
-from tui_ft.spec.trainer_arguments import plain_arguments, plan_schedule
+from tui_ft.spec.trainer_arguments import plan_schedule, shared_arguments
 
-_TEMPLATE: Final = Path(__file__).with_name("train.py.template")
+TEMPLATE_FILE: Final = "chat_template.jinja"
+"""Beside the script, where the run brings a chat template of its own."""
+_PARTS: Final = Path(__file__).with_name("parts")
 _INDENT: Final = "\n    "
 _TORCH: Final = {"bf16": "torch.bfloat16", "fp16": "torch.float16", "fp32": "torch.float32"}
+_HEADS: Final = ("score", "classifier", "pre_classifier", "pooler", "head")
 
 
-def sft_script(spec: RunSpec, *, evaluates: bool) -> str:
+def script(spec: RunSpec, *, evaluates: bool, classes: Mapping[str, int] | None = None) -> str:
     """Return the script of a run.
 
     Args:
-        spec: the run; its objective is supervised fine-tuning.
+        spec: the run; its objective has a form.
         evaluates: whether there is an eval.jsonl beside it.
+        classes: of a classification, in the order of the outputs, with their rows.
     """
-    adapter = peft_arguments(spec.method)
-    is_quantised = isinstance(spec.method, QloraMethod)
-    files = "lie train.jsonl and eval.jsonl" if evaluates else "lies train.jsonl"
-    text = Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
-        title=f"The run `{spec.name}` as plain trl: {spec.method.kind}, supervised fine-tuning.",
-        needs="torch transformers trl peft datasets" + (" bitsandbytes" if is_quantised else ""),
-        rows_said=files,
-        imports=_imports(adapter is not None, is_quantised, spec),
-        model=repr(spec.model.name_or_path),
-        revision=repr(spec.model.revision),
-        max_length=spec.training.max_length,
-        precision=_precision(spec),
-        model_arguments=_INDENT.join(_model_arguments(spec)),
-        config=_INDENT.join(_config(spec, evaluates)),
-        trainer_arguments=_INDENT.join(_trainer_arguments(spec, adapter, evaluates)),
-        after_trainer=_after_trainer(is_quantised),
-        output=repr("model" if adapter is None else "adapter"),
-    )
-    return text.rstrip() + "\n"
+    form = form_of(spec)
+    assert form is not None, "asked for only where there is a form"
+    writer = _Script(spec, form, evaluates=evaluates, classes=dict(classes or {"reward": 1}))
+    return writer.text().rstrip() + "\n"
 
 
-def _imports(has_adapter: bool, is_quantised: bool, spec: RunSpec) -> str:
-    names = ["AutoModelForCausalLM", "AutoTokenizer"]
-    names += ["BitsAndBytesConfig"] if is_quantised else []
-    names += ["EarlyStoppingCallback"] if spec.training.early_stopping_patience else []
-    lines = ["from peft import LoraConfig"] if has_adapter else []
-    lines += [f"from transformers import {', '.join(sorted(names))}"]
-    return "\n".join([*lines, "from trl import SFTConfig, SFTTrainer"])
+class _Script:
+    """Writes one script."""
+
+    def __init__(
+        self, spec: RunSpec, form: Form, *, evaluates: bool, classes: dict[str, int]
+    ) -> None:
+        self._spec, self._form = spec, form
+        self._evaluates = evaluates
+        self._classes = classes
+        self._adapter = adapter_of(spec.method, scores=form.scores)
+        self._is_quantised = isinstance(spec.method, QloraMethod)
+
+    def text(self) -> str:
+        """Return all of it."""
+        spec, form = self._spec, self._form
+        files = "lie train.jsonl and eval.jsonl" if self._evaluates else "lies train.jsonl"
+        with_template = spec.model.chat_template is not None
+        template = f'tokenizer.chat_template = (HERE / "{TEMPLATE_FILE}").read_text()'
+        whole = "[new for line in lines for new in made(json.loads(line))]"
+        shuffled = ".shuffle(seed=SEED)" if self._asks_beforehand() else ""
+        return Template((_PARTS / "script.template").read_text(encoding="utf-8")).substitute(
+            title=f"The run `{spec.name}` as plain trl: {spec.method.kind}, {form.name}.",
+            needs="torch transformers trl peft datasets"
+            + (" bitsandbytes" if self._is_quantised else ""),
+            command=command_of(spec),
+            rows_said=files,
+            row_said=form.rows,
+            imports=self._imports(),
+            model=repr(spec.model.name_or_path),
+            revision=repr(spec.model.revision),
+            max_length=spec.training.max_length,
+            seed=spec.training.seed,
+            constants=self._constants(),
+            template=template if with_template else "",
+            rows="".join((_PARTS / f"{part}.part").read_text("utf-8") for part in self._parts()),
+            dataset=form.dataset.format(whole) + shuffled,
+            precision=_precision(spec),
+            model_lines="\n".join(self._model()),
+            method_lines="\n".join(self._method()),
+            config_class=form.config,
+            config=_INDENT.join(self._config()),
+            trainer_class=form.trainer,
+            trainer_arguments=_INDENT.join(self._trainer_arguments()),
+            after_trainer=self._after_trainer(),
+            output=repr("model" if spec.method.kind in TRAINS_BASE else "adapter"),
+        )
+
+    def _asks_beforehand(self) -> bool:
+        """Tell whether KTO's reference is asked once: its answers hold for one order alone."""
+        objective = self._spec.objective
+        return isinstance(objective, KtoObjective) and objective.precompute_ref_log_probs
+
+    def _parts(self) -> tuple[str, ...]:
+        more = {"adalora": ("ranks",), "freeze": ("freeze",)}.get(self._spec.method.kind, ())
+        return (*self._form.parts, *more)
+
+    def _imports(self) -> str:
+        spec = self._spec
+        kind = "SequenceClassification" if self._form.scores else "CausalLM"
+        names = [f"AutoModelFor{kind}", "AutoTokenizer"]
+        names += ["BitsAndBytesConfig"] if self._is_quantised else []
+        names += ["EarlyStoppingCallback"] if spec.training.early_stopping_patience else []
+        names += ["TrainerCallback"] if isinstance(spec.method, AdaLoraMethod) else []
+        names += ["set_seed"] if self._form.scores else []
+        lines = ["from datasets import Dataset"]
+        if self._adapter is not None:
+            wraps = ", get_peft_model" if self._form.trainer == "Classifier" else ""
+            lines.append(f"from peft import {self._adapter.class_name}{wraps}")
+        lines.append(f"from transformers import {', '.join(sorted(names))}")
+        return "\n".join([*lines, self._form.imports])
+
+    def _constants(self) -> str:
+        spec = self._spec
+        values = dict(self._form.constants(spec))
+        if spec.objective.kind == "classification":
+            values["CLASSES"] = list(self._classes)
+            values["CLASS_WEIGHTS"] = class_weights(spec.objective, self._classes)
+        if isinstance(spec.method, AdaLoraMethod):
+            method = spec.method
+            values |= {"TINIT": method.tinit, "TFINAL": method.tfinal, "DELTA_T": method.deltaT}
+        return "".join(f"{name} = {value!r}\n" for name, value in values.items())
+
+    def _model(self) -> list[str]:
+        arguments = [f"        {line}" for line in self._model_arguments()]
+        if not self._form.scores:
+            load = "    return AutoModelForCausalLM.from_pretrained("
+            lines = ["def load():", load, "        MODEL,", *arguments, "    )"]
+            return [*lines, "", "", "model = load()"]
+        classes = list(self._classes)
+        return [
+            "set_seed(SEED)  # the head begins with random weights",
+            "model, report = AutoModelForSequenceClassification.from_pretrained(",
+            "    MODEL,",
+            "    output_loading_info=True,",
+            f"    num_labels={len(classes)},",
+            f"    id2label={dict(enumerate(classes))!r},",
+            f"    label2id={ {name: number for number, name in enumerate(classes)}!r},",
+            "    ignore_mismatched_sizes=True,",
+            *(line.removeprefix("    ") for line in arguments),
+            ")",
+            'replaced = [key for key, *_ in report["mismatched_keys"]]',
+            'new = {key.rpartition(".")[0] for key in (*report["missing_keys"], *replaced)}',
+        ]
+
+    def _model_arguments(self) -> list[str]:
+        spec = self._spec
+        model, method = spec.model, spec.method
+        if model.dtype != "auto":
+            dtype = f"torch.{model.dtype}"
+        else:
+            dtype = "torch.float32" if method.kind in TRAINS_BASE else "arithmetic"
+        lines = ["revision=REVISION,", f"dtype={dtype},", "use_safetensors=True,"]
+        if model.attn_implementation != "auto":
+            lines.append(f"attn_implementation={model.attn_implementation!r},")
+        if model.trust_remote_code:
+            lines.append("trust_remote_code=True,")
+        if isinstance(method, QloraMethod):
+            lines += self._quantisation(method)
+        return [*lines, *_keywords(model.extra)]
+
+    def _quantisation(self, method: QloraMethod) -> list[str]:
+        lines = ["quantization_config=BitsAndBytesConfig("]
+        if method.bits == 8:  # noqa: PLR2004 - bits
+            lines.append("    load_in_8bit=True,")
+        else:
+            lines += [
+                "    load_in_4bit=True,",
+                f"    bnb_4bit_quant_type={method.bnb_4bit_quant_type!r},",
+                f"    bnb_4bit_use_double_quant={method.bnb_4bit_use_double_quant},",
+                "    bnb_4bit_compute_dtype=arithmetic,",
+            ]
+        if self._form.scores:
+            lines.append(f"    llm_int8_skip_modules={list(_HEADS)!r},")
+        place = 'int(os.environ.get("LOCAL_RANK", 0)) if on_gpu else "cpu"'
+        return [*lines, "),", f'device_map={{"": {place}}},']
+
+    def _method(self) -> list[str]:
+        method, adapter = self._spec.method, self._adapter
+        if isinstance(method, FreezeMethod):
+            return [f"freeze_all_but_last(model, {method.num_trainable_layers})"]
+        if self._form.trainer != "Classifier":
+            return []
+        lines = ["set_seed(SEED)", "model.config.pad_token_id = tokenizer.pad_token_id"]
+        if adapter is not None:
+            lines += ["model = get_peft_model(", "    model,"]
+            lines += [f"    {line}" for line in adapter.lines]
+            lines.append(")")
+            if self._spec.training.gradient_checkpointing:
+                lines.append("model.enable_input_require_grads()")
+        return lines
+
+    def _config(self) -> list[str]:
+        spec = self._spec
+        schedule = plan_schedule(spec.training, self._evaluates, lambda _: None)
+        arguments: dict[str, Any] = {
+            **schedule.arguments,
+            **shared_arguments(spec.training),
+            **self._form.own(spec),
+        }
+        if schedule.evaluations_a_save not in (None, 1):
+            arguments["save_steps"] = arguments["eval_steps"] * schedule.evaluations_a_save
+        if spec.training.max_steps is not None:
+            del arguments["num_train_epochs"]
+        if spec.method.kind == "prefix_tuning":  # peft refuses both together
+            arguments["gradient_checkpointing"] = False
+        arguments |= spec.training.extra
+        given = {name: value for name, value in arguments.items() if value is not None}
+        return [
+            'output_dir="checkpoints",',
+            *_keywords(given),
+            "data_seed=SEED,",
+            'report_to="none",',
+            'gradient_checkpointing_kwargs={"use_reentrant": False},',
+            "bf16=bf16,",
+            "fp16=fp16,",
+            "use_cpu=not on_gpu,",
+        ]
+
+    def _trainer_arguments(self) -> list[str]:
+        spec, adapter = self._spec, self._adapter
+        lines = ['train_dataset=rows("train.jsonl"),']
+        if self._evaluates and spec.training.eval_steps is not None:
+            lines.append('eval_dataset=rows("eval.jsonl"),')
+        lines += self._form.handed
+        if adapter is not None and self._form.trainer != "Classifier":
+            lines += [f"peft_config={adapter.lines[0]}", *adapter.lines[1:]]
+        if self._form.compares and adapter is None and not self._knows_its_reference():
+            lines.append("ref_model=load(),")
+        callbacks = []
+        patience = spec.training.early_stopping_patience
+        if patience and self._evaluates:
+            callbacks.append(f"EarlyStoppingCallback(early_stopping_patience={patience})")
+        if isinstance(spec.method, AdaLoraMethod):
+            callbacks.append("MovesRanks()")
+        return [*lines, f"callbacks=[{', '.join(callbacks)}],"] if callbacks else lines
+
+    def _knows_its_reference(self) -> bool:
+        asked = self._spec.objective
+        beforehand = isinstance(asked, ReferenceFields) and asked.precompute_ref_log_probs
+        return beforehand or bool(getattr(asked, "reference_free", False))
+
+    def _after_trainer(self) -> str:
+        lines = []
+        if self._form.dataset != "Dataset.from_list({})":
+            lines.append("trainer.use_dpo_data_collator = True  # ours has its collator's shape")
+        if isinstance(self._spec.objective, KtoObjective) and not self._asks_beforehand():
+            lines.append('trainer.args.train_sampling_strategy = "random"  # pairs are made anew')
+        copies = self._form.scores or self._spec.method.kind == "ln_tuning"
+        if self._is_quantised or (self._adapter is not None and copies):
+            lines += [
+                "for parameter in trainer.model.parameters():",
+                "    if parameter.requires_grad:  # in 16 bits small updates would be lost",
+                "        parameter.data = parameter.data.to(torch.float32)",
+            ]
+        return "".join(f"{line}\n" for line in lines)
 
 
 def _precision(spec: RunSpec) -> str:
@@ -68,82 +269,6 @@ def _precision(spec: RunSpec) -> str:
     chosen = "torch.bfloat16 if bf16 else torch.float16 if fp16 else torch.float32"
     lines.append(f"arithmetic = {chosen if asked == 'auto' else _TORCH[asked]}")
     return "\n".join(lines) + "\n"
-
-
-def _model_arguments(spec: RunSpec) -> list[str]:
-    model = spec.model
-    if model.dtype != "auto":
-        dtype = f"torch.{model.dtype}"
-    else:
-        dtype = "torch.float32" if spec.method.kind == "full" else "arithmetic"
-    lines = ["revision=REVISION,", f"dtype={dtype},", "use_safetensors=True,"]
-    if model.attn_implementation != "auto":
-        lines.append(f"attn_implementation={model.attn_implementation!r},")
-    if model.trust_remote_code:
-        lines.append("trust_remote_code=True,")
-    if isinstance(spec.method, QloraMethod):
-        lines += [
-            "quantization_config=BitsAndBytesConfig(",
-            "    load_in_4bit=True,",
-            f"    bnb_4bit_quant_type={spec.method.bnb_4bit_quant_type!r},",
-            f"    bnb_4bit_use_double_quant={spec.method.bnb_4bit_use_double_quant},",
-            "    bnb_4bit_compute_dtype=arithmetic,",
-            "),",
-            'device_map={"": 0 if on_gpu else "cpu"},',
-        ]
-    return [*lines, *_keywords(model.extra)]
-
-
-def _config(spec: RunSpec, evaluates: bool) -> list[str]:
-    schedule = plan_schedule(spec.training, evaluates, lambda _: None)
-    arguments = {**schedule.arguments, **plain_arguments(spec.training)}
-    if schedule.evaluations_a_save not in (None, 1):
-        arguments["save_steps"] = arguments["eval_steps"] * schedule.evaluations_a_save
-    if spec.training.max_steps is not None:
-        del arguments["num_train_epochs"]
-    arguments |= spec.training.extra
-    given = {name: value for name, value in arguments.items() if value is not None}
-    return [
-        'output_dir="checkpoints",',
-        *_keywords(given),
-        f"data_seed={spec.training.seed},",
-        'report_to="none",',
-        'gradient_checkpointing_kwargs={"use_reentrant": False},',
-        "bf16=bf16,",
-        "fp16=fp16,",
-        "use_cpu=not on_gpu,",
-    ]
-
-
-def _trainer_arguments(
-    spec: RunSpec, adapter: Mapping[str, Any] | None, evaluates: bool
-) -> list[str]:
-    lines = ['train_dataset=rows("train.jsonl"),']
-    if evaluates and spec.training.eval_steps is not None:
-        lines.append('eval_dataset=rows("eval.jsonl"),')
-    if adapter is not None:
-        given = {k: v for k, v in adapter.items() if k != "peft_type" and v is not None}
-        extra = getattr(spec.method, "extra", {})
-        lines += [
-            "peft_config=LoraConfig(",
-            '    task_type="CAUSAL_LM",',
-            *(f"    {line}" for line in _keywords({**given, **extra})),
-            "),",
-        ]
-    patience = spec.training.early_stopping_patience
-    if patience and evaluates:
-        lines.append(f"callbacks=[EarlyStoppingCallback(early_stopping_patience={patience})],")
-    return lines
-
-
-def _after_trainer(is_quantised: bool) -> str:
-    if not is_quantised:
-        return ""
-    return (
-        "for parameter in trainer.model.parameters():\n"
-        "    if parameter.requires_grad:  # trl casts them to bfloat16\n"
-        "        parameter.data = parameter.data.to(torch.float32)\n"
-    )
 
 
 def _keywords(arguments: Mapping[str, Any]) -> list[str]:

@@ -49,6 +49,7 @@ _NO_DISK: Final = 5_000_000_000
 _OPTIONAL: Final = {
     "flash-attn": "faster attention on long sequences: pip install flash-attn --no-build-isolation",
     "liger-kernel": "fused kernels that save memory: pip install liger-kernel",
+    "deepspeed": "ZeRO over several GPUs, which FSDP does without it: pip install deepspeed",
 }
 _TRUE: Final = frozenset(("1", "on", "yes", "true"))
 

@@ -111,10 +111,18 @@ def not_modelled(spec: RunSpec) -> tuple[str, ...]:
         asked |= {reward.kind for reward in spec.objective.rewards}
     asked |= {name for name in _NOT_MODELLED if getattr(spec.training, name, None)}
     asked |= {name for name in _NOT_MODELLED if getattr(spec.model, name, None)}
+    spread = spec.hardware.distributed
+    asked |= {
+        name for name in _NOT_MODELLED if getattr(spread, name, None) not in (None, False, "none")
+    }
     return tuple(sentence for name, sentence in _NOT_MODELLED.items() if name in asked)
 
 
+_OFFLOAD: Final = "is not modelled: what it holds in the host's memory is still in the figure"
 _NOT_MODELLED: Final = {
+    "cpu_offload": f"hardware.distributed.cpu_offload {_OFFLOAD}",
+    "offload_optimizer_device": f"hardware.distributed.offload_optimizer_device {_OFFLOAD}",
+    "offload_param_device": f"hardware.distributed.offload_param_device {_OFFLOAD}",
     "reward_model": "the reward model is taken to be as large as the model that is trained, and of "
     "its kind: its own size is not looked up",
     "torch_compile": "torch.compile is not modelled: fused kernels hold less than the figure says, "

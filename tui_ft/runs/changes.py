@@ -21,6 +21,7 @@ from tui_ft.runs.ladder import as_trained
 from tui_ft.runs.reader import RunReader
 from tui_ft.runs.run_data import with_files
 from tui_ft.spec import RunSpec
+from tui_ft.spec.distributed import strategy_name
 
 Weight = Literal["note", "warning", "asks", "bad"]
 """It goes on as before; otherwise than before; only when told to; or cannot."""
@@ -36,6 +37,8 @@ _UNFIT: Final = (
 )
 """What decides which tensors there are: a checkpoint of another kind does not fit."""
 _FITS: Final = ("method.lora_dropout",)
+_LAID_OUT_ALIKE: Final = frozenset(("one process", "DDP"))
+"""Ways to spread a run whose checkpoints any of them can go on from."""
 _HARMLESS: Final = (
     "name",
     "description",
@@ -114,6 +117,7 @@ def changes_since(folder: RunFolder, gpus: Sequence[Gpu] | None = None) -> tuple
         *_of_spec(before.get("spec"), spec, step),
         *_of_data(before.get("data"), folder, spec, step),
         *_of_device(folder, spec, gpus),
+        *_of_spread(folder, spec, gpus),
         *_of_libraries(before),
     ]
     if step:
@@ -184,6 +188,33 @@ def _of_data(old: object, folder: RunFolder, spec: RunSpec, step: int) -> Iterat
         else:
             what = f"until step {step} it learned other rows, and its place among them is lost"
             yield Change(f"data.{use}", _of_file(was), _of_file(now), "asks", what)
+
+
+def _of_spread(folder: RunFolder, spec: RunSpec, gpus: Sequence[Gpu] | None) -> Iterator[Change]:
+    """Compare how many processes train, and what each of them holds."""
+    plan = RunReader(folder).catch_up().plan
+    if plan is None:
+        return
+    found = gpus if gpus is not None else _gpus_now(folder, spec)
+    count = spec.hardware.processes or max(1, len(found))
+    strategy = spec.hardware.strategy(count)
+    old, new = (
+        plan.strategy or "one process",
+        strategy_name(strategy) if strategy else "one process",
+    )
+    if old != new and not {old, new} <= _LAID_OUT_ALIKE:
+        what = "each lays out its checkpoints otherwise"
+        yield Change("hardware.distributed", old, new, "bad", what)
+    elif plan.processes != count:
+        what = "a step takes other rows than before; gradient_accumulation_steps makes up for it"
+        yield Change("processes", str(plan.processes), str(count), "warning", what)
+
+
+def _gpus_now(folder: RunFolder, spec: RunSpec) -> tuple[Gpu, ...]:
+    try:
+        return choose(spec.hardware, take_snapshot(folder.path)).now
+    except RunError:
+        return ()  # said by the preflight
 
 
 def _of_device(folder: RunFolder, spec: RunSpec, gpus: Sequence[Gpu] | None) -> Iterator[Change]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import getpass
 import os
 import time
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -50,17 +51,24 @@ def _request(folder: RunFolder, command: Command) -> None:
     summary = summary_of(folder)
     if not summary.is_live:
         raise RunError(f"{folder.id} is not running: it is {summary.state}")
+    append_command(folder.control_file, command)
+
+
+def append_command(file: Path, command: Command) -> None:
+    """Append a command to ``file``, in the user's name.
+
+    Raises:
+        RunError: it cannot be written.
+    """
     line = msgspec.json.encode(CommandLine(command, user_name(), time.time())) + b"\n"
     try:
-        descriptor = os.open(
-            folder.control_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, paths.PRIVATE_FILE
-        )
+        descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, paths.PRIVATE_FILE)
         try:
             os.write(descriptor, line)
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise RunError(f"cannot write {folder.control_file}: {error.strerror}") from None
+        raise RunError(f"cannot write {file}: {error.strerror}") from None
 
 
 def user_name() -> str:

@@ -61,12 +61,13 @@ def killed_by_request(folder: RunFolder, user: str) -> ev.Ended:
     return ev.Ended(state="stopped", reason=f"killed by {user}", advice=(how_to_go_on(folder),))
 
 
-def stopped_before_training(user: str) -> ev.Ended:
+def stopped_before_training(folder: RunFolder, user: str) -> ev.Ended:
     """Return the end of a run that was stopped while it still waited or prepared."""
+    nothing = "nothing was trained yet; resume starts it from the beginning"
     return ev.Ended(
         state="stopped",
         reason=f"stopped by {user} before training began",
-        advice=("nothing was trained yet; resume starts it from the beginning",),
+        advice=(how_to_go_on(folder) if folder.checkpoints() else nothing,),
     )
 
 

@@ -11,9 +11,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from tui_ft import paths
+from tui_ft.runs.place import Place, write_place
 
 if TYPE_CHECKING:
     from tui_ft.spec import RunSpec  # takes 0.1 s to import, and lists of runs do without it
@@ -123,18 +124,39 @@ class RunFolder:
 
     def is_supervised(self) -> bool:
         """Tell whether a supervisor on this host holds the run's lock."""
-        try:
-            with self.lock_file.open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
+        return is_locked(self.lock_file)
+
+
+class Lockable(Protocol):
+    """Something of which one process at a time takes care."""
+
+    @property
+    def id(self) -> str:
+        """What it is called."""
+
+    @property
+    def lock_file(self) -> Path:
+        """Held with flock by that process."""
+
+
+def is_locked(file: Path) -> bool:
+    """Tell whether a process on this host holds the lock ``file``."""
+    try:
+        with file.open("rb") as opened:
+            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
         return False
+    return False
 
 
-def create(spec: RunSpec) -> RunFolder:
+def create(spec: RunSpec, place: Place | None = None) -> RunFolder:
     """Make a new run folder named after ``spec`` (`name`, `name-2`, …) and freeze the spec in it.
+
+    Args:
+        spec: the run.
+        place: its place in a chain.
 
     Raises:
         RunError: the folder cannot be written.
@@ -143,7 +165,9 @@ def create(spec: RunSpec) -> RunFolder:
 
     try:
         root = paths.make_private_dir(paths.runs_dir())
-        folder = RunFolder(_make_unique(root, spec.name))
+        folder = RunFolder(make_unique(root, spec.name))
+        if place is not None:
+            write_place(folder.path, place)
         paths.write_atomically(folder.spec_file, dump_spec(spec))
     except OSError as error:
         raise RunError(
@@ -210,11 +234,11 @@ def delete(folder: RunFolder) -> None:
 
 
 @contextlib.contextmanager
-def hold_lock(folder: RunFolder) -> Iterator[None]:
-    """Hold the run's lock.
+def hold_lock(folder: Lockable) -> Iterator[None]:
+    """Hold the lock of a run, or of a chain.
 
     Raises:
-        RunError: another supervisor holds it.
+        RunError: another process holds it.
     """
     descriptor = os.open(folder.lock_file, os.O_RDWR | os.O_CREAT, paths.PRIVATE_FILE)
     try:
@@ -242,7 +266,7 @@ def _lock_within(descriptor: int, seconds: float) -> None:
             return
 
 
-def _make_unique(root: Path, name: str) -> Path:
+def make_unique(root: Path, name: str) -> Path:
     """Make the first free folder of name, name-2, …: mkdir is the arbiter between two launches."""
     number = 1
     while True:

@@ -23,22 +23,28 @@ from tui_ft.spec.chat_templates import SHIPPED
 
 if TYPE_CHECKING:
     from tui_ft.runs.changes import Change
+    from tui_ft.runs.place import Place
     from tui_ft.spec import RunSpec
 
 _FIRST_WORD_SECONDS: Final = 15.0
 _POLL_SECONDS: Final = 0.02
 
 
-def launch(spec: RunSpec, *, worker: str = TRAIN_ENTRY) -> RunFolder:
+def launch(spec: RunSpec, *, worker: str = TRAIN_ENTRY, place: Place | None = None) -> RunFolder:
     """Write the run's folder, start its supervisor, and return the folder.
 
     Relative paths in ``spec`` are those of the present working directory; they are frozen as
     absolute ones.
 
+    Args:
+        spec: the run.
+        worker: module:function of its worker.
+        place: its place in a chain.
+
     Raises:
         RunError: the folder cannot be written or the supervisor cannot be started.
     """
-    folder = create(with_absolute_paths(spec, Path.cwd()))
+    folder = create(with_absolute_paths(spec, Path.cwd()), place)
     _start_supervisor(folder, worker, attempts=0)
     return folder
 

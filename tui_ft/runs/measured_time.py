@@ -30,10 +30,13 @@ def _timed(folder: RunFolder) -> Iterator[TimedRun]:
     try:
         report = json.loads(folder.report_file.read_text())
         plan, seconds = report["plan"], report["seconds"]
-        peak, rows = peak_flops(plan["device"]), report["steps"] * plan["effective_batch_size"]
+        # Of each GPU: they work side by side.
+        all_rows = report["steps"] * plan["effective_batch_size"]
+        rows = all_rows // plan.get("processes", 1)
+        peak = peak_flops(plan["device"])
         if peak is not None and seconds > 0:
             spec = as_trained(folder)
-            flops = rows * _flops_of_a_row(spec, report["tokens"] // rows, plan)
+            flops = rows * _flops_of_a_row(spec, report["tokens"] // all_rows, plan)
             yield TimedRun(method=spec.method.kind, flops=flops, seconds=seconds, peak_flops=peak)
     except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError):
         return

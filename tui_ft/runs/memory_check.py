@@ -9,7 +9,7 @@ from tui_ft.hardware import Gpu
 from tui_ft.memory.calibration import Correction, corrected
 from tui_ft.memory.cards import CARDS, fit
 from tui_ft.memory.dry_run import DryRunError
-from tui_ft.memory.estimate import estimate
+from tui_ft.memory.estimate import Sharding, estimate
 from tui_ft.memory.estimating import Unknown, figures
 from tui_ft.memory.figure import Figure
 from tui_ft.memory.fitting import changes
@@ -19,6 +19,7 @@ from tui_ft.memory.step import Step
 from tui_ft.runs.finding import Finding
 from tui_ft.runs.measured_memory import machine_correction
 from tui_ft.spec import RunSpec
+from tui_ft.spec.distributed import sharding_kind
 
 _WAYS = 5
 
@@ -37,7 +38,7 @@ def memory_findings(spec: RunSpec, gpus: Sequence[Gpu]) -> tuple[Finding, ...]:
         return ()
     try:
         steps = [step_of(spec, facts.config, capability=g.compute_capability) for g in readable]
-        answers = _answers(steps)
+        answers = _answers(steps, sharding_of(spec, len(gpus)))
     except DryRunError as error:
         return (Finding("note", f"how much memory it takes is not known: {error}"),)
     by = machine_correction(spec.method.kind)
@@ -60,7 +61,7 @@ def memory_of(spec: RunSpec, gpus: Sequence[Gpu]) -> Finding:
         return Finding("warning", facts.problem or "the model's configuration is not to be had")
     try:
         step = step_of(spec, facts.config)
-        (answer,) = _answers([step])
+        (answer,) = _answers([step], sharding_of(spec, 0))
     except DryRunError as error:
         return Finding("note", f"how much memory it takes is not known: {error}")
     answer = _corrected(answer, machine_correction(spec.method.kind))
@@ -77,12 +78,23 @@ def memory_of(spec: RunSpec, gpus: Sequence[Gpu]) -> Finding:
     return Finding("note", f"{said}: a card of {card} holds it")
 
 
-def _answers(steps: Sequence[Step]) -> list[Figure | Unknown]:
+def sharding_of(spec: RunSpec, gpus: int) -> Sharding | None:
+    """Return how a run is spread over the GPUs that it takes; None for one."""
+    count = spec.hardware.processes or gpus
+    strategy = spec.hardware.strategy(count)
+    return None if strategy is None else Sharding(kind=sharding_kind(strategy), gpus=count)
+
+
+def _answers(steps: Sequence[Step], sharding: Sharding | None = None) -> list[Figure | Unknown]:
     """Return the figures of steps: the closed form's, where a step cannot be replayed.
+
+    Of several GPUs the dry run knows nothing.
 
     Raises:
         DryRunError: the process died or took too long.
     """
+    if sharding is not None:
+        return [estimate(step, sharding=sharding) for step in steps]
     found: list[Figure | Unknown] = []
     for step, replayed in zip(steps, figures(steps), strict=True):
         closed = estimate(step, careful=True) if isinstance(replayed, Unknown) else replayed

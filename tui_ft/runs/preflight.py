@@ -36,6 +36,7 @@ from tui_ft.spec.distributed import (
     NO_DEEPSPEED,
     DeepSpeedStrategy,
     has_deepspeed,
+    sharding_kind,
     strategy_name,
 )
 from tui_ft.spec.kernels import is_installed, kernels_asked, why_not
@@ -308,7 +309,9 @@ def _check_gpus(spec: RunSpec, gpus: Sequence[Gpu], model: ModelLocation) -> lis
         return []
     method = spec.method.kind
     factor = {"full": 4.0, "qlora": 0.3}.get(method, 1.0)
-    least = int(model.weights_bytes * factor)
+    strategy = spec.hardware.strategy(len(gpus))
+    shared = strategy is not None and sharding_kind(strategy) in ("fsdp", "zero3")
+    least = int(model.weights_bytes * factor) // (len(gpus) if shared else 1)
     findings = []
     for gpu in gpus:
         if gpu.memory_free_bytes is None or gpu.memory_free_bytes >= least:

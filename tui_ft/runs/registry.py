@@ -11,6 +11,7 @@ import msgspec
 from tui_ft.runs import events as ev
 from tui_ft.runs.folder import RunFolder, all_folders
 from tui_ft.runs.history import RunHistory
+from tui_ft.runs.place import read_place
 from tui_ft.runs.reader import RunReader
 
 HEARTBEAT_SECONDS: Final = 2.0
@@ -24,8 +25,10 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         reason: why it ended, or what it waits for or does now.
         heartbeat: when its supervisor last wrote; `host` and `pid` are the supervisor's.
+        reward: the newest mean reward, where answers are rewarded.
         gpus: the GPUs it holds, by number.
         rungs: what it changed when memory ran out, in words, one for each step of its ladder.
+        place: its place in a chain, in words.
     """
 
     id: str
@@ -37,6 +40,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     epoch: float | None = None
     loss: float | None = None
     eval_loss: float | None = None
+    reward: float | None = None
     eta_s: float | None = None
     created: float | None = None
     ended: float | None = None
@@ -51,6 +55,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     model: str = ""
     alerts: int = 0
     rungs: tuple[str, ...] = ()
+    place: str = ""
 
     @property
     def is_live(self) -> bool:
@@ -82,6 +87,7 @@ def summarise(run_id: str, history: RunHistory) -> RunSummary:
         total_steps=total,
         epoch=progress.epoch if progress else None,
         loss=history.series("loss").last(),
+        reward=history.series("reward").last(),
         eval_loss=evaluations.last() if evaluations else None,
         eta_s=progress.eta_s if progress and not ended else None,
         created=history.clock.created,
@@ -104,10 +110,16 @@ def summary_of(folder: RunFolder, now: float | None = None) -> RunSummary:
     now = time.time() if now is None else now
     status = read_status(folder)
     if status is None or (not status.is_live and _is_behind(folder, status)):
-        status = summarise(folder.id, RunReader(folder).catch_up())
+        status = placed(folder, summarise(folder.id, RunReader(folder).catch_up()))
     if not status.is_live or _supervisor_lives(folder, status, now):
         return status
     return msgspec.structs.replace(status, state="crashed", eta_s=None, **_what_now(folder, status))
+
+
+def placed(folder: RunFolder, summary: RunSummary) -> RunSummary:
+    """Return ``summary`` with the run's place in its chain, where it has one."""
+    place = read_place(folder.path)
+    return summary if place is None else msgspec.structs.replace(summary, place=str(place))
 
 
 def list_runs() -> list[RunSummary]:

@@ -35,7 +35,7 @@ from tui_ft.runs.ladder import as_trained, step_down
 from tui_ft.runs.leases import GpuQueue, Waiting
 from tui_ft.runs.prediction import predict_behind
 from tui_ft.runs.reader import LineTail
-from tui_ft.runs.registry import HEARTBEAT_SECONDS, summarise
+from tui_ft.runs.registry import HEARTBEAT_SECONDS, placed, summarise
 from tui_ft.runs.run_data import bring_data
 from tui_ft.runs.telemetry import TelemetryClock, reading
 from tui_ft.runs.trackers import Trackers
@@ -82,7 +82,7 @@ class Supervisor:
         try:
             ended = self._attempt()
         except Stopped as stopped:
-            ended = endings.stopped_before_training(stopped.user)
+            ended = endings.stopped_before_training(self.folder, stopped.user)
         except (SpecError, RunError) as error:
             ended = ev.Ended(state="failed", reason=str(error))
         except Exception as error:  # the supervisor's own fault must end the run with a reason
@@ -283,7 +283,8 @@ class Supervisor:
             self._outcome = event  # written when the worker is gone: it is the last event
         elif event is not None:
             self._journal.write(event)
-        if isinstance(event, ev.Plan) and self._gpus:
+        if isinstance(event, ev.Plan) and self._gpus and event.processes == 1:
+            # Of several GPUs the dry run knows nothing.
             predict_behind(self.folder, as_trained(self.folder), self._gpus[0], event.longest_row)
 
     def _tick(self, seconds: float) -> None:
@@ -326,7 +327,7 @@ class Supervisor:
         if self._worker is None:
             return
         if self._journal.history.state == "preparing":
-            self._outcome = self._outcome or endings.stopped_before_training(user)
+            self._outcome = self._outcome or endings.stopped_before_training(self.folder, user)
             self._worker.kill()
         else:
             self._worker.send("stop")
@@ -342,7 +343,7 @@ class Supervisor:
     def _write_status(self) -> None:
         """Rewrite the summary. It is only a cache of the events: a full disk may keep the old."""
         summary = msgspec.structs.replace(
-            summarise(self.folder.id, self._journal.history),
+            placed(self.folder, summarise(self.folder.id, self._journal.history)),
             heartbeat=time.time(),
             gpus=tuple(gpu.index for gpu in self._gpus),
             worker_pid=(self._worker.process.pid or 0) if self._worker else 0,

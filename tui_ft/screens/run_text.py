@@ -223,6 +223,14 @@ def _gpu(reading: ev.GpuReading) -> Gpu:
     )
 
 
+def _spread_lines(plan: ev.Plan) -> list[str]:
+    """Return how a run is spread over several processes; nothing for one."""
+    if plan.processes == 1:
+        return []
+    spread = f"{plan.processes} processes, {text.plain(plan.strategy or '')}"
+    return [f"{spread}: {plan.effective_batch_size} rows a step"]
+
+
 def facts_content(history: RunHistory) -> Content:
     """Return what is fixed in this run and what it needed: method, batch, memory, checkpoints."""
     lines = []
@@ -231,6 +239,7 @@ def facts_content(history: RunHistory) -> Content:
         share = plan.trainable_parameters / max(1, plan.total_parameters)
         lines += [
             f"{plan.method} {plan.precision} on {text.plain(plan.device)}",
+            *_spread_lines(plan),
             f"{text.count(plan.trainable_parameters)} of {text.count(plan.total_parameters)} "
             f"parameters trained ({text.percent(share)})",
             rows_text(plan),

@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import Final
 
 from tui_ft.spec.combination import Combination
+from tui_ft.spec.distributed import sharding_kind
 from tui_ft.spec.methods import BEGINS_ELSEWHERE, TRAINS_BASE
 from tui_ft.spec.online import GroupFields, OnlineFields
 from tui_ft.spec.run_spec import RunSpec
 
 
 def answers_at_once(spec: RunSpec) -> int:
-    """Return for how many answers prompts are taken at once, on all GPUs together."""
+    """Return for how many answers prompts are taken at once, by all processes together.
+
+    How many there are may depend on the machine; then it is asked of one.
+    """
     training, asked = spec.training, spec.objective
     batches = getattr(asked, "steps_per_generation", None) or training.gradient_accumulation_steps
     return training.per_device_train_batch_size * batches * (spec.hardware.processes or 1)
@@ -26,6 +30,7 @@ def _splits_a_held_out_group(spec: RunSpec) -> bool:
     asked, rows = spec.objective, spec.training.per_device_eval_batch_size
     if not isinstance(asked, GroupFields) or rows is None or spec.training.eval_steps is None:
         return False
+    rows *= spec.hardware.processes or 1
     return rows % (asked.num_generations_eval or asked.num_generations) != 0
 
 
@@ -51,7 +56,33 @@ def _init(spec: RunSpec) -> str:
     return getattr(spec.method, "init_lora_weights", "default")
 
 
+def _adds_noise(spec: RunSpec) -> bool:
+    noise = spec.training.neftune_noise_alpha
+    return noise is not None and isinstance(spec.objective, OnlineFields)
+
+
+def _shares_out_weights(spec: RunSpec) -> bool:
+    strategy = spec.hardware.distributed
+    return strategy is not None and sharding_kind(strategy) in ("fsdp", "zero3")
+
+
 ONLINE_COMBINATIONS: Final = (
+    Combination(
+        "PPO on weights that are shared out",
+        lambda spec: spec.objective.kind == "ppo" and _shares_out_weights(spec),
+        "FSDP and ZeRO-3 hold a part of the weights on each GPU, and PPO lets whole models answer",
+        "set hardware.distributed to kind ddp, or to deepspeed with zero_stage 2",
+    ),
+    Combination(
+        "noise on what answers are sampled from",
+        lambda spec: (
+            spec.training.neftune_noise_alpha is not None
+            and isinstance(spec.objective, OnlineFields)
+        ),
+        "NEFTune puts noise on the embeddings of a model that trains, and here it answers while it "
+        "trains: answers, and the probabilities they are compared by, would be noisy too",
+        "leave training.neftune_noise_alpha out",
+    ),
     Combination(
         "answers to a prompt torn apart",
         _splits_a_group,

@@ -51,7 +51,9 @@ class PpoObjective(OnlineFields):
     whiten_rewards: bool = False
     """Bring the rewards of a rollout to spread 1."""
     whiten_advantages: bool = True
-    """Bring the advantages of a rollout to mean 0 and spread 1."""
+    """Bring the advantages of a rollout to mean 0 and spread 1, whatever the scale of the rewards.
+    Where all answers come to get the same reward, it makes what is left, noise, as loud as before;
+    then the KL is held better without."""
     missing_eos_penalty: PositiveFloat | None = None
     """Taken off the score of an answer that was cut before its end of turn; 1 is common."""
     local_rollout_forward_batch_size: PositiveInt = 64

@@ -26,6 +26,7 @@ Extract = Literal["auto", "whole", "after_hashes", "boxed", "last_number", "last
 """What of a text is the answer: what follows the last `####` (GSM8K), what the last `\\boxed{}`
 holds (MATH), the last number, the last line that is not empty, or all of it; `auto` takes the first
 of hashes and box that is there, else all."""
+_SECRET = re.compile(r"(?:key|token|secret|password|passwd)=", re.IGNORECASE)
 Column = Annotated[str, Field(min_length=1)]
 
 
@@ -174,15 +175,16 @@ class HttpReward(RewardFields):
     def _is_an_address_without_secrets(cls, url: str) -> str:
         try:
             parts = urlsplit(url)
-            host, secret = parts.hostname, parts.username or parts.password
+            host = parts.hostname
+            secret = parts.username or parts.password or _SECRET.search(parts.query)
         except ValueError as error:
             raise ValueError(f"is no address: {error}") from None
         if parts.scheme not in ("http", "https") or not host:
             raise ValueError("is no address of the form http://host:port/path")
         if secret:
             raise ValueError(
-                "holds a user name or password, which would be written down with the run: "
-                "name an environment variable in headers_from_env instead"
+                "holds a user name, password or key, which would be written down with the run: "
+                "send it in a header that headers_from_env names"
             )
         return url
 

@@ -55,9 +55,14 @@ class CheckpointKeeper:
                     raise
             else:
                 break
-        self._keep_within_budget(best())
+        self.keep_within_budget(best())
 
-    def _keep_within_budget(self, best: str | None) -> None:
+    def keep_within_budget(self, best: str | None) -> None:
+        """Remove the oldest checkpoints until the others are within the budget.
+
+        Args:
+            best: the path of the best one so far.
+        """
         if self._budget is None:
             return
         taken = folder_bytes(self._folder.checkpoints_dir)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, Literal
 
 import torch
+from torch.distributed.fsdp import FSDPModule
 
 from tui_ft.runs import events as ev
 from tui_ft.spec.run_spec import GenerationScore, ScoreMetric
@@ -143,7 +144,9 @@ def _inference(model: Any) -> Iterator[None]:  # noqa: ANN401
     was_training = model.training
     model.eval()
     try:
-        with torch.inference_mode():
+        # What FSDP gathers in inference mode cannot be trained on afterwards.
+        shared = isinstance(model, FSDPModule)
+        with torch.no_grad() if shared else torch.inference_mode():
             yield
     finally:
         model.train(was_training)

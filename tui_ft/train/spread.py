@@ -65,6 +65,8 @@ def settle(config: Any, ranks: Ranks, precision: Precision) -> None:  # noqa: AN
             f"{ranks.count} processes were to train together, and transformers sees "
             f"{config.world_size}"
         )
+    if isinstance(ranks.strategy, DdpStrategy):
+        config.ftui_ddp_arguments = ddp_arguments(ranks.strategy)
     if not isinstance(ranks.strategy, FsdpStrategy):
         return
     config.fsdp_plugin_args = fsdp_arguments(ranks.strategy, precision)
@@ -114,6 +116,16 @@ def ddp_arguments(strategy: DdpStrategy) -> dict[str, Any]:
     arguments = {"find_unused_parameters": strategy.find_unused_parameters}
     own = DdpStrategy.model_fields
     return checked_extra(_GROUP, strategy.extra, DistributedDataParallelKwargs, arguments, own)
+
+
+def with_ddp_arguments(arguments: dict[str, Any], config: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Return the arguments of an Accelerator, with those that ``config`` holds for DDP in them."""
+    ours = getattr(config, "ftui_ddp_arguments", {})
+    for handler in arguments.get("kwargs_handlers") or ():
+        if isinstance(handler, DistributedDataParallelKwargs):
+            for name, value in ours.items():
+                setattr(handler, name, value)
+    return arguments
 
 
 def _deepspeed_config(strategy: DeepSpeedStrategy) -> dict[str, Any]:

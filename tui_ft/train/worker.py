@@ -273,6 +273,7 @@ class _Work:
         self, trainer: SoundnessTrainer, output: Path, plan: ev.Plan, tokens: int, seconds: float
     ) -> ev.Ended:
         from tui_ft.train.callback import figures, peak_memory
+        from tui_ft.train.ewc import FILE as EWC_FILE
         from tui_ft.train.report import Outcome, write_report
         from tui_ft.train.together import peak_of_all
 
@@ -307,7 +308,7 @@ class _Work:
         if self._ranks.is_first and not self._spec.output.keep_checkpoints:
             shutil.rmtree(self._folder.checkpoints_dir, ignore_errors=True)
             remove_set_aside(self._folder)
-        (self._folder.path / "ewc.safetensors").unlink(missing_ok=True)
+        (self._folder.path / EWC_FILE).unlink(missing_ok=True)
         early = state.global_step < state.max_steps
         rewarded = self._spec.objective.kind in GENERATES
         still = "reward no longer rises" if rewarded else "evaluation loss no longer falls"

@@ -65,6 +65,13 @@ def test_where_it_broke_is_said(file: Path, function: str, reason: str) -> None:
     assert reason in caught.value.reason
 
 
+def test_one_that_does_not_take_what_is_handed_over_is_told_how(file: Path) -> None:
+    file.write_text("def by_trl(prompts, completions): return [0.0]")
+    with pytest.raises(RunFailure, match="unexpected keyword argument") as caught:
+        ask(_reward(file), ["a"])
+    assert "**kwargs" in caught.value.advice[0]
+
+
 @pytest.mark.parametrize(
     ("code", "reason"),
     [

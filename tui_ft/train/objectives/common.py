@@ -180,6 +180,9 @@ class SoundnessTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
         own = (p.to_local() if isinstance(p, DTensor) else p for p in trained)
         return all(bool(check) for check in [p.isfinite().all() for p in own])
 
+    def _build_accelerator_args(self, **kwargs: Any) -> dict[str, Any]:
+        return spread.with_ddp_arguments(super()._build_accelerator_args(**kwargs), self.args)
+
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:  # noqa: ANN401
         rows = self.train_dataset if train_dataset is None else train_dataset
         if self.args.train_sampling_strategy != "group_by_length":
@@ -199,9 +202,12 @@ class SoundnessTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
                 checkpoint.mkdir(parents=True, exist_ok=True)
             super(SoundnessTrainer, self)._save_checkpoint(*args, **kwargs)
 
-        # Processes that save together cannot begin again one by one.
-        if self.keeper is None or self.args.world_size > 1:
+        if self.keeper is None:
             write()
+        elif self.args.world_size > 1:  # those that save together cannot begin again one by one
+            write()
+            if self.args.should_save:
+                self.keeper.keep_within_budget(self.state.best_model_checkpoint)
         else:
             step = self.state.global_step
             self.keeper.save(step, write, lambda: self.state.best_model_checkpoint)

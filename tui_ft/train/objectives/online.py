@@ -20,8 +20,8 @@ from tui_ft.train.objectives.common import Job, SoundnessTrainer, adapter_of, bu
 from tui_ft.train.objectives.prompts import PROMPT_TOKENS, whole_row
 from tui_ft.train.rewards import REFERENCE, Turns, reward_functions, text_of
 
-BUFFER: Final = "answers.safetensors"
-"""The file of a checkpoint that holds answers which are still to be learned from."""
+BUFFER: Final = "answers-{}.safetensors"
+"""The file of a checkpoint that holds answers which a rank has still to learn from."""
 _SHOWN: Final = 8
 
 
@@ -124,7 +124,7 @@ class AnswersPrompts(SoundnessTrainer):
                 for name, value in batch.items()
                 if isinstance(value, torch.Tensor)
             }
-            safetensors.torch.save_file(tensors, checkpoint / BUFFER)
+            safetensors.torch.save_file(tensors, checkpoint / self._buffer_file)
 
     def _load_from_checkpoint(self, checkpoint: str, *args: Any, **kwargs: Any) -> None:
         super()._load_from_checkpoint(checkpoint, *args, **kwargs)
@@ -135,7 +135,7 @@ class AnswersPrompts(SoundnessTrainer):
         state = type(self.state).load_from_json(str(checkpoint / "trainer_state.json"))
         self._seen_before = float(state.num_input_tokens_seen)
         self._step = state.global_step * self.args.gradient_accumulation_steps
-        file = checkpoint / BUFFER
+        file = checkpoint / self._buffer_file
         if not file.is_file():
             return
         batches: dict[int, dict[str, torch.Tensor]] = {}
@@ -147,6 +147,10 @@ class AnswersPrompts(SoundnessTrainer):
         # After a step down the ladder batches are smaller: then prompts are answered anew.
         if len(in_order) == self.args.steps_per_generation and rows == {self._train_batch_size}:
             self._buffered_inputs = in_order
+
+    @property
+    def _buffer_file(self) -> str:
+        return BUFFER.format(self.accelerator.process_index)
 
     @property
     def _generates_every(self) -> int:
@@ -214,7 +218,7 @@ def _note_long_evaluations(job: Job, trainer: AnswersPrompts) -> None:
         steps = passes / args.gradient_accumulation_steps
     between = max(1.0, every * steps if every < 1 else every)
     batch = args.per_device_train_batch_size * args.gradient_accumulation_steps
-    made = between * batch / trainer.num_iterations
+    made = between * batch * args.world_size / trainer.num_iterations
     if answers > made:
         job.note(
             f"each evaluation makes {answers:,} answers, and training {made:,.0f} between two of "

@@ -58,8 +58,9 @@ class RolloutSampler(RepeatSampler):  # type: ignore[misc]  # trl is untyped her
     """
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the order of an epoch."""
-        self.generator.manual_seed(self.seed + epoch)
+        """Choose the order of an epoch, unless all are as the file is."""
+        if self.shuffle:
+            self.generator.manual_seed(self.seed + epoch)
 
 
 class PpoRunTrainer(SoundnessTrainer):
@@ -129,6 +130,7 @@ class PpoRunTrainer(SoundnessTrainer):
             mini_repeat_count=1,
             batch_size=self.passes.answers * self.args.world_size,
             repeat_count=self.passes.in_all,
+            shuffle=self.args.train_sampling_strategy != "sequential",
             seed=self.args.seed,
         )
 

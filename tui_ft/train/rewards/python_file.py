@@ -93,7 +93,10 @@ def _broken(reward: PythonReward, error: Exception) -> RunFailure:
         lines.append(error.lineno)
     where = f"{file}, line {lines[-1]}" if lines else str(file)
     said = text.one_line(str(error), 300) or "no message"
+    named = "unexpected keyword argument" in said
+    takes = ("let it take **kwargs: columns and more are handed over by name",) if named else ()
     return RunFailure(
         f"the reward {reward.function} broke in {where}: {type(error).__name__}: {said}",
+        *takes,
         "worker.log has the whole traceback: `ftui logs --worker`",
     )

@@ -1,0 +1,123 @@
+"""A home for chains, and a chain of two runs that never load a model."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.runs.conftest import ROOT, end_run, history_of
+from tui_ft import paths
+from tui_ft.chains.folder import ChainFolder, all_chains
+from tui_ft.chains.journal import Attended, read
+from tui_ft.chains.status import ChainStatus, status_of
+from tui_ft.runs.folder import RunFolder, all_folders
+
+WORK = "tests.chains.workers:work"
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    home = tmp_path / "home"
+    monkeypatch.setenv("FTUI_HOME", str(home))
+    monkeypatch.setenv("FTUI_CONFIG", str(tmp_path / "config"))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setenv("STEPS", "5")
+    monkeypatch.chdir(tmp_path)
+    yield home
+    for chain in all_chains():
+        end_conductor(chain)
+    for run in all_folders():
+        end_run(run)
+
+
+@pytest.fixture
+def slowly(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let runs take three seconds."""
+    monkeypatch.setenv("STEPS", "150")
+
+
+def conductor_of(chain: ChainFolder) -> int:
+    """Return the process of a chain."""
+    return [event.pid for event in read(chain) if isinstance(event, Attended)][-1]
+
+
+def end_conductor(chain: ChainFolder) -> None:
+    """Kill the process of a chain, as nothing would be forgiven."""
+    pid = conductor_of(chain)
+    if not psutil.pid_exists(pid):
+        return
+    process = psutil.Process(pid)
+    if "tui_ft.chains.conductor" in process.cmdline():
+        process.kill()
+        process.wait(10)
+
+
+@pytest.fixture
+def chain_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the file of a chain of SFT and DPO; its model can only be looked at."""
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    (model / "model.safetensors").write_bytes(b"\0" * 1000)
+    monkeypatch.setenv("BASE", str(model))
+    chats = [{"prompt": f"say {n}", "completion": str(n)} for n in range(30)]
+    pairs = [{"prompt": f"say {n}", "chosen": str(n), "rejected": "no"} for n in range(30)]
+    for name, rows in (("chats", chats), ("pairs", pairs)):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    file = tmp_path / "chain.yaml"
+    file.write_text(
+        """\
+name: two
+stages:
+- name: sft
+  preset: sft-lora
+  run:
+    model: {name_or_path: model}
+    data: {train: chats.jsonl}
+    hardware: {gpus: none}
+- name: dpo
+  preset: dpo-lora
+  run:
+    model: {name_or_path: previous}
+    data: {train: pairs.jsonl}
+    hardware: {gpus: none}
+    training: {max_length: 512}
+"""
+    )
+    return file
+
+
+def wait_until(
+    chain: ChainFolder, condition: Callable[[ChainStatus], bool], seconds: float = 60.0
+) -> ChainStatus:
+    """Return the first status that fulfils the condition."""
+    deadline = time.monotonic() + seconds
+    while True:
+        status = status_of(chain)
+        if condition(status):
+            return status
+        said = chain.log.read_text() if chain.log.exists() else ""
+        assert time.monotonic() < deadline, f"still {status}; it said: {said}"
+        time.sleep(0.05)
+
+
+def ended(status: ChainStatus) -> bool:
+    return not status.is_live
+
+
+def at_work(stage: str, step: int = 1) -> Callable[[ChainStatus], bool]:
+    """Return a condition: the stage trains, and has done at least so many steps."""
+
+    def holds(status: ChainStatus) -> bool:
+        run = next(one.run for one in status.stages if one.name == stage)
+        if run is None:
+            return False
+        return len(history_of(RunFolder(paths.runs_dir() / run)).series("loss").x) >= step
+
+    return holds

@@ -1,0 +1,238 @@
+"""Two processes train what one trains: DDP and FSDP2 over gloo on the CPU."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+import pytest
+import safetensors.torch
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+from tests.tiny_model import write_rows
+from tests.train.running import Ran, make_spec, run_worker
+from tests.train.two_ranks import Told, TwoRanks, prepare, train
+from tui_ft.runs import events as ev
+from tui_ft.runs.folder import RunFolder
+from tui_ft.spec import RunSpec
+
+FULL: Final = {"kind": "full"}
+LORA: Final = {"kind": "lora", "r": 4}
+QLORA: Final = {"kind": "qlora", "r": 4}
+DROPOUT: Final = {"kind": "lora", "r": 4, "lora_dropout": 0.1}
+FSDP: Final = {"kind": "fsdp"}
+FSDP_WHOLE: Final = {
+    "kind": "fsdp",
+    "state_dict_type": "FULL_STATE_DICT",
+    "cpu_ram_efficient_loading": False,
+    "reshard_after_forward": False,
+}
+DDP: Final = {"kind": "ddp"}
+SAME: Final[dict[str, tuple[dict[str, Any], dict[str, Any], bool]]] = {
+    "ddp full": (DDP, FULL, False),
+    "ddp lora": (DDP, LORA, False),
+    "fsdp full": (FSDP, FULL, False),
+    "fsdp lora": (FSDP, LORA, True),
+    "fsdp full, written whole": (FSDP_WHOLE, FULL, True),
+    "fsdp qlora": (FSDP, QLORA, False),
+}
+"""Name -> how it is spread, what is trained, and whether activations are recomputed."""
+STEPS: Final = 6
+
+
+def rows_of_many_lengths(count: int) -> list[dict[str, object]]:
+    """Return rows of many lengths, so that a mean over ranks is not a mean over tokens."""
+    chance = random.Random(7)
+    words = ["red", "green", "blue", "apple", "banana", "fig", "of", "the", "is"]
+    return [
+        {
+            "messages": [
+                {"role": "user", "content": " ".join(chance.choices(words, k=3))},
+                {
+                    "role": "assistant",
+                    "content": " ".join(chance.choices(words, k=chance.randint(1, 12))),
+                },
+            ]
+        }
+        for _ in range(count)
+    ]
+
+
+def spread_spec(
+    folder: Path,
+    model: Path,
+    distributed: Mapping[str, Any] | None,
+    method: Mapping[str, Any],
+    **training: Any,
+) -> RunSpec:
+    """Return a run of eight rows a step, in one process or two."""
+    hardware: dict[str, Any] = {"gpus": "none", "cpu_threads": 1}
+    batch = 8
+    if distributed is not None:
+        hardware |= {"cpu_processes": 2, "distributed": dict(distributed)}
+        batch = 4
+    usual = {
+        "max_steps": STEPS,
+        "eval_steps": 3,
+        "save_steps": 3,
+        "per_device_train_batch_size": batch,
+        "per_device_eval_batch_size": 1,
+    }
+    return make_spec(folder, model, method=method, hardware=hardware, training=usual | training)
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """What was trained in two processes.
+
+    Attributes:
+        said: by name of the run, what each rank said.
+        one: the same runs in one process.
+    """
+
+    folder: Path
+    said: dict[str, tuple[Told, Told]]
+    one: dict[str, Ran]
+
+    def output(self, name: str) -> Path:
+        return RunFolder(self.folder / name).output_dir()
+
+
+@pytest.fixture(scope="module")
+def spread(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Spread:
+    folder = tmp_path_factory.mktemp("several")
+    write_rows(folder / "rows.jsonl", rows_of_many_lengths(120))
+    runs: dict[str, TwoRanks] = {}
+    one: dict[str, Ran] = {}
+    for name, (distributed, method, recomputes) in SAME.items():
+        more = {"gradient_checkpointing": recomputes}
+        spec = spread_spec(folder, tiny_llama, distributed, method, **more)
+        runs[name] = TwoRanks(prepare(spec, folder / name))
+        alone = spread_spec(folder, tiny_llama, None, method, **more)
+        one[name] = run_worker(alone, folder / f"one {name}")
+    for kind, distributed in (("ddp", DDP), ("fsdp", FSDP)):
+        spec = spread_spec(folder, tiny_llama, distributed, DROPOUT, load_best_model_at_end=False)
+        runs[f"{kind} whole"] = TwoRanks(prepare(spec, folder / f"{kind} whole"))
+        halves = prepare(spec, folder / f"{kind} halves")
+        runs[f"{kind} stopped"] = TwoRanks(halves, stop_at=2)
+        runs[f"{kind} resumed"] = TwoRanks(halves)
+    said = train(list(runs.values()))
+    return Spread(folder, dict(zip(runs, said, strict=True)), one)
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_the_losses_are_those_of_one_process(spread: Spread, name: str) -> None:
+    first, _ = spread.said[name]
+    assert first.ended.state == "finished", first.ended
+    assert len(first.losses) == STEPS
+    assert first.losses == pytest.approx(spread.one[name].losses, abs=2e-5)
+    evaluations = [e.values["eval_loss"] for e in spread.one[name].of(ev.Evaluation)]
+    assert first.evaluations == pytest.approx(evaluations, abs=2e-5)
+    tokens = [event.values["tokens"] for event in first.of(ev.Metrics)]
+    assert tokens == [event.values["tokens"] for event in spread.one[name].of(ev.Metrics)]
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_what_is_saved_is_whole_and_laid_out_as_by_one_process(spread: Spread, name: str) -> None:
+    ours, theirs = spread.output(name), spread.one[name].folder.output_dir()
+    assert {p.name for p in ours.iterdir()} == {p.name for p in theirs.iterdir()}
+    (file,) = [p.name for p in theirs.glob("*.safetensors")]
+    mine, other = (safetensors.torch.load_file(folder / file) for folder in (ours, theirs))
+    assert {k: (v.shape, v.dtype) for k, v in mine.items()} == {
+        k: (v.shape, v.dtype) for k, v in other.items()
+    }
+
+
+@pytest.mark.parametrize("name", ["fsdp lora", "fsdp full"])
+def test_what_is_saved_loads_with_equal_logits(spread: Spread, tiny_llama: Path, name: str) -> None:
+    def logits(folder: Path) -> torch.Tensor:
+        adapter = (folder / "adapter_config.json").is_file()
+        model = AutoModelForCausalLM.from_pretrained(tiny_llama if adapter else folder)
+        if adapter:
+            model = PeftModel.from_pretrained(model, folder)
+        with torch.no_grad():
+            result: torch.Tensor = model.eval()(torch.arange(4, 40)[None]).logits
+        return result
+
+    ours, theirs = spread.output(name), spread.one[name].folder.output_dir()
+    assert torch.allclose(logits(ours), logits(theirs), atol=1e-3)
+    untrained = AutoModelForCausalLM.from_pretrained(tiny_llama)
+    with torch.no_grad():
+        before = untrained.eval()(torch.arange(4, 40)[None]).logits
+    assert not torch.allclose(logits(ours), before, atol=1e-2)
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_the_plan_says_how_many_train_and_counts_all_their_rows(spread: Spread, name: str) -> None:
+    (plan,) = spread.said[name][0].of(ev.Plan)
+    (alone,) = spread.one[name].of(ev.Plan)
+    assert (plan.processes, alone.processes, alone.strategy) == (2, 1, None)
+    assert plan.strategy == ("DDP" if SAME[name][0]["kind"] == "ddp" else "FSDP2")
+    assert plan.effective_batch_size == alone.effective_batch_size == 8
+    assert plan.num_train_epochs == alone.num_train_epochs
+    assert plan.trainable_parameters == alone.trainable_parameters
+
+
+@pytest.mark.parametrize("kind", ["ddp", "fsdp"])
+def test_stopped_by_one_rank_and_resumed_they_follow_the_same_curve(
+    spread: Spread, kind: str
+) -> None:
+    whole, stopped, resumed = (
+        spread.said[f"{kind} {part}"] for part in ("whole", "stopped", "resumed")
+    )
+    for rank in stopped:  # the order reached one, and both obeyed at the same step
+        assert rank.ended.state == "stopped"
+    reached = len(stopped[0].losses)
+    assert 2 <= reached < STEPS
+    assert resumed[0].ended.state == "finished"
+    assert len(resumed[0].losses) == STEPS - reached
+    together = [*stopped[0].losses, *resumed[0].losses]
+    assert together == pytest.approx(whole[0].losses, abs=1e-6)
+
+
+def _on_step(step: int, do: Callable[[], None]) -> Callable[..., None]:
+    def on_event(event: ev.Event, _: Callable[[str], None]) -> None:
+        if isinstance(event, ev.Metrics) and event.step == step:
+            do()
+
+    return on_event
+
+
+def _ranks() -> list[psutil.Process]:
+    """Return the rank processes of this one, in the order of their start."""
+    found = [p for p in psutil.Process().children() if "spawn_main" in " ".join(p.cmdline())]
+    return sorted(found, key=lambda p: p.pid)
+
+
+def test_a_rank_that_is_killed_ends_the_run_with_its_number(
+    tmp_path: Path, tiny_llama: Path
+) -> None:
+    """Also: who speaks is the first rank alone, and no process is left behind."""
+    spec = spread_spec(
+        tmp_path, tiny_llama, DDP, FULL, max_steps=5000, eval_steps=None, save_steps=2
+    )
+    seen: list[int] = []
+
+    def kill() -> None:
+        ranks = _ranks()
+        seen.extend(p.pid for p in ranks)
+        os.kill(ranks[-1].pid, signal.SIGKILL)
+
+    ran = run_worker(spec, tmp_path / "run", on_event=_on_step(3, kill))
+    assert len(seen) == 2
+    assert ran.ended.state == "crashed"
+    assert "rank 1 of 2 was killed by signal 9" in ran.ended.reason
+    assert any("resume from step" in advice for advice in ran.ended.advice)
+    steps = [event.step for event in ran.of(ev.Metrics)]
+    assert steps == list(range(1, len(steps) + 1))  # each step is told once
+    assert len(ran.of(ev.Plan)) == 1
+    assert not [pid for pid in seen if psutil.pid_exists(pid)]
+    assert not (ran.folder.path / "ranks").exists()

@@ -1,0 +1,53 @@
+"""What can be known to go wrong in a chain before anything starts, stage by stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tui_ft.runs.checking import findings
+from tui_ft.runs.finding import Finding
+from tui_ft.runs.folder import RunError
+from tui_ft.runs.preflight import refusal
+from tui_ft.spec import RunSpec
+from tui_ft.spec.chain import MODEL, Chain, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class StageFindings:
+    """What was found of a stage."""
+
+    stage: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether its run would not be started."""
+        return refusal(self.findings) is not None
+
+
+def check_chain(chain: Chain, *, memory: bool = False) -> list[StageFindings]:
+    """Return what is found of each stage. Never raises.
+
+    A stage that begins with an earlier one's output is looked at as if it began with the model
+    that the chain of models begins with: of the same size, and the same to its data.
+
+    Args:
+        chain: with absolute paths.
+        memory: replay a step of each stage too; takes some seconds for each.
+    """
+    return [StageFindings(stage.name, _of(chain, stage, memory)) for stage in chain.stages]
+
+
+def as_run(chain: Chain, stage: Stage) -> RunSpec:
+    """Return a stage as the run that can be looked at before the others have run."""
+    return chain.filled(stage, lambda name: chain.first_model(chain.stage(name)))
+
+
+def _of(chain: Chain, stage: Stage, memory: bool) -> tuple[Finding, ...]:
+    taken = [one for one in chain.references(stage) if one.key == MODEL]
+    notes = [Finding("note", f"begins with what stage {one.stage} leaves") for one in taken]
+    try:
+        found = findings(as_run(chain, stage), memory=memory)
+    except RunError as error:  # the GPUs that it names are not there
+        found = (Finding("bad", str(error)),)
+    return (*notes, *found)

@@ -1,0 +1,71 @@
+"""An adapter as a script writes it: the class of its peft configuration, with arguments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tui_ft.spec.methods import CHANGES_BASE, Method, PromptTuningMethod
+from tui_ft.spec.peft_arguments import peft_arguments
+
+_CLASSES: Final = {
+    "LORA": "LoraConfig",
+    "ADALORA": "AdaLoraConfig",
+    "IA3": "IA3Config",
+    "LN_TUNING": "LNTuningConfig",
+    "PROMPT_TUNING": "PromptTuningConfig",
+    "PREFIX_TUNING": "PrefixTuningConfig",
+    "P_TUNING": "PromptEncoderConfig",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """The class, and the lines that make one of it."""
+
+    class_name: str
+    lines: tuple[str, ...]
+
+
+def no_adapter_for(method: Method) -> str:
+    """Return why a script cannot say the method; empty where it can."""
+    if method.kind == "bottleneck":
+        return "the method bottleneck: neither peft nor trl has it, it is ftui's own"
+    begins = getattr(method, "init_lora_weights", "default")
+    if begins in CHANGES_BASE:
+        return (
+            f"method.init_lora_weights {begins}: what ftui saves is the difference to where it "
+            "began, on the base as everybody has it, and peft alone would save a changed base"
+        )
+    return ""
+
+
+def adapter_of(method: Method, *, scores: bool) -> Adapter | None:
+    """Return the adapter of a method that has one.
+
+    Args:
+        method: one that `no_adapter_for` has nothing against.
+        scores: the model has a head that scores; the script knows its modules as `new`.
+    """
+    arguments = peft_arguments(method)
+    if arguments is None:
+        return None
+    name = _CLASSES[arguments["peft_type"]]
+    given = {k: v for k, v in arguments.items() if k != "peft_type" and v is not None}
+    whole: list[str] = given.pop("modules_to_save", None) or []
+    extra: dict[str, Any] = getattr(method, "extra", {})
+    lines = [f"task_type={'SEQ_CLS' if scores else 'CAUSAL_LM'!r},"]
+    lines += [f"{key}={value!r}," for key, value in {**given, **extra}.items()]
+    if scores:
+        lines.append(f"modules_to_save=[*{whole!r}, *sorted(new)],")
+    elif whole:
+        lines.append(f"modules_to_save={whole!r},")
+    if scores and "target_modules" in given:
+        lines.append("exclude_modules=sorted(new),")
+    if isinstance(method, PromptTuningMethod) and method.prompt_tuning_init_text:
+        lines += [
+            'prompt_tuning_init="TEXT",',
+            f"prompt_tuning_init_text={method.prompt_tuning_init_text!r},",
+            "tokenizer_name_or_path=MODEL,",
+        ]
+    return Adapter(name, (f"{name}(", *(f"    {line}" for line in lines), "),"))
