@@ -1,6 +1,7 @@
 """How closely two processes follow one at the same effective batch: DDP and FSDP2, on the CPU.
 
-`python -m benchmarks.bench_two_processes`: the tiny Llama, 6 steps of 8 rows of many lengths.
+`python -m benchmarks.bench_two_processes | grep '^|'`: the tiny Llama, 6 steps of 8 rows of many
+lengths. The ranks print their own figures in between.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def main() -> None:
 def _trained(folder: Path, model: Path) -> list[tuple[Any, ...]]:
     runs, alone = [], []
     for number, (kind, method, precision) in enumerate(_CASES):
-        what = {"kind": method, **({"r": 4} if "lora" in method else {})}
+        what: dict[str, Any] = {"kind": method} | ({"r": 4} if "lora" in str(method) else {})
         spec = spread_spec(folder, model, {"kind": kind}, what, precision=precision)
         runs.append(TwoRanks(prepare(spec, folder / f"two-{number}")))
         one = spread_spec(folder, model, None, what, precision=precision)
@@ -69,7 +70,7 @@ def _row(case: tuple[str, str, str], told: Any, one: Any, folder: RunFolder) -> 
 
 
 def _apart(ours: list[Any], theirs: list[Any]) -> float:
-    return max(abs(a - b) for a, b in zip(ours, theirs, strict=True))
+    return float(max(abs(a - b) for a, b in zip(ours, theirs, strict=True)))
 
 
 if __name__ == "__main__":

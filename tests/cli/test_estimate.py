@@ -155,8 +155,10 @@ def test_the_rows_of_the_data_decide_how_long_a_step_is(tiny_llama: Path, tmp_pa
     (found,) = json.loads(result.stdout)
     assert 40 <= found["length"] < 400  # not the default of 1,024
     assert 0.3 < found["supervised"] < 1
+    assert found["with_room"] >= found["expected"]
     cut = json.loads(_run(*arguments, "--seq", "16").stdout)
     assert cut[0]["length"] == 16
+    assert cut[0]["with_room"] is None  # all rows are cut to one length
     missing = _run(str(tiny_llama), "--data", "/nowhere.jsonl")
     assert "/nowhere.jsonl" in missing.output
     assert missing.exit_code == 1

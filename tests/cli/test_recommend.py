@@ -141,6 +141,25 @@ def _without_template(model: Path, folder: Path) -> Path:
 
 
 @pytest.mark.slow
+def test_several_gpus_are_advised_for_printed_and_written(
+    ftui: Ftui, rows: Path, tiny_llama: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "run.yaml"
+    arguments = ("--goal", "style", "--gpu", "8x80", "--write", str(file))
+    told = ftui("recommend", str(tiny_llama), str(rows), *arguments)
+    assert told.exit_code == 0, told.output
+    assert "84.9 GB free on each GPU (GB: low, expected, high)" in told.output
+    assert "on each of 8" in told.output
+    spec = load_spec(file)
+    assert (spec.hardware.gpus, spec.hardware.num_gpus) == ("auto", 8)
+    assert spec.hardware.distributed is not None
+    assert spec.hardware.distributed.kind == "ddp"
+    written = file.read_text()
+    assert "  distributed:\n    # DDP: all of it fits each GPU" in written
+    assert "    kind: ddp\n" in written
+    assert "find_unused_parameters" not in written  # as it is by default
+
+
 def test_what_is_recommended_trains_as_it_stands(
     ftui: Ftui, rows: Path, tiny_llama: Path, tmp_path: Path
 ) -> None:

@@ -82,6 +82,7 @@ def test_what_is_not_carried_is_said(tmp_path: Path, tiny_llama: Path) -> None:
     [
         ({"method": {"kind": "bottleneck"}}, "neither peft nor trl has it"),
         ({"method": {"kind": "lora", "init_lora_weights": "pissa"}}, "a changed base"),
+        ({"method": {"kind": "qlora", "init_lora_weights": "loftq"}}, "quantises the base"),
     ],
 )
 def test_what_a_script_cannot_say_is_refused_with_the_reason(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import threading
 from pathlib import Path
@@ -185,7 +186,7 @@ def test_a_correction_takes_three_runs_and_their_median() -> None:
 
 def test_a_run_on_several_gpus_is_weighed_by_its_share(spec: RunSpec) -> None:
     """No dry run is asked, which knows of one GPU only."""
-    two = [_gpu(60 * GB), msgspec.structs.replace(_gpu(60 * GB), index=1, uuid="GPU-1")]
+    two = [_gpu(60 * GB), dataclasses.replace(_gpu(60 * GB), index=1, uuid="GPU-1")]
 
     def expected(**hardware: Any) -> str:
         values = {**spec.model_dump(), "method": {"kind": "full"}, "hardware": hardware}

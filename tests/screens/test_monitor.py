@@ -329,6 +329,29 @@ def test_what_a_run_changed_when_memory_ran_out_stays_in_sight() -> None:
     assert f"out of memory, so changed: {words}" in run_text.facts_content(history).plain
 
 
+def test_a_run_in_several_processes_says_so_and_counts_all_their_rows() -> None:
+    plan = ev.Plan(
+        total_steps=1,
+        num_train_epochs=1,
+        train_rows=1,
+        eval_rows=0,
+        train_tokens=1,
+        supervised_tokens=1,
+        effective_batch_size=64,
+        trainable_parameters=1,
+        total_parameters=1,
+        device="H100",
+        precision="bf16",
+        method="qlora",
+        processes=8,
+        strategy="FSDP2",
+    )
+    shown = run_text.facts_content(_history(plan)).plain
+    assert "8 processes, FSDP2: 64 rows a step" in shown
+    alone = msgspec.structs.replace(plan, processes=1, strategy=None)
+    assert "processes" not in run_text.facts_content(_history(alone)).plain
+
+
 def test_the_headline_breaks_between_figures_only() -> None:
     history = _history(*training(320, START))
     shown = run_text.headline(summarise("support", history), history, NOW, 60).plain

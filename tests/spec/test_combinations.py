@@ -14,7 +14,6 @@ PISSA = {"kind": "lora", "init_lora_weights": "pissa"}
 EWC = {"kind": "full", "ewc": {"rows": 8}}
 OLD = {"kind": "full", "ewc": {"train": "old.jsonl"}}
 UNSLOTH = {"name_or_path": "m", "backend": "unsloth"}
-TWO = {"gpus": [0, 1]}
 FLASH = {"name_or_path": "m", "attn_implementation": "flash_attention_2"}
 GROUPED = {"train_sampling_strategy": "group_by_length"}
 GALORE = {"optim": "galore_adamw", "optim_target_modules": "all-linear"}
@@ -71,6 +70,16 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
                 },
             }
         },
+    ),
+    "offload to the CPU from the CPU": (
+        {
+            "hardware": {
+                "gpus": "none",
+                "cpu_processes": 2,
+                "distributed": {"kind": "fsdp", "cpu_offload": True},
+            }
+        },
+        {"hardware": {**TWO, "distributed": {"kind": "fsdp", "cpu_offload": True}}},
     ),
     "DeepSpeed on the CPU": (
         {"hardware": {**ZERO2, "num_gpus": None, "gpus": "none", "cpu_processes": 2}},
@@ -290,3 +299,27 @@ def test_what_ppo_goes_with(groups: dict[str, Any], said: str | None) -> None:
     found = impossible(_run({"objective": PPO, **groups}))
     assert len(found) == (said is not None)
     assert all(said is not None and said in one.reason for one in found)
+
+
+@pytest.mark.parametrize(
+    ("objective", "refused"),
+    [
+        ({"kind": "grpo", "beta": 0.04}, True),
+        ({"kind": "grpo", "beta": 0.0}, False),
+        ({"kind": "ppo"}, True),
+        ({"kind": "dpo", "reference_free": True}, True),
+        ({"kind": "sft"}, False),
+    ],
+)
+def test_where_a_switched_off_adapter_is_the_reference(
+    objective: dict[str, Any], refused: bool
+) -> None:
+    rewards = (
+        {} if objective["kind"] in ("dpo", "sft") else {"rewards": [{"kind": "length", "most": 8}]}
+    )
+    found = impossible(_run({"objective": {**objective, **rewards}, "method": PISSA}))
+    # The place of the KL term is another table's: either says that the base is no reference.
+    assert (
+        any("the adapter changed" in one.name or "switching off" in one.name for one in found)
+        is refused
+    )

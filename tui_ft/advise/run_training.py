@@ -81,8 +81,8 @@ def _grouping(state: State, plan: Plan) -> list[Choice]:
     )
     return [
         Choice(
-            key="training.extra",
-            value={"train_sampling_strategy": "group_by_length"},
+            key="training.train_sampling_strategy",
+            value="group_by_length",
             reason=why,
             source=at(sources.COMPLETE, "10.1"),
         )

@@ -21,9 +21,9 @@ _CLASSES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """The class, and the lines that make one of it."""
+    """The line that imports the class, and the lines that make one of it."""
 
-    class_name: str
+    imported: str
     lines: tuple[str, ...]
 
 
@@ -31,7 +31,11 @@ def no_adapter_for(method: Method) -> str:
     """Return why a script cannot say the method; empty where it can."""
     if method.kind == "bottleneck":
         return "the method bottleneck: neither peft nor trl has it, it is ftui's own"
+    if getattr(method, "ewc", None) is not None:
+        return "method.ewc: no trainer of trl's has that penalty"
     begins = getattr(method, "init_lora_weights", "default")
+    if begins == "loftq":
+        return "method.init_lora_weights loftq: ftui finds the update while it quantises the base"
     if begins in CHANGES_BASE:
         return (
             f"method.init_lora_weights {begins}: what ftui saves is the difference to where it "
@@ -50,9 +54,11 @@ def adapter_of(method: Method, *, scores: bool) -> Adapter | None:
     arguments = peft_arguments(method)
     if arguments is None:
         return None
-    name = _CLASSES[arguments["peft_type"]]
+    peft_type = arguments["peft_type"]
+    name, imported = _class_of(peft_type)
     given = {k: v for k, v in arguments.items() if k != "peft_type" and v is not None}
     whole: list[str] = given.pop("modules_to_save", None) or []
+    out: list[str] = given.pop("exclude_modules", None) or []
     extra: dict[str, Any] = getattr(method, "extra", {})
     lines = [f"task_type={'SEQ_CLS' if scores else 'CAUSAL_LM'!r},"]
     lines += [f"{key}={value!r}," for key, value in {**given, **extra}.items()]
@@ -61,11 +67,22 @@ def adapter_of(method: Method, *, scores: bool) -> Adapter | None:
     elif whole:
         lines.append(f"modules_to_save={whole!r},")
     if scores and "target_modules" in given:
-        lines.append("exclude_modules=sorted(new),")
+        lines.append(f"exclude_modules=[*{out!r}, *sorted(new)],")
+    elif out:
+        lines.append(f"exclude_modules={out!r},")
     if isinstance(method, PromptTuningMethod) and method.prompt_tuning_init_text:
         lines += [
             'prompt_tuning_init="TEXT",',
             f"prompt_tuning_init_text={method.prompt_tuning_init_text!r},",
             "tokenizer_name_or_path=MODEL,",
         ]
-    return Adapter(name, (f"{name}(", *(f"    {line}" for line in lines), "),"))
+    return Adapter(imported, (f"{name}(", *(f"    {line}" for line in lines), "),"))
+
+
+def _class_of(peft_type: str) -> tuple[str, str]:
+    """Return the class of a peft configuration as it is called, and the line that imports it."""
+    known = _CLASSES.get(peft_type)
+    if known is not None:
+        return known, f"from peft import {known}"
+    table = "PEFT_TYPE_TO_CONFIG_MAPPING"
+    return f"{table}[{peft_type!r}]", f"from peft.mapping import {table}"

@@ -56,6 +56,11 @@ _HAS_NOT: Final = (
     "torch_empty_cache_steps",
     "use_liger_kernel",
 )
+_OTHERWISE: Final = (
+    *("num_train_epochs", "warmup_steps", "eval_steps", "save_steps", "load_best_model_at_end"),
+    *("precision", "extra"),
+)
+"""Fields of training that are said in other words."""
 _OPTIMIZERS: Final = {"adamw_8bit": "adamw_bnb_8bit"}
 _LORA: Final = {
     "r": "lora_r",
@@ -288,6 +293,11 @@ def _left_out(spec: RunSpec) -> tuple[str, ...]:
     auto_wrap = getattr(spec.hardware.distributed, "auto_wrap_policy", "")
     if auto_wrap == "no_wrap":
         said.append("hardware.distributed.auto_wrap_policy no_wrap")
+    said += [
+        f"training.{name}"
+        for name in spec.training.model_dump(exclude_defaults=True)
+        if name not in (*_SAME, *_OTHERWISE)
+    ]
     said += [
         f"objective.{name}"
         for name in ("label_smoothing", "ld_alpha", "use_weighting")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tui_ft.spec import RunSpec
-from tui_ft.spec.methods import CHANGES_BASE
+from tui_ft.spec.methods import BEGINS_ELSEWHERE
 from tui_ft.spec.objectives import CpoObjective, DpoObjective
 from tui_ft.spec.run_spec import QloraMethod
 
@@ -49,8 +49,10 @@ def _no_method(spec: RunSpec) -> str:
     method = spec.method
     if method.kind not in ("full", "lora", "qlora"):
         return f"Axolotl has no {method.kind}, only full, lora and qlora; {_OTHERWISE}"
+    if getattr(method, "ewc", None) is not None:
+        return "method.ewc is no word of Axolotl's"
     begins = getattr(method, "init_lora_weights", "default")
-    if begins in CHANGES_BASE:
+    if begins in BEGINS_ELSEWHERE:
         return f"a run with method.init_lora_weights {begins} cannot be handed over to Axolotl yet"
     if isinstance(method, QloraMethod) and method.bits != 4:  # noqa: PLR2004 - bits
         return f"a base in 8 bits cannot be handed over to Axolotl yet; {_OTHERWISE}"

@@ -126,6 +126,8 @@ def _of_data(spec: RunSpec, rows: WrittenRows, whose: str) -> tuple[str, ...]:
 
 def _not_in_script(spec: RunSpec) -> tuple[str, ...]:
     said = list(not_in_accelerate(spec))
+    if spec.model.backend != "transformers":
+        said.append(f"model.backend {spec.model.backend}: the script loads with transformers")
     if spec.evaluation.score is not None:
         said.append("evaluation.score: answers graded before and after")
     if spec.evaluation.samples and spec.objective.kind not in ("reward", "classification"):

@@ -104,8 +104,9 @@ class _Script:
         names += ["set_seed"] if self._form.scores else []
         lines = ["from datasets import Dataset"]
         if self._adapter is not None:
-            wraps = ", get_peft_model" if self._form.trainer == "Classifier" else ""
-            lines.append(f"from peft import {self._adapter.class_name}{wraps}")
+            lines.append(self._adapter.imported)
+            if self._form.trainer == "Classifier":
+                lines.append("from peft import get_peft_model")
         lines.append(f"from transformers import {', '.join(sorted(names))}")
         return "\n".join([*lines, self._form.imports])
 

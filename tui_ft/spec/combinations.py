@@ -7,12 +7,7 @@ from typing import Final
 from tui_ft.spec.combination import Combination
 from tui_ft.spec.distributed_combinations import DISTRIBUTED_COMBINATIONS
 from tui_ft.spec.method_combinations import METHOD_COMBINATIONS
-from tui_ft.spec.methods import (
-    BEGINS_ELSEWHERE,
-    CHANGES_BASE,
-    TRAINS_BASE,
-    has_virtual_tokens,
-)
+from tui_ft.spec.methods import BEGINS_ELSEWHERE, CHANGES_BASE, TRAINS_BASE, has_virtual_tokens
 from tui_ft.spec.objectives import ANSWERS_NOTHING
 from tui_ft.spec.online_combinations import ONLINE_COMBINATIONS
 from tui_ft.spec.optimizers import FOLLOWS_EVALUATION, OPTIMIZERS, lacks_its_argument
@@ -235,6 +230,6 @@ COMBINATIONS: Final = (
         "set method.kind to lora",
     ),
     *ONLINE_COMBINATIONS,
-    *DISTRIBUTED_COMBINATIONS,
     *METHOD_COMBINATIONS,
+    *DISTRIBUTED_COMBINATIONS,
 )

@@ -7,12 +7,13 @@ from typing import Final
 from tui_ft.spec.combination import Combination
 from tui_ft.spec.distributed import DeepSpeedStrategy, FsdpStrategy
 from tui_ft.spec.methods import BEGINS_ELSEWHERE, TRAINS_BASE, QloraMethod, has_virtual_tokens
-from tui_ft.spec.online import GENERATES
 from tui_ft.spec.optimizers import OPTIMIZERS
 from tui_ft.spec.run_spec import RunSpec
 
 _OWN_STATE: Final = ("adalora", "bottleneck")
 _WITH_REFERENCE: Final = ("dpo", "kto")
+_ANSWERS_IN_GROUPS: Final = ("grpo", "rloo")
+"""Of PPO the table of what learns from rewards says the same."""
 
 
 def _is_fsdp(spec: RunSpec) -> bool:
@@ -91,7 +92,7 @@ DISTRIBUTED_COMBINATIONS: Final = (
     ),
     Combination(
         "answers of a model whose weights are shared out",
-        lambda spec: _shares_weights(spec) and spec.objective.kind in GENERATES,
+        lambda spec: _shares_weights(spec) and spec.objective.kind in _ANSWERS_IN_GROUPS,
         "every token of an answer would gather all weights anew from all GPUs",
         "set hardware.distributed.kind to ddp, or train a smaller model or one in 4 bits",
     ),
@@ -100,6 +101,15 @@ DISTRIBUTED_COMBINATIONS: Final = (
         _has_no_size,
         "size_based_wrap gathers parts with more weights than min_num_params, which is not given",
         "set hardware.distributed.min_num_params, or auto_wrap_policy to transformer_based_wrap",
+    ),
+    Combination(
+        "offload to the CPU from the CPU",
+        lambda spec: bool(
+            getattr(spec.hardware.distributed, "cpu_offload", False)
+            and spec.hardware.gpus == "none"
+        ),
+        "hardware.distributed.cpu_offload moves what a GPU holds, and hardware.gpus is none",
+        "set hardware.distributed.cpu_offload to false: it is in the host's memory already",
     ),
     Combination(
         "DeepSpeed on the CPU",

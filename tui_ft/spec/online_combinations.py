@@ -75,10 +75,7 @@ ONLINE_COMBINATIONS: Final = (
     ),
     Combination(
         "noise on what answers are sampled from",
-        lambda spec: (
-            spec.training.neftune_noise_alpha is not None
-            and isinstance(spec.objective, OnlineFields)
-        ),
+        _adds_noise,
         "NEFTune puts noise on the embeddings of a model that trains, and here it answers while it "
         "trains: answers, and the probabilities they are compared by, would be noisy too",
         "leave training.neftune_noise_alpha out",
