@@ -221,16 +221,18 @@ def test_the_plan_counts_answers_and_the_best_is_that_of_the_highest_reward(
 
 
 @pytest.mark.parametrize(
-    ("objective", "method", "training"),
+    ("objective", "method", "training", "data"),
     [
-        ({"kind": "grpo"}, LORA, {}),
+        # Resumed in the second epoch, whose prompts come in another order.
+        ({"kind": "grpo"}, LORA, {}, {"max_rows": 8, "eval_fraction": 0.25}),
         # One batch of answers serves four steps: it is saved while there are some left.
         (
             {"kind": "grpo", "num_iterations": 2, "steps_per_generation": 4},
             LORA,
             {"gradient_accumulation_steps": 2},
+            {},
         ),
-        ({"kind": "rloo", "beta": 0.02, "num_iterations": 3}, FULL, {"learning_rate": 2e-3}),
+        ({"kind": "rloo", "beta": 0.02, "num_iterations": 3}, FULL, {"learning_rate": 2e-3}, {}),
     ],
 )  # fmt: skip
 def test_resumed_it_follows_the_same_curve(
@@ -239,6 +241,7 @@ def test_resumed_it_follows_the_same_curve(
     objective: dict[str, Any],
     method: dict[str, Any],
     training: dict[str, Any],
+    data: dict[str, Any],
 ) -> None:
     steps = {
         "learning_rate": 1e-2,
@@ -248,7 +251,7 @@ def test_resumed_it_follows_the_same_curve(
         "save_steps": 5,
         **training,
     }
-    spec = _spec(tmp_path, answering, objective, method=method, training=steps)
+    spec = _spec(tmp_path, answering, objective, method=method, training=steps, data=data)
     whole = run_worker(spec, tmp_path / "whole")
     shutil.copytree(tmp_path / "whole", tmp_path / "halves")
     shutil.rmtree(tmp_path / "halves" / "checkpoints" / "checkpoint-9", ignore_errors=True)

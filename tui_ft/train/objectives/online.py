@@ -17,6 +17,7 @@ from tui_ft.spec.methods import TRAINS_BASE
 from tui_ft.spec.online import GroupFields
 from tui_ft.train.errors import RunFailure
 from tui_ft.train.objectives.common import Job, SoundnessTrainer, adapter_of, build, own_fields
+from tui_ft.train.objectives.prompt_order import PromptOrder
 from tui_ft.train.objectives.prompts import PROMPT_TOKENS, whole_row
 from tui_ft.train.rewards import REFERENCE, Turns, reward_functions, text_of
 
@@ -79,6 +80,17 @@ class AnswersPrompts(SoundnessTrainer):
             self._metrics["train"]["num_tokens"] = [counted[-1] - self._seen_before]
         self._metrics["eval"].pop("num_tokens", None)
         super().log(logs, *args)
+
+    def _get_train_sampler(self, dataset: Any = None) -> PromptOrder:  # noqa: ANN401
+        args = self.args
+        return PromptOrder(
+            self.train_dataset if dataset is None else dataset,
+            mini_repeat_count=self.num_generations,
+            batch_size=args.generation_batch_size // self.num_generations,
+            repeat_count=self.num_iterations * args.steps_per_generation,
+            shuffle=self.shuffle_dataset,
+            seed=args.seed,
+        )
 
     def _generate_and_score_completions(self, inputs: Sequence[Mapping[str, Any]]) -> Any:  # noqa: ANN401
         self._prompt_ids = [row[PROMPT_TOKENS] for row in inputs]

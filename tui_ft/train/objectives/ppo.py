@@ -21,7 +21,7 @@ import torch
 from peft import get_peft_model
 from torch import Tensor
 from transformers import TrainingArguments, set_seed
-from trl.trainer.utils import RepeatSampler, disable_dropout_in_model, identity
+from trl.trainer.utils import disable_dropout_in_model, identity
 
 from tui_ft.hub.outputs import MERGED_FILE
 from tui_ft.runs import events as ev
@@ -29,6 +29,7 @@ from tui_ft.spec.ppo import PpoObjective
 from tui_ft.train.errors import RunFailure
 from tui_ft.train.generation import ends_of
 from tui_ft.train.objectives.common import Job, Objective, SoundnessTrainer, adapter_of, build
+from tui_ft.train.objectives.prompt_order import PromptOrder
 from tui_ft.train.objectives.prompts import PROMPT_TOKENS, PromptRows
 from tui_ft.train.ppo.advantages import (
     generalised_advantages,
@@ -49,18 +50,6 @@ STATE: Final = "ppo_state.json"
 ROLLOUT: Final = "rollout_{}.safetensors"
 """The files of a checkpoint that hold the KL penalty, and what a process still learns from."""
 _SHOWN: Final = 8
-
-
-class RolloutSampler(RepeatSampler):  # type: ignore[misc]  # trl is untyped here
-    """Prompts of a rollout, repeated for each pass over it; each epoch in an order of its own.
-
-    The order follows from seed and epoch alone, so that a resumed run goes on with its prompts.
-    """
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the order of an epoch, unless all are as the file is."""
-        if self.shuffle:
-            self.generator.manual_seed(self.seed + epoch)
 
 
 class PpoRunTrainer(SoundnessTrainer):
@@ -124,8 +113,8 @@ class PpoRunTrainer(SoundnessTrainer):
             is_training=True,
         )
 
-    def _get_train_sampler(self, dataset: Any = None) -> RolloutSampler:  # noqa: ANN401
-        return RolloutSampler(
+    def _get_train_sampler(self, dataset: Any = None) -> PromptOrder:  # noqa: ANN401
+        return PromptOrder(
             self.train_dataset if dataset is None else dataset,
             mini_repeat_count=1,
             batch_size=self.passes.answers * self.args.world_size,
