@@ -69,6 +69,28 @@ def test_large_paged_states_are_not_the_allocators() -> None:
     assert paged_bytes("adamw_torch", (1000, 1000), "bfloat16") == 0
 
 
+def test_states_of_embeddings_are_in_32_bits_as_the_trainer_asks_bitsandbytes_for() -> None:
+    import bitsandbytes as bnb
+
+    table = torch.nn.Embedding(200, 64)
+    weight = torch.nn.Parameter(torch.randn(200, 64))
+    table.weight = weight
+    manager = bnb.optim.GlobalOptimManager.get_instance()
+    manager.register_module_override(table, "weight", {"optim_bits": 32})
+    try:
+        optimizer = _make("adamw_8bit", [weight])
+        weight.grad = torch.randn_like(weight)
+        optimizer.step()
+    finally:
+        manager.module_weight_config_triple.clear()
+    said = optimizer_states("adamw_8bit", (200, 64), "float32", embedding=True)
+    assert Counter(state.size for state in said) == _real_sizes(optimizer)
+    assert sum(state.size for state in said) == 2 * 4 * 200 * 64
+    large = (1024, 1024)
+    paged = paged_bytes("paged_adamw_8bit", large, "bfloat16", embedding=True)
+    assert paged == 2 * 4 * 1024 * 1024
+
+
 def test_an_unknown_optimizer_is_named() -> None:
     with pytest.raises(ValueError, match="galore_adamw is not known; known are adafactor"):
         optimizer_states("galore_adamw", (1,), "float32")

@@ -35,16 +35,31 @@ class Optimizer(Protocol):
         """Let go of the gradients."""
 
 
+def embedding_weights(model: torch.nn.Module) -> frozenset[torch.nn.Parameter]:
+    """Return the weights that are looked up in, with which some optimizers deal otherwise."""
+    tables = (one for one in model.modules() if isinstance(one, torch.nn.Embedding))
+    return frozenset(weight for table in tables for weight in table.parameters())
+
+
 def make_optimizer(
-    name: str, parameters: Sequence[torch.nn.Parameter], device: Device = "cuda"
+    name: str,
+    parameters: Sequence[torch.nn.Parameter],
+    device: Device = "cuda",
+    embeddings: frozenset[torch.nn.Parameter] = frozenset(),
 ) -> Optimizer:
     """Return the optimizer that transformers makes for ``name`` on ``device``.
+
+    Args:
+        name: as in `training.optim`.
+        parameters: what it trains.
+        device: where it runs.
+        embeddings: those of them that are embeddings' weights.
 
     Raises:
         ValueError: its memory is not known.
     """
     own = _OWN.get(name)
-    return own(parameters, device) if own is not None else _StatesOnly(name, parameters)
+    return own(parameters, device) if own is not None else _StatesOnly(name, parameters, embeddings)
 
 
 def tensors_of(optimizer: Optimizer) -> Iterable[torch.Tensor]:
@@ -58,8 +73,14 @@ def tensors_of(optimizer: Optimizer) -> Iterable[torch.Tensor]:
 class _StatesOnly:
     """Holds what an optimizer's kernels hold, and updates in place."""
 
-    def __init__(self, name: str, parameters: Sequence[torch.nn.Parameter]) -> None:
+    def __init__(
+        self,
+        name: str,
+        parameters: Sequence[torch.nn.Parameter],
+        embeddings: frozenset[torch.nn.Parameter],
+    ) -> None:
         self._name = name
+        self._embeddings = embeddings
         self._parameters = parameters
         self.state: dict[torch.nn.Parameter, dict[str, torch.Tensor]] = {}
         optimizer_states(name, (1,), "float32")  # an unknown name is told before the step
@@ -69,7 +90,9 @@ class _StatesOnly:
             if parameter.grad is None or parameter in self.state:
                 continue
             dtype = str(parameter.dtype).removeprefix("torch.")
-            states = optimizer_states(self._name, tuple(parameter.shape), dtype)
+            states = optimizer_states(
+                self._name, tuple(parameter.shape), dtype, embedding=parameter in self._embeddings
+            )
             self.state[parameter] = {
                 str(number): _make(state) for number, state in enumerate(states)
             }

@@ -21,7 +21,13 @@ from tui_ft.dryrun.generation import generate
 from tui_ft.dryrun.kernels import cuda_kernels
 from tui_ft.dryrun.losses import loss_of, make_batch
 from tui_ft.dryrun.model import Others, build, build_others, dtype
-from tui_ft.dryrun.optimizers import Device, Optimizer, make_optimizer, tensors_of
+from tui_ft.dryrun.optimizers import (
+    Device,
+    Optimizer,
+    embedding_weights,
+    make_optimizer,
+    tensors_of,
+)
 from tui_ft.dryrun.rollouts import roll_out
 from tui_ft.dryrun.tracker import StorageTracker
 from tui_ft.memory.allocator import MIB, CachingAllocator
@@ -78,13 +84,19 @@ def replay(
         if found is None:  # a step that cannot be recorded
             found = _ran(setting, ())
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    looked_up = embedding_weights(model)
     return msgspec.structs.replace(
         found,
         trainable_parameters=sum(parameter.numel() for parameter in trained),
         parameters=_count(model),
         seconds=time.monotonic() - began,
         paged=sum(
-            paged_bytes(step.optim, tuple(parameter.shape), str(parameter.dtype).split(".")[-1])
+            paged_bytes(
+                step.optim,
+                tuple(parameter.shape),
+                str(parameter.dtype).split(".")[-1],
+                embedding=parameter in looked_up,
+            )
             for parameter in trained
         ),
         orders=reserved,
@@ -196,7 +208,9 @@ class _Loop:
 
     def run(self, lengths: Sequence[int]) -> None:
         """Train for as many steps as there are lengths."""
-        optimizer = make_optimizer(self._step.optim, self._trained, self._device)
+        optimizer = make_optimizer(
+            self._step.optim, self._trained, self._device, embedding_weights(self._model)
+        )
         with self._tracker:
             for number, length in enumerate(lengths):
                 if length == EMPTY:
@@ -253,7 +267,9 @@ class _Loop:
         Raises:
             UnsteadyError: a step cannot be run again from its record.
         """
-        optimizer = make_optimizer(self._step.optim, self._trained, self._device)
+        optimizer = make_optimizer(
+            self._step.optim, self._trained, self._device, embedding_weights(self._model)
+        )
         lengths: list[int] = []
 
         def like_longest(length: int) -> bool:

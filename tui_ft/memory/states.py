@@ -65,7 +65,9 @@ _KINDS: Final[dict[str, _Kind]] = {
 KNOWN_OPTIMIZERS: Final = (*_KINDS, "adafactor")
 
 
-def optimizer_states(name: str, shape: tuple[int, ...], dtype: str) -> tuple[StateTensor, ...]:
+def optimizer_states(
+    name: str, shape: tuple[int, ...], dtype: str, *, embedding: bool = False
+) -> tuple[StateTensor, ...]:
     """Return the tensors that an optimizer holds on the GPU for one parameter.
 
     Paged states are left out: they are managed memory, moved to the GPU as there is room, and never
@@ -75,6 +77,8 @@ def optimizer_states(name: str, shape: tuple[int, ...], dtype: str) -> tuple[Sta
         name: as in `training.optim`.
         shape: of the parameter.
         dtype: of the parameter.
+        embedding: it is an embedding's, whose states transformers' Trainer has bitsandbytes keep in
+            32 bits (`Trainer.create_optimizer`).
 
     Raises:
         ValueError: the optimizer is not known.
@@ -88,26 +92,29 @@ def optimizer_states(name: str, shape: tuple[int, ...], dtype: str) -> tuple[Sta
     numel = prod(shape)
     if kind.paged and numel >= _PAGED_FROM:
         return ()
-    return _states(kind, shape, dtype)
+    return _states(kind, shape, dtype, embedding=embedding)
 
 
-def paged_bytes(name: str, shape: tuple[int, ...], dtype: str) -> int:
+def paged_bytes(name: str, shape: tuple[int, ...], dtype: str, *, embedding: bool = False) -> int:
     """Return what a paged optimizer holds of one parameter in managed memory.
 
     Args:
         name: as in `training.optim`.
         shape: of the parameter.
         dtype: of the parameter.
+        embedding: it is an embedding's; see `optimizer_states`.
     """
     kind = _KINDS.get(name)
     if kind is None or not kind.paged or prod(shape) < _PAGED_FROM:
         return 0
-    return sum(state.size for state in _states(kind, shape, dtype))
+    return sum(state.size for state in _states(kind, shape, dtype, embedding=embedding))
 
 
-def _states(kind: _Kind, shape: tuple[int, ...], dtype: str) -> tuple[StateTensor, ...]:
+def _states(
+    kind: _Kind, shape: tuple[int, ...], dtype: str, *, embedding: bool
+) -> tuple[StateTensor, ...]:
     numel = prod(shape)
-    if kind.quantized and numel >= _EIGHT_BIT_FROM:
+    if kind.quantized and not embedding and numel >= _EIGHT_BIT_FROM:
         constants = StateTensor((-(-numel // _EIGHT_BIT_BLOCK),), "float32")
         return (StateTensor(shape, "uint8"), constants) * kind.moments
     own: StateDtype = dtype if kind.follows else "float32"  # type: ignore[assignment]

@@ -63,25 +63,26 @@ def checkpoint_size(spec: RunSpec, facts: ModelFacts) -> CheckpointSize | None:
     saved = architecture.parameters if whole else trained
     optim = spec.training.optim
     tables = sum(one.rows * one.width for one in architecture.embeddings) if whole else 0
-    # transformers' Trainer has bitsandbytes keep the states of embeddings in 32 bits.
-    apart = tables if "8bit" in optim else 0
-    states, certain = _states(optim, trained - apart, dtype)
-    if apart:
-        states += _states(optim.replace("8bit", "32bit"), apart, dtype)[0]
+    states, certain = _states(optim, trained - tables, dtype)
+    if tables:
+        states += _states(optim, tables, dtype, embedding=True)[0]
     return CheckpointSize(saved * _WIDTHS.get(dtype, 4), states, certain)
 
 
-def _states(optim: str, parameters: int, dtype: str) -> tuple[int, bool]:
+def _states(
+    optim: str, parameters: int, dtype: str, *, embedding: bool = False
+) -> tuple[int, bool]:
     """Return the states of so many parameters, as if they were one matrix, and if they are known.
 
     Paged ones are on the disk like all others.
     """
     shape = (_COLUMNS, max(1, parameters // _COLUMNS))
     try:
-        held = sum(state.size for state in optimizer_states(optim, shape, dtype))
+        states = optimizer_states(optim, shape, dtype, embedding=embedding)
     except ValueError:
         return 2 * parameters * _WIDTHS.get(dtype, 4), False
-    return held + paged_bytes(optim, shape, dtype), True
+    held = sum(state.size for state in states)
+    return held + paged_bytes(optim, shape, dtype, embedding=embedding), True
 
 
 def most_at_once(spec: RunSpec, one: int, allowed: int | None) -> int:

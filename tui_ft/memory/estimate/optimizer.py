@@ -25,7 +25,8 @@ def states_of(name: str, trained: Iterable[Held]) -> int:
 
 def state_sizes(name: str, held: Held) -> list[int]:
     """Return the bytes of each tensor that an optimizer holds for one weight."""
-    return [state.size for state in optimizer_states(name, held.shape, _NAMES[held.width])]
+    states = optimizer_states(name, held.shape, _NAMES[held.width], embedding=held.embedding)
+    return [state.size for state in states]
 
 
 def step_takes(name: str, trained: Iterable[Held]) -> int:

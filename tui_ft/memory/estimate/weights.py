@@ -81,6 +81,7 @@ class Held:
         number: how many there are.
         idle: it is to be trained, but no gradient ever reaches it: what sees images, when rows are
             text alone. It has no state of the optimizer either.
+        embedding: it is looked up in, not multiplied by.
     """
 
     shape: tuple[int, ...]
@@ -89,6 +90,7 @@ class Held:
     kind: HeldKind = "weights"
     number: int = 1
     idle: bool = False
+    embedding: bool = False
 
     @property
     def count(self) -> int:
@@ -221,14 +223,15 @@ class Weights:
                 learns = trained or self._trains_norms
                 yield Held((piece.size,), self.width, learns, number=1 + piece.bias)
         elif isinstance(piece, Embedding):
-            yield Held((piece.rows, piece.width), self.width, trained)
+            yield Held((piece.rows, piece.width), self.width, trained, embedding=True)
         else:
             yield Held(piece.shape, self.width, trained)
         if not self.full and self._saved_whole(piece):
             shape = (piece.parameters,)
             if isinstance(piece, Linear):
                 shape = (piece.weights,)
-            yield Held(shape, self.width, trained=True, kind="adapters")
+            looked_up = isinstance(piece, Embedding)
+            yield Held(shape, self.width, trained=True, kind="adapters", embedding=looked_up)
 
     def _linear_tensors(self, piece: Linear) -> Iterator[Held]:
         """Yield a matrix and its bias, and what bitsandbytes holds beside a quantised one.
