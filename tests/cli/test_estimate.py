@@ -119,6 +119,13 @@ def test_any_field_of_a_run_can_be_set(model: str) -> None:
     assert weights[0] == pytest.approx(2 * weights[1], rel=0.01)
 
 
+def test_a_method_that_is_set_like_any_field_is_the_only_one(model: str) -> None:
+    result = _run(model, "--quick", "--gpu", "24", "--json", "--set", "method.kind=bottleneck")
+    (found,) = json.loads(result.stdout)
+    assert found["method"] == "bottleneck"
+    assert 0 < found["trainable_parameters"] < found["parameters"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -83,6 +83,7 @@ def estimate(
     if found.note is not None:
         warn(found.note)
     cards = _cards(gpu)
+    methods = methods or _kinds_in(settings)
     chosen = methods or _METHODS
     runs = [_spec(model, method, seq, batch, settings) for method in chosen]
     capability = cards[0].capability if len(cards) == 1 else None
@@ -219,6 +220,12 @@ def _say_accuracy(*, as_json: bool) -> None:
         f"{found.runs} compared; measured is {found.factor:.3f} of predicted in the median, "
         f"{100 * found.worst_under:.1f} % above it at worst"
     )
+
+
+def _kinds_in(settings: Sequence[str]) -> tuple[str, ...]:
+    """Return the one method that ``settings`` name, if any: then no others are meant."""
+    pairs = (one.partition("=") for one in settings)
+    return tuple(value.strip() for key, _, value in pairs if key.strip() == "method.kind")[-1:]
 
 
 def _spec(
