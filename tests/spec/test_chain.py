@@ -91,6 +91,10 @@ def test_what_is_wrong_is_said_with_its_place(
     assert said in _said(tmp_path, THREE.replace(old, new, 1))
 
 
+def test_an_empty_file_is_told_what_a_chain_has(tmp_path: Path) -> None:
+    assert "is empty; allowed: version, name, description, stages" in _said(tmp_path, "")
+
+
 def test_what_is_set_names_a_stage(tmp_path: Path) -> None:
     said = _said(tmp_path, THREE, "training.max_steps=3")
     assert "does not begin with a stage's name" in said and "dpo.KEY=VALUE" in said

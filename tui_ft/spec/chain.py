@@ -155,7 +155,7 @@ def load_chain(path: Path, overrides: Iterable[str] = ()) -> Chain:
         SpecError: the file cannot be read, is no YAML, or describes no chain; with one problem for
             each fault, named by stage and key.
     """
-    values, lines = read_yaml(path, deepest=_DEEPEST)
+    values, lines = read_yaml(path, _DEEPEST, _ChainFile)
     try:
         written = _ChainFile.model_validate(values)
     except ValidationError as error:

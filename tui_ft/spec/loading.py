@@ -78,12 +78,15 @@ def _validated(merged: dict[str, Any], overridden: Mapping[str, str]) -> RunSpec
     return RunSpec.model_validate(merged)
 
 
-def read_yaml(path: Path, deepest: int = _DEEPEST) -> tuple[dict[str, Any], Lines]:
+def read_yaml(
+    path: Path, deepest: int = _DEEPEST, what: type[BaseModel] = RunSpec
+) -> tuple[dict[str, Any], Lines]:
     """Return the mapping in ``path`` and the line on which each of its keys stands.
 
     Args:
         path: the file.
         deepest: how deep in it keys are looked for.
+        what: whose keys are named where there are none.
 
     Raises:
         SpecError: unreadable, no YAML, a key given twice, or not a mapping.
@@ -100,10 +103,12 @@ def read_yaml(path: Path, deepest: int = _DEEPEST) -> tuple[dict[str, Any], Line
     except (OSError, ValueError) as error:  # ValueError: a path with NUL in it
         fault = f"cannot be read: {getattr(error, 'strerror', None) or error}"
         raise SpecError([Problem("", fault, file=str(path))]) from None
-    return parse_yaml(text, str(path), deepest)
+    return parse_yaml(text, str(path), deepest, what)
 
 
-def parse_yaml(text: str, file: str, deepest: int = _DEEPEST) -> tuple[dict[str, Any], Lines]:
+def parse_yaml(
+    text: str, file: str, deepest: int = _DEEPEST, what: type[BaseModel] = RunSpec
+) -> tuple[dict[str, Any], Lines]:
     """Return the mapping that ``text`` holds, and the line of each key; see `read_yaml`."""
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -116,7 +121,7 @@ def parse_yaml(text: str, file: str, deepest: int = _DEEPEST) -> tuple[dict[str,
         raise SpecError([Problem("", f"not valid YAML: {error}", file=file)]) from None
     if not isinstance(values, dict):
         fault = "is empty" if values is None else f"holds a {_kind(values)}, not a mapping of keys"
-        raise SpecError([Problem("", fault, file=file, allowed=_fields_in_words(RunSpec))])
+        raise SpecError([Problem("", fault, file=file, allowed=_fields_in_words(what))])
     lines: Lines = {}
     twice: list[Problem] = []
     _note_lines(node, (), lines, twice, file, deepest)
