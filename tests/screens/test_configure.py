@@ -203,6 +203,9 @@ async def test_yaml_and_form_are_two_views_of_one_run(home: Path) -> None:
         area.text = area.text + "trainig: {}\n"
         await pilot.pause()
         assert "trainig: unknown key" in shown(app, "#about-field")
+        screen.on_outlook_line_looked_up()  # what was looked up behind does not hide the fault
+        await pilot.pause()
+        assert "trainig: unknown key" in shown(app, "#about-field")
         area.text = "model: ["
         await pilot.pause()
         assert "not valid YAML" in shown(app, "#about-field")

@@ -202,8 +202,11 @@ class ConfigureScreen(FtuiScreen):
         )
 
     def _show_about(self, draft: Draft) -> None:
-        one = self._edited or self._field
-        about = configure_text.about_field(draft, one) if one else Content("no such field")
+        one, pane = self._edited or self._field, self.query_one(YamlPane)
+        if pane.display:
+            about = configure_text.about_yaml(draft, pane.problem)
+        else:
+            about = configure_text.about_field(draft, one) if one else Content("no such field")
         self.query_one("#about-field", Static).update(about)
 
     def on_row_table_moved(self) -> None:
@@ -343,10 +346,7 @@ class ConfigureScreen(FtuiScreen):
         """Take what is written, and say what is wrong with it."""
         if message.draft.values != self._draft.values:
             self._take(message.draft)
-        wrong = [configure_text.problem_line(one) for one in message.draft.problems[:4]]
-        said = [problem(message.problem)] if message.problem else wrong
-        about = self.query_one("#about-field", Static)
-        about.update(Content("\n").join(said or [Content("this is a run")]))
+        self._show_about(message.draft)
 
     def _close_yaml(self) -> None:
         pane = self.query_one(YamlPane)

@@ -13,6 +13,7 @@ from tui_ft.spec.fields import SpecField, shown_value
 from tui_ft.spec.problems import Problem
 from tui_ft.widgets.signs import sign
 
+_MOST_FAULTS: Final = 4
 _KEY_WIDTH: Final = 38
 _LEAST_KEY: Final = 12
 _VALUE_WIDTH: Final = 18
@@ -96,6 +97,19 @@ def notes(draft: Draft, lacking: Sequence[str] = ()) -> Content:
 def problem_line(wrong: Problem) -> Content:
     """Return a fault with its sign."""
     return sign("bad").content(text.plain(str(wrong)))
+
+
+def about_yaml(draft: Draft, unreadable: str) -> Content:
+    """Return what is wrong with a draft that is written as YAML.
+
+    Args:
+        draft: as it could be read last.
+        unreadable: why what stands there now cannot be; empty when it can.
+    """
+    if unreadable:
+        return sign("bad").content(text.plain(unreadable))
+    wrong = [problem_line(one) for one in draft.problems[:_MOST_FAULTS]]
+    return Content("\n").join(wrong or [Content("this is a run")])
 
 
 def matching(
