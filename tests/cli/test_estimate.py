@@ -216,7 +216,9 @@ def test_finished_runs_correct_what_is_replayed(
         stage="backward",
         source="dry run",
     )
-    monkeypatch.setattr("tui_ft.memory.estimating.figures", lambda steps: [raw] * len(steps))
+    monkeypatch.setattr(
+        "tui_ft.memory.estimating.figures", lambda steps, lengths: [raw] * len(steps)
+    )
     by = Correction(runs=5, factor=1.5, worst_under=0.5, least=1.5, most=1.5)
     monkeypatch.setattr("tui_ft.runs.measured_memory.machine_correction", lambda method: by)
     arguments = ("--method", "lora", "--gpu", "24")

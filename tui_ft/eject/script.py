@@ -119,6 +119,7 @@ class _Script:
         if isinstance(spec.method, AdaLoraMethod):
             method = spec.method
             values |= {"TINIT": method.tinit, "TFINAL": method.tfinal, "DELTA_T": method.deltaT}
+            values["ORTH_REG_WEIGHT"] = method.orth_reg_weight
         return "".join(f"{name} = {value!r}\n" for name, value in values.items())
 
     def _model(self) -> list[str]:
@@ -246,6 +247,8 @@ class _Script:
             lines.append("trainer.use_dpo_data_collator = True  # ours has its collator's shape")
         if isinstance(self._spec.objective, KtoObjective) and not self._asks_beforehand():
             lines.append('trainer.args.train_sampling_strategy = "random"  # pairs are made anew')
+        if isinstance(self._spec.method, AdaLoraMethod):
+            lines.append("with_orthogonality(trainer)")
         copies = self._form.scores or self._spec.method.kind == "ln_tuning"
         if self._is_quantised or (self._adapter is not None and copies):
             lines += [

@@ -19,7 +19,6 @@ from tui_ft.runs.endings import log_tail
 from tui_ft.runs.folder import RunError, RunFolder, create
 from tui_ft.runs.registry import read_status, summary_of
 from tui_ft.runs.worker_process import TRAIN_ENTRY
-from tui_ft.spec.chat_templates import SHIPPED
 
 if TYPE_CHECKING:
     from tui_ft.runs.changes import Change
@@ -96,6 +95,8 @@ def with_absolute_paths(spec: RunSpec, base: Path) -> RunSpec:
             "mix": mix and mix.model_copy(update={"train": absolute(mix.train)}),
         }
     )
+    from tui_ft.spec.chat_templates import SHIPPED
+
     model = spec.model
     folder = os.path.normpath(base / folder_of(model.name_or_path))
     if Path(folder).exists():  # else it is an id on the Hub

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from textual.screen import Screen
 
 from tui_ft import text
 from tui_ft.runs import control, launch
 from tui_ft.runs import folder as folders
-from tui_ft.runs.changes import ChangedError
 from tui_ft.runs.folder import RunError, RunFolder
 from tui_ft.widgets.confirm import Confirm
+
+if TYPE_CHECKING:
+    from tui_ft.runs.changes import ChangedError
 
 Act = Callable[[RunFolder], object]
 
@@ -86,6 +88,8 @@ def resume(screen: Screen[Any], run_id: str, *, then: Callable[[], None]) -> Non
     done = "goes on from its newest checkpoint"
 
     def act(folder: RunFolder) -> None:
+        from tui_ft.runs.changes import ChangedError  # it knows specs, which no home needs
+
         try:
             launch.resume(folder)
         except ChangedError as error:
