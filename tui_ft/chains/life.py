@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import threading
-import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
 
-from tui_ft import paths
 from tui_ft.chains import journal
 from tui_ft.chains.folder import ChainFolder, create
 from tui_ft.chains.status import runs_by_stage, status_of
 from tui_ft.runs import control
-from tui_ft.runs.endings import log_tail
+from tui_ft.runs.background import start_in_background
 from tui_ft.runs.folder import RunError
-from tui_ft.runs.launch import private_log, with_absolute_paths
+from tui_ft.runs.launch import with_absolute_paths
 from tui_ft.runs.registry import summary_of
 from tui_ft.runs.worker_process import TRAIN_ENTRY
 from tui_ft.spec.chain import PREVIOUS, STAGE, Chain, Stage
 from tui_ft.spec.run_spec import RunSpec
-
-_FIRST_WORD_SECONDS: Final = 15.0
-_POLL_SECONDS: Final = 0.05
 
 
 def start(chain: Chain, *, worker: str = TRAIN_ENTRY) -> ChainFolder:
@@ -120,28 +110,11 @@ def _changed(folder: ChainFolder, overrides: Iterable[str], states: dict[str, st
 def _start_conductor(folder: ChainFolder, worker: str) -> None:
     offset = folder.control_file.stat().st_size if folder.control_file.exists() else 0
     before = len(journal.read(folder))
-    command = [
-        *(sys.executable, "-P", "-m", "tui_ft.chains.conductor", str(folder.path)),
-        *("--worker", worker, "--control-offset", str(offset)),
-    ]
-    try:
-        with private_log(folder.log) as log:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=folder.path,
-                env={**os.environ, "FTUI_HOME": str(paths.home())},
-                start_new_session=True,
-            )
-    except OSError as error:
-        raise RunError(f"cannot start the process of {folder.id}: {error.strerror}") from None
-    # Somebody has to collect its exit status, or it stays a zombie for as long as the app lives.
-    threading.Thread(target=process.wait, daemon=True, name="ftui-reaper").start()
-    deadline = time.monotonic() + _FIRST_WORD_SECONDS
-    while time.monotonic() < deadline and len(journal.read(folder)) == before:
-        if process.poll() is not None:
-            said = log_tail(folder.log) or f"exit code {process.returncode}"
-            raise RunError(f"the process of {folder.id} did not start: {said}")
-        time.sleep(_POLL_SECONDS)
+    start_in_background(
+        "tui_ft.chains.conductor",
+        folder.path,
+        ("--worker", worker, "--control-offset", str(offset)),
+        log=folder.log,
+        name=f"the process of {folder.id}",
+        has_begun=lambda: len(journal.read(folder)) > before,
+    )

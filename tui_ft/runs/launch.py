@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from tui_ft import paths
 from tui_ft.hub.dataset_info import is_dataset_id
 from tui_ft.hub.outputs import folder_of
-from tui_ft.runs.endings import log_tail
+from tui_ft.runs.background import start_in_background
 from tui_ft.runs.folder import RunError, RunFolder, create
 from tui_ft.runs.registry import read_status, summary_of
 from tui_ft.runs.worker_process import TRAIN_ENTRY
@@ -24,9 +18,6 @@ if TYPE_CHECKING:
     from tui_ft.runs.changes import Change
     from tui_ft.runs.place import Place
     from tui_ft.spec import RunSpec
-
-_FIRST_WORD_SECONDS: Final = 15.0
-_POLL_SECONDS: Final = 0.02
 
 
 def launch(spec: RunSpec, *, worker: str = TRAIN_ENTRY, place: Place | None = None) -> RunFolder:
@@ -109,46 +100,16 @@ def with_absolute_paths(spec: RunSpec, base: Path) -> RunSpec:
 
 def _start_supervisor(folder: RunFolder, worker: str, attempts: int) -> None:
     offset = folder.control_file.stat().st_size if folder.control_file.exists() else 0
-    # -P: a `torch.py` in the folder where one happens to stand is not to be imported.
-    command = [
-        *(sys.executable, "-P", "-m", "tui_ft.runs.supervisor", str(folder.path)),
-        *("--worker", worker, "--control-offset", str(offset)),
-    ]
-    try:
-        with private_log(folder.supervisor_log) as log:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=folder.path,
-                start_new_session=True,
-            )
-    except OSError as error:
-        raise RunError(f"cannot start the supervisor of {folder.id}: {error.strerror}") from None
-    # Somebody has to collect its exit status, or it stays a zombie for as long as the app lives.
-    threading.Thread(target=process.wait, daemon=True, name="ftui-reaper").start()
-    _await_first_word(folder, process, attempts)
 
-
-def _await_first_word(folder: RunFolder, process: subprocess.Popen[bytes], attempts: int) -> None:
-    """Return once the supervisor has taken the run up, so that whoever looks next sees it live."""
-    deadline = time.monotonic() + _FIRST_WORD_SECONDS
-    while time.monotonic() < deadline:
+    def has_begun() -> bool:
         status = read_status(folder)
-        if status is not None and status.attempt > attempts:
-            return
-        if process.poll() is not None:
-            said = log_tail(folder.supervisor_log) or f"exit code {process.returncode}"
-            raise RunError(f"the supervisor of {folder.id} did not start: {said}")
-        time.sleep(_POLL_SECONDS)
+        return status is not None and status.attempt > attempts
 
-
-@contextlib.contextmanager
-def private_log(path: Path) -> Iterator[int]:
-    """Open ``path`` for appending, readable by the user alone; give its descriptor."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, paths.PRIVATE_FILE)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
+    start_in_background(
+        "tui_ft.runs.supervisor",
+        folder.path,
+        ("--worker", worker, "--control-offset", str(offset)),
+        log=folder.supervisor_log,
+        name=f"the supervisor of {folder.id}",
+        has_begun=has_begun,
+    )

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 from tui_ft import paths, text
 from tui_ft.runs import events as ev
+from tui_ft.runs.background import private_log
 from tui_ft.runs.folder import RunFolder
-from tui_ft.runs.launch import private_log
 from tui_ft.spec import RunSpec
 from tui_ft.spec.tracking import PACKAGES, TrackerName
 
