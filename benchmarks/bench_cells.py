@@ -135,8 +135,11 @@ def _said(spec: RunSpec, ran: Ran, model: Path) -> str:
     answers = "reward" if ran.history.series("reward").y else "loss"
     values = [value for value in ran.history.series(answers).y if value is not None]
     first, last = sum(values[:3]) / 3, sum(values[-3:]) / 3
-    off = float((_logits(_loaded(spec, ran, model), model) - _logits(ran.trainer.model, model))
-                .abs().max())  # fmt: skip
+    try:
+        loaded = _loaded(spec, ran, model)
+    except Exception as error:  # whatever it is, it is what this cell came to
+        return f"{answers} {first:.2f} → {last:.2f}, does not load: {type(error).__name__}"
+    off = float((_logits(loaded, model) - _logits(ran.trainer.model, model)).abs().max())
     close = _CLOSE_IN_4_BITS if spec.method.kind == "qlora" else _CLOSE
     same = "" if off <= close else f", loaded off by {off:.1e}"
     return f"{answers} {first:.2f} → {last:.2f}{same}"

@@ -121,6 +121,10 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"method": {"kind": "qlora", "bits": 8, "init_lora_weights": "loftq"}},
         {"method": {"kind": "qlora", "init_lora_weights": "loftq"}},
     ),
+    "PiSSA or OLoRA beside something else that is trained": (
+        {"method": PISSA, "objective": {"kind": "reward"}},
+        {"method": PISSA},
+    ),
     "LoftQ with DoRA": (
         {"method": {"kind": "qlora", "init_lora_weights": "loftq", "use_dora": True}},
         {"method": {"kind": "qlora", "use_dora": True}},

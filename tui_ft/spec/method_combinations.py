@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from tui_ft.spec.combination import Combination
-from tui_ft.spec.methods import AdaLoraMethod, QloraMethod
+from tui_ft.spec.methods import CHANGES_BASE, AdaLoraMethod, QloraMethod
 from tui_ft.spec.objectives import ANSWERS_NOTHING
 from tui_ft.spec.run_spec import RunSpec
 
@@ -47,7 +47,21 @@ def _asks_its_base(spec: RunSpec) -> bool:
     return spec.objective.kind in ("dpo", "kto") and not known
 
 
+def _saves_more_than_lora(spec: RunSpec) -> bool:
+    method = spec.method
+    whole = bool(getattr(method, "modules_to_save", None)) or _has_dora(spec)
+    biases = getattr(method, "bias", "none") != "none"
+    return whole or biases or spec.objective.kind in ANSWERS_NOTHING
+
+
 METHOD_COMBINATIONS: Final = (
+    Combination(
+        "PiSSA or OLoRA beside something else that is trained",
+        lambda spec: _init(spec) in CHANGES_BASE and _saves_more_than_lora(spec),
+        "what PiSSA and OLoRA trained is saved as a plain LoRA, and peft leaves out of that what "
+        "was trained beside it: a scoring head, method.modules_to_save, biases, DoRA's magnitudes",
+        "set method.init_lora_weights to default",
+    ),
     Combination(
         "LoftQ on a base that is not in 4 bits",
         lambda spec: _init(spec) == "loftq" and getattr(spec.method, "bits", None) != _FOUR_BITS,
