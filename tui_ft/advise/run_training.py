@@ -7,6 +7,7 @@ from typing import Any, Final
 from tui_ft import text
 from tui_ft.advise import sources
 from tui_ft.advise.advice import Choice
+from tui_ft.advise.online import is_online
 from tui_ft.advise.passes import HELD_OUT, groups_by_length, longest_to_mean, total_steps
 from tui_ft.advise.plans import Plan, longest_option
 from tui_ft.advise.situation import How
@@ -98,12 +99,7 @@ def _schedule(state: State, plan: Plan) -> list[Choice]:
     said = "a run of unknown length" if steps is None else f"{steps:,} steps in all"
     saves = 0.2 if way.kind == "full" else 0.1
     choices = [
-        Choice(
-            key="training.lr_scheduler_type",
-            value="cosine",
-            reason="cosine in four guides' recipes (linear: Part 3, 8)",
-            source=at(sources.EXPERT, "training with TRL"),
-        ),
+        _scheduler(state),
         Choice(
             key="training.warmup_steps",
             value=0.1 if short else 0.03,
@@ -159,6 +155,17 @@ def _schedule(state: State, plan: Plan) -> list[Choice]:
             from_node(state, "training.early_stopping_patience", "early_stopping", _PATIENCE)
         )
     return choices
+
+
+def _scheduler(state: State) -> Choice:
+    online = is_online(state.choice("objective"))
+    why = "the reward may rise to the end, and nobody knows when it will"
+    return Choice(
+        key="training.lr_scheduler_type",
+        value="constant" if online else "cosine",
+        reason=why if online else "cosine in four guides' recipes (linear: Part 3, 8)",
+        source=sources.GRPO if online else at(sources.EXPERT, "training with TRL"),
+    )
 
 
 def _memory(state: State, plan: Plan) -> list[Choice]:
