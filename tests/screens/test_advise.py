@@ -275,3 +275,26 @@ def test_a_chain_that_cannot_run_is_not_started(
     assert "grpo: " in reason
     assert "/data/math-7k.jsonl" in reason
     assert all_chains() == []
+
+
+async def test_a_reward_is_named_where_the_rows_have_none(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {"goal": "preference", "model": "llama-8b-chat", "data": "prompts-5k", "gpus": 80}
+    monkeypatch.setattr(advise, "gather", lambda asked, listener: situation_of(said))
+    monkeypatch.setattr(advise, "estimator", Arithmetic)
+    async with running(WIDE) as (app, pilot):
+        screen = await opened(app, pilot)
+        assert screen._advice is not None
+        assert screen._advice.fill == ("objective.rewards",)
+        await go_to(screen, pilot, "reward")
+        await answer(app, pilot, "one that you name …")
+        screen.query_one("#typed", Input).value = "my-reward-run"
+        await pilot.press("enter")
+        await settled(app, pilot)
+        assert screen._advice.fill == ()
+        assert screen._advice.objective == "rloo"
+        run = screen._advice.run
+        assert run is not None
+        (reward,) = run.model_dump()["objective"]["rewards"]
+        assert (reward["kind"], reward["model"]) == ("reward_model", "my-reward-run")

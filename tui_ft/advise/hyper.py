@@ -23,6 +23,14 @@ _RATE_CHOICES: Final = (
     *("5e-07", "1e-06", "5e-06", "1e-05", "1.4e-05", "2e-05", "5e-05"),
     *("0.0001", "0.0002", "0.0005"),
 )
+_ONCE: Final = {
+    "pretraining": ("running text is read once", at(sources.PART3, "9")),
+    "sft_then_grpo": (
+        "once is enough for the form; more makes its answers all alike, and GRPO lives on their "
+        "differences",
+        at(sources.R1, "2.3, cold start"),
+    ),
+}
 _MOST_STEPS: Final = 500
 _FEW_HELD_OUT: Final = 50
 """Rows below which nothing is held out: neither part would say anything."""
@@ -161,8 +169,8 @@ def _epochs(state: State) -> Answer:
         return _epochs_of_answers(state)
     if objective.startswith(("reward", "dpo", "kto", "orpo")):
         return _epochs_of_pairs(objective, how)
-    if objective == "pretraining":
-        return Answer("1", how, "running text is read once", at(sources.PART3, "9"))
+    if objective in _ONCE:
+        return Answer("1", how, *_ONCE[objective])
     if rows == "many":
         return Answer("1", how, "more data, fewer epochs", at(sources.PART3, "9"))
     if (state.rows or 0) > _SOME_ROWS:

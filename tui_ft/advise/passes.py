@@ -12,6 +12,9 @@ from tui_ft.advise.state import State
 
 HELD_OUT: Final = {"tenth": 0.1, "twentieth": 0.05, "none": 0.0, "file": 0.0}
 """The share of rows that is held out, by the answer at `evaluation`."""
+HELD_OUT_PROMPTS: Final = 64
+"""How many held-out prompts are answered at each look, and how often they are, below."""
+ANSWERING_LOOKS: Final = 5
 PPO_EPOCHS: Final = 4
 """How often PPO learns from its answers."""
 _MUCH_PADDING: Final = 2.0
@@ -24,12 +27,18 @@ def total_steps(state: State, plan: Plan) -> int | None:
 
 
 def total_answers(state: State, plan: Plan) -> int | None:
-    """Return the answers that each GPU generates over the whole run; 0 where none are."""
+    """Return the answers that each GPU generates over the whole run; 0 where none are.
+
+    Held-out prompts are answered in smaller batches than those of training: each counts for the
+    answers that would be generated in the same time.
+    """
     passes = total_passes(state, plan)
     if passes is None or not is_online(state.choice("objective")):
         return None if passes is None else 0
     again = 1 if state.choice("objective") in GROUPS else PPO_EPOCHS
-    return max(1, passes * plan.batch // again)
+    looks = ANSWERING_LOOKS if HELD_OUT[state.choice("evaluation")] or state.data.eval else 0
+    batches = math.ceil(HELD_OUT_PROMPTS / (plan.batch * plan.gpus))
+    return max(1, passes * plan.batch // again) + looks * batches * plan.at_once
 
 
 def total_passes(state: State, plan: Plan) -> int | None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from tui_ft.advise import sources
 from tui_ft.advise.advice import Choice
 from tui_ft.advise.online import GROUPS, REWARDS, is_online, named_file, rewards_of
-from tui_ft.advise.passes import PPO_EPOCHS
+from tui_ft.advise.passes import HELD_OUT_PROMPTS, PPO_EPOCHS
 from tui_ft.advise.plans import MINI_BATCHES, Plan
 from tui_ft.advise.run_training import evaluates_on, from_node
 from tui_ft.advise.sources import at
 from tui_ft.advise.state import State
 from tui_ft.advise.way_step import UNKNOWN_REWARD
-
-_PROMPTS_LOOKED_AT: Final = 64
 
 
 def fill_of(state: State, kind: str) -> tuple[str, ...]:
@@ -50,7 +48,7 @@ def held_out_choices(state: State) -> list[Choice]:
     if not is_online(state.choice("objective")) or not evaluates_on(state):
         return []
     why = "each look answers them all: so many say enough, and cost little"
-    return [_own("data.max_eval_rows", _PROMPTS_LOOKED_AT, why)]
+    return [_own("data.max_eval_rows", HELD_OUT_PROMPTS, why)]
 
 
 def _rewards(state: State) -> Choice:

@@ -127,18 +127,7 @@ def _schedule(state: State, plan: Plan) -> list[Choice]:
             ),
             source=at(sources.COMPLETE, "4.5"),
         ),
-        Choice(
-            key="training.eval_steps",
-            value=0.1 if evaluates else None,
-            reason=(
-                f"ten looks at the held-out rows ({said}): the gap to the training loss shows "
-                "overfitting"
-                if evaluates
-                else "nothing is held out"
-            ),
-            source=at(sources.EXPERT, "anti-patterns"),
-            how=known,
-        ),
+        _looks(state, said, known),
         Choice(
             key="training.save_steps",
             value=saves,
@@ -155,6 +144,23 @@ def _schedule(state: State, plan: Plan) -> list[Choice]:
             from_node(state, "training.early_stopping_patience", "early_stopping", _PATIENCE)
         )
     return choices
+
+
+def _looks(state: State, said: str, known: How) -> Choice:
+    """Return how often held-out rows are looked at."""
+    source = at(sources.EXPERT, "anti-patterns")
+    if not evaluates_on(state):
+        why, value = "nothing is held out", None
+    elif is_online(state.choice("objective")):
+        why, value = "five looks: at each, held-out prompts are answered, which takes its time", 0.2
+        source = sources.OWN
+    else:
+        why, value = (
+            f"ten looks at the held-out rows ({said}): the gap to the training loss shows "
+            "overfitting",
+            0.1,
+        )
+    return Choice(key="training.eval_steps", value=value, reason=why, source=source, how=known)
 
 
 def _scheduler(state: State) -> Choice:

@@ -53,7 +53,8 @@ def stages_of(
     for number, kind in enumerate(kinds[1:], 1):
         stage = _state_of(state, kind)
         its_plan = final_plan(stage)
-        its_choices = _beginning(run_choices(stage, its_plan), kinds, number)
+        told = tuple(_beside_the_path(one) for one in run_choices(stage, its_plan))
+        its_choices = _beginning(told, kinds, number)
         where = "a run of its own, from what this gives"
         found.append(_phase(stage, its_plan, kind, its_choices, where))
     if len(found) == 1 or not all(phase.run for phase in found):
@@ -97,6 +98,11 @@ def _state_of(state: State, kind: str) -> State:
         stage.answers[name] = stage.answer(name)
         name = stage.nodes[name].leads_to(stage.choice(name))
     return stage
+
+
+def _beside_the_path(choice: Choice) -> Choice:
+    """Return a field of a later stage: what the path shows was answered for the first one."""
+    return choice if choice.node in _FOR_ALL else msgspec.structs.replace(choice, node="")
 
 
 def _beginning(choices: tuple[Choice, ...], kinds: list[str], number: int) -> tuple[Choice, ...]:

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar, Final
 
+import msgspec
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -18,7 +19,7 @@ from tui_ft import paths, text
 from tui_ft.advise.advice import Advice, Taken
 from tui_ft.advise.facts import GpuError
 from tui_ft.advise.node import AnswerError
-from tui_ft.advise.situation import Situation
+from tui_ft.advise.situation import Known, Situation
 from tui_ft.advise.tree import advise
 from tui_ft.data import DataError
 from tui_ft.data.hub_download import Progress
@@ -41,9 +42,11 @@ from tui_ft.widgets.row_table import RowTable
 _LOOK_SECONDS: Final = 1.0
 _PANES: Final = ("path", "ways", "run")
 _NUMBER: Final = "another number …"
+_NAMED: Final = "one that you name …"
 _ASKED: Final = {
     "gpu": "GPUs to advise for, such as 24 or 8x80; empty for this machine's",
     "number": "a number",
+    "reward": "a reward model (run, folder, id), an address (http://…), or a Python file",
     "file": "a file; enter writes it with its reasons",
 }
 
@@ -276,6 +279,7 @@ class AdviseScreen(FtuiScreen):
         choices = [Choice(node.choice, f"as it is: {node.label}")]
         choices += [Choice(other.choice, other.label) for other in node.others]
         choices += [Choice(_NUMBER)] if node.number else []
+        choices += [Choice(_NAMED, _ASKED["reward"])] if node.node == "reward" else []
         self.app.push_screen(
             Choose(node.question, choices, node.choice), partial(self._answered, node)
         )
@@ -286,6 +290,9 @@ class AdviseScreen(FtuiScreen):
         if choice == _NUMBER:
             self._asked_node = node
             self._ask("number", node.choice)
+            return
+        if choice == _NAMED:
+            self._ask("reward", "")
             return
         self._advise({**self._answers, node.node: choice})
 
@@ -331,6 +338,10 @@ class AdviseScreen(FtuiScreen):
                 self._gather()
             case "number" if self._asked_node is not None and typed:
                 self._advise({**self._answers, self._asked_node.node: typed})
+            case "reward" if typed and self._situation is not None:
+                named = Known(typed, "asked", "as you said")
+                self._situation = msgspec.structs.replace(self._situation, reward=named)
+                self._advise({k: v for k, v in self._answers.items() if k != "reward"})
             case "file" if typed:
                 self._write(paths.expand(typed))
 
