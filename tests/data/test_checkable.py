@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tui_ft.data import Row, convert, detect
+from tui_ft.data import Conversation, Row, convert, detect
 from tui_ft.data.checkable import Checkable, asked_columns, checkable, of_answers
 from tui_ft.spec.rewards import ExactMatchReward, JsonReward
 from tui_ft.train.rewards.exact_match import is_match
@@ -76,7 +76,8 @@ def test_what_is_right_may_stand_in_a_column_beside_the_prompt() -> None:
     assert found.columns == {"instruction": "prompt", "output": "ground_truth"}
     rows = as_rows(values)
     asked = convert(rows[0], detect(rows, columns=found.columns))
-    assert [message["content"] for message in asked.messages] == ["0+1?", "1"]  # type: ignore[union-attr]
+    assert isinstance(asked, Conversation)
+    assert [message["content"] for message in asked.messages] == ["0+1?", "1"]
 
 
 def test_tests_are_seen_and_no_reward_of_ours_runs_them() -> None:

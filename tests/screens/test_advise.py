@@ -286,15 +286,15 @@ async def test_a_reward_is_named_where_the_rows_have_none(
     async with running(WIDE) as (app, pilot):
         screen = await opened(app, pilot)
         assert screen._advice is not None
-        assert screen._advice.fill == ("objective.rewards",)
+        assert list(screen._advice.fill) == ["objective.rewards"]
         await go_to(screen, pilot, "reward")
         await answer(app, pilot, "one that you name …")
         screen.query_one("#typed", Input).value = "my-reward-run"
         await pilot.press("enter")
         await settled(app, pilot)
-        assert screen._advice.fill == ()
-        assert screen._advice.objective == "rloo"
-        run = screen._advice.run
+        advice = screen._advice
+        assert (list(advice.fill), advice.objective) == ([], "rloo")
+        run = advice.run
         assert run is not None
         (reward,) = run.model_dump()["objective"]["rewards"]
         assert (reward["kind"], reward["model"]) == ("reward_model", "my-reward-run")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
@@ -13,6 +14,8 @@ from tui_ft.memory.duration import TimedRun, duration, peak_flops, step_flops, u
 from tui_ft.memory.estimating import Unknown
 from tui_ft.memory.step import GENERATES, Step
 from tui_ft.models import Architecture
+
+_NOTHING: Final = Seconds(low=0.0, expected=0.0, high=0.0)
 
 
 def seconds_of(
@@ -32,18 +35,14 @@ def seconds_of(
     if peak is None:
         return Unknown(f"the peak of {work.gpu.name} is not known")
     step = msgspec.structs.replace(work.step, length=work.mean_length)
-    answered = None
-    if step.objective in GENERATES:
-        answered = _answering(work, model)
-        if isinstance(answered, Unknown):
-            return answered
+    answered = _answering(work, model) if step.objective in GENERATES else _NOTHING
+    if isinstance(answered, Unknown):
+        return answered
     try:
         flops = _flops(step, model, 0 if step.adapter is None else trained)
     except ValueError as error:
         return Unknown(str(error))
     found = duration(flops, work.passes, peak, utilisation(runs, _kind(step)))
-    if answered is None:
-        return Seconds(low=found.low, expected=found.expected, high=found.high)
     return Seconds(
         low=found.low + answered.low,
         expected=found.expected + answered.expected,
