@@ -82,7 +82,7 @@ def test_data_that_are_not_there(ftui: Ftui, tiny_llama: Path) -> None:
 def test_pairs_become_a_run_on_the_better_answers(
     ftui: Ftui, tiny_llama: Path, tmp_path: Path, home: Path
 ) -> None:
-    """DPO is the second stage; the one before it is the run: ftui check has nothing against it."""
+    """DPO is the second stage of a chain; `ftui chain check` has nothing against it."""
     pairs: list[dict[str, object]] = [
         {
             "conversations": [{"from": "human", "value": f"What is {n} and {n}?"}],
@@ -91,15 +91,16 @@ def test_pairs_become_a_run_on_the_better_answers(
         }
         for n in range(200)
     ]
-    data, file = write_rows(tmp_path / "pairs.jsonl", pairs), tmp_path / "run.yaml"
+    data, file = write_rows(tmp_path / "pairs.jsonl", pairs), tmp_path / "chain.yaml"
     arguments = (str(tiny_llama), str(data), "--answer", "model_kind=base", "--write", str(file))
     told = ftui("recommend", *arguments)
     assert told.exit_code == 0, told.output
     assert "sft_then_dpo: SFT on the better answers, then DPO" in told.output
     assert "stage 2 of 2: direct preference optimisation (DPO)" in told.output
     columns = {"prompt": "conversations", "completion": "chosen"}
-    assert load_spec(file).data.columns == columns
-    checked = ftui("check", str(file), "--no-memory")
+    assert [stage.name for stage in load_chain(file).stages] == ["sft", "dpo"]
+    assert load_chain(file).stages[0].run.data.columns == columns
+    checked = ftui("chain", "check", str(file), "--no-memory")
     assert checked.exit_code == 0, checked.output
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tui_ft.data import Conversation, Row, convert, detect
-from tui_ft.data.checkable import Checkable, asked_columns, checkable, of_answers
+from tui_ft.data.checkable import Checkable, asked_columns, checkable, of_answers, prompt_share
 from tui_ft.spec.rewards import ExactMatchReward, JsonReward
 from tui_ft.train.rewards.exact_match import is_match
 
@@ -99,3 +99,12 @@ def test_prose_cannot_be_checked() -> None:
     prose = "The sea is blue because water takes up red light, and more so the deeper it is."
     assert found_in([{"question": "Why?", "answer": prose}] * 5) is None
     assert found_in([{"prompt": "Why?", "chosen": prose, "rejected": "No idea."}] * 5) is None
+
+
+def test_prompts_are_measured_against_whole_rows() -> None:
+    rows = as_rows([{"question": "x" * 100, "answer": "y" * 300}, {"question": "x", "answer": "y"}])
+    assert prompt_share(rows, detect(rows)) == 0.25
+    pairs = as_rows([{"prompt": "x" * 50, "chosen": "y", "rejected": "z" * 150}])
+    assert prompt_share(pairs, detect(pairs)) == 0.25
+    texts = as_rows([{"text": "nothing is asked here"}])
+    assert prompt_share(texts, detect(texts)) is None

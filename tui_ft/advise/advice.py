@@ -173,7 +173,8 @@ class Advice(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def to_write(self) -> RunSpec | None:
         """Return the first run, though a field of it may be left to fill in; None without."""
-        return self.phases[0].run if self.phases else None
+        ready = self.phases and (self.run is not None or self.fill)
+        return self.phases[0].run if ready else None
 
     @property
     def fill(self) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from tui_ft.advise.situation import (
     SmallerModel,
 )
 from tui_ft.data import Detection, Row
-from tui_ft.data.checkable import asked_columns, checkable
+from tui_ft.data.checkable import asked_columns, checkable, prompt_share
 from tui_ft.hardware.snapshot import Gpu
 from tui_ft.memory.cards import CARDS
 from tui_ft.models.architecture import Architecture
@@ -131,10 +131,12 @@ def with_prompts(known: DataFacts, rows: Sequence[Row], detection: Detection) ->
     """
     check = checkable(rows, detection)
     columns = detection.columns if detection.format == "prompt_only" else {}
+    share = prompt_share(rows, detection)
     return msgspec.structs.replace(
         known,
         check=None if check is None else Known(check, "measured"),
         asked_columns=asked_columns(rows, columns),
+        prompt_share=None if share is None else Known(share, "assumed"),
     )
 
 

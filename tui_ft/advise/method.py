@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from tui_ft import text
@@ -26,6 +27,7 @@ _RANKS = at(sources.EXPERT, "quick reference")
 _PACKING_SAVES: Final = 0.3
 """Share of sequences that packing has to save to be worth its trouble."""
 _DEFAULT_LENGTH: Final = 1024
+_STEP, _MARGIN = 64, 1.25
 _ANSWERS: Final = 64
 """Answers that a step learns from, where several to each prompt are compared."""
 _SMALL_MODEL: Final = 1_000_000_000
@@ -111,7 +113,16 @@ def _max_length(state: State) -> Answer:
 def _room_for_answers(state: State) -> Answer:
     """Return the tokens of a prompt and its answer: a prompt is no longer than its row."""
     rows, answer = _rows_length(state), int(state.choice("answer_length"))
-    whole = int(rows.choice) + answer
+    prompt, longest, share = int(rows.choice), state.data.longest, state.data.prompt_share
+    if longest is not None and share is not None:
+        likely = _STEP * math.ceil(_MARGIN * share.value * longest.value / _STEP)
+        if likely < prompt:
+            why = (
+                f"{likely:,} for the prompt (the longest of those looked at is "
+                f"{text.percent(share.value)} of the longest row) and {answer:,} for the answer"
+            )
+            return Answer(str(likely + answer), share.how, why, sources.OWN)
+    whole = prompt + answer
     if state.model.context is not None:
         whole = min(whole, state.model.context.value)
     why = f"{whole - answer:,} for the prompt ({rows.reason}) and {answer:,} for the answer"

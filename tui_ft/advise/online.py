@@ -171,10 +171,11 @@ def _kl(state: State) -> Answer:
 
 def _answer_length(state: State) -> Answer:
     known, share = state.data.max_length, state.data.supervised_share
-    source = sources.OWN
+    source, context = sources.OWN, state.model.context
+    most = max(LENGTHS) if context is None else context.value // 2
     if state.choice("teaches") == "prompts" or known is None or share is None:
         why = "nothing tells how long answers get; longer ones are cut and earn what is left"
-        return Answer("512", "assumed", why, source)
+        return Answer(str(min(512, most)), "assumed", why, source)
     longest = known.value * share.value
     works = state.choice("reward") == "answer"
     wanted = longest * (2 if works else 1)
@@ -184,7 +185,9 @@ def _answer_length(state: State) -> Answer:
         f"({round(longest):,} tokens){', for its own working is longer' if works else ''}; how "
         "many are cut is in completions/clipped_ratio"
     )
-    return Answer(str(best), "assumed" if known.how == "assumed" else _how(state), why, source)
+    return Answer(
+        str(min(best, most)), "assumed" if known.how == "assumed" else _how(state), why, source
+    )
 
 
 def _how(state: State) -> How:

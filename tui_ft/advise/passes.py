@@ -37,7 +37,9 @@ def total_answers(state: State, plan: Plan) -> int | None:
         return None if passes is None else 0
     again = 1 if state.choice("objective") in GROUPS else PPO_EPOCHS
     looks = ANSWERING_LOOKS if HELD_OUT[state.choice("evaluation")] or state.data.eval else 0
-    batches = math.ceil(HELD_OUT_PROMPTS / (plan.batch * plan.gpus))
+    held_out = (state.rows or 0) * HELD_OUT[state.choice("evaluation")]
+    prompts = HELD_OUT_PROMPTS if state.data.eval else min(HELD_OUT_PROMPTS, held_out)
+    batches = math.ceil(prompts / (plan.batch * plan.gpus))
     return max(1, passes * plan.batch // again) + looks * batches * plan.at_once
 
 

@@ -28,6 +28,8 @@ FULL_PASS_TOKENS: Final = 2048
 _MOST_CUT: Final = 0.1
 MINI_BATCHES: Final = 4
 """Steps that PPO makes of one rollout."""
+_MOST_ANSWERS: Final = 16
+"""Rows of prompt and answer in one pass, from which more save no time."""
 _MOST_PARTS: Final = 4
 _MOST_AT_ONCE: Final = 64
 
@@ -145,8 +147,13 @@ def _answering(trials: _Trials, unit: int, batch: int | None, checkpointing: boo
     rollout = trials.sequences * (1 if trials.state.choice("objective") in GROUPS else MINI_BATCHES)
     unit = unit if batch is None else math.lcm(unit, batch)
     parts = [n for n in range(rollout, 0, -1) if rollout % n == 0 and n % unit == 0]
+    parts = parts[:_MOST_PARTS]
+    trials.at_once = parts[-1]
+    least = trials.plan(1 if batch is None else batch, checkpointing is not False)
+    if least.fit in ("no", "unknown"):  # nor do more at once
+        return least
     plan: Plan | None = None
-    for at_once in parts[:_MOST_PARTS]:
+    for at_once in parts:
         trials.at_once = at_once
         plan = _largest(trials, batch, checkpointing)
         if plan.fit in ("fits", "unknown"):
@@ -160,6 +167,8 @@ def _largest(trials: _Trials, batch: int | None, checkpointing: bool | None) -> 
     state, length = trials.state, trials.length
     whole = trials.sequences if not trials.at_once else math.gcd(trials.sequences, trials.at_once)
     batches = [batch] if batch is not None else _divisors(whole, _fewest(state))
+    if trials.at_once and batch is None:
+        batches = [rows for rows in batches if rows <= _MOST_ANSWERS]
     if checkpointing is not None:
         return trials.largest(batches, checkpointing)
     fast = trials.largest(batches, False)

@@ -86,6 +86,7 @@ class DataFacts(msgspec.Struct, frozen=True, kw_only=True):
         sft_columns: `data.columns` by which answers can be learned from rows made for something
             else; empty where the rows are answers.
         asked_columns: `data.columns` by which plain prompts are asked through a chat template.
+        prompt_share: the longest prompt against the longest row, by their characters.
         check: how a program can tell a right answer; None where no way is seen.
     """
 
@@ -107,6 +108,7 @@ class DataFacts(msgspec.Struct, frozen=True, kw_only=True):
     columns: dict[str, str] = {}
     sft_columns: dict[str, str] = {}
     asked_columns: dict[str, str] = {}
+    prompt_share: Known[float] | None = None
     check: Known[Checkable] | None = None
 
 

@@ -127,14 +127,18 @@ def _phase(state: State, plan: Plan, kind: str, choices: tuple[Choice, ...], sai
     figure = plan.figure if isinstance(plan.figure, Figure) else None
     seconds = seconds_of_plan(state, plan)
     known = bool(state.model.name and state.data.path)
+    fill = fill_of(state, kind)
+    run = run_of(state, plan, choices) if known and choices and plan.way != "smaller" else None
     return Phase(
         objective=kind,
         name=NAMES.get(kind, kind),
         startable=is_startable(state, plan),
         text=said,
-        choices=choices,
-        run=run_of(state, plan, choices) if known and choices and plan.way != "smaller" else None,
-        fill=fill_of(state, kind),
+        choices=tuple(
+            msgspec.structs.replace(one, value=[]) if one.key in fill else one for one in choices
+        ),
+        run=run,
+        fill=fill,
         method=plan.way,
         fit=plan.fit,
         low=None if figure is None else figure.low,

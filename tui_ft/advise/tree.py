@@ -147,7 +147,7 @@ def _trained(state: State, advice: Advice) -> Advice:
         candidates=table_of(state, plan),
         run=run,
         no_run=reason,
-        choices=choices,
+        choices=phases[0].choices,
         phases=phases,
         chain=chain,
         cautions=(*cautions, *later_cautions(phases)),
@@ -177,5 +177,5 @@ def _refusal(phase: Phase) -> str:
     """Return why a stage cannot be started on what there is; nothing where it can."""
     if phase.method == "smaller":
         return f"the stage {phase.objective} fits no GPU here: take a smaller model"
-    against = impossible(phase.run) if phase.run is not None and not phase.fill else ()
+    against = impossible(phase.run) if phase.run is not None else ()
     return f"{against[0].reason}: {against[0].advice}" if against else ""

@@ -13,8 +13,9 @@ from tui_ft import text
 from tui_ft.data.converting import convert
 from tui_ft.data.final_answer import as_number, extract
 from tui_ft.data.formats import Detection
+from tui_ft.data.items import AnyItem, Pair
 from tui_ft.data.problems import RowProblem
-from tui_ft.data.prompts import asked_in
+from tui_ft.data.prompts import asked_in, said_in
 from tui_ft.data.rows import Row
 
 _MOST: Final = 0.9
@@ -70,6 +71,29 @@ def checkable(rows: Sequence[Row], detection: Detection) -> Checkable | None:
     if detection.format not in ("messages", "alpaca", "prompt_completion"):
         return None
     return of_answers(_references(rows, detection))
+
+
+def prompt_share(rows: Sequence[Row], detection: Detection) -> float | None:
+    """Return the longest prompt against the longest row, by characters; None without prompts."""
+    prompts, wholes = [], []
+    for row in rows:
+        item = convert(row, detection)
+        asked = None if isinstance(item, RowProblem) else asked_in(item)
+        if asked is None:
+            continue
+        told = asked.prompt
+        said = told if isinstance(told, str) else "".join(map(said_in, told))
+        prompts.append(len(said))
+        answer = max(map(len, answers_in(item)), default=0)
+        wholes.append(len(said) + answer)
+    return max(prompts) / max(wholes) if wholes and max(wholes) else None
+
+
+def answers_in(item: AnyItem) -> list[str]:
+    """Return what is answered in an item, of a pair both answers."""
+    sides = (item.chosen, item.rejected) if isinstance(item, Pair) else (item,)
+    found = (asked_in(side) for side in sides)
+    return [one.reference for one in found if one is not None and one.reference]
 
 
 def asked_columns(rows: Sequence[Row], columns: Mapping[str, str]) -> dict[str, str]:

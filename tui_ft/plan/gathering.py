@@ -160,6 +160,8 @@ def _data(sought: Sought, model: ModelFacts, told: Listener) -> DataFacts:
     rows = _first_rows(summary.rows_file)
     detection = detect(rows, columns=sought.columns) if rows else None
     verdict = verdict_of(summary, counted)
+    if verdict.format == "prompt_only":  # that no token carries loss is no fault of prompts
+        verdict = msgspec.structs.replace(verdict, quality=verdict_of(summary).quality)
     words = summary.numbers.words_at
     evaluation = sought.evaluation or ""
     found = data_facts(
