@@ -185,13 +185,8 @@ def _answer_length(state: State) -> Answer:
         f"({round(longest):,} tokens){', for its own working is longer' if works else ''}; how "
         "many are cut is in completions/clipped_ratio"
     )
-    return Answer(
-        str(min(best, most)), "assumed" if known.how == "assumed" else _how(state), why, source
-    )
-
-
-def _how(state: State) -> How:
-    return state.how("teaches", "objective")
+    how: How = "assumed" if known.how == "assumed" else state.how("teaches", "objective")
+    return Answer(str(min(best, most)), how, why, source)
 
 
 FIRST: Final = (

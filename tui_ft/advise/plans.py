@@ -150,7 +150,7 @@ def _answering(trials: _Trials, unit: int, batch: int | None, checkpointing: boo
     parts = parts[:_MOST_PARTS]
     trials.at_once = parts[-1]
     least = trials.plan(1 if batch is None else batch, checkpointing is not False)
-    if least.fit in ("no", "unknown"):  # nor do more at once
+    if least.fit == "no":  # nor do more at once
         return least
     plan: Plan | None = None
     for at_once in parts:
