@@ -224,8 +224,8 @@ def _thin(_state: State, plan: Plan) -> str | None:
     if left >= _THIN * plan.free:
         return None
     return (
-        f"only {text.size(left)} are left at worst: a display or another program on this GPU would "
-        "end the run"
+        f"only {text.memory(left)} are left at worst: a display or another program on this GPU "
+        "would end the run"
     )
 
 

@@ -42,8 +42,8 @@ def _head(advice: Advice) -> Iterator[str]:
     chosen = advice.candidate
     if chosen is not None and chosen.expected is not None:
         yield from _comment(
-            f"Memory: {text.size(chosen.expected)} expected ({text.size(chosen.low)} to "
-            f"{text.size(chosen.high)}) of {text.size(chosen.free)} free"
+            f"Memory: {text.memory(chosen.expected)} expected ({text.memory(chosen.low)} to "
+            f"{text.memory(chosen.high)}) of {text.memory(chosen.free)} free"
         )
     if chosen is not None and chosen.seconds is not None:
         yield from _comment(f"Time: about {text.duration(chosen.seconds)}, roughly")

@@ -99,9 +99,9 @@ def _by_signal(number: int, history: RunHistory, who: str) -> tuple[str, tuple[s
     memory = _host_memory(history)
     if number == signal.SIGKILL:
         if memory and _host_was_full(history):
-            used, total = (text.gigabytes(value) for value in memory)
+            used, total = (text.gibibytes(value) for value in memory)
             return (
-                f"{reason} while {used} of {total} GB of the host's memory were in use: "
+                f"{reason} while {used} of {total} GiB of the host's memory were in use: "
                 "the system ran out of memory",
                 ("use a smaller model, batch or dataloader_num_workers, or free memory",),
             )

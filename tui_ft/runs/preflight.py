@@ -317,15 +317,15 @@ def _check_gpus(spec: RunSpec, gpus: Sequence[Gpu], model: ModelLocation) -> lis
         if gpu.memory_free_bytes is None or gpu.memory_free_bytes >= least:
             continue
         holders = ", ".join(
-            f"{process.user or 'someone'} (pid {process.pid}, {text.size(process.memory_bytes)})"
+            f"{process.user or 'someone'} (pid {process.pid}, {text.memory(process.memory_bytes)})"
             for process in gpu.processes
         )
         findings.append(
             Finding(
                 "warning",
-                f"GPU {gpu.index} has {text.size(gpu.memory_free_bytes)} free of "
-                f"{text.size(gpu.memory_total_bytes)}; {method} needs at least {text.size(least)} "
-                "for the weights alone, so it will most likely run out of memory"
+                f"GPU {gpu.index} has {text.memory(gpu.memory_free_bytes)} free of "
+                f"{text.memory(gpu.memory_total_bytes)}; {method} needs at least "
+                f"{text.memory(least)} for the weights alone, so memory will most likely run out"
                 + (f". The rest is held by {holders}" if holders else ""),
                 "wait for a free GPU, or take qlora or a smaller model",
             )
