@@ -24,7 +24,6 @@ from tui_ft.runs.memory_check import memory_findings, memory_of
 from tui_ft.runs.prediction import Prediction
 from tui_ft.spec import RunSpec, build_spec
 
-GB = 1_000_000_000
 GIB = 1 << 30
 
 
