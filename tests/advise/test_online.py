@@ -121,7 +121,7 @@ def test_the_chain_is_read_back_as_it_was_advised(
     ]
     said = file.read_text()
     assert "# Stage 2: " in said
-    assert " GB expected (" in said
+    assert " GiB expected (" in said
 
 
 def test_what_a_person_has_to_fill_in_is_refused_until_then(tmp_path: Path) -> None:

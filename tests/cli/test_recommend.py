@@ -26,7 +26,7 @@ def test_the_path_the_ways_and_the_run(ftui: Ftui, rows: Path, tiny_llama: Path)
     assert "▸ style: it should answer in another style" in said
     assert "? chat: a chat model" in said
     assert "✔ answers: how to answer" in said
-    assert "GPU 0 24 GB card (taken for an RTX 4090): 25.2 GB free of 25.2 GB" in said
+    assert "GPU 0 24 GB card (taken for an RTX 4090): 23.5 GiB free of 23.5 GiB" in said
     assert "▸✔  LoRA" in said
     assert "parameters cost little: worth a second run" in said
     assert "method.r                              8  (see rank)" in said
@@ -152,7 +152,7 @@ def test_several_gpus_are_advised_for_printed_and_written(
     arguments = ("--goal", "style", "--gpu", "8x80", "--write", str(file))
     told = ftui("recommend", str(tiny_llama), str(rows), *arguments)
     assert told.exit_code == 0, told.output
-    assert "84.9 GB free on each GPU (GB: low, expected, high)" in told.output
+    assert "79.1 GiB free on each GPU (GiB: low, expected, high)" in told.output
     assert "on each of 8" in told.output
     spec = load_spec(file)
     assert (spec.hardware.gpus, spec.hardware.num_gpus) == ("auto", 8)

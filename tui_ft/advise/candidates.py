@@ -73,7 +73,7 @@ def _why(plan: Plan, ordered: Sequence[Plan]) -> str:
     way = WAYS[plan.way]
     said = f"{way.name} fits: {_sizes(plan)}"
     if plan.fit == "tight" and isinstance(plan.figure, Figure):
-        said = f"{way.name} may fit: {text.size(plan.figure.expected)} expected, {_sizes(plan)}"
+        said = f"{way.name} may fit: {text.memory(plan.figure.expected)} expected, {_sizes(plan)}"
     before = [
         WAYS[earlier.way].name for earlier in ordered[: ordered.index(plan)] if earlier.fit == "no"
     ]
@@ -88,7 +88,7 @@ def _why(plan: Plan, ordered: Sequence[Plan]) -> str:
 def _sizes(plan: Plan) -> str:
     if isinstance(plan.figure, Unknown):
         return plan.figure.reason
-    return f"{text.size(plan.figure.high)} at most of {text.size(plan.free)} free"
+    return f"{text.memory(plan.figure.high)} at most of {text.memory(plan.free)} free"
 
 
 def _high(plan: Plan) -> int:

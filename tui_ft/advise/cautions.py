@@ -58,8 +58,8 @@ def later_cautions(phases: Sequence[Phase]) -> tuple[Caution, ...]:
         Caution(
             id="out-of-memory",
             severity="bad" if phase.fit == "no" else "warning",
-            text=f"the stage {phase.objective} may run out of memory: {text.size(phase.high)} at "
-            f"most of {text.size(phase.free)} free",
+            text=f"the stage {phase.objective} may run out of memory: {text.memory(phase.high)} at "
+            f"most of {text.memory(phase.free)} free",
         )
         for phase in phases[1:]
         if phase.fit in ("tight", "no") and phase.high is not None
@@ -239,8 +239,8 @@ def _thin(_state: State, plan: Plan) -> str | None:
     if left >= _THIN * plan.free:
         return None
     return (
-        f"only {text.size(left)} are left at worst: a display or another program on this GPU would "
-        "end the run"
+        f"only {text.memory(left)} are left at worst: a display or another program on this GPU "
+        "would end the run"
     )
 
 

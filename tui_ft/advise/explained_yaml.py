@@ -73,8 +73,8 @@ def _takes(phase: Phase) -> Iterator[str]:
     """Return what a stage takes of memory and time, as far as it is known."""
     if phase.expected is not None:
         yield (
-            f"{text.size(phase.expected)} expected ({text.size(phase.low)} to "
-            f"{text.size(phase.high)}) of {text.size(phase.free)} free"
+            f"{text.memory(phase.expected)} expected ({text.memory(phase.low)} to "
+            f"{text.memory(phase.high)}) of {text.memory(phase.free)} free"
         )
     if phase.seconds is not None:
         low, high = text.duration(phase.seconds_low), text.duration(phase.seconds_high)

@@ -310,7 +310,7 @@ def gpu_facts(gpu: Gpu) -> GpuFacts:
         free=gpu.memory_free_bytes,
         capability=gpu.compute_capability,
         holders=tuple(
-            f"{process.user or 'someone'} (pid {process.pid}, {text.size(process.memory_bytes)})"
+            f"{process.user or 'someone'} (pid {process.pid}, {text.memory(process.memory_bytes)})"
             for process in gpu.processes
         ),
     )

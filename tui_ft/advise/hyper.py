@@ -64,7 +64,7 @@ def _batch(state: State) -> Answer:
     if plan.gpus > 1:
         passes = f"on {plan.gpus} GPUs {passes}"
     why = (
-        f"the most that fit in {text.size(plan.free)} ({text.size(plan.figure.high)} at most); "
+        f"the most that fit in {text.memory(plan.free)} ({text.memory(plan.figure.high)} at most); "
         f"{passes} a step of {plan.batch * plan.accumulation * plan.gpus}"
     )
     return Answer(str(plan.batch), state.how("method"), why, source)

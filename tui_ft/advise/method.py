@@ -239,7 +239,7 @@ def _in_words(state: State) -> str:
     said = []
     for gpu in state.gpus[:4]:
         held = f", the rest held by {', '.join(gpu.holders)}" if gpu.holders else ""
-        free = f"{text.size(gpu.free)} free of {text.size(gpu.total)}"
+        free = f"{text.memory(gpu.free)} free of {text.memory(gpu.total)}"
         said.append(f"GPU {gpu.index} {gpu.name}: {free}{held}")
     more = len(state.gpus) - len(said)
     return "; ".join(said) + (f"; {more} more" if more > 0 else "")

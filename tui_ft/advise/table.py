@@ -92,11 +92,11 @@ def _why_not(state: State, way: Way, plan: Plan, chosen: Plan) -> str:
         return "what it takes is not known"
     if plan.fit == "no":
         return (
-            f"needs {text.size(plan.figure.expected)} with one row and checkpointing; "
-            f"{text.size(plan.free)} are free"
+            f"needs {text.memory(plan.figure.expected)} with one row and checkpointing; "
+            f"{text.memory(plan.free)} are free"
         )
     if plan.fit == "tight":
-        return f"may need {text.size(plan.figure.high)}; {text.size(plan.free)} are free"
+        return f"may need {text.memory(plan.figure.high)}; {text.memory(plan.free)} are free"
     return _though_it_fits(state, way, chosen)
 
 

@@ -78,7 +78,7 @@ def _said(taken: Taken) -> str:
 def _table(candidates: Sequence[Candidate]) -> Iterator[str]:
     free = min((one.free for one in candidates if one.free is not None), default=None)
     each = " on each GPU" if any(one.gpus > 1 for one in candidates) else ""
-    yield f"ways to train, against {text.size(free)} free{each} (GB: low, expected, high)"
+    yield f"ways to train, against {text.memory(free)} free{each} (GiB: low, expected, high)"
     head = ("", "way", "low", "exp.", "high", "", "time", "rows at once")
     rows = [head, *(_cells(one) for one in candidates)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
@@ -96,7 +96,7 @@ def _cells(one: Candidate) -> tuple[str, ...]:
     return (
         f"{mark}{sign(FITS[one.fit]).text()}",
         one.name,
-        *(text.gigabytes(size) for size in (one.low, one.expected, one.high)),
+        *(text.gibibytes(size) for size in (one.low, one.expected, one.high)),
         _bar(one),
         text.duration(one.seconds),
         f"{one.batch} of {one.max_length:,}{gpus}{checkpointing}",

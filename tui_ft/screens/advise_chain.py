@@ -21,7 +21,7 @@ def chain_of(advice: Advice) -> Chain:
 def what_it_takes(advice: Advice) -> str:
     """Return what each stage of the chain takes of memory and time, in a sentence."""
     stages = [
-        f"{one.objective} {text.size(one.expected)} of {text.size(one.free)}, "
+        f"{one.objective} {text.memory(one.expected)} of {text.memory(one.free)}, "
         f"{text.duration(one.seconds)}"
         for one in advice.phases
     ]

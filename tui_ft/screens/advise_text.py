@@ -76,7 +76,7 @@ def headline(advice: Advice) -> Content:
 
 
 def ways(advice: Advice, width: int) -> Content:
-    """Return every way to train against the memory that is free, in GB: low, expected, high."""
+    """Return every way to train against the memory that is free, in GiB: low, expected, high."""
     if not advice.candidates:
         return Content(text.plain(advice.no_run or "nothing is trained"))
     longest = max(len(one.name) for one in advice.candidates)
@@ -91,7 +91,7 @@ def ways(advice: Advice, width: int) -> Content:
             Content.styled(f"      {text.one_line(why, max(20, width - 7))}", "$text-muted")
         )
     free = advice.candidates[0].free
-    lines.append(Content(f"    against {text.size(free)} free"))
+    lines.append(Content(f"    against {text.memory(free)} free"))
     return Content("\n").join(lines)
 
 
@@ -103,7 +103,7 @@ def _way(one: Candidate, name_width: int, has_bar: bool) -> Content:
         share = one.low / one.free if one.low is not None and one.free else None
         high = one.high / one.free if one.high is not None and one.free else None
         drawn = f"  {bar_string(share, _BAR, predicted=high)}"
-    figures = "  ".join(f"{text.gigabytes(size):>5}" for size in (one.low, one.expected, one.high))
+    figures = "  ".join(f"{text.gibibytes(size):>5}" for size in (one.low, one.expected, one.high))
     time = text.duration(one.seconds)
     return Content.assemble(
         f"{chosen} ",
