@@ -32,6 +32,7 @@ START = 1_795_000_000.0
 NOW = START + 3_600
 STEPS = 400
 GB = 1_000_000_000
+GIB = 1 << 30
 
 
 @dataclass
@@ -52,9 +53,9 @@ class FixedHardware:
                 hostname="gpu01",
                 cpu_count=64,
                 cpu_utilization=0.12,
-                memory_total_bytes=128 * GB,
-                memory_used_bytes=41 * GB,
-                memory_available_bytes=87 * GB,
+                memory_total_bytes=128 * GIB,
+                memory_used_bytes=41 * GIB,
+                memory_available_bytes=87 * GIB,
                 disk_total_bytes=2_000 * GB,
                 disk_free_bytes=1_200 * GB,
             ),
@@ -64,14 +65,14 @@ class FixedHardware:
 
 
 def _card(index: int, used: float, busy: float, watts: float, degrees: float) -> Gpu:
-    holders = (GpuProcess(4242, "anna", int(used * GB), "python"),) if busy else ()
+    holders = (GpuProcess(4242, "anna", int(used * GIB), "python"),) if busy else ()
     return Gpu(
         index=index,
         uuid=f"GPU-{index}",
         name="NVIDIA H100 80GB HBM3",
-        memory_total_bytes=80 * GB,
-        memory_used_bytes=int(used * GB),
-        memory_free_bytes=int((80 - used) * GB),
+        memory_total_bytes=80 * GIB,
+        memory_used_bytes=int(used * GIB),
+        memory_free_bytes=int((80 - used) * GIB),
         utilization=busy,
         power_w=watts,
         power_limit_w=700.0,
@@ -199,8 +200,8 @@ def _telemetry(t: float) -> ev.Telemetry:
         index=0,
         uuid="GPU-0",
         name="NVIDIA H100 80GB HBM3",
-        memory_used=int(9.4 * GB),
-        memory_total=80 * GB,
+        memory_used=int(9.4 * GIB),
+        memory_total=80 * GIB,
         utilization=0.98,
         power_w=412.0,
         power_limit_w=700.0,
@@ -212,8 +213,8 @@ def _telemetry(t: float) -> ev.Telemetry:
         t=t,
         gpus=(card,),
         cpu_utilization=0.12,
-        memory_used=41 * GB,
-        memory_total=128 * GB,
+        memory_used=41 * GIB,
+        memory_total=128 * GIB,
         disk_free=1_200 * GB,
     )
 

@@ -256,9 +256,10 @@ def facts_content(history: RunHistory, place: str = "") -> Content:
         words = ", ".join(rung.words for rung in history.rungs)
         lines.append(f"out of memory, so changed: {text.plain(words)}")
     if memory is not None and memory.allocated is not None:
-        lines.append(f"peak {text.size(memory.allocated)} ({text.size(memory.reserved)} reserved)")
+        reserved = text.memory(memory.reserved)
+        lines.append(f"peak {text.memory(memory.allocated)} ({reserved} reserved)")
     elif memory is not None and memory.resident is not None:
-        lines.append(f"peak {text.size(memory.resident)} of host memory")
+        lines.append(f"peak {text.memory(memory.resident)} of host memory")
     best = history.best_evaluation()
     if best is not None:
         value, step = text.significant(best[1]), f"{best[0]:.0f}"

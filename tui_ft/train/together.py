@@ -20,6 +20,7 @@ import torch.distributed as dist
 from transformers import TrainerCallback
 
 from tui_ft.runs import events as ev
+from tui_ft.runs.out_of_memory import memory_that_ran_out
 from tui_ft.spec.distributed import DeepSpeedStrategy, FsdpStrategy, Strategy, strategy_name
 from tui_ft.spec.run_spec import HardwareSpec
 from tui_ft.train.errors import RunFailure, RunStopped
@@ -228,6 +229,8 @@ def _prepare_environment(strategy: Strategy | None) -> None:
 
 def lost_a_peer(error: BaseException | None) -> bool:
     """Tell whether ``error`` only says that another rank is gone: that one knows the reason."""
+    if memory_that_ran_out(str(error)) is not None:
+        return False  # NCCL's own buffers, for one: that is said by this rank alone
     while error is not None:
         said = str(error)
         if isinstance(error, dist.DistBackendError | dist.DistNetworkError):

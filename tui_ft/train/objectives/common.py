@@ -38,6 +38,12 @@ from tui_ft.train.adapters import (
 from tui_ft.train.checkpoints import CheckpointKeeper
 from tui_ft.train.errors import RunFailure
 from tui_ft.train.model import new_modules
+from tui_ft.train.optimizers import (
+    place_states,
+    readable_states,
+    refuse_scaled_gradients,
+    show_averages,
+)
 from tui_ft.train.penalties import Penalties, Penalty
 from tui_ft.train.precision import Precision
 from tui_ft.train.ranks import MovesRanks, Orthogonality
@@ -190,6 +196,7 @@ class SoundnessTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
         return LengthOrder(rows, self._train_batch_size, self.args)
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        show_averages(self.optimizer)
         checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
 
         def write() -> None:
@@ -223,7 +230,13 @@ class SoundnessTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
         if not load_unfinished(self.model, Path(checkpoint)):
             super()._load_from_checkpoint(checkpoint, *args, **kwargs)
 
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        with readable_states(self.args.optim):
+            super()._load_optimizer_and_scheduler(checkpoint)
+        place_states(self.optimizer)
+
     def _load_best_model(self) -> None:
+        show_averages(self.optimizer)  # it would later turn the best weights into others
         best = self.state.best_model_checkpoint
         if best is None or not load_unfinished(self.model, Path(best)):
             super()._load_best_model()
@@ -281,6 +294,7 @@ def build(
         RunFailure: an `extra` has an argument that nothing takes.
     """
     spec = job.spec
+    refuse_scaled_gradients(spec.training.optim, job.precision)
     schedule = plan_schedule(spec.training, job.evaluates, job.note)
     arguments = {
         **schedule.arguments,
