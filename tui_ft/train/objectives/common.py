@@ -15,7 +15,7 @@ from transformers import Trainer, TrainerCallback
 from tui_ft.runs import events as ev
 from tui_ft.runs.folder import RunFolder
 from tui_ft.spec import RunSpec
-from tui_ft.spec.kernels import LIGER, uses
+from tui_ft.spec.kernels import LIGER, LIGER_LAYERS, uses
 from tui_ft.spec.methods import (
     CHANGES_BASE,
     AdaLoraMethod,
@@ -310,7 +310,7 @@ def build(
         "data_seed": spec.training.seed,
         "dataloader_pin_memory": job.on_gpu,
         **spread.trainer_arguments(job.ranks),
-        "use_liger_kernel": uses(spec, LIGER, on_gpu=job.on_gpu),
+        **_liger(job),
         **own,
     }
     if learns_keys(spec.method) and spec.training.gradient_checkpointing:
@@ -354,6 +354,13 @@ def build(
             trainer.model, job.checkpoints.parent / "cache" / "initial-adapter"
         )
     return trainer
+
+
+def _liger(job: Job) -> dict[str, Any]:
+    """Return what says whether Liger's kernels are used, and which."""
+    if not uses(job.spec, LIGER, on_gpu=job.on_gpu):
+        return {}
+    return {"use_liger_kernel": True, "liger_kernel_config": dict(LIGER_LAYERS)}
 
 
 def _penalties(job: Job, model: Any) -> list[Penalty]:  # noqa: ANN401
