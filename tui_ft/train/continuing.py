@@ -109,8 +109,8 @@ _ADVICE: Final = "name the adapter's own base in its adapter_config.json, or tak
 
 
 def _is_adapters(key: str, model: Any) -> bool:  # noqa: ANN401
-    prefix = getattr(model.base_model, "prefix", None)
-    return (bool(prefix) and prefix in key) or "modules_to_save" in key
+    prefix: str = getattr(model.base_model, "prefix", "") or "modules_to_save"
+    return prefix in key or "modules_to_save" in key
 
 
 def _unfit(adapter: Adapter, said: str) -> str:
