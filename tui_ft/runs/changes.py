@@ -30,6 +30,7 @@ _LONGEST: Final = 80
 _ARITHMETIC: Final = ("torch", "transformers", "peft", "trl", "accelerate", "bitsandbytes")
 _UNFIT: Final = (
     "model.name_or_path",
+    "model.adapter",
     "model.revision",
     "objective.kind",
     "method",

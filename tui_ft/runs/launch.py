@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tui_ft import paths
+from tui_ft.hub.continuing import as_continued
 from tui_ft.hub.dataset_info import is_dataset_id
 from tui_ft.hub.outputs import folder_of
 from tui_ft.runs.folder import RunError, RunFolder, create
@@ -23,7 +24,7 @@ def launch(spec: RunSpec, *, worker: str = TRAIN_ENTRY, place: Place | None = No
     """Write the run's folder, start its supervisor, and return the folder.
 
     Relative paths in ``spec`` are those of the present working directory; they are frozen as
-    absolute ones.
+    absolute ones. Where an adapter is trained further, the method is frozen as the adapter has it.
 
     Args:
         spec: the run.
@@ -33,7 +34,7 @@ def launch(spec: RunSpec, *, worker: str = TRAIN_ENTRY, place: Place | None = No
     Raises:
         RunError: the folder cannot be written or the supervisor cannot be started.
     """
-    folder = create(with_absolute_paths(spec, Path.cwd()), place)
+    folder = create(as_continued(with_absolute_paths(spec, Path.cwd())), place)
     _start_supervisor(folder, worker, attempts=0)
     return folder
 
