@@ -133,7 +133,9 @@ def _lines(advice: Advice) -> Iterator[str]:
         yield "|---|---|---|---|---|---|---|---|"
     for one in advice.candidates:
         name = f"**{one.name}**" if one.chosen else one.name
-        sizes = " | ".join(text.size(size) for size in (one.low, one.expected, one.high, one.free))
+        sizes = " | ".join(
+            text.memory(size) for size in (one.low, one.expected, one.high, one.free)
+        )
         rows = f"{one.batch} of {one.max_length:,}" + (", ckpt" if one.checkpointing else "")
         why = one.problem or one.why_not
         yield f"| {name} | {sizes} | {text.duration(one.seconds)} | {rows} | {why} |"

@@ -57,7 +57,7 @@ def test_the_answers_to_a_prompt_stay_together(gpus: str, group: str) -> None:
 
 
 def test_answers_come_in_parts_where_their_cache_does_not_fit() -> None:
-    """16.1 GB of weights and 8.6 GB of keys and values do not go into 25.2 GB with the rest."""
+    """15 GiB of weights and 8 GiB of keys and values do not go into 23.5 GiB with the rest."""
     small, large = _advise(), _advise(gpus=80)
     for advice, parts in ((small, 2), (large, 1)):
         run = _run(advice)

@@ -25,8 +25,8 @@ FITS: Final[Mapping[str, SignName]] = {
 
 def phase_line(phase: Phase) -> str:
     """Return what a stage takes: its way to train, memory against what is free, time."""
-    sizes = f"{text.size(phase.expected)} (at most {text.size(phase.high)})"
-    free = f" of {text.size(phase.free)} free" if phase.free is not None else ""
+    sizes = f"{text.memory(phase.expected)} (at most {text.memory(phase.high)})"
+    free = f" of {text.memory(phase.free)} free" if phase.free is not None else ""
     low, high = text.duration(phase.seconds_low), text.duration(phase.seconds_high)
     takes = sizes + free if phase.expected is not None else "memory not known"
     time = "" if phase.seconds is None else f", {text.duration(phase.seconds)} ({low} to {high})"
