@@ -14,6 +14,7 @@ from tui_ft.data.problems import DataError
 from tui_ft.eject.adapter_lines import no_adapter_for
 from tui_ft.eject.axolotl import axolotl_config
 from tui_ft.eject.axolotl_limits import no_axolotl
+from tui_ft.eject.beginning import no_beginning, prepared
 from tui_ft.eject.forms import form_of
 from tui_ft.eject.processes import (
     ACCELERATE_FILE,
@@ -60,6 +61,7 @@ def eject(spec: RunSpec, target: Target, folder: Path) -> Ejected:
     refusal = (_no_script if target == "script" else no_axolotl)(spec)
     if refusal:
         raise EjectError(refusal)
+    spec = prepared(spec)
     try:
         if folder.exists() and any(folder.iterdir()):
             raise EjectError(f"{folder} is not empty: name a new folder, nothing is replaced")
@@ -78,7 +80,7 @@ def _no_script(spec: RunSpec) -> str:
     if form_of(spec) is None:
         return f"a run of {spec.objective.kind} cannot be handed over as a script yet"
     why = no_adapter_for(spec.method)
-    return f"a script cannot say {why}" if why else ""
+    return f"a script cannot say {why}" if why else no_beginning(spec)
 
 
 def _write(spec: RunSpec, target: Target, folder: Path, rows: WrittenRows) -> Ejected:

@@ -8,6 +8,7 @@ from string import Template
 from typing import Any, Final
 
 from tui_ft.eject.adapter_lines import adapter_of
+from tui_ft.eject.beginning import beginning_of
 from tui_ft.eject.forms import Form, class_weights, form_of
 from tui_ft.eject.processes import command_of
 from tui_ft.spec import RunSpec
@@ -47,7 +48,8 @@ class _Script:
         self._spec, self._form = spec, form
         self._evaluates = evaluates
         self._classes = classes
-        self._adapter = adapter_of(spec.method, scores=form.scores)
+        self._begins = beginning_of(spec)
+        self._adapter = self._begins.adapter or adapter_of(spec.method, scores=form.scores)
         self._is_quantised = isinstance(spec.method, QloraMethod)
 
     def text(self) -> str:
@@ -66,8 +68,10 @@ class _Script:
             rows_said=files,
             row_said=form.rows,
             imports=self._imports(),
-            model=repr(spec.model.name_or_path),
-            revision=repr(spec.model.revision),
+            model=repr(self._begins.model),
+            revision=repr(self._begins.revision),
+            tokenizer=self._begins.tokenizer,
+            beginning=self._beginning(),
             max_length=spec.training.max_length,
             seed=spec.training.seed,
             constants=self._constants(),
@@ -82,8 +86,15 @@ class _Script:
             trainer_class=form.trainer,
             trainer_arguments=_INDENT.join(self._trainer_arguments()),
             after_trainer=self._after_trainer(),
+            saves="".join(f"{line}\n    " for line in self._begins.saves),
             output=repr("model" if spec.method.kind in TRAINS_BASE else "adapter"),
         )
+
+    def _beginning(self) -> str:
+        """Return what comes before anything is loaded; empty for a run on a whole model."""
+        begins = self._begins
+        parts = "".join((_PARTS / f"{part}.part").read_text("utf-8") for part in begins.parts)
+        return parts + "".join(f"{line}\n" for line in begins.begins)
 
     def _asks_beforehand(self) -> bool:
         """Tell whether KTO's reference is asked once: its answers hold for one order alone."""
@@ -102,7 +113,7 @@ class _Script:
         names += ["EarlyStoppingCallback"] if spec.training.early_stopping_patience else []
         names += ["TrainerCallback"] if isinstance(spec.method, AdaLoraMethod) else []
         names += ["set_seed"] if self._form.scores else []
-        lines = ["from datasets import Dataset"]
+        lines = [*self._begins.imports, "from datasets import Dataset"]
         if self._adapter is not None:
             lines.append(self._adapter.imported)
             if self._form.trainer == "Classifier":
@@ -112,7 +123,7 @@ class _Script:
 
     def _constants(self) -> str:
         spec = self._spec
-        values = dict(self._form.constants(spec))
+        values = {**(self._begins.constants or {}), **self._form.constants(spec)}
         if spec.objective.kind == "classification":
             values["CLASSES"] = list(self._classes)
             values["CLASS_WEIGHTS"] = class_weights(spec.objective, self._classes)
@@ -256,7 +267,7 @@ class _Script:
                 "    if parameter.requires_grad:  # in 16 bits small updates would be lost",
                 "        parameter.data = parameter.data.to(torch.float32)",
             ]
-        return "".join(f"{line}\n" for line in lines)
+        return "".join(f"{line}\n" for line in [*lines, *self._begins.after])
 
 
 def _precision(spec: RunSpec) -> str:

@@ -79,6 +79,13 @@ DISTRIBUTED_COMBINATIONS: Final = (
         "set training.optim to adamw_torch_fused: FSDP shares out its states as well",
     ),
     Combination(
+        "a layerwise optimizer in several processes",
+        lambda spec: OPTIMIZERS[spec.training.optim].layerwise and spec.hardware.processes != 1,
+        "a layerwise optimizer (LOMO and AdaLOMO are) steps in the backward pass, before gradients "
+        "are averaged: each process would train a model of its own",
+        "set training.optim to adamw_torch_fused, or train on one GPU",
+    ),
+    Combination(
         "a frozen copy for reference of weights that are shared out",
         lambda spec: (
             _shares_weights(spec)

@@ -15,6 +15,7 @@ import torch
 from tui_ft.runs import events as ev
 from tui_ft.spec.methods import TRAINS_BASE
 from tui_ft.spec.online import GroupFields
+from tui_ft.train.dropout import without_dropout
 from tui_ft.train.errors import RunFailure
 from tui_ft.train.objectives.common import Job, SoundnessTrainer, adapter_of, build, own_fields
 from tui_ft.train.objectives.prompt_order import PromptOrder
@@ -95,7 +96,8 @@ class AnswersPrompts(SoundnessTrainer):
     def _generate_and_score_completions(self, inputs: Sequence[Mapping[str, Any]]) -> Any:  # noqa: ANN401
         self._prompt_ids = [row[PROMPT_TOKENS] for row in inputs]
         self._lines = [row["line"] for row in inputs]
-        return super()._generate_and_score_completions([whole_row(row) for row in inputs])
+        with without_dropout(self.model):
+            return super()._generate_and_score_completions([whole_row(row) for row in inputs])
 
     def _tokenize_prompts(self, prompts: Sequence[Any]) -> tuple[Any, None, dict[str, Any]]:
         assert len(prompts) == len(self._prompt_ids)
