@@ -98,8 +98,8 @@ class Found:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sft-steps", type=int, default=40)
-    parser.add_argument("--dpo-steps", type=int, default=40)
-    parser.add_argument("--dpo-rate", type=float, default=2.5e-4)
+    parser.add_argument("--dpo-steps", type=int, default=32)
+    parser.add_argument("--dpo-rate", type=float, default=3e-4)
     parser.add_argument("--beta", type=float, default=0.5)
     parser.add_argument("--held-out", type=int, default=128, help="pairs, and as many rows of SFT")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
