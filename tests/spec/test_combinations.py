@@ -81,10 +81,6 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         },
         {"hardware": {**TWO, "distributed": {"kind": "fsdp", "cpu_offload": True}}},
     ),
-    "DeepSpeed on the CPU": (
-        {"hardware": {**ZERO2, "num_gpus": None, "gpus": "none", "cpu_processes": 2}},
-        {"hardware": ZERO2},
-    ),
     "packing with pairs, verdicts or classes": (
         {"objective": {"kind": "dpo"}, "training": {"packing": True}},
         {"objective": {"kind": "pretraining"}, "training": {"packing": True}},
