@@ -82,10 +82,6 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         },
         {"hardware": {**TWO, "distributed": {"kind": "fsdp", "cpu_offload": True}}},
     ),
-    "DeepSpeed on the CPU": (
-        {"hardware": {**ZERO2, "num_gpus": None, "gpus": "none", "cpu_processes": 2}},
-        {"hardware": ZERO2},
-    ),
     "an adapter trained further by a method without one": (
         {"model": FURTHER, "method": {"kind": "full"}},
         {"model": FURTHER, "method": {"kind": "lora"}},

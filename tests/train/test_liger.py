@@ -69,8 +69,11 @@ def interpreted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         handle = interpreter.TensorHandle(np.array([given], np.float32), language.float32)
         return language.core.tensor(handle, language.float32)
 
+    def rsqrt(given: Any) -> Any:
+        return language.rsqrt(given)  # looked up now: the language is the interpreter's by then
+
     monkeypatch.setattr(interpreter, "_implicit_cvt", convert)
-    monkeypatch.setattr(norm, "rsqrt", language.rsqrt)
+    monkeypatch.setattr(norm, "rsqrt", rsqrt)
     for name in ("apply_rotary_pos_emb", "LlamaRMSNorm", "LlamaMLP"):  # Liger changes the module
         monkeypatch.setattr(llama, name, getattr(llama, name))
     yield
