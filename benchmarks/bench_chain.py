@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import compress, takewhile
 from pathlib import Path
 from statistics import NormalDist
@@ -26,8 +26,8 @@ import torch
 from tui_ft import paths
 from tui_ft.chains.folder import ChainFolder
 from tui_ft.chains.pipelines import PIPELINES
-from tui_ft.chains.status import status_of
-from tui_ft.demo.preferences import Pair, PreferenceFiles, demonstrated, pairs, write_preferences
+from tui_ft.chains.status import ChainStatus, status_of
+from tui_ft.demo.preferences import PreferenceFiles, write_preferences
 from tui_ft.demo.prepare import prepare_model
 from tui_ft.hub.outputs import adapter_in, folder_of
 from tui_ft.runs.folder import RunFolder
@@ -45,10 +45,22 @@ _SHARED: Final = (
     "training.save_steps=null",
     "training.load_best_model_at_end=false",
     "training.per_device_train_batch_size=8",
-    "training.eval_steps=null",
     "evaluation.samples=0",
     "hardware.cpu_threads=1",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """What was held out: pairs as request, chosen and rejected answer; rows of SFT, with theirs."""
+
+    pairs: list[tuple[str, str, str]]
+    chats: list[tuple[str, str]]
+
+    @property
+    def told(self) -> list[bool]:
+        """Of each pair, whether its request tells the value, so that to act is right."""
+        return [_action(chosen) != "ask" for _, chosen, _ in self.pairs]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +99,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sft-steps", type=int, default=40)
     parser.add_argument("--dpo-steps", type=int, default=40)
-    parser.add_argument("--dpo-rate", type=float, default=5e-4)
-    parser.add_argument("--beta", type=float, default=0.1)
+    parser.add_argument("--dpo-rate", type=float, default=2.5e-4)
+    parser.add_argument("--beta", type=float, default=0.5)
     parser.add_argument("--held-out", type=int, default=128, help="pairs, and as many rows of SFT")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--base", action="store_true", help="ask the model as it is, too")
+    parser.add_argument("--from-sft", action="store_true", help="go on from SFT of a chain before")
     asked = parser.parse_args()
     model = prepare_model(print)
     for seed in asked.seeds:
@@ -100,32 +113,49 @@ def main() -> None:
 
 def _one(model: Path, seed: int, asked: argparse.Namespace) -> None:
     """Run the chain with one seed, of the rows and of the training; print what came out."""
-    held_out = asked.held_out
-    files = write_preferences(
-        paths.home() / "demo" / f"preferences-{seed}", _CHATS, _PAIRS, held_out, seed
-    )
-    made = pairs(_CHATS + held_out + _PAIRS + held_out, seed)
-    chats = demonstrated(made[_CHATS : _CHATS + held_out])
-    unseen = made[-held_out:]
+    folder = paths.home() / "demo" / f"preferences-{seed}"
+    files = write_preferences(folder, _CHATS, _PAIRS, asked.held_out, seed)
+    unseen = _read(files)
     print(f"\n## Seed {seed}\n")
     _tell_lengths(str(model), unseen)
     found: dict[str, Found] = {}
     if asked.base:
-        found["the model as it is"] = measure(str(model), unseen, chats)
+        found["the model as it is"] = measure(str(model), unseen)
     chain = _start(model, files, seed, asked)
     began = time.monotonic()
     while (status := status_of(chain)).is_live:
+        # The next stage trains meanwhile.
+        _measure_finished(status, unseen, found)
         time.sleep(2)
     took = time.monotonic() - began
     if status.state != "finished":
         sys.exit(f"{status.state}: {status.reason}")
-    for stage in status.stages:
-        found[f"after {stage.name}"] = measure(f"run:{stage.run}", unseen, chats)
+    _measure_finished(status, unseen, found)
     _tell(found)
     print(f"\nThe chain took {took:.0f} s.\n")
     for stage in status.stages:
         _tell_run(RunFolder(paths.runs_dir() / str(stage.run)))
     sys.stdout.flush()
+
+
+def _read(files: PreferenceFiles) -> Unseen:
+    pairs, chats = (
+        [json.loads(line) for line in file.read_text().splitlines()]
+        for file in (files.held_out_pairs, files.held_out_chats)
+    )
+    sides = ("prompt", "chosen", "rejected")
+    return Unseen(
+        pairs=[tuple(row[side][0]["content"] for side in sides) for row in pairs],
+        chats=[tuple(one["content"] for one in row["messages"]) for row in chats],
+    )
+
+
+def _measure_finished(status: ChainStatus, unseen: Unseen, found: dict[str, Found]) -> None:
+    """Add to ``found`` what came out of the stages that are done and not measured yet."""
+    for stage in status.stages:
+        name = f"after {stage.name}"
+        if stage.state == "finished" and name not in found:
+            found[name] = measure(f"run:{stage.run}", unseen)
 
 
 def _start(
@@ -134,21 +164,27 @@ def _start(
     """Start the chain as a person would: written by `ftui chain new`, started by `start`."""
     file = paths.home() / f"bench-chain-{seed}.yaml"
     rows = {"sft": str(files.chats), "dpo": str(files.pairs)}
-    file.write_text(PIPELINES["sft-dpo"].to_yaml(str(model), rows, f"bench-{seed}"))
+    pipeline, begins = PIPELINES["sft-dpo"], str(model)
+    if asked.from_sft:
+        pipeline = replace(pipeline, stages=(replace(pipeline.stages[1], model=None),))
+        begins = f"run:bench-{seed}-sft"
+    file.write_text(pipeline.to_yaml(begins, rows, f"bench-{seed}"))
     # 0.001 as in the demonstration. DPO's is far above what a long run takes: there are few steps.
     sft = (
         f"training.max_steps={asked.sft_steps}",
         "training.learning_rate=1e-3",
+        "training.eval_steps=null",
     )
     dpo = (
         f"training.max_steps={asked.dpo_steps}",
         f"training.learning_rate={asked.dpo_rate:g}",
+        f"training.eval_steps={asked.dpo_steps}",
         f"objective.beta={asked.beta:g}",
         f"data.eval={files.held_out_pairs}",
     )
     sets = [
         part
-        for stage, own in (("sft", sft), ("dpo", dpo))
+        for stage, own in (("sft", sft), ("dpo", dpo))[asked.from_sft :]
         for one in (*_SHARED, f"training.seed={seed}", *own)
         for part in ("--set", f"{stage}.{one}")
     ]
@@ -158,7 +194,7 @@ def _start(
     return ChainFolder(Path(json.loads(said)["path"]))
 
 
-def measure(name: str, unseen: Sequence[Pair], chats: Sequence[tuple[Pair, bool]]) -> Found:
+def measure(name: str, unseen: Unseen) -> Found:
     """Ask a model, or what a run made (`run:…`), for all that `Found` holds."""
     from peft import AutoPeftModelForCausalLM
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -167,26 +203,23 @@ def measure(name: str, unseen: Sequence[Pair], chats: Sequence[tuple[Pair, bool]
     kind: Any = AutoModelForCausalLM if adapter_in(folder) is None else AutoPeftModelForCausalLM
     model = kind.from_pretrained(str(folder)).eval()
     tokenizer = AutoTokenizer.from_pretrained(str(folder))
+    requests, chosen, rejected = zip(*unseen.pairs, strict=True)
     good, bad = (
-        _log_probabilities(model, tokenizer, [(p.request, getattr(p, side)) for p in unseen])
-        for side in ("chosen", "rejected")
+        _log_probabilities(model, tokenizer, list(zip(requests, answers, strict=True)))
+        for answers in (chosen, rejected)
     )
-    mix = [(pair.request, pair.act if acts else pair.ask) for pair, acts in chats]
     margins = [sum(better) - sum(worse) for better, worse in zip(good, bad, strict=True)]
-    shared = [_shared(tokenizer, pair) for pair in unseen]
-    answers = _answers(model, tokenizer, [pair.request for pair in unseen])
+    shared = [_shared(tokenizer, pair[1:]) for pair in unseen.pairs]
+    answers = _answers(model, tokenizer, requests)
     actions = [_action(answer) for answer in answers]
     return Found(
         right=[margin > 0 for margin in margins],
         margins=margins,
-        wanted=[
-            action == json.loads(pair.chosen)["action"]
-            for action, pair in zip(actions, unseen, strict=True)
-        ],
-        exact=[answer == pair.chosen for answer, pair in zip(answers, unseen, strict=True)],
+        wanted=[one == _action(other) for one, other in zip(actions, chosen, strict=True)],
+        exact=[one == other for one, other in zip(answers, chosen, strict=True)],
         valid=[action is not None for action in actions],
-        told=[pair.told for pair in unseen],
-        mix_loss=_loss(_log_probabilities(model, tokenizer, mix)),
+        told=unseen.told,
+        mix_loss=_loss(_log_probabilities(model, tokenizer, unseen.chats)),
         chosen_loss=_loss(good),
         rest_loss=_loss([row[same + 1 :] for row, same in zip(good, shared, strict=True)]),
     )
@@ -220,9 +253,9 @@ def _log_probabilities(
     return found
 
 
-def _shared(tokenizer: Any, pair: Pair) -> int:  # noqa: ANN401
+def _shared(tokenizer: Any, answers: Iterable[str]) -> int:  # noqa: ANN401
     """Return how many tokens the two answers begin with alike."""
-    both = (tokenizer(answer + _END).input_ids for answer in (pair.chosen, pair.rejected))
+    both = (tokenizer(answer + _END).input_ids for answer in answers)
     return sum(1 for _ in takewhile(lambda ids: ids[0] == ids[1], zip(*both, strict=False)))
 
 
@@ -264,23 +297,18 @@ def _loss(found: Iterable[Sequence[float]]) -> float:
     return -sum(values) / len(values)
 
 
-def _tell_lengths(model: str, unseen: Sequence[Pair]) -> None:
+def _tell_lengths(model: str, unseen: Unseen) -> None:
     """Print how long the answers are, and what is right by length alone or by habit."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(model)
-    good, bad = (
-        [len(tokenizer(getattr(pair, side)).input_ids) for pair in unseen]
-        for side in ("chosen", "rejected")
-    )
-    longer = sum(
-        (one > other) + (one == other) / 2 for one, other in zip(good, bad, strict=True)
-    ) / len(unseen)
-    acting = sum(pair.told for pair in unseen) / len(unseen)
+    count = len(unseen.pairs)
+    good, bad = ([len(tokenizer(pair[side]).input_ids) for pair in unseen.pairs] for side in (1, 2))
+    halves = sum((a > b) + (a >= b) for a, b in zip(good, bad, strict=True))
     print(
-        f"{len(unseen)} held-out pairs: {sum(good) / len(good):.2f} tokens chosen, "
-        f"{sum(bad) / len(bad):.2f} rejected; the longer one is right in {longer:.1%}, the one "
-        f"that acts in {acting:.1%}.\n"
+        f"{count} held-out pairs: {sum(good) / count:.2f} tokens chosen, {sum(bad) / count:.2f} "
+        f"rejected; the longer one is right in {halves / 2 / count:.1%}, the one that acts in "
+        f"{sum(unseen.told) / count:.1%}.\n"
     )
 
 

@@ -29,7 +29,7 @@ def test_its_own_configuration_takes_what_is_written(
     tmp_path: Path, stage: int, offload: str
 ) -> None:
     made = _config(zero_stage=stage, offload_optimizer_device=offload)
-    from deepspeed.runtime.config import DeepSpeedConfig
+    deepspeed: Any = pytest.importorskip("deepspeed.runtime.config")
     from transformers.integrations.deepspeed import HfTrainerDeepSpeedConfig
     from trl import SFTConfig
 
@@ -45,7 +45,7 @@ def test_its_own_configuration_takes_what_is_written(
     resolved.trainer_config_process(arguments)
     resolved.trainer_config_finalize(arguments, None, 10)
     assert resolved.mismatches == []
-    own = DeepSpeedConfig(resolved.config)
+    own = deepspeed.DeepSpeedConfig(resolved.config)
     assert own.zero_config.stage == stage
     assert own.zero_optimization_stage == stage
     assert (own.train_micro_batch_size_per_gpu, own.gradient_accumulation_steps) == (3, 5)

@@ -9,7 +9,7 @@ from typing import Final
 from tui_ft import text
 from tui_ft.advise.advice import Advice, Candidate, Choice, Taken
 from tui_ft.advise.node import STAGES
-from tui_ft.widgets.advice_signs import FITS, HOW
+from tui_ft.widgets.advice_signs import FITS, HOW, differing, phase_line
 from tui_ft.widgets.signs import sign
 
 _WIDTH: Final = 98
@@ -29,7 +29,8 @@ def advice_lines(advice: Advice) -> Iterator[str]:
         yield from _table(advice.candidates)
     if advice.run is not None:
         yield ""
-        yield f"the run: {advice.run.name}"
+        first = ", the first of the chain" if advice.chain else ""
+        yield f"the run: {advice.run.name}{first}"
         yield from _choices(advice.choices)
     else:
         yield ""
@@ -139,12 +140,17 @@ def _value(value: object) -> str:
 
 
 def _phases(advice: Advice) -> Iterator[str]:
-    told = [phase for phase in advice.phases if phase.choices or not phase.startable]
-    for phase in told:
+    if len(advice.phases) == 1:
+        return
+    first, *later = advice.phases
+    yield ""
+    yield f"the chain: {advice.chain}" if advice.chain else "the stages"
+    for number, phase in enumerate(advice.phases, 1):
+        yield from _wrapped(f"{number} {phase.objective}  {phase_line(phase)}", "  ", "    ")
+    for number, phase in enumerate(later, 2):
         yield ""
-        number = advice.phases.index(phase) + 1
         yield f"stage {number} of {len(advice.phases)}: {phase.name} ({phase.text})"
-        yield from _choices(phase.choices)
+        yield from _choices(differing(first, phase))
 
 
 def _wrapped(said: str, first: str, rest: str) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from tui_ft.eject.axolotl_grpo import MODULE, grpo_values, not_in_grpo
 from tui_ft.eject.axolotl_limits import rl_of
+from tui_ft.eject.beginning import axolotl_model
 from tui_ft.eject.rows import EVAL, TRAIN
 from tui_ft.eject.script import TEMPLATE_FILE
 from tui_ft.spec import RunSpec
@@ -100,9 +101,7 @@ def axolotl_config(spec: RunSpec, layout: str, *, evaluates: bool) -> AxolotlCon
         evaluates: whether there is an eval.jsonl beside it.
     """
     training = spec.training
-    values: dict[str, Any] = {"base_model": spec.model.name_or_path}
-    if spec.model.revision:
-        values["revision_of_model"] = spec.model.revision
+    values: dict[str, Any] = axolotl_model(spec)
     if spec.model.trust_remote_code:
         values["trust_remote_code"] = True
     values |= _data(spec, layout, evaluates)

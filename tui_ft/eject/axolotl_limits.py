@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tui_ft.eject.axolotl_grpo import no_grpo
+from tui_ft.eject.beginning import no_axolotl_beginning
 from tui_ft.spec import RunSpec
 from tui_ft.spec.methods import CHANGES_BASE
 from tui_ft.spec.objectives import CpoObjective, DpoObjective
@@ -46,7 +47,7 @@ def no_axolotl(spec: RunSpec) -> str:
         return f"objective.rewards: {why}; {_OTHERWISE}"
     if isinstance(spec.objective, DpoObjective) and spec.objective.reference_free:
         return f"objective.reference_free is no word of Axolotl's; {_OTHERWISE}"
-    return _no_method(spec)
+    return no_axolotl_beginning(spec) or _no_method(spec)
 
 
 def _no_method(spec: RunSpec) -> str:

@@ -15,6 +15,7 @@ from tui_ft.data.problems import DataError
 from tui_ft.eject.axolotl import axolotl_config
 from tui_ft.eject.axolotl_grpo import MODULE, reward_module
 from tui_ft.eject.axolotl_limits import no_axolotl
+from tui_ft.eject.beginning import no_beginning, prepared
 from tui_ft.eject.modules import write_bottleneck, write_ppo
 from tui_ft.eject.processes import (
     ACCELERATE_FILE,
@@ -26,6 +27,7 @@ from tui_ft.eject.reward_lines import FOLDER as REWARDS_FOLDER
 from tui_ft.eject.reward_lines import NoRewardError, rewards_of
 from tui_ft.eject.rows import WrittenRows, write_items, write_masked
 from tui_ft.eject.script import TEMPLATE_FILE, script
+from tui_ft.hub.continuing import continues
 from tui_ft.spec import RunSpec
 from tui_ft.spec.chat_templates import template_file
 from tui_ft.spec.online import OnlineFields
@@ -62,9 +64,10 @@ def eject(spec: RunSpec, target: Target, folder: Path) -> Ejected:
         EjectError: the folder holds something, cannot be written, the data cannot be read, or the
             run has no such form; the message says why.
     """
-    refusal = _no_rewards(spec) or (no_axolotl(spec) if target == "axolotl" else "")
+    refusal = _no_rewards(spec) or (_no_script if target == "script" else no_axolotl)(spec)
     if refusal:
         raise EjectError(refusal)
+    spec = prepared(spec)
     try:
         if folder.exists() and any(folder.iterdir()):
             raise EjectError(f"{folder} is not empty: name a new folder, nothing is replaced")
@@ -76,6 +79,16 @@ def eject(spec: RunSpec, target: Target, folder: Path) -> Ejected:
     except OSError as error:
         place = error.filename or folder
         raise EjectError(f"{place} cannot be written: {os.strerror(error.errno or 0)}") from None
+
+
+def _no_script(spec: RunSpec) -> str:
+    """Return why a run cannot be a script; empty where it can."""
+    if isinstance(spec.objective, OnlineFields) and continues(spec):
+        return (
+            f"a script of {spec.objective.kind} cannot train an adapter further yet: set "
+            "model.adapter to merge"
+        )
+    return no_beginning(spec)
 
 
 def _no_rewards(spec: RunSpec) -> str:

@@ -11,6 +11,7 @@ from pprint import pformat
 from typing import Any, Final
 
 from tui_ft import paths
+from tui_ft.hub.outputs import RUN
 from tui_ft.runs.folder import RunError
 from tui_ft.runs.json_schema import SchemaError, read_schema
 from tui_ft.runs.reward_models import RewardModelPlace, find_reward_model
@@ -265,7 +266,8 @@ def _base(place: RewardModelPlace, adapter: Path) -> tuple[str, str | None]:
         config = json.loads((adapter / _ADAPTER).read_text(encoding="utf-8"))
         return str(config["base_model_name_or_path"]), config.get("revision")
     method, model = place.spec.method, place.spec.model
-    if method.kind in ("qlora", "bottleneck") or model.dtype != "auto" or model.extra:
+    own_way = model.dtype != "auto" or bool(model.extra) or model.name_or_path.startswith(RUN)
+    if method.kind in ("qlora", "bottleneck") or own_way:
         raise NoRewardError(
             f"the reward model {place.path} is an adapter of {method.kind} on a base that is "
             "loaded in its own way, which a script has no form for: train it with lora or full"

@@ -8,6 +8,7 @@ from string import Template
 from typing import Any, Final
 
 from tui_ft.eject.adapter_lines import adapter_of
+from tui_ft.eject.beginning import beginning_of
 from tui_ft.eject.forms import Form, class_weights, form_of
 from tui_ft.eject.processes import command_of
 from tui_ft.eject.reward_lines import rewards_of
@@ -63,13 +64,14 @@ class _Script:
         self._spec, self._form = spec, form
         self._evaluates = evaluates
         self._classes = classes
-        self._adapter = adapter_of(spec.method, scores=form.scores)
+        self._begins = beginning_of(spec)
+        self._adapter = self._begins.adapter or adapter_of(spec.method, scores=form.scores)
         asked = spec.objective
         self._rewards = rewards_of(asked) if isinstance(asked, OnlineFields) else None
         self._is_quantised = isinstance(spec.method, QloraMethod)
 
     @property
-    def _begins(self) -> str:
+    def _initial(self) -> str:
         return str(getattr(self._spec.method, "init_lora_weights", "default"))
 
     @property
@@ -94,8 +96,10 @@ class _Script:
             row_said=form.rows,
             modules=self._modules(),
             imports=self._imports(),
-            model=repr(spec.model.name_or_path),
-            revision=repr(spec.model.revision),
+            model=repr(self._begins.model),
+            revision=repr(self._begins.revision),
+            tokenizer=self._begins.tokenizer,
+            beginning=self._beginning(),
             max_length=spec.training.max_length,
             seed=spec.training.seed,
             constants=self._constants(),
@@ -111,9 +115,15 @@ class _Script:
             trainer_class=form.trainer,
             trainer_arguments=_INDENT.join(self._trainer_arguments()),
             after_trainer=self._after_trainer(),
+            saves="".join(f"{line}\n    " for line in self._begins.saves),
             save=self._saving(output),
             output=repr(output),
         )
+
+    def _beginning(self) -> str:
+        """Return what comes before anything is loaded; empty for a run on a whole model."""
+        begins = self._begins
+        return "".join(map(part, begins.parts)) + "".join(f"{line}\n" for line in begins.begins)
 
     def _asks_beforehand(self) -> bool:
         """Tell whether KTO's reference is asked once: its answers hold for one order alone."""
@@ -123,7 +133,7 @@ class _Script:
     def _parts(self) -> tuple[str, ...]:
         own = {"adalora": ("ranks",), "freeze": ("freeze",)}.get(self._spec.method.kind, ())
         ewc = ("ewc",) if self._ewc is not None else ()
-        loftq = ("loftq",) if self._begins == "loftq" else ()
+        loftq = ("loftq",) if self._initial == "loftq" else ()
         rewards = () if self._rewards is None else self._rewards.parts
         return (*self._form.parts, *rewards, *own, *ewc, *loftq)
 
@@ -153,7 +163,8 @@ class _Script:
         names += ["EarlyStoppingCallback"] if spec.training.early_stopping_patience else []
         names += ["TrainerCallback"] if isinstance(spec.method, AdaLoraMethod) else []
         names += ["set_seed"] if self._form.scores else []
-        lines = [] if self._rewards is None else list(self._rewards.libraries)
+        lines = list(self._begins.imports)
+        lines += () if self._rewards is None else self._rewards.libraries
         lines.append("from datasets import Dataset")
         if loads_scorer:
             lines.append("from peft import PeftModel")
@@ -161,7 +172,7 @@ class _Script:
             lines.append(self._adapter.imported)
             if self._form.wraps:
                 lines.append("from peft import get_peft_model")
-        if self._begins == "loftq":
+        if self._initial == "loftq":
             lines.insert(0, "from bitsandbytes.functional import dequantize_4bit")
             lines.append("from peft.tuners.lora.bnb import Linear4bit")
             lines.append("from peft.utils.loftq_utils import _SafetensorLoader")
@@ -170,7 +181,7 @@ class _Script:
 
     def _constants(self) -> str:
         spec = self._spec
-        values = dict(self._form.constants(spec))
+        values = {**(self._begins.constants or {}), **self._form.constants(spec)}
         if spec.objective.kind == "classification":
             values["CLASSES"] = list(self._classes)
             values["CLASS_WEIGHTS"] = class_weights(spec.objective, self._classes)
@@ -263,6 +274,7 @@ class _Script:
         """Return the lines that make PPO's policy of the model."""
         if not isinstance(self._spec.objective, PpoObjective):
             return []
+        place = "ADAPTER" if self._begins.constants else "MODEL"
         reference = "load().requires_grad_(False).eval()" if self._adapter is None else "None"
         return [
             "stops = model.generation_config.eos_token_id",
@@ -274,7 +286,7 @@ class _Script:
             "    pad=tokenizer.pad_token_id,",
             "    ends=sorted({*stops, tokenizer.eos_token_id} - {None}),",
             ")",
-            "load_head(policy.head, Path(MODEL))  # where an earlier run of PPO has left one",
+            f"load_head(policy.head, Path({place}))  # where an earlier run of PPO has left one",
             *(["disable_dropout_in_model(model)"] if self._spec.objective.disable_dropout else []),
         ]
 
@@ -352,9 +364,9 @@ class _Script:
             ]
         if self._ewc is not None:
             lines.append("with_ewc(trainer)")
-        if self._begins == "loftq":
+        if self._initial == "loftq":
             lines.append("begin_at_the_residual(trainer.model)")
-        if self._begins in CHANGES_BASE:
+        if self._initial in CHANGES_BASE:
             lines += [
                 "# Saved is the difference to where it began, which fits the base as it is.",
                 'adapter = trainer.model.peft_config["default"]',
@@ -363,10 +375,10 @@ class _Script:
                 f'trainer.model.save_pretrained("{_INITIAL}", is_main_process=first)',
                 "adapter.init_lora_weights = begun",
             ]
-        return "".join(f"{line}\n" for line in lines)
+        return "".join(f"{line}\n" for line in [*lines, *self._begins.after])
 
     def _saving(self, output: str) -> str:
-        if self._begins in CHANGES_BASE:
+        if self._initial in CHANGES_BASE:
             change = f'path_initial_model_for_weight_conversion="{_INITIAL}"'
             save = f"trainer.model.save_pretrained({output!r}, {change})"
             return f"if trainer.is_world_process_zero():\n        {save}"
