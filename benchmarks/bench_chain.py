@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import compress, takewhile
 from pathlib import Path
 from statistics import NormalDist
@@ -98,12 +98,13 @@ class Found:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sft-steps", type=int, default=40)
-    parser.add_argument("--dpo-steps", type=int, default=40)
-    parser.add_argument("--dpo-rate", type=float, default=2.5e-4)
+    parser.add_argument("--dpo-steps", type=int, default=32)
+    parser.add_argument("--dpo-rate", type=float, default=3e-4)
     parser.add_argument("--beta", type=float, default=0.5)
     parser.add_argument("--held-out", type=int, default=128, help="pairs, and as many rows of SFT")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--base", action="store_true", help="ask the model as it is, too")
+    parser.add_argument("--from-sft", action="store_true", help="go on from SFT of a chain before")
     asked = parser.parse_args()
     model = prepare_model(print)
     for seed in asked.seeds:
@@ -163,7 +164,11 @@ def _start(
     """Start the chain as a person would: written by `ftui chain new`, started by `start`."""
     file = paths.home() / f"bench-chain-{seed}.yaml"
     rows = {"sft": str(files.chats), "dpo": str(files.pairs)}
-    file.write_text(PIPELINES["sft-dpo"].to_yaml(str(model), rows, f"bench-{seed}"))
+    pipeline, begins = PIPELINES["sft-dpo"], str(model)
+    if asked.from_sft:
+        pipeline = replace(pipeline, stages=(replace(pipeline.stages[1], model=None),))
+        begins = f"run:bench-{seed}-sft"
+    file.write_text(pipeline.to_yaml(begins, rows, f"bench-{seed}"))
     # 0.001 as in the demonstration. DPO's is far above what a long run takes: there are few steps.
     sft = (
         f"training.max_steps={asked.sft_steps}",
@@ -179,7 +184,7 @@ def _start(
     )
     sets = [
         part
-        for stage, own in (("sft", sft), ("dpo", dpo))
+        for stage, own in (("sft", sft), ("dpo", dpo))[asked.from_sft :]
         for one in (*_SHARED, f"training.seed={seed}", *own)
         for part in ("--set", f"{stage}.{one}")
     ]

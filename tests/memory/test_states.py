@@ -60,7 +60,7 @@ def _make(name: str, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimi
         "adafactor": partial(Adafactor, lr=1e-3, scale_parameter=False, relative_step=False),
         "sgd": torch.optim.SGD,
     }[name]
-    return made(parameters)  # type: ignore[no-any-return, operator]
+    return made(parameters)  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

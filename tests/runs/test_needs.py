@@ -58,10 +58,11 @@ def test_kernels_are_used_where_they_can_be_and_else_it_is_said(
 
 
 def test_liger_is_left_alone_where_nobody_tried_it(spec: RunSpec) -> None:
-    dpo = with_changes(spec, {LIGER: "auto", "objective": {"kind": "dpo"}})
-    why = kernels.why_not(dpo, LIGER, on_gpu=True, installed=lambda _: True)
+    grpo = {"kind": "grpo", "rewards": [{"kind": "length", "most": 8}]}
+    online = with_changes(spec, {LIGER: "auto", "objective": grpo})
+    why = kernels.why_not(online, LIGER, on_gpu=True, installed=lambda _: True)
     assert why is not None
-    assert "dpo" in why[0]
+    assert "grpo" in why[0]
 
 
 def test_packed_rows_of_a_pass_are_one_sequence_and_that_is_said(

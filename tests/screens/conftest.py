@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,12 +15,18 @@ import pytest
 
 from tui_ft import paths
 from tui_ft.app import FtuiApp
+from tui_ft.chains.folder import ChainFolder
+from tui_ft.chains.folder import create as create_chain
+from tui_ft.chains.journal import Attended, Started
+from tui_ft.chains.journal import Journal as ChainJournal
 from tui_ft.hardware import Gpu, GpuProcess, Host, Snapshot
 from tui_ft.runs import events as ev
 from tui_ft.runs.folder import RunFolder, create
 from tui_ft.runs.journal import Journal
-from tui_ft.runs.registry import summarise
+from tui_ft.runs.place import Place
+from tui_ft.runs.registry import placed, summarise
 from tui_ft.spec import RunSpec, build_spec
+from tui_ft.spec.chain import Chain, Stage
 
 START = 1_795_000_000.0
 NOW = START + 3_600
@@ -103,8 +110,9 @@ def make_run(home: Path) -> MakeRun:
         live: bool = False,
         gpus: tuple[int, ...] = (),
         host: str = "gpu01",
+        place: Place | None = None,
     ) -> RunFolder:
-        folder = create(_spec(name))
+        folder = create(_spec(name), place)
         journal = Journal(folder)
         journal.write(ev.Attempt(t=started, number=1, host=host, user="anna", pid=1))
         for event in (*training(steps, started), *events):
@@ -112,7 +120,7 @@ def make_run(home: Path) -> MakeRun:
         journal.close()
         heartbeat = time.time() + 86_400 if live else 0.0
         status = msgspec.structs.replace(
-            summarise(folder.id, journal.history), heartbeat=heartbeat, gpus=gpus
+            placed(folder, summarise(folder.id, journal.history)), heartbeat=heartbeat, gpus=gpus
         )
         paths.write_atomically(folder.status_file, msgspec.json.encode(status))
         return folder
@@ -209,6 +217,32 @@ def _telemetry(t: float) -> ev.Telemetry:
         memory_total=128 * GIB,
         disk_free=1_200 * GB,
     )
+
+
+@pytest.fixture
+def three_stages(make_run: MakeRun) -> ChainFolder:
+    """Return a chain on another host that is at its second stage, beside a run that stands alone.
+
+    Its heart beats for as long as tests run.
+    """
+    names = ("sft", "reward", "rloo")
+    chain = create_chain(Chain("rlhf", tuple(Stage(name, _spec(f"rlhf-{name}")) for name in names)))
+    begun = START - 10_000
+    journal = ChainJournal(chain)
+    journal.write(Attended(t=begun, host="gpu01", user="anna", pid=1))
+    for number, name in enumerate(names[:2], 1):
+        journal.write(Started(t=begun + number, stage=name, run=f"rlhf-{name}"))
+    journal.close()
+    chain.lock_file.touch()
+    os.utime(chain.lock_file, (time.time() + 86_400,) * 2)
+    sft, reward = (
+        Place(chain=chain.id, stage=name, number=number, of=3)
+        for number, name in enumerate(names[:2], 1)
+    )
+    make_run("rlhf-sft", FINISHED, steps=400, started=begun + 1, place=sft)
+    make_run("rlhf-reward", steps=120, live=True, gpus=(0,), place=reward)
+    make_run("demo-json", FINISHED, steps=400, started=START - 90_000)
+    return chain
 
 
 def make_app(run_id: str | None = None) -> FtuiApp:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -88,15 +90,28 @@ def test_mlflow_in_a_folder(past_run: RunFolder, tmp_path: Path) -> None:
     assert [(int(step), float(loss)) for _, loss, step in kept] == [(1, 4.0), (2, 2.0), (3, 4 / 3)]
 
 
-def _offline_history(file: Path) -> tuple[str, list[dict[str, Any]]]:
-    """Return the run's id and figures as wandb's own reader finds them in its offline file."""
-    from wandb.proto import wandb_internal_pb2 as pb
-    from wandb.sdk.internal.datastore import DataStore
+def _records(file: Path) -> Iterator[bytes]:
+    """Yield the records of wandb's offline file: LevelDB's log format after seven bytes."""
+    data, at, whole = file.read_bytes(), 7, b""
+    while at < len(data):
+        left = 32_768 - at % 32_768
+        if left < 7:  # a header does not fit the block any more
+            at += left
+            continue
+        length, kind = struct.unpack("<HB", data[at + 4 : at + 7])
+        whole += data[at + 7 : at + 7 + length]
+        at += 7 + length
+        if kind in (1, 4):  # the whole record, or its last part
+            yield whole
+            whole = b""
 
-    store: Any = DataStore()
-    store.open_for_scan(str(file))
+
+def _offline_history(file: Path) -> tuple[str, list[dict[str, Any]]]:
+    """Return the run's id and figures as they are in wandb's offline file, by its own messages."""
+    from wandb.proto import wandb_internal_pb2 as pb
+
     run_id, figures = "", []
-    while (data := store.scan_data()) is not None:
+    for data in _records(file):
         record: Any = pb.Record()
         record.ParseFromString(data)
         run_id = record.run.run_id or run_id

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +24,7 @@ from tests.tiny_model import write_rows
 from tests.train.ppo.answering import COLOUR, make_answering_llama
 from tests.train.running import Ran, make_spec, run_worker
 from tests.train.two_ranks import Told, TwoRanks, prepare, train
+from tui_ft.eject import eject
 from tui_ft.runs import events as ev
 from tui_ft.runs.folder import RunFolder
 from tui_ft.spec import RunSpec, build_spec
@@ -175,6 +179,32 @@ def test_the_losses_are_those_of_one_process(spread: Spread, name: str) -> None:
     assert first.evaluations == pytest.approx(evaluations, abs=2e-5)
     tokens = [event.values["tokens"] for event in first.of(ev.Metrics)]
     assert tokens == [event.values["tokens"] for event in spread.one[name].of(ev.Metrics)]
+
+
+def test_the_script_that_is_handed_over_trains_to_them_too(spread: Spread, tmp_path: Path) -> None:
+    done = eject(RunFolder(spread.folder / "ddp lora").spec(), "script", tmp_path / "script")
+    command = ["torchrun", "--standalone", "--nproc_per_node", "2", "train.py"]
+    assert done.command.split() == command
+    ran = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", *command[1:]],
+        cwd=tmp_path / "script",
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": ""},
+    )
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    state = tmp_path / "script" / "checkpoints" / f"checkpoint-{STEPS}" / "trainer_state.json"
+    logged = json.loads(state.read_text())["log_history"]
+    first, _ = spread.said["ddp lora"]
+    losses = [entry["loss"] for entry in logged if "loss" in entry]
+    assert losses == pytest.approx(first.losses, abs=1e-4)
+    evaluations = [entry["eval_loss"] for entry in logged if "eval_loss" in entry]
+    assert evaluations == pytest.approx(first.evaluations, abs=1e-4)
+    # Eight rows a step are two processes with four each: one alone would have seen half as many.
+    tokens = [entry["num_tokens"] for entry in logged if "num_tokens" in entry]
+    assert tokens == [event.values["tokens"] for event in first.of(ev.Metrics)]
 
 
 @pytest.mark.parametrize("name", SAME)

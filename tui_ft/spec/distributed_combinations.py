@@ -118,13 +118,4 @@ DISTRIBUTED_COMBINATIONS: Final = (
         "hardware.distributed.cpu_offload moves what a GPU holds, and hardware.gpus is none",
         "set hardware.distributed.cpu_offload to false: it is in the host's memory already",
     ),
-    Combination(
-        "DeepSpeed on the CPU",
-        lambda spec: (
-            isinstance(spec.hardware.distributed, DeepSpeedStrategy)
-            and spec.hardware.gpus == "none"
-        ),
-        "accelerate runs DeepSpeed on GPUs only, and hardware.gpus is none",
-        "set hardware.distributed.kind to fsdp, which shares out the same over gloo",
-    ),
 )

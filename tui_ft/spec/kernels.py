@@ -15,8 +15,11 @@ HUB: Final = "model.use_kernels"
 HUB_KERNELS: Final = "kernels"
 """The module that fetches kernels of the Hub."""
 _PACKAGES: Final = {LIGER: ("liger_kernel", "liger-kernel"), HUB: ("kernels", "kernels")}
-_FUSED_LOSSES: Final = ("sft", "pretraining", "classification")
-"""Objectives that leave the forward pass to the model; others of trl's call Liger's own losses."""
+_WITH_LIGER: Final = ("sft", "pretraining", "classification", "dpo", "kto", "reward", "orpo")
+"""Objectives whose losses with Liger's layers were found to be those without."""
+LIGER_LAYERS: Final = {"fused_linear_cross_entropy": False}
+"""What of Liger is used: its layers. Its loss would take the place of the model's forward pass,
+which trl's trainers have made their own, and a scoring model would lose its head."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ def why_not(
     module, package = _PACKAGES[key]
     if not on_gpu:
         return f"{key}: these kernels run on GPUs alone", f"set {key} to false"
-    if key == LIGER and spec.objective.kind not in _FUSED_LOSSES:
+    if key == LIGER and spec.objective.kind not in _WITH_LIGER:
         return (
             f"{key}: the trainer of {spec.objective.kind} has no use for them that ftui has tried",
             f"set {key} to false",

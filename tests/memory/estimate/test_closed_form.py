@@ -168,7 +168,7 @@ def test_several_gpus_share_what_they_share_and_the_band_is_a_guess() -> None:
         for kind in ("ddp", "zero1", "zero2", "zero3")
     }
     assert parts["zero1"]["optimizer states"] == parts["zero2"]["optimizer states"]
-    sharding = {kind: Sharding(kind=kind, gpus=8) for kind in ("zero1", "zero2")}  # type: ignore[arg-type]
+    sharding = {kind: Sharding(kind=kind, gpus=8) for kind in ("zero1", "zero2")}
     assert sharding["zero1"].gradients(800) == 800
     assert sharding["zero2"].gradients(800) == 100
     assert parts["ddp"]["weights"] == parts["zero2"]["weights"] == alone["weights"]
