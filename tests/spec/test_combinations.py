@@ -10,6 +10,7 @@ from tui_ft.spec import RunSpec, build_spec, find_presets
 from tui_ft.spec.combinations import COMBINATIONS, impossible
 
 LEAST: dict[str, Any] = {"model": {"name_or_path": "m"}, "data": {"train": "d.jsonl"}}
+FURTHER = {"name_or_path": "m", "adapter": "continue"}
 PISSA = {"kind": "lora", "init_lora_weights": "pissa"}
 EWC = {"kind": "full", "ewc": {"rows": 8}}
 OLD = {"kind": "full", "ewc": {"train": "old.jsonl"}}
@@ -80,6 +81,26 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             }
         },
         {"hardware": {**TWO, "distributed": {"kind": "fsdp", "cpu_offload": True}}},
+    ),
+    "an adapter trained further by a method without one": (
+        {"model": FURTHER, "method": {"kind": "full"}},
+        {"model": FURTHER, "method": {"kind": "lora"}},
+    ),
+    "learned tokens trained further": (
+        {"model": FURTHER, "method": {"kind": "prompt_tuning"}},
+        {"model": FURTHER, "method": {"kind": "bottleneck"}},
+    ),
+    "AdaLoRA trained further": (
+        {"model": FURTHER, "method": {"kind": "adalora"}},
+        {"model": FURTHER, "method": {"kind": "qlora"}},
+    ),
+    "a beginning for an adapter that has begun": (
+        {"model": FURTHER, "method": PISSA},
+        {"method": PISSA},
+    ),
+    "Unsloth with an adapter that is trained further": (
+        {"model": {**FURTHER, "backend": "unsloth"}, "method": {"kind": "lora"}},
+        {"model": {"name_or_path": "m", "backend": "unsloth"}, "method": {"kind": "lora"}},
     ),
     "packing with pairs, verdicts or classes": (
         {"objective": {"kind": "dpo"}, "training": {"packing": True}},

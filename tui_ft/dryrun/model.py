@@ -37,6 +37,8 @@ _HEAD_OUTPUTS: Final[dict[str, tuple[str, ...]]] = {
     "ppo": ("log_probs", "entropy"),
 }
 """What each trainer asks of trl's fused head (their constructors in trl 1.16; for PPO ftui's)."""
+REFERENCE: Final = "ref"
+"""What trl calls the adapter that a loss compares with (`use_adapter` in its trainers)."""
 _PREPARED: Final = ("orpo", "cpo", "simpo")
 """Whose trainers prepare a quantised base as peft proposes: what is not quantised in float32."""
 _SCORES: Final = ("reward", "classification")
@@ -161,6 +163,9 @@ def _adapted(model: Any, step: Step) -> Any:  # noqa: ANN401
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.to(asked)
+    if step.reference_adapter:
+        with META, Answering():
+            model.add_adapter(REFERENCE, config, autocast_adapter_dtype=asked == torch.float32)
     return model
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from tui_ft.hub.continuing import as_continued
 from tui_ft.memory.step import AttentionKernel, Dtype, Generation, Quantization, Step, StepObjective
 from tui_ft.spec import RunSpec
+from tui_ft.spec.continue_combinations import compares_with_itself
 from tui_ft.spec.kernels import FLASH
 from tui_ft.spec.methods import TRAINS_BASE, FullMethod, QloraMethod, learns_keys
 from tui_ft.spec.objectives import CpoObjective, DpoObjective, Objective, ReferenceFields
@@ -47,7 +49,8 @@ def step_of(
     """Return the step with the most memory that a run makes: its longest rows, all of a length.
 
     Types are chosen as `tui_ft.train.precision` chooses them on a GPU, and adapters are held in
-    float32, as the trainer holds them.
+    float32, as the trainer holds them. Of an adapter that is trained further, rank and targets are
+    read from its folder.
 
     Args:
         spec: the run.
@@ -56,6 +59,7 @@ def step_of(
         longest: tokens of the longest row, when it is known; `training.max_length` at most.
         supervised: share of tokens that carry loss.
     """
+    spec = as_continued(spec)
     training = spec.training
     arithmetic = _arithmetic(spec, capability)
     length = _longest(spec, longest)
@@ -72,6 +76,7 @@ def step_of(
         reference_known=_knows_its_reference(spec.objective),
         reward_model=_has_reward_model(spec),
         adapter=peft_arguments(method),
+        reference_adapter=compares_with_itself(spec),
         consolidated=isinstance(method, FullMethod) and method.ewc is not None,
         quantization=_quantization(method) if isinstance(method, QloraMethod) else None,
         weights=_weights(spec, arithmetic),

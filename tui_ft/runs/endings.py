@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import signal
 from pathlib import Path
 from typing import Final, Literal
@@ -17,6 +19,7 @@ from tui_ft.runs.out_of_memory import Memory, memory_that_ran_out
 Cause = Literal["", "gpu_memory", "host_memory"]
 
 _NEARLY_FULL: Final = 0.9
+_FULL_BYTES: Final = 1 << 20
 _LOG_TAIL_BYTES: Final = 16_384
 _LOG_TAIL_LINES: Final = 12
 
@@ -59,6 +62,8 @@ def worker_died(
     if exit_code >= 0:
         reason = f"{who} ended with exit code {exit_code}{_NO_REASON}"
         advice: tuple[str, ...] = ()
+        if _disk_is_full(folder.path):
+            reason, advice = f"{reason}, on a full disk", (f"make room for {folder.path}",)
     else:
         reason, advice = _by_signal(-exit_code, history, who)
     killed = -exit_code == signal.SIGKILL
@@ -125,15 +130,21 @@ def log_tail(path: Path) -> str | None:
     return "\n".join(kept) or None
 
 
+def _disk_is_full(path: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return shutil.disk_usage(path).free < _FULL_BYTES
+    return False
+
+
 def _by_signal(number: int, history: RunHistory, who: str) -> tuple[str, tuple[str, ...]]:
     name = _signal_name(number)
     reason = f"{who} was killed by signal {number} ({name})"
     memory = _host_memory(history)
     if number == signal.SIGKILL:
         if memory and _host_was_full(history):
-            used, total = (text.gigabytes(value) for value in memory)
+            used, total = (text.gibibytes(value) for value in memory)
             return (
-                f"{reason} while {used} of {total} GB of the host's memory were in use: "
+                f"{reason} while {used} of {total} GiB of the host's memory were in use: "
                 "the system ran out of memory",
                 ("use a smaller model, batch or dataloader_num_workers, or free memory",),
             )

@@ -17,6 +17,7 @@ from tui_ft.data import BadLine, DataError, detect, objective_refusal, read_rows
 from tui_ft.data.hub_download import Wanted, on_this_machine
 from tui_ft.hardware import Gpu
 from tui_ft.hub import ModelLocation, locate_model
+from tui_ft.hub.continuing import as_continued
 from tui_ft.hub.dataset_info import dataset_info
 from tui_ft.runs import events as ev
 from tui_ft.runs import hub_data
@@ -45,15 +46,21 @@ _ROWS_LOOKED_AT: Final = 1_000
 _FEW_ROWS: Final = 20
 
 
-def check(spec: RunSpec, output: Path, gpus: Sequence[Gpu] = ()) -> tuple[Finding, ...]:
+def check(
+    spec: RunSpec, output: Path, gpus: Sequence[Gpu] = (), *, adapter_comes_later: bool = False
+) -> tuple[Finding, ...]:
     """Return what is found: hardware asked for, data, model, disk, GPU, output. Never raises.
 
     Args:
         output: the folder that will take checkpoints and weights, or its nearest parent.
         gpus: the GPUs that the run gets; none means the CPU.
+        adapter_comes_later: an earlier stage will leave the adapter that it trains further, and
+            the base stands for it here.
     """
     model = locate_model(spec.model.name_or_path, spec.model.revision)
-    base = check_base(spec, model)
+    base = Base() if adapter_comes_later else check_base(spec, model)
+    if base.refused is None:
+        spec = as_continued(spec, model.adapter)
     return (
         *_check_hardware(spec, gpus),
         *_check_objective(spec),
@@ -250,10 +257,19 @@ def _found(model: ModelLocation, reason: str) -> list[Finding]:
         case "unknown":
             return [Finding("warning", reason)]
         case "hub":
-            size = text.size(model.weights_bytes)
-            return [Finding("note", f"the model is fetched from the Hub first ({size})")]
+            return [Finding("note", f"{_fetched(model)} from the Hub first")]
         case _:
             return []
+
+
+def _fetched(model: ModelLocation) -> str:
+    adapter, size = model.adapter, text.size(model.weights_bytes)
+    if adapter is None or adapter.is_here:
+        return f"the model is fetched ({size})"
+    own = f"the adapter {adapter.name} ({text.size(adapter.size)}) is fetched"
+    if model.path is not None:
+        return own
+    return f"{own} with the model that it belongs on, {adapter.base} ({size}),"
 
 
 def _check_template(spec: RunSpec) -> list[Finding]:
@@ -284,15 +300,15 @@ def _check_gpus(spec: RunSpec, gpus: Sequence[Gpu], model: ModelLocation) -> lis
         if gpu.memory_free_bytes is None or gpu.memory_free_bytes >= least:
             continue
         holders = ", ".join(
-            f"{process.user or 'someone'} (pid {process.pid}, {text.size(process.memory_bytes)})"
+            f"{process.user or 'someone'} (pid {process.pid}, {text.memory(process.memory_bytes)})"
             for process in gpu.processes
         )
         findings.append(
             Finding(
                 "warning",
-                f"GPU {gpu.index} has {text.size(gpu.memory_free_bytes)} free of "
-                f"{text.size(gpu.memory_total_bytes)}; {method} needs at least {text.size(least)} "
-                "for the weights alone, so it will most likely run out of memory"
+                f"GPU {gpu.index} has {text.memory(gpu.memory_free_bytes)} free of "
+                f"{text.memory(gpu.memory_total_bytes)}; {method} needs at least "
+                f"{text.memory(least)} for the weights alone, so memory will most likely run out"
                 + (f". The rest is held by {holders}" if holders else ""),
                 "wait for a free GPU, or take qlora or a smaller model",
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tui_ft.spec.combination import Combination
+from tui_ft.spec.continue_combinations import CONTINUE_COMBINATIONS
 from tui_ft.spec.distributed_combinations import DISTRIBUTED_COMBINATIONS
 from tui_ft.spec.kernels import FLASH
 from tui_ft.spec.method_combinations import METHOD_COMBINATIONS
@@ -265,6 +266,7 @@ COMBINATIONS: Final = (
         "a scoring head reads the last token of a row, whose place learned tokens would shift",
         "set method.kind to lora",
     ),
+    *CONTINUE_COMBINATIONS,
     *ONLINE_COMBINATIONS,
     *METHOD_COMBINATIONS,
     *DISTRIBUTED_COMBINATIONS,

@@ -47,7 +47,10 @@ class ModelSpec(Group):
     """The model that is fine-tuned."""
 
     name_or_path: Annotated[str, Field(min_length=1, json_schema_extra=about(basic=True))]
-    """A local folder, or a model's id on the Hub."""
+    """A local folder, a model's or an adapter's id on the Hub, or `run:NAME`: what a run left."""
+    adapter: Literal["merge", "continue"] = "merge"
+    """Where it names an adapter: merge it into its base first and train anew on that, or continue:
+    train the same adapter further on its base as it is, quantised or not."""
     revision: str | None = None
     """Branch, tag or commit on the Hub; the newest when not given."""
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"

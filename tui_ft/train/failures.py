@@ -138,9 +138,9 @@ def _out_of_gpu_memory(spec: RunSpec | None) -> ev.Ended:
         reserved = torch.cuda.memory_reserved()
         others = max(0, total - free - reserved)
         held = (
-            f"this run held {text.size(reserved)} of {text.size(total)} "
-            f"(peak {text.size(peak)} allocated), others {text.size(others)}, "
-            f"{text.size(free)} were free"
+            f"this run held {text.memory(reserved)} of {text.memory(total)} "
+            f"(peak {text.memory(peak)} allocated), others {text.memory(others)}, "
+            f"{text.memory(free)} were free"
         )
     settings = ""
     if spec is not None:
@@ -163,8 +163,8 @@ def _out_of_host_memory(spec: RunSpec | None) -> ev.Ended:
     return ev.Ended(
         state="failed",
         reason=(
-            f"the host ran out of memory: this run held {text.size(own)} of "
-            f"{text.size(memory.total)}, {text.size(memory.available)} were free{_limited()}"
+            f"the host ran out of memory: this run held {text.memory(own)} of "
+            f"{text.memory(memory.total)}, {text.memory(memory.available)} were free{_limited()}"
         ),
         advice=_host_settings(spec) if spec else (),
         cause="host_memory",
@@ -204,7 +204,7 @@ def _limited() -> str:
     """Return what the process may take at most, where a shell or a scheduler has set a limit."""
     limits = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
     set_ = [limit for limit in limits if limit != resource.RLIM_INFINITY]
-    return f", and it may take {text.size(min(set_))} (ulimit)" if set_ else ""
+    return f", and it may take {text.memory(min(set_))} (ulimit)" if set_ else ""
 
 
 def _disk_full(error: BaseException, run_dir: Path) -> ev.Ended:

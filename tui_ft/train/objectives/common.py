@@ -12,9 +12,11 @@ import torch
 from torch.distributed.tensor import DTensor
 from transformers import Trainer, TrainerCallback
 
+from tui_ft.hub.continuing import continued
 from tui_ft.runs import events as ev
 from tui_ft.runs.folder import RunFolder
 from tui_ft.spec import RunSpec
+from tui_ft.spec.continue_combinations import compares_with_itself
 from tui_ft.spec.kernels import LIGER, LIGER_LAYERS, uses
 from tui_ft.spec.methods import (
     CHANGES_BASE,
@@ -36,6 +38,7 @@ from tui_ft.train.adapters import (
     refuse_missing_places,
 )
 from tui_ft.train.checkpoints import CheckpointKeeper
+from tui_ft.train.continuing import adapter_further, begin_where_it_is, saved_alone
 from tui_ft.train.errors import RunFailure
 from tui_ft.train.model import new_modules
 from tui_ft.train.optimizers import (
@@ -224,7 +227,8 @@ class SoundnessTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
         tied = getattr(self.model, "all_tied_weights_keys", None) or {}
         if state_dict:
             state_dict = {k: v for k, v in state_dict.items() if tied.get(k) not in state_dict}
-        super()._save(output_dir, state_dict)
+        with saved_alone(self.model):
+            super()._save(output_dir, state_dict)
 
     def _load_from_checkpoint(self, checkpoint: str, *args: Any, **kwargs: Any) -> None:
         if not load_unfinished(self.model, Path(checkpoint)):
@@ -272,6 +276,27 @@ class CountsTokens(SoundnessTrainer):
         if self._counted is not None and not any(name.startswith("eval_") for name in logs):
             logs["num_tokens"] = float(self.accelerator.gather(self._counted).sum())
         super().log(logs, *args)
+
+
+class AsksBeforehand(TakesTokens):
+    """A trainer of trl's that may ask its reference of all rows while it is made."""
+
+    def _precompute_ref_logps(self, *args: Any) -> Any:  # noqa: ANN401
+        _begin(self)
+        return super()._precompute_ref_logps(*args)
+
+
+def _begin(trainer: Any) -> None:  # noqa: ANN401
+    """Bring what is trained into its types, and to the weights that it begins with."""
+    _hold_adapter_in_float32(trainer.model)
+    base = trainer.model.get_base_model() if _is_adapted(trainer.model) else trainer.model
+    adapter, compares = getattr(base, "ftui_further", (None, False))
+    if adapter is not None:
+        begin_where_it_is(trainer, adapter, compares=compares)
+
+
+def _is_adapted(model: Any) -> bool:  # noqa: ANN401
+    return hasattr(model, "peft_config") and hasattr(model, "get_base_model")
 
 
 def build(
@@ -342,10 +367,11 @@ def build(
         "callbacks": callbacks,
         **handed,
     }
+    job.model.ftui_further = continued(spec), compares_with_itself(spec)
     trainer = _made(trainer_class, given, spec)
     folder = RunFolder(job.checkpoints.parent)
     trainer.keeper = CheckpointKeeper(folder, spec.output.checkpoint_budget, job.note)
-    _hold_adapter_in_float32(trainer.model)
+    _begin(trainer)
     trainer.penalties = Penalties(_penalties(job, trainer.model))
     if getattr(spec.method, "init_lora_weights", None) == "loftq":
         _begin_with_loftq(job, trainer.model)
@@ -408,6 +434,9 @@ def adapter_of(job: Job, task: Task = "CAUSAL_LM") -> Any:  # noqa: ANN401
     spec = job.spec
     if spec.model.backend == "unsloth":  # which has put it on the model already
         return None
+    further = continued(spec)
+    if further is not None:
+        return adapter_further(further, spec.method)
     if isinstance(spec.method, BottleneckMethod):
         refuse_missing_places(spec.method, job.model)
     return adapter_config(spec.method, task, new_modules(job.model), spec.model.name_or_path)

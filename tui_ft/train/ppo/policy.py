@@ -12,9 +12,10 @@ from peft import PeftModel
 from torch import Tensor
 from transformers import GenerationConfig
 from trl.models.utils import disable_gradient_checkpointing, unwrap_model_for_generation
-from trl.trainer.utils import add_fused_lm_head
+from trl.trainer.utils import add_fused_lm_head, use_adapter
 
 from tui_ft.spec.ppo import PpoObjective
+from tui_ft.train.continuing import REFERENCE
 from tui_ft.train.ppo.rollout import Rows, until_end
 from tui_ft.train.ppo.value_head import attach_head, bare
 
@@ -50,7 +51,8 @@ class Policy:
 
     Args:
         model: the model that is trained, its adapter attached; it is given the heads.
-        reference: a frozen copy of what it was; None where that is the model without its adapter.
+        reference: a frozen copy of what it was; None where that is the model without its adapter,
+            or with the adapter that it began with.
         asked: how answers are sampled.
         pad: the token that fills up.
         ends: the tokens that end an answer.
@@ -102,7 +104,7 @@ class Policy:
         """Return what the reference finds of ``rows``."""
         if self.reference is not None:
             return self.judge(self.reference, rows)
-        with self.model.disable_adapter():
+        with use_adapter(self.model, REFERENCE if REFERENCE in self.model.peft_config else None):
             return self.judge(self.model, rows)
 
     @contextlib.contextmanager
