@@ -75,16 +75,17 @@ def checkable(rows: Sequence[Row], detection: Detection) -> Checkable | None:
 
 def prompt_share(rows: Sequence[Row], detection: Detection) -> float | None:
     """Return the longest prompt against the longest row, by characters; None without prompts."""
-    prompts, wholes = [], []
+    prompts: list[int] = []
+    wholes: list[int] = []
     for row in rows:
         item = convert(row, detection)
         asked = None if isinstance(item, RowProblem) else asked_in(item)
-        if asked is None:
+        if asked is None or isinstance(item, RowProblem):
             continue
         told = asked.prompt
         said = told if isinstance(told, str) else "".join(map(said_in, told))
         prompts.append(len(said))
-        answer = max(map(len, answers_in(item)), default=0)
+        answer = max((len(one) for one in answers_in(item)), default=0)
         wholes.append(len(said) + answer)
     return max(prompts) / max(wholes) if wholes and max(wholes) else None
 
