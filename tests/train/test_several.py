@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import signal
@@ -17,12 +18,12 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from tests.tiny_model import write_rows
+from tests.tiny_model import pair_rows, write_rows
 from tests.train.running import Ran, make_spec, run_worker
 from tests.train.two_ranks import Told, TwoRanks, prepare, train
 from tui_ft.runs import events as ev
 from tui_ft.runs.folder import RunFolder
-from tui_ft.spec import RunSpec
+from tui_ft.spec import RunSpec, build_spec
 
 FULL: Final = {"kind": "full"}
 LORA: Final = {"kind": "lora", "r": 4}
@@ -45,6 +46,11 @@ SAME: Final[dict[str, tuple[dict[str, Any], dict[str, Any], bool]]] = {
     "fsdp qlora": (FSDP, QLORA, False),
 }
 """Name -> how it is spread, what is trained, and whether activations are recomputed."""
+FROM_ADAPTER: Final[dict[str, tuple[dict[str, Any], dict[str, Any], str]]] = {
+    "ddp, merged": (DDP, LORA, "merge"),
+    "fsdp, trained further": (FSDP, {"kind": "qlora"}, "continue"),
+}
+"""Name -> how a run of DPO is spread that begins with an adapter, and what is done with that."""
 STEPS: Final = 6
 
 
@@ -89,6 +95,19 @@ def spread_spec(
     return make_spec(folder, model, method=method, hardware=hardware, training=usual | training)
 
 
+def preference_spec(
+    folder: Path, adapter: Path, name: str, distributed: Mapping[str, Any] | None
+) -> RunSpec:
+    """Return a run of DPO on an adapter, in one process or two."""
+    _, method, what = FROM_ADAPTER[name]
+    rows = write_rows(folder / "pairs.jsonl", pair_rows(60))
+    spec = spread_spec(folder, adapter, distributed, method, max_steps=2, eval_steps=None)
+    values = spec.model_dump()
+    values["model"]["adapter"] = what
+    values["data"]["train"] = str(rows)
+    return build_spec({**values, "objective": {"kind": "dpo"}})
+
+
 @dataclass(frozen=True, slots=True)
 class Spread:
     """What was trained in two processes.
@@ -124,7 +143,16 @@ def spread(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Spread
         halves = prepare(spec, folder / f"{kind} halves")
         runs[f"{kind} stopped"] = TwoRanks(halves, stop_at=2)
         runs[f"{kind} resumed"] = TwoRanks(halves)
-    said = train(list(runs.values()))
+    adapter = one["ddp lora"].folder.output_dir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FTUI_HOME", str(folder / "home"))
+        for name, (distributed, _, _) in FROM_ADAPTER.items():
+            spec = preference_spec(folder, adapter, name, distributed)
+            runs[name] = TwoRanks(prepare(spec, folder / name))
+        said = train(list(runs.values()))
+        for name in FROM_ADAPTER:  # the two ranks come first: they merge
+            spec = preference_spec(folder, adapter, name, None)
+            one[name] = run_worker(spec, folder / f"one {name}")
     return Spread(folder, dict(zip(runs, said, strict=True)), one)
 
 
@@ -138,6 +166,20 @@ def test_the_losses_are_those_of_one_process(spread: Spread, name: str) -> None:
     assert first.evaluations == pytest.approx(evaluations, abs=2e-5)
     tokens = [event.values["tokens"] for event in first.of(ev.Metrics)]
     assert tokens == [event.values["tokens"] for event in spread.one[name].of(ev.Metrics)]
+
+
+@pytest.mark.parametrize("name", FROM_ADAPTER)
+def test_an_adapter_is_begun_with_as_by_one_process(spread: Spread, name: str) -> None:
+    first, second = spread.said[name]
+    assert first.ended.state == "finished", first.ended
+    assert first.losses == pytest.approx(spread.one[name].losses, abs=2e-5)
+    assert first.losses[0] == pytest.approx(math.log(2), abs=1e-5)
+    assert not (spread.output(name) / "ref").exists()
+    merging = [
+        [phase.text for phase in rank.of(ev.Phase) if "merges" in phase.text]
+        for rank in (first, second)
+    ]
+    assert [len(said) for said in merging] == [int(name == "ddp, merged"), 0]
 
 
 @pytest.mark.parametrize("name", SAME)
