@@ -82,10 +82,6 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         },
         {"hardware": {**TWO, "distributed": {"kind": "fsdp", "cpu_offload": True}}},
     ),
-    "DeepSpeed on the CPU": (
-        {"hardware": {**ZERO2, "num_gpus": None, "gpus": "none", "cpu_processes": 2}},
-        {"hardware": ZERO2},
-    ),
     "an adapter trained further by a method without one": (
         {"model": FURTHER, "method": {"kind": "full"}},
         {"model": FURTHER, "method": {"kind": "lora"}},
@@ -262,6 +258,33 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "a layerwise optimizer that accumulates": (
         {"training": {**LAYERWISE, "gradient_accumulation_steps": 2}, "method": {"kind": "full"}},
         {"training": LAYERWISE, "method": {"kind": "full"}},
+    ),
+    "a layerwise optimizer in fp16": (
+        {"training": {"optim": "lomo", "precision": "fp16"}, "method": {"kind": "full"}},
+        {"training": {"optim": "lomo", "precision": "bf16"}, "method": {"kind": "full"}},
+    ),
+    "a layerwise optimizer in several processes": (
+        {"training": {"optim": "lomo"}, "method": {"kind": "full"}, "hardware": TWO},
+        {"training": {"optim": "lomo"}, "method": {"kind": "full"}, "hardware": {"num_gpus": 1}},
+    ),
+    "an optimizer that transformers cannot make": (
+        {
+            "training": {**GALORE, "optim": "galore_adafactor_layerwise"},
+            "method": {"kind": "full"},
+        },
+        {"training": {**GALORE, "optim": "galore_adafactor"}, "method": {"kind": "full"}},
+    ),
+    "an optimizer of CUDA's on the CPU": (
+        {"training": {"optim": "adalomo"}, "hardware": {"gpus": "none"}},
+        {"training": {"optim": "lomo"}, "hardware": {"gpus": "none"}},
+    ),
+    "FlashAttention on the CPU": (
+        {"model": FLASH, "hardware": {"gpus": "none"}},
+        {"model": FLASH},
+    ),
+    "FlashAttention in float32": (
+        {"model": FLASH, "training": {"precision": "fp32"}},
+        {"model": FLASH, "training": {"precision": "bf16"}},
     ),
     "a schedule without what it needs": (
         {"training": {"lr_scheduler_type": "cosine_with_min_lr"}},

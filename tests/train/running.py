@@ -127,7 +127,7 @@ def run_worker(
     listener = threading.Thread(target=listen)
     listener.start()
     link = WorkerLink(events_there, commands_there)
-    with _keeping_the_trainer(ran):
+    with keeping_the_trainer(ran):
         worker.main(path, (), checkpoint, link)
     link.close()
     listener.join(10)
@@ -137,7 +137,8 @@ def run_worker(
 
 
 @contextlib.contextmanager
-def _keeping_the_trainer(ran: Ran) -> Iterator[None]:
+def keeping_the_trainer(ran: Ran) -> Iterator[None]:
+    """Put the trainer of the run that goes on meanwhile into ``ran``."""
     real = objectives.objective_of
 
     def keeping(kind: str) -> Objective:

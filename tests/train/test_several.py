@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import random
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +22,10 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from tests.tiny_model import pair_rows, write_rows
+from tests.train.ppo.answering import COLOUR, make_answering_llama
 from tests.train.running import Ran, make_spec, run_worker
 from tests.train.two_ranks import Told, TwoRanks, prepare, train
+from tui_ft.eject import eject
 from tui_ft.runs import events as ev
 from tui_ft.runs.folder import RunFolder
 from tui_ft.spec import RunSpec, build_spec
@@ -52,6 +57,14 @@ FROM_ADAPTER: Final[dict[str, tuple[dict[str, Any], dict[str, Any], str]]] = {
 }
 """Name -> how a run of DPO is spread that begins with an adapter, and what is done with that."""
 STEPS: Final = 6
+ANSWERING: Final[dict[str, dict[str, Any]]] = {
+    # Always the likeliest token: then two processes give the answers of one.
+    "ppo surely": {"kind": "ppo", "top_k": 1, "target_kl": 0.02, "horizon": 64},
+    "ppo": {"kind": "ppo", "num_mini_batches": 2},
+    "rloo": {"kind": "rloo", "num_generations": 4, "beta": 0.05},
+    "grpo": {"kind": "grpo", "num_generations": 4, "beta": 0.05},
+}
+AS_SURE: Final = "ppo surely"
 
 
 def rows_of_many_lengths(count: int) -> list[dict[str, object]]:
@@ -108,6 +121,26 @@ def preference_spec(
     return build_spec({**values, "objective": {"kind": "dpo"}})
 
 
+def answering_spec(
+    folder: Path, model: Path, name: str, distributed: Mapping[str, Any] | None
+) -> RunSpec:
+    """Return a run of sixteen answers a step, in one process or two."""
+    shared = {"rewards": [COLOUR], "max_completion_length": 12}
+    if ANSWERING[name]["kind"] == "ppo":
+        shared |= {"num_ppo_epochs": 2, "init_kl_coef": 0.05}
+    spec = spread_spec(
+        folder,
+        model,
+        distributed,
+        LORA,
+        per_device_train_batch_size=16 if distributed is None else 8,
+        per_device_eval_batch_size=6 if distributed is None else 4,
+        learning_rate=2e-3,
+    )
+    values = spec.model_dump(exclude_unset=True)
+    return build_spec(values | {"objective": shared | ANSWERING[name]})
+
+
 @dataclass(frozen=True, slots=True)
 class Spread:
     """What was trained in two processes.
@@ -143,6 +176,14 @@ def spread(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Spread
         halves = prepare(spec, folder / f"{kind} halves")
         runs[f"{kind} stopped"] = TwoRanks(halves, stop_at=2)
         runs[f"{kind} resumed"] = TwoRanks(halves)
+    answers = folder / "answers"
+    answers.mkdir()
+    answering = make_answering_llama(answers, tiny_llama)
+    for name in ANSWERING:
+        spec = answering_spec(answers, answering, name, DDP)
+        runs[name] = TwoRanks(prepare(spec, folder / name))
+    alone = answering_spec(answers, answering, AS_SURE, None)
+    one[AS_SURE] = run_worker(alone, answers / "one")
     adapter = one["ddp lora"].folder.output_dir()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FTUI_HOME", str(folder / "home"))
@@ -180,6 +221,32 @@ def test_an_adapter_is_begun_with_as_by_one_process(spread: Spread, name: str) -
         for rank in (first, second)
     ]
     assert [len(said) for said in merging] == [int(name == "ddp, merged"), 0]
+
+
+def test_the_script_that_is_handed_over_trains_to_them_too(spread: Spread, tmp_path: Path) -> None:
+    done = eject(RunFolder(spread.folder / "ddp lora").spec(), "script", tmp_path / "script")
+    command = ["torchrun", "--standalone", "--nproc_per_node", "2", "train.py"]
+    assert done.command.split() == command
+    ran = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", *command[1:]],
+        cwd=tmp_path / "script",
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": ""},
+    )
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    state = tmp_path / "script" / "checkpoints" / f"checkpoint-{STEPS}" / "trainer_state.json"
+    logged = json.loads(state.read_text())["log_history"]
+    first, _ = spread.said["ddp lora"]
+    losses = [entry["loss"] for entry in logged if "loss" in entry]
+    assert losses == pytest.approx(first.losses, abs=1e-4)
+    evaluations = [entry["eval_loss"] for entry in logged if "eval_loss" in entry]
+    assert evaluations == pytest.approx(first.evaluations, abs=1e-4)
+    # Eight rows a step are two processes with four each: one alone would have seen half as many.
+    tokens = [entry["num_tokens"] for entry in logged if "num_tokens" in entry]
+    assert tokens == [event.values["tokens"] for event in first.of(ev.Metrics)]
 
 
 @pytest.mark.parametrize("name", SAME)
@@ -238,6 +305,37 @@ def test_stopped_by_one_rank_and_resumed_they_follow_the_same_curve(
     assert len(resumed[0].losses) == STEPS - reached
     together = [*stopped[0].losses, *resumed[0].losses]
     assert together == pytest.approx(whole[0].losses, abs=1e-6)
+
+
+def test_sure_answers_of_two_processes_teach_ppo_what_those_of_one_do(spread: Spread) -> None:
+    """Also: advantages are whitened, and the KL is looked at, over the answers of both."""
+    first, alone = spread.said[AS_SURE][0], spread.one[AS_SURE]
+    assert first.ended.state == "finished", first.ended
+    assert alone.ended.state == "finished", alone.ended
+    assert [event.step for event in first.of(ev.Metrics)] == list(range(1, STEPS + 1))
+    learned = ("loss", "value_loss", "policy_loss", "entropy", "explained_variance", "tokens")
+    answered = ("reward", "reward_std", "kl", "objective/kl", "kl_coef", "completions/max_length")
+    for ours, theirs in zip(first.of(ev.Metrics), alone.of(ev.Metrics), strict=True):
+        assert ours.values.keys() == theirs.values.keys()
+        for name in {*learned, *answered} & ours.values.keys():
+            assert ours.values[name] == pytest.approx(theirs.values[name], abs=2e-5), name
+    told = [event.values["eval_reward"] for event in first.of(ev.Evaluation)]
+    assert told == pytest.approx([e.values["eval_reward"] for e in alone.of(ev.Evaluation)])
+    coefs = [e.values["kl_coef"] for e in first.of(ev.Metrics) if "kl_coef" in e.values]
+    assert len(coefs) == STEPS / 2
+    # By the sixteen answers of both: a target that the first answers, of no KL, are below.
+    assert coefs[1] == pytest.approx(0.05 * (1 - 0.2 * 16 / 64))
+
+
+@pytest.mark.parametrize("name", ANSWERING)
+def test_both_processes_answer_prompts_of_their_own_and_end_with_the_same_weights(
+    spread: Spread, name: str
+) -> None:
+    first, second = spread.said[name]
+    assert first.ended.state == "finished", first.ended
+    assert first.weights == second.weights
+    assert first.answers != second.answers
+    assert len(first.losses) == STEPS
 
 
 def _on_step(step: int, do: Callable[[], None]) -> Callable[..., None]:

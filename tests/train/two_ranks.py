@@ -5,8 +5,9 @@ What is a rank's own goes the real way: `run_attempt`, over torch's elastic laun
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,9 +34,16 @@ class TwoRanks:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a rank said of a run, in order."""
+    """What a rank said of a run, in order.
+
+    Attributes:
+        weights: a digest of what it trained, in the end.
+        answers: a digest of the answers that it learned from last; of nothing where it made none.
+    """
 
     events: tuple[ev.Event, ...]
+    weights: str
+    answers: str
 
     def of(self, kind: type[ev.Event]) -> list[Any]:
         """Return the events of one kind."""
@@ -81,12 +89,26 @@ def train(runs: Sequence[TwoRanks]) -> list[tuple[Told, Told]]:
         max_restarts=0,
     )
     said = elastic_launch(config, _be_rank)(tuple(runs))
-    decoded = [[_decoded(lines) for lines in said[rank]] for rank in (0, 1)]
+    decoded = [[_decoded(*one) for one in said[rank]] for rank in (0, 1)]
     return list(zip(*decoded, strict=True))
 
 
-def _decoded(lines: list[bytes]) -> Told:
-    return Told(tuple(event for line in lines if (event := ev.decode(line)) is not None))
+def _decoded(lines: list[bytes], weights: str, answers: str) -> Told:
+    events = tuple(event for line in lines if (event := ev.decode(line)) is not None)
+    return Told(events, weights, answers)
+
+
+def _digest(tensors: Iterable[Any]) -> str:
+    found = hashlib.sha256()
+    for tensor in tensors:
+        found.update(tensor.detach().float().contiguous().cpu().numpy().tobytes())
+    return found.hexdigest()
+
+
+def _answers(trainer: Any) -> list[Any]:
+    if (rollout := getattr(trainer, "_rollout", None)) is not None:
+        return [rollout.rows.input_ids]
+    return [batch["completion_ids"] for batch in getattr(trainer, "_buffered_inputs", None) or ()]
 
 
 class _Link:
@@ -110,9 +132,10 @@ class _Link:
             self.stop_requested = True
 
 
-def _be_rank(runs: tuple[TwoRanks, ...]) -> list[list[bytes]]:
+def _be_rank(runs: tuple[TwoRanks, ...]) -> list[tuple[list[bytes], str, str]]:
     import torch.distributed as dist
 
+    from tests.train.running import Ran, keeping_the_trainer
     from tui_ft.train.worker import run_attempt
 
     # The group stays from run to run: there is one launch, and one meeting.
@@ -131,8 +154,12 @@ def _be_rank(runs: tuple[TwoRanks, ...]) -> list[list[bytes]]:
         if journal is not None:
             journal.write(ev.Attempt(number=1, host="t", user="t", pid=0, step=step))
         link: Any = _Link(journal, run.stop_at if rank == 0 else None)
-        link.send(run_attempt(run.path, (), checkpoint, link, rank))
-        said.append(link.lines)
+        ran = Ran(folder)
+        with keeping_the_trainer(ran):
+            link.send(run_attempt(run.path, (), checkpoint, link, rank))
+        trained = [p for p in ran.trainer.model.parameters() if p.requires_grad]
+        whole = not any(hasattr(p, "to_local") for p in trained)  # of shared ones each has a part
+        said.append((link.lines, _digest(trained if whole else ()), _digest(_answers(ran.trainer))))
         if journal is not None:
             journal.close()
     return said

@@ -181,7 +181,7 @@ def _context(found: Architecture) -> str:
 def _cache(found: Architecture) -> str:
     if found.kind == "encoder":
         return ""
-    return f"{text.size(found.kv_cache_bytes())} a token when it generates (16 bits)"
+    return f"{text.memory(found.kv_cache_bytes())} a token when it generates (16 bits)"
 
 
 def _lora(found: Architecture) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tui_ft.spec.methods import CHANGES_BASE, Method, PromptTuningMethod
+from tui_ft.eject.modules import BOTTLENECK
+from tui_ft.spec.methods import Method, PromptTuningMethod
 from tui_ft.spec.peft_arguments import peft_arguments
 from tui_ft.spec.peft_configs import shipped
 
@@ -28,28 +29,11 @@ class Adapter:
     lines: tuple[str, ...]
 
 
-def no_adapter_for(method: Method) -> str:
-    """Return why a script cannot say the method; empty where it can."""
-    if method.kind == "bottleneck":
-        return "the method bottleneck: neither peft nor trl has it, it is ftui's own"
-    if getattr(method, "ewc", None) is not None:
-        return "method.ewc: no trainer of trl's has that penalty"
-    begins = getattr(method, "init_lora_weights", "default")
-    if begins == "loftq":
-        return "method.init_lora_weights loftq: ftui finds the update while it quantises the base"
-    if begins in CHANGES_BASE:
-        return (
-            f"method.init_lora_weights {begins}: what ftui saves is the difference to where it "
-            "began, on the base as everybody has it, and peft alone would save a changed base"
-        )
-    return ""
-
-
 def adapter_of(method: Method, *, scores: bool) -> Adapter | None:
     """Return the adapter of a method that has one.
 
     Args:
-        method: one that `no_adapter_for` has nothing against.
+        method: the run's.
         scores: the model has a head that scores; the script knows what of it is saved whole as
             `whole`, and what has no adapter as `new` and `heads`.
     """
@@ -84,6 +68,8 @@ def adapter_of(method: Method, *, scores: bool) -> Adapter | None:
 
 def _class_of(peft_type: str) -> tuple[str, str]:
     """Return the class of a peft configuration as it is called, and the line that imports it."""
+    if peft_type == "BOTTLENECK":  # ours; the module lies beside the script
+        return "BottleneckConfig", f"from {BOTTLENECK} import BottleneckConfig"
     known = _CLASSES.get(peft_type)
     if known is not None:
         return known, f"from peft import {known}"

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from tui_ft.hub.continuing import as_continued
-from tui_ft.memory.step import Dtype, Generation, Quantization, Step, StepObjective
+from tui_ft.memory.step import AttentionKernel, Dtype, Generation, Quantization, Step, StepObjective
 from tui_ft.spec import RunSpec
 from tui_ft.spec.continue_combinations import compares_with_itself
+from tui_ft.spec.kernels import FLASH
 from tui_ft.spec.methods import TRAINS_BASE, FullMethod, QloraMethod, learns_keys
 from tui_ft.spec.objectives import CpoObjective, DpoObjective, Objective, ReferenceFields
 from tui_ft.spec.online import OnlineFields
@@ -81,7 +82,7 @@ def step_of(
         weights=_weights(spec, arithmetic),
         arithmetic=None if arithmetic == "float32" else arithmetic,
         checkpointing=training.gradient_checkpointing and not learns_keys(method),
-        attention=spec.model.attn_implementation,
+        attention=_attention(spec.model.attn_implementation),
         optim=training.optim,
         clip=training.max_grad_norm > 0,
         accumulation=training.gradient_accumulation_steps > 1,
@@ -89,6 +90,12 @@ def step_of(
         evaluation_batch=_evaluated(spec),
         workspace_mib=32.0 if capability is not None and capability >= _HOPPER else 8.125,
     )
+
+
+def _attention(asked: str) -> AttentionKernel:
+    """Return the kernel whose memory is meant: versions of FlashAttention keep the same tensors."""
+    known: AttentionKernel = "flash_attention_2" if asked in FLASH else asked  # type: ignore[assignment]
+    return known
 
 
 def _objective(objective: Objective) -> StepObjective:

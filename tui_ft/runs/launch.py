@@ -10,7 +10,6 @@ from tui_ft import paths
 from tui_ft.hub.continuing import as_continued
 from tui_ft.hub.dataset_info import is_dataset_id
 from tui_ft.hub.outputs import folder_of
-from tui_ft.runs.background import start_in_background
 from tui_ft.runs.folder import RunError, RunFolder, create
 from tui_ft.runs.registry import read_status, summary_of
 from tui_ft.runs.worker_process import TRAIN_ENTRY
@@ -100,17 +99,11 @@ def with_absolute_paths(spec: RunSpec, base: Path) -> RunSpec:
 
 
 def _start_supervisor(folder: RunFolder, worker: str, attempts: int) -> None:
-    offset = folder.control_file.stat().st_size if folder.control_file.exists() else 0
+    from tui_ft.runs.attending import begin_to_attend
 
     def has_begun() -> bool:
         status = read_status(folder)
         return status is not None and status.attempt > attempts
 
-    start_in_background(
-        "tui_ft.runs.supervisor",
-        folder.path,
-        ("--worker", worker, "--control-offset", str(offset)),
-        log=folder.supervisor_log,
-        name=f"the supervisor of {folder.id}",
-        has_begun=has_begun,
-    )
+    module = "tui_ft.runs.supervisor"
+    begin_to_attend(module, folder, worker, name="the supervisor", has_begun=has_begun)

@@ -51,9 +51,11 @@ class PpoObjective(OnlineFields):
     whiten_rewards: bool = False
     """Bring the rewards of a rollout to spread 1."""
     whiten_advantages: bool = True
-    """Bring the advantages of a rollout to mean 0 and spread 1, whatever the scale of the rewards.
-    Where all answers come to get the same reward, it makes what is left, noise, as loud as before;
-    then the KL is held better without."""
+    """Bring the advantages of a rollout to mean 0 and spread 1, however rewards are scaled."""
+    whiten_memory: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    """They are divided by no less than their spread of late, of which this share stays at each
+    rollout: when all answers come to get the same reward, what is left is noise, and is not made as
+    loud as the rewards were. 0 divides by the spread of the rollout alone (arXiv:2403.17031)."""
     missing_eos_penalty: PositiveFloat | None = None
     """Taken off the score of an answer that was cut before its end of turn; 1 is common."""
     local_rollout_forward_batch_size: PositiveInt = 64

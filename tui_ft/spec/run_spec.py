@@ -57,8 +57,11 @@ class ModelSpec(Group):
     """The type in which the weights are loaded; `auto` follows the precision of the run."""
     backend: Literal["transformers", "unsloth"] = "transformers"
     """What loads the model and puts LoRA on it; Unsloth's kernels take an NVIDIA GPU."""
-    attn_implementation: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
-    """The attention kernel; `auto` takes what transformers chooses for the model."""
+    attn_implementation: Literal[
+        "auto", "eager", "sdpa", "flash_attention_2", "flash_attention_3"
+    ] = "auto"
+    """The attention kernel; `auto` takes what transformers chooses for the model. FlashAttention
+    takes its package (flash-attn, flash-attn-3) or that of the Hub's kernels, and a GPU."""
     use_kernels: AutoOrNot = False
     """Kernels of the Hub (pip install kernels) in place of the model's own, on a GPU."""
     chat_template: str | None = None

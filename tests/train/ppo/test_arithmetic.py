@@ -11,11 +11,15 @@ from torch import tensor
 
 from tui_ft.spec.ppo import KlEstimator
 from tui_ft.train.ppo.advantages import (
+    UsualSpread,
+    alone,
     generalised_advantages,
+    moments,
     penalise_missing_end,
     token_rewards,
     whiten,
 )
+from tui_ft.train.ppo.figures import Figures
 from tui_ft.train.ppo.kl import KlController, token_kl
 from tui_ft.train.ppo.losses import policy_loss, value_loss
 from tui_ft.train.ppo.rollout import Rollout, lay_out, until_end
@@ -86,6 +90,46 @@ def test_whitened_values_have_mean_zero_and_spread_one_where_they_count() -> Non
 
 def test_a_single_token_has_no_spread() -> None:
     close(whiten(tensor([[2.0, 5.0]]), tensor([[True, False]])), [[2.0, 0.0]])
+
+
+def test_advantages_smaller_than_of_late_are_not_made_larger() -> None:
+    large = tensor([[0.0, 1.0, 3.0, 0.0], [5.0, 7.0, 9.0, 0.0]])
+    usual = UsualSpread(memory=0.75)
+    # Spread sqrt(10), and afterwards a tenth of it: 0.75 + 0.25 / 10 of the first one is usual.
+    torch.testing.assert_close(whiten(large, MASK, usual=usual), whiten(large, MASK))
+    small = whiten(large / 10, MASK, usual=usual)
+    assert usual.value == pytest.approx(math.sqrt(10) * 0.775)
+    torch.testing.assert_close(small, whiten(large, MASK) / 7.75)
+    assert float(small[MASK].mean()) == pytest.approx(0, abs=1e-6)
+    # What is larger than usual is brought to spread 1 at once.
+    assert float(whiten(large * 10, MASK, usual=usual)[MASK].std()) == pytest.approx(1)
+    assert UsualSpread(memory=0.0, value=5.0).after(0.5) == 0.5
+
+
+def test_moments_are_those_of_all_processes() -> None:
+    generator = torch.Generator().manual_seed(3)
+    values = torch.randn(4, 5, generator=generator)
+    mask = torch.rand(4, 5, generator=generator) > 0.3
+    # What the other process has, as it is asked: sum and count, then squares about the mean.
+    here, there = (slice(0, 1), slice(1, 4))
+    mean = values[mask].mean()
+    others = values[there][mask[there]]
+    told = iter([tensor([others.sum(), others.numel()]), ((others - mean) ** 2).sum()])
+    found = moments(values[here], mask[here], lambda ours: ours + next(told))
+    torch.testing.assert_close(found, (mean, values[mask].var()))
+    assert moments(values, torch.zeros_like(mask))[1].isnan()
+
+
+def test_figures_are_means_over_all_that_was_measured() -> None:
+    figures = Figures()
+    figures.add("reward", tensor([1.0, math.nan, 0.0]))
+    figures.add("reward", tensor([1.0]))
+    figures.add("kl", tensor([[4.0, 2.0]]), tensor([[False, True]]))
+    figures.add("nothing", tensor(math.nan))
+    # Another process measured the same, and one reward more.
+    more = tensor([[3.0, 1.0], [0.0, 0.0], [0.0, 0.0]])
+    assert figures.take(lambda ours: ours + more) == {"reward": 1.25, "kl": 2.0}
+    assert figures.take(alone) == {}
 
 
 @pytest.mark.parametrize(

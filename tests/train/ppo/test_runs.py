@@ -18,6 +18,7 @@ from tests.train.ppo.answering import COLOUR, LORA, make_answering_llama, ppo_sp
 from tests.train.running import Ran, make_spec, make_trainer, run_worker
 from tui_ft.runs import events as ev
 from tui_ft.train.errors import RunFailure
+from tui_ft.train.ppo.advantages import alone
 from tui_ft.train.ppo.rollout import lay_out
 
 PROMPT = "<|im_start|>user\nWhat colour is the fig of bob?<|im_end|>\n<|im_start|>assistant\n"
@@ -314,7 +315,7 @@ def test_a_row_without_an_opinion_teaches_nothing(tmp_path: Path, answering: Pat
     rollout = trainer._roll_out(rows, learning=True)
     assert rollout.rows.answer_mask.any(dim=1).tolist() == [False, True, False, True]
     assert rollout.advantages[[0, 2]].abs().max() == 0
-    assert float(trainer._figures["reward"][0]) == 0.5
+    assert trainer._figures.take(alone)["reward"] == 0.5
 
 
 def test_fewer_prompts_than_a_rollout_takes_are_refused(tmp_path: Path, answering: Path) -> None:

@@ -17,7 +17,7 @@ from tui_ft.runs import events as ev
 from tui_ft.runs.folder import RunFolder
 from tui_ft.spec import RunSpec
 from tui_ft.spec.continue_combinations import compares_with_itself
-from tui_ft.spec.kernels import LIGER, uses
+from tui_ft.spec.kernels import LIGER, LIGER_LAYERS, uses
 from tui_ft.spec.methods import (
     CHANGES_BASE,
     AdaLoraMethod,
@@ -41,6 +41,12 @@ from tui_ft.train.checkpoints import CheckpointKeeper
 from tui_ft.train.continuing import adapter_further, begin_where_it_is, saved_alone
 from tui_ft.train.errors import RunFailure
 from tui_ft.train.model import new_modules, scoring_heads
+from tui_ft.train.optimizers import (
+    place_states,
+    readable_states,
+    refuse_scaled_gradients,
+    show_averages,
+)
 from tui_ft.train.penalties import Penalties, Penalty
 from tui_ft.train.precision import Precision
 from tui_ft.train.ranks import MovesRanks, Orthogonality
@@ -193,6 +199,7 @@ class SoundnessTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
         return LengthOrder(rows, self._train_batch_size, self.args)
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        show_averages(self.optimizer)
         checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
 
         def write() -> None:
@@ -227,7 +234,13 @@ class SoundnessTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
         if not load_unfinished(self.model, Path(checkpoint)):
             super()._load_from_checkpoint(checkpoint, *args, **kwargs)
 
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        with readable_states(self.args.optim):
+            super()._load_optimizer_and_scheduler(checkpoint)
+        place_states(self.optimizer)
+
     def _load_best_model(self) -> None:
+        show_averages(self.optimizer)  # it would later turn the best weights into others
         best = self.state.best_model_checkpoint
         if best is None or not load_unfinished(self.model, Path(best)):
             super()._load_best_model()
@@ -306,6 +319,7 @@ def build(
         RunFailure: an `extra` has an argument that nothing takes.
     """
     spec = job.spec
+    refuse_scaled_gradients(spec.training.optim, job.precision)
     schedule = plan_schedule(spec.training, job.evaluates, job.note)
     arguments = {
         **schedule.arguments,
@@ -321,7 +335,7 @@ def build(
         "data_seed": spec.training.seed,
         "dataloader_pin_memory": job.on_gpu,
         **spread.trainer_arguments(job.ranks),
-        "use_liger_kernel": uses(spec, LIGER, on_gpu=job.on_gpu),
+        **_liger(job),
         **own,
     }
     if learns_keys(spec.method) and spec.training.gradient_checkpointing:
@@ -366,6 +380,13 @@ def build(
             trainer.model, job.checkpoints.parent / "cache" / "initial-adapter"
         )
     return trainer
+
+
+def _liger(job: Job) -> dict[str, Any]:
+    """Return what says whether Liger's kernels are used, and which."""
+    if not uses(job.spec, LIGER, on_gpu=job.on_gpu):
+        return {}
+    return {"use_liger_kernel": True, "liger_kernel_config": dict(LIGER_LAYERS)}
 
 
 def _penalties(job: Job, model: Any) -> list[Penalty]:  # noqa: ANN401

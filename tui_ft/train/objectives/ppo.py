@@ -9,8 +9,6 @@ rows are taken from a rollout, which lasts for `num_ppo_epochs * num_mini_batche
 from __future__ import annotations
 
 import json
-import math
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -18,25 +16,30 @@ from typing import Any, Final
 import msgspec
 import safetensors.torch
 import torch
+from accelerate.utils import set_seed
 from peft import get_peft_model
 from torch import Tensor
-from transformers import TrainingArguments, set_seed
+from transformers import TrainingArguments
 from trl.trainer.utils import disable_dropout_in_model, identity
 
 from tui_ft.hub.outputs import MERGED_FILE
 from tui_ft.runs import events as ev
 from tui_ft.spec.ppo import PpoObjective
+from tui_ft.train.dropout import without_dropout
 from tui_ft.train.errors import RunFailure
 from tui_ft.train.generation import ends_of
 from tui_ft.train.objectives.common import Job, Objective, SoundnessTrainer, adapter_of, build
 from tui_ft.train.objectives.prompt_order import PromptOrder
 from tui_ft.train.objectives.prompts import PROMPT_TOKENS, PromptRows
 from tui_ft.train.ppo.advantages import (
+    UsualSpread,
     generalised_advantages,
+    moments,
     penalise_missing_end,
     token_rewards,
     whiten,
 )
+from tui_ft.train.ppo.figures import Figures
 from tui_ft.train.ppo.kl import KlController, token_kl
 from tui_ft.train.ppo.losses import policy_loss, value_loss
 from tui_ft.train.ppo.passes import Passes
@@ -48,7 +51,8 @@ from tui_ft.train.rewards import RewardFunction, reward_functions
 
 STATE: Final = "ppo_state.json"
 ROLLOUT: Final = "rollout_{}.safetensors"
-"""The files of a checkpoint that hold the KL penalty, and what a process still learns from."""
+"""The files of a checkpoint that hold the KL penalty and the usual spread of advantages, and what a
+process still learns from."""
 _SHOWN: Final = 8
 
 
@@ -85,7 +89,8 @@ class PpoRunTrainer(SoundnessTrainer):
         )
         target = asked.target_kl if asked.adap_kl_ctrl else None
         self.kl_controller = KlController(asked.init_kl_coef, target, asked.horizon)
-        self._figures: dict[str, list[Tensor]] = defaultdict(list)
+        self.usual_spread = UsualSpread(asked.whiten_memory)
+        self._figures = Figures()
         self._rollout: Rollout | None = None
         self._pass = 0
         self._counted: int | Tensor = 0
@@ -132,14 +137,16 @@ class PpoRunTrainer(SoundnessTrainer):
     def _prepare_inputs(self, inputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """Return the rows of the next pass, and the share of its minibatch's tokens it stands for.
 
-        A loss is averaged over the tokens of a whole minibatch, in however many passes it is seen.
+        A loss is averaged over the tokens of a whole minibatch, in however many passes and by
+        however many processes it is seen.
         """
         if self._pass % self.passes.in_all == 0 or self._rollout is None:
             self._rollout = self._roll_out(inputs, learning=True)
         epoch, start, first = self.passes.place(self._pass)
         self._pass += 1
         rows, passes = self.passes.rows, self.passes.a_minibatch
-        tokens = self._rollout.tokens(epoch, first, passes * rows)
+        tokens = self._rollout.tokens(epoch, first, passes * rows).float()
+        tokens = self._total(tokens) / self.args.world_size
         part = self._rollout.part(epoch, start, rows)
         self._counted = self._counted + part.rows.attention_mask.sum()
         return {"part": part, "tokens": (tokens / passes).clamp(min=1)}
@@ -161,7 +168,7 @@ class PpoRunTrainer(SoundnessTrainer):
                 "clip_ratio/region_mean": policy.was_clipped.float(),
                 "clip_ratio/value_mean": value.was_clipped.float(),
             }.items():
-                self._figures[name].append(_mean(by_token, mask))
+                self._figures.add(name, by_token, mask)
         by_token = policy.loss + asked.vf_coef * value.loss
         loss: Tensor = by_token.where(mask, 0.0).sum() / inputs["tokens"]
         return loss
@@ -185,37 +192,42 @@ class PpoRunTrainer(SoundnessTrainer):
         """Let prompts be answered; return the answers with all that is to be learned from them."""
         asked = self._asked
         prompts = [list(row[PROMPT_TOKENS]) for row in inputs]
-        answers = self._answers(prompts)
-        ids = [tokens for tokens, _ in answers]
+        with without_dropout(self.model):
+            answers = self._answers(prompts)
+            ids = [tokens for tokens, _ in answers]
+            rows = lay_out(prompts, ids, self.processing_class.pad_token_id, self.args.device)
+            before, reference = self._judged(rows)
         scored = self._scoring(inputs, ids, trainer_state=self.state)
         scores = scored.whole.to(self.args.device)
-        rows = lay_out(prompts, ids, self.processing_class.pad_token_id, self.args.device)
-        before, reference = self._judged(rows)
         kl = token_kl(before.log_probs, reference.log_probs, asked.kl_estimator)
         kl = kl.where(rows.answer_mask, 0.0)
-        self._measure(answers, scored, kl, learning)
+        self._measure(answers, scored, kl, rows.answer_mask, learning)
         # Where no reward has an opinion nothing is learned.
         mask = rows.answer_mask & scored.known.to(self.args.device)[:, None]
         ended = torch.tensor([end for _, end in answers], device=scores.device)
         final = penalise_missing_end(scores.nan_to_num(0.0), ended, asked.missing_eos_penalty)
         rewards = token_rewards(final, kl, mask, self.kl_controller.coef)
         if asked.whiten_rewards:
-            rewards = whiten(rewards, mask, keep_mean=True)
+            rewards = whiten(rewards, mask, keep_mean=True, total=self._total)
         advantages, returns = generalised_advantages(
             rewards, before.values, mask, gamma=asked.gamma, lam=asked.lam
         )
-        missed = (returns - before.values)[mask]
-        self._figures["explained_variance"].append(_explained(missed, returns[mask]))
+        _, missed = moments(returns - before.values, mask, self._total)
+        _, there = moments(returns, mask, self._total)
+        self._figures.add("explained_variance", 1 - missed / there)
         if learning:
             everywhere = self.accelerator.gather(kl.sum(dim=1))
             self.kl_controller.update(float(everywhere.mean()), len(everywhere))
+        if asked.whiten_advantages:
+            usual = self.usual_spread if learning else None
+            advantages = whiten(advantages, mask, usual=usual, total=self._total)
         passes = asked.num_ppo_epochs if learning else 1
         count = len(prompts)
         return Rollout(
             rows=Rows(rows.input_ids, rows.attention_mask, mask),
             log_probs=before.log_probs,
             values=before.values,
-            advantages=whiten(advantages, mask) if asked.whiten_advantages else advantages,
+            advantages=advantages,
             returns=returns,
             order=torch.stack([torch.randperm(count) for _ in range(passes)])
             if learning
@@ -247,31 +259,35 @@ class PpoRunTrainer(SoundnessTrainer):
         answers: Sequence[tuple[Sequence[int], bool]],
         scored: Scored,
         kl: Tensor,
+        answered: Tensor,
         learning: bool,
     ) -> None:
-        lengths = torch.tensor([float(len(tokens)) for tokens, _ in answers])
-        cut = torch.tensor([float(not end) for _, end in answers])
+        device = self.args.device
+        told = [[float(len(tokens)), float(not end)] for tokens, end in answers]
+        lengths, cut = torch.tensor(told, device=device).unbind(dim=1)
         for name, values in scored.by_reward.items():
-            self._figures[f"rewards/{name}/mean"].append(values.nanmean())
-        known = scored.whole[scored.known]
-        for name, value in {
-            "reward": known.mean(),
-            "reward_std": known.std(correction=int(len(known) > 1)),
-            "kl": kl.sum() / lengths.sum(),
-            "objective/kl": kl.sum(dim=1).mean(),
-            "kl_coef": torch.tensor(self.kl_controller.coef),
-            "completions/mean_length": lengths.mean(),
-            "completions/min_length": lengths.min(),
-            "completions/max_length": lengths.max(),
-            "completions/clipped_ratio": cut.mean(),
+            self._figures.add(f"rewards/{name}/mean", values.to(device))
+        worth, known = scored.whole.to(device), scored.known.to(device)
+        _, variance = moments(worth.nan_to_num(0.0), known, self._total)
+        everywhere = self.accelerator.gather(lengths)
+        for name, values in {
+            "reward": worth,
+            "reward_std": variance.sqrt(),
+            "objective/kl": kl.sum(dim=1),
+            "kl_coef": torch.tensor(self.kl_controller.coef, device=device),
+            "completions/mean_length": lengths,
+            "completions/min_length": everywhere.min(),
+            "completions/max_length": everywhere.max(),
+            "completions/clipped_ratio": cut,
         }.items():
-            self._figures[name].append(value)
+            self._figures.add(name, values)
+        self._figures.add("kl", kl, answered)
         if self._shown is not None and not learning:
             self._shown = [*self._shown, *scored.samples][:_SHOWN]
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Evaluate; what is answered first is kept to be shown."""
-        kept, self._figures = self._figures, defaultdict(list)
+        kept, self._figures = self._figures, Figures()
         self._shown = []
         try:
             return super().evaluate(*args, **kwargs)
@@ -287,14 +303,16 @@ class PpoRunTrainer(SoundnessTrainer):
         """Add what was measured since the last log."""
         evaluated = any(name.startswith("eval_") for name in logs)
         prefix = "eval_" if evaluated else ""
-        for name, values in self._figures.items():
-            known = [value for value in map(float, values) if math.isfinite(value)]
-            if known:
-                logs[f"{prefix}{name}"] = math.fsum(known) / len(known)
-        self._figures.clear()
+        logs |= {f"{prefix}{n}": v for n, v in self._figures.take(self._total).items()}
         if not evaluated:
-            logs["num_tokens"] = float(self._counted)
+            counted = torch.as_tensor(self._counted, device=self.args.device)
+            logs["num_tokens"] = float(self._total(counted))
         super().log(logs, *args)
+
+    def _total(self, tensor: Tensor) -> Tensor:
+        """Add a tensor up over all processes."""
+        summed: Tensor = self.accelerator.reduce(tensor, reduction="sum")
+        return summed
 
     @property
     def _rollout_name(self) -> str:
@@ -309,7 +327,8 @@ class PpoRunTrainer(SoundnessTrainer):
         super()._save_optimizer_and_scheduler(output_dir)
         folder = Path(output_dir)
         if self.args.should_save:
-            (folder / STATE).write_text(json.dumps({"kl_coef": self.kl_controller.coef}))
+            kept = {"kl_coef": self.kl_controller.coef, "usual_spread": self.usual_spread.value}
+            (folder / STATE).write_text(json.dumps(kept))
         if self._rollout is not None and self._pass % self.passes.in_all:
             tensors = {n: t.cpu().contiguous() for n, t in self._rollout.tensors().items()}
             safetensors.torch.save_file(tensors, folder / self._rollout_name)
@@ -319,7 +338,9 @@ class PpoRunTrainer(SoundnessTrainer):
         if checkpoint is None:
             return
         folder = Path(checkpoint)
-        self.kl_controller.coef = float(json.loads((folder / STATE).read_text())["kl_coef"])
+        kept = json.loads((folder / STATE).read_text())
+        self.kl_controller.coef = float(kept["kl_coef"])
+        self.usual_spread.value = kept.get("usual_spread")  # earlier checkpoints have none
         self._pass = self.state.global_step * self.passes.a_minibatch
         if (folder / self._rollout_name).is_file():
             tensors = safetensors.torch.load_file(folder / self._rollout_name)
@@ -401,17 +422,6 @@ def _refuse_too_few(trainer: PpoRunTrainer) -> None:
         f"{len(trainer.train_dataset)}",
         "lower one of the three, or give more prompts",
     )
-
-
-def _mean(by_token: Tensor, mask: Tensor) -> Tensor:
-    return by_token.where(mask, 0.0).sum() / mask.sum().clamp(min=1)
-
-
-def _explained(missed: Tensor, returns: Tensor) -> Tensor:
-    """Return the share of the variance of returns that the values foretold."""
-    if returns.numel() <= 1:
-        return returns.new_tensor(math.nan)
-    return 1 - missed.var() / returns.var()
 
 
 OBJECTIVE = Objective(maker=PromptRows, build=build_trainer)

@@ -6,10 +6,20 @@ other, and what stands elsewhere counts for nothing.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
+Total = Callable[[Tensor], Tensor]
+"""Adds a tensor up over all processes."""
 _TINY = 1e-8
+
+
+def alone(tensor: Tensor) -> Tensor:
+    """Return what a tensor comes to in a run of one process: itself."""
+    return tensor
 
 
 def penalise_missing_end(scores: Tensor, ended: Tensor, penalty: float | None) -> Tensor:
@@ -72,7 +82,33 @@ def generalised_advantages(
     return advantages, advantages + values
 
 
-def whiten(values: Tensor, mask: Tensor, *, keep_mean: bool = False) -> Tensor:
+def moments(values: Tensor, mask: Tensor, total: Total = alone) -> tuple[Tensor, Tensor]:
+    """Return mean and variance of ``values`` where they count, over all processes.
+
+    The variance is the unbiased one; fewer than two values have none, which is NaN.
+
+    Args:
+        values: of any shape.
+        mask: which of them count.
+        total: adds a tensor up over all processes.
+    """
+    counted = mask.to(torch.float32)
+    summed = torch.stack([values.where(mask, 0.0).sum(), counted.sum()])
+    of_all, count = total(summed)
+    mean = of_all / count
+    squares = total(((values - mean).where(mask, 0.0) ** 2).sum())
+    variance = squares / (count - 1)
+    return mean, variance if count > 1 else torch.full_like(variance, math.nan)
+
+
+def whiten(
+    values: Tensor,
+    mask: Tensor,
+    *,
+    keep_mean: bool = False,
+    usual: UsualSpread | None = None,
+    total: Total = alone,
+) -> Tensor:
     """Return ``values`` with spread 1 over all tokens of all answers, and mean 0.
 
     arXiv:2403.17031 does so with advantages, and, when asked, with rewards, which keep their mean.
@@ -82,10 +118,37 @@ def whiten(values: Tensor, mask: Tensor, *, keep_mean: bool = False) -> Tensor:
         values: of each token.
         mask: the tokens that count.
         keep_mean: leave the mean where it is.
+        usual: their spread of late: they are not brought to spread 1 where theirs is less.
+        total: adds a tensor up over all processes.
     """
-    counted = values[mask]
-    if counted.numel() <= 1:
+    mean, variance = moments(values, mask, total)
+    if not math.isfinite(variance):
         return values.where(mask, 0.0)
-    mean = counted.mean()
-    spread = (values - mean) * torch.rsqrt(counted.var() + _TINY)
-    return (spread + mean if keep_mean else spread).where(mask, 0.0)
+    spread = (variance + _TINY).sqrt()
+    if usual is not None:
+        spread = spread.clamp(min=usual.after(float(spread)))
+    whitened = (values - mean) / spread
+    return (whitened + mean if keep_mean else whitened).where(mask, 0.0)
+
+
+class UsualSpread:
+    """The spread that advantages had of late, below which they are not made larger.
+
+    When all answers come to get the same reward, what is left of advantages is the noise of the
+    values and of the KL penalty, and brought to spread 1 it would move the policy as the rewards
+    did. arXiv:2301.04104 (DreamerV3, "Actor learning") therefore divides by a moving average and
+    never enlarges what is small; with rewards of any scale, small is here: less than usual.
+
+    Args:
+        memory: the share of it that stays at each rollout; 0 knows only the rollout at hand.
+        value: what it is; None before the first rollout.
+    """
+
+    def __init__(self, memory: float, value: float | None = None) -> None:
+        self.memory, self.value = memory, value
+
+    def after(self, spread: float) -> float:
+        """Return it after a rollout of such a spread."""
+        before = spread if self.value is None else self.value
+        self.value = self.memory * before + (1 - self.memory) * spread
+        return self.value
