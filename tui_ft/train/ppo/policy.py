@@ -19,7 +19,7 @@ from tui_ft.train.ppo.rollout import Rows, until_end
 from tui_ft.train.ppo.value_head import attach_head, bare
 
 _REFERENCE: Final = "ref"
-"""The adapter as it was, where one is trained further: it was put there when the trainer was made."""
+"""The adapter as it was, where one is trained further; put there when the trainer was made."""
 
 
 @dataclass(frozen=True, slots=True)
