@@ -219,6 +219,11 @@ class _Script:
             ")",
             'replaced = [key for key, *_ in report["mismatched_keys"]]',
             'new = {key.rpartition(".")[0] for key in (*report["missing_keys"], *replaced)}',
+            "# what peft trains whole by itself, and what is new outside of that",
+            "names = [name for name, _ in model.named_modules()]",
+            'heads = {name for name in names if name.endswith(("classifier", "score"))}',
+            'within = tuple(f"{name}." for name in heads)',
+            'whole = {name for name in new if not f"{name}.".startswith(within)}',
         ]
 
     def _model_arguments(self) -> list[str]:
