@@ -220,7 +220,7 @@ def _meeting(rank: int, count: int) -> dict[str, Any]:
     file = os.environ.get(MEETING)
     if file is None:
         return {}
-    store = dist.FileStore(file, count)
+    store = dist.FileStore(file, count)  # type: ignore[attr-defined]  # torch exports it
     store.set_timeout(_SLOWEST_COLLECTIVE)
     return {"store": store, "rank": rank, "world_size": count}
 
