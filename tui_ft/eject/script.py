@@ -260,10 +260,11 @@ class _Script:
 
     def _method(self) -> list[str]:
         method, adapter = self._spec.method, self._adapter
+        frozen = []
         if isinstance(method, FreezeMethod):
-            return [f"freeze_all_but_last(model, {method.num_trainable_layers})"]
+            frozen = [f"freeze_all_but_last(model, {method.num_trainable_layers})"]
         if not self._form.wraps:
-            return []
+            return frozen
         lines = ["set_seed(SEED)"]
         if self._form.scores:
             lines.append("model.config.pad_token_id = tokenizer.pad_token_id")
@@ -273,7 +274,7 @@ class _Script:
             lines.append(")")
             if self._spec.training.gradient_checkpointing:
                 lines.append("model.enable_input_require_grads()")
-        return [*lines, *self._policy()]
+        return [*lines, *self._policy(), *frozen]
 
     def _policy(self) -> list[str]:
         """Return the lines that make PPO's policy of the model."""
