@@ -298,7 +298,8 @@ class _Script:
 
     def _config(self) -> list[str]:
         spec = self._spec
-        schedule = plan_schedule(spec.training, self._evaluates, lambda _: None)
+        evaluates = self._evaluates and spec.training.eval_steps is not None
+        schedule = plan_schedule(spec.training, evaluates, lambda _: None)
         arguments: dict[str, Any] = {
             **schedule.arguments,
             **shared_arguments(spec.training),
