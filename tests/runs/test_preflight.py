@@ -176,6 +176,11 @@ def test_deepspeed_that_is_not_installed_is_refused_with_what_does_the_same(
     assert "DeepSpeed is not installed" in bad.text
     assert bad.advice is not None
     assert "fsdp" in bad.advice
+    assert any(
+        "each of the 2 processes reads the whole" in f.text for f in check(spread, tmp_path, two)
+    )
+    zero2 = _on(spec, gpus=[0, 1], distributed={"kind": "deepspeed", "zero_stage": 2})
+    assert not any("reads the whole model" in f.text for f in check(zero2, tmp_path, two))
 
 
 def test_gpus_of_two_kinds_are_said(spec: RunSpec, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import torch
 from tests.tiny_model import write_rows
 from tests.train.running import run_worker
 from tests.train.test_several import FULL, LORA, STEPS, Spread, rows_of_many_lengths, spread_spec
-from tests.train.two_ranks import TwoRanks, prepare, train
+from tests.train.two_ranks import Told, TwoRanks, prepare, train
 from tui_ft.spec.distributed import DeepSpeedStrategy
 from tui_ft.train.errors import RunFailure
 from tui_ft.train.spread import trainer_arguments
@@ -90,18 +90,18 @@ def zero(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Spread:
     write_rows(folder / "rows.jsonl", rows_of_many_lengths(120))
     more = {"load_best_model_at_end": False}
     one = {}
-    runs: dict[str, TwoRanks] = {}
+    said: dict[str, tuple[Told, Told]] = {}
     for name, (stage, method) in SAME.items():
         alone = spread_spec(folder, tiny_llama, None, method, **more)
         one[name] = run_worker(alone, folder / f"one {name}")
         how = {"kind": "deepspeed", "zero_stage": stage}
         spec = spread_spec(folder, tiny_llama, how, method, **more)
-        runs[name] = TwoRanks(prepare(spec, folder / name))
-        halves = prepare(spec, folder / f"{name} halves")
-        runs[f"{name} stopped"] = TwoRanks(halves, stop_at=2)
-        runs[f"{name} resumed"] = TwoRanks(halves)
-    said = train(list(runs.values()))
-    return Spread(folder, dict(zip(runs, said, strict=True)), one)
+        whole, halves = prepare(spec, folder / name), prepare(spec, folder / f"{name} halves")
+        # Processes of their own, as for a run: transformers would load for the stage before.
+        trained = train([TwoRanks(whole), TwoRanks(halves, stop_at=2), TwoRanks(halves)])
+        named = (name, f"{name} stopped", f"{name} resumed")
+        said |= dict(zip(named, trained, strict=True))
+    return Spread(folder, said, one)
 
 
 @pytest.mark.parametrize("name", SAME)

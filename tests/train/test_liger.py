@@ -38,8 +38,8 @@ def _spec(folder: Path, model: Path, kind: str, liger: bool, method: str = "lora
         method={"kind": method},
         data={"train": str(data), "eval_fraction": 0.1},
         training={
-            **{"max_steps": 3, "eval_steps": 3, "save_steps": None, "use_liger_kernel": liger},
-            **{"per_device_train_batch_size": 4, "load_best_model_at_end": False},
+            **{"max_steps": 2, "eval_steps": None, "save_steps": None, "use_liger_kernel": liger},
+            "per_device_train_batch_size": 2,
         },
     )
 

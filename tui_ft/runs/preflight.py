@@ -101,6 +101,10 @@ def _check_hardware(spec: RunSpec, gpus: Sequence[Gpu]) -> list[Finding]:
     findings = [Finding("note", said)]
     if isinstance(strategy, DeepSpeedStrategy) and not has_deepspeed():
         findings.append(Finding("bad", *NO_DEEPSPEED))
+    if sharding_kind(strategy) == "zero3":
+        reads = f"each of the {count} processes reads the whole model into the host's memory first"
+        once = "with too little of it set hardware.distributed.kind to fsdp, which reads it once"
+        findings.append(Finding("note", f"{strategy_name(strategy)}: {reads}", once))
     cores = len(os.sched_getaffinity(0))
     if not gpus and count > cores:
         few = f"hardware.cpu_processes is {count}, and this machine has {cores} cores"
