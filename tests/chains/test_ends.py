@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from tests.chains.conftest import WORK, at_work, conductor_of, end_conductor, ended, wait_until
 from tests.chains.test_commands import ftui
 from tests.runs.conftest import ROOT, end_run
+from tests.runs.conftest import wait_until as wait_for_run
 from tui_ft import paths
 from tui_ft.chains import journal
 from tui_ft.chains.folder import ChainFolder, all_chains, find
@@ -30,6 +31,7 @@ from tui_ft.runs.background import start_in_background
 from tui_ft.runs.changes import ChangedError
 from tui_ft.runs.folder import RunError, RunFolder, all_folders
 from tui_ft.runs.folder import delete as delete_run
+from tui_ft.runs.launch import resume as resume_run
 from tui_ft.runs.registry import list_runs
 from tui_ft.spec.chain import load_chain
 
@@ -101,6 +103,20 @@ def test_a_stage_whose_run_was_deleted_begins_anew_and_so_do_its_takers(
     assert [one.run for one in status.stages] == ["two-sft", "two-dpo-2"]
     delete_run(_run("two-sft"))  # to make room: what took its output is done
     assert status_of(chain).state == "finished"
+
+
+@pytest.mark.usefixtures("slowly")
+def test_a_run_that_a_person_brought_to_its_end_is_taken(home: Path, chain_file: Path) -> None:
+    chain = start(load_chain(chain_file), worker=WORK)
+    wait_until(chain, at_work("dpo", 3))
+    stop(chain)
+    wait_until(chain, ended)
+    resume_run(_run("two-dpo"), worker=WORK)
+    wait_for_run(_run("two-dpo"), lambda run: run.state == "finished")
+    assert status_of(chain).state == "stopped"
+    assert resume(chain, worker=WORK).run == "two-dpo"
+    assert wait_until(chain, ended).state == "finished"
+    assert len(all_folders()) == 2
 
 
 @pytest.mark.usefixtures("slowly")

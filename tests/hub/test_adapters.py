@@ -10,6 +10,7 @@ import pytest
 
 from tests.hub.conftest import Hub
 from tui_ft.hub import locate_model
+from tui_ft.hub.local_models import cached_models
 from tui_ft.hub.merged import host_memory_refusal
 from tui_ft.hub.model_config import model_config
 from tui_ft.hub.outputs import adapter_named, bases_of
@@ -91,13 +92,30 @@ def test_a_contradiction_is_told_before_anything_is_fetched(there: Hub, tmp_path
     assert "set it to 64" in (bad.advice or "")
 
 
-def test_in_the_cache_it_is_not_asked_for(there: Hub, tmp_path: Path) -> None:
-    repository = tmp_path / "hf" / "hub" / "models--org--my-lora"
+def _cached(tmp_path: Path, name: str, config: str, values: dict[str, Any]) -> Path:
+    repository = tmp_path / "hf" / "hub" / f"models--org--{name}"
     snapshot = repository / "snapshots" / COMMIT
     snapshot.mkdir(parents=True)
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text(COMMIT)
-    (snapshot / "adapter_config.json").write_text(json.dumps(LORA))
+    (snapshot / config).write_text(json.dumps(values))
+    return snapshot
+
+
+def test_the_models_in_the_cache_name_it_with_its_base(there: Hub, tmp_path: Path) -> None:
+    adapter = _cached(tmp_path, "my-lora", "adapter_config.json", LORA)
+    (adapter / "adapter_model.safetensors").write_bytes(b"12345")
+    assert cached_models() == ()  # its base is not here
+    base = _cached(tmp_path, "base", "config.json", BASE)
+    (base / "model.safetensors").write_bytes(b"1234567")
+    found = {one.name: one for one in cached_models()}
+    assert set(found) == {"org/my-lora", "org/base"}
+    one = found["org/my-lora"]
+    assert (one.path, one.adapter_of, one.model_type) == (adapter, "org/base", "llama")
+
+
+def test_in_the_cache_it_is_not_asked_for(there: Hub, tmp_path: Path) -> None:
+    snapshot = _cached(tmp_path, "my-lora", "adapter_config.json", LORA)
     assert adapter_named("org/my-lora") is None  # its weights are not there yet
     (snapshot / "adapter_model.safetensors").write_bytes(b"")
     found = locate_model("org/my-lora")

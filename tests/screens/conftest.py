@@ -234,7 +234,8 @@ def three_stages(make_run: MakeRun) -> ChainFolder:
         journal.write(Started(t=begun + number, stage=name, run=f"rlhf-{name}"))
     journal.close()
     chain.lock_file.touch()
-    os.utime(chain.lock_file, (time.time() + 86_400,) * 2)
+    tomorrow = time.time() + 86_400
+    os.utime(chain.lock_file, (tomorrow, tomorrow))
     sft, reward = (
         Place(chain=chain.id, stage=name, number=number, of=3)
         for number, name in enumerate(names[:2], 1)

@@ -238,7 +238,7 @@ async def test_a_chain_is_shown_written_and_started_once_it_was_seen(
     async with running(WIDE) as (app, pilot):
         screen = await opened(app, pilot)
         shown_run = shown(app, "#run")
-        assert "chain llama-8b-math-7k: `s` starts it, `w` writes it" in shown_run
+        assert "chain llama-8b-math-7k: `ctrl+s` starts it, `w` writes it" in shown_run
         assert "2 grpo  group relative policy optimisation (GRPO), lora: " in shown_run
         await pilot.press("w")
         screen.query_one("#typed", Input).value = str(file)
@@ -246,7 +246,7 @@ async def test_a_chain_is_shown_written_and_started_once_it_was_seen(
         await settled(app, pilot)
         assert [stage.name for stage in load_chain(file).stages] == ["sft", "grpo"]
         for key, wanted in (("n", []), ("y", ["llama-8b-math-7k"])):
-            await pilot.press("s")
+            await pilot.press("ctrl+s")
             await pilot.pause()
             assert isinstance(app.screen, Confirm)
             assert "grpo " in str(app.screen.query_one("#consequence", Static).content)
@@ -258,7 +258,7 @@ async def test_a_chain_is_shown_written_and_started_once_it_was_seen(
 async def test_a_single_run_is_no_chain_to_start(given: list[Sought]) -> None:
     async with running(WIDE) as (app, pilot):
         await opened(app, pilot)
-        await pilot.press("s")
+        await pilot.press("ctrl+s")
         await pilot.pause()
         assert "this is one run" in str([note.message for note in app._notifications])
 

@@ -98,8 +98,11 @@ def _glance(folder: ChainFolder, placed: list[tuple[RunSummary, Place]]) -> Chai
         key=lambda one: (one[1].number, one[0].created or 0.0),
     )
     newest = {place.number: run for run, place in mine}
-    run, place = mine[-1] if mine else (None, None)
-    name, how = (place.stage, run.reason or run.state) if run and place else ("", "begins")
+    place: Place | None = None
+    name, how = "", "begins"
+    if mine:
+        run, place = mine[-1]
+        name, how = place.stage, run.reason or run.state
     return ChainGlance(
         id=folder.id,
         verdict=verdict_of(folder, events, attended=attended, at_work=name, how=how),

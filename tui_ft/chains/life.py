@@ -101,7 +101,11 @@ def _onward(
     folder: ChainFolder, chain: Chain, runs: dict[str, RunFolder], anew: list[str], *, anyway: bool
 ) -> Onward:
     """Return where the chain goes on, and refuse what its process would refuse later."""
-    stage = next(one for one in chain.stages if not is_done(chain, one, runs))
+    to_do = [one for one in chain.stages if not is_done(chain, one, runs)]
+    if not to_do:  # somebody has brought its last run to an end
+        last = chain.stages[-1].name
+        return Onward(last, runs[last].id)
+    stage = to_do[0]
     run = runs.get(stage.name)
     taken = {one.stage for one in chain.references(stage)}
     if taken <= runs.keys():

@@ -87,7 +87,8 @@ def prompt_share(rows: Sequence[Row], detection: Detection) -> float | None:
         prompts.append(len(said))
         answer = max((len(one) for one in answers_in(item)), default=0)
         wholes.append(len(said) + answer)
-    return max(prompts) / max(wholes) if wholes and max(wholes) else None
+    longest = max(wholes, default=0)
+    return max(prompts) / longest if longest else None
 
 
 def answers_in(item: AnyItem) -> list[str]:

@@ -24,6 +24,7 @@ from tui_ft.dryrun import autocast
 from tui_ft.dryrun.answers import Answering
 from tui_ft.dryrun.four_bit import quantize
 from tui_ft.memory.step import Step
+from tui_ft.spec.heads import heads_of
 from tui_ft.tuners import bottleneck
 
 META: Final = torch.device("meta")
@@ -155,6 +156,8 @@ def _adapted(model: Any, step: Step) -> Any:  # noqa: ANN401
         )
     task = "SEQ_CLS" if step.objective in _SCORES else "CAUSAL_LM"
     config = peft.PeftConfig.from_peft_type(**{"task_type": task, **step.adapter})
+    if step.objective in _SCORES and hasattr(config, "exclude_modules"):
+        config.exclude_modules = list(heads_of(name for name, _ in model.named_modules()))
     asked = dtype(step.adapter_dtype)
     with META, Answering():
         # peft casts what it adds to float32, and leaves what it trains in place as it is.

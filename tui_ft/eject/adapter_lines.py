@@ -8,6 +8,7 @@ from typing import Any, Final
 from tui_ft.eject.modules import BOTTLENECK
 from tui_ft.spec.methods import Method, PromptTuningMethod
 from tui_ft.spec.peft_arguments import peft_arguments
+from tui_ft.spec.peft_configs import shipped
 
 _CLASSES: Final = {
     "LORA": "LoraConfig",
@@ -33,7 +34,8 @@ def adapter_of(method: Method, *, scores: bool) -> Adapter | None:
 
     Args:
         method: the run's.
-        scores: the model has a head that scores; the script knows its modules as `new`.
+        scores: the model has a head that scores; the script knows what of it is saved whole as
+            `whole`, and what has no adapter as `new` and `heads`.
     """
     arguments = peft_arguments(method)
     if arguments is None:
@@ -47,11 +49,12 @@ def adapter_of(method: Method, *, scores: bool) -> Adapter | None:
     lines = [f"task_type={'SEQ_CLS' if scores else 'CAUSAL_LM'!r},"]
     lines += [f"{key}={value!r}," for key, value in {**given, **extra}.items()]
     if scores:
-        lines.append(f"modules_to_save=[*{whole!r}, *sorted(new)],")
+        lines.append(f"modules_to_save=[*{whole!r}, *sorted(whole)],")
     elif whole:
         lines.append(f"modules_to_save={whole!r},")
-    if scores and "target_modules" in given:
-        lines.append(f"exclude_modules=[*{out!r}, *sorted(new)],")
+    takes = "exclude_modules" in shipped().get(peft_type, ("exclude_modules",))
+    if scores and takes and "target_modules" in given:
+        lines.append(f"exclude_modules=[*{out!r}, *sorted(new | heads)],")
     elif out:
         lines.append(f"exclude_modules={out!r},")
     if isinstance(method, PromptTuningMethod) and method.prompt_tuning_init_text:

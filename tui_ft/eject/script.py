@@ -219,6 +219,11 @@ class _Script:
             ")",
             'replaced = [key for key, *_ in report["mismatched_keys"]]',
             'new = {key.rpartition(".")[0] for key in (*report["missing_keys"], *replaced)}',
+            "# what peft trains whole by itself, and what is new outside of that",
+            "names = [name for name, _ in model.named_modules()]",
+            'heads = {name for name in names if name.endswith(("classifier", "score"))}',
+            'within = tuple(f"{name}." for name in heads)',
+            'whole = {name for name in new if not f"{name}.".startswith(within)}',
         ]
 
     def _model_arguments(self) -> list[str]:
@@ -255,10 +260,11 @@ class _Script:
 
     def _method(self) -> list[str]:
         method, adapter = self._spec.method, self._adapter
+        frozen = []
         if isinstance(method, FreezeMethod):
-            return [f"freeze_all_but_last(model, {method.num_trainable_layers})"]
+            frozen = [f"freeze_all_but_last(model, {method.num_trainable_layers})"]
         if not self._form.wraps:
-            return []
+            return frozen
         lines = ["set_seed(SEED)"]
         if self._form.scores:
             lines.append("model.config.pad_token_id = tokenizer.pad_token_id")
@@ -268,7 +274,7 @@ class _Script:
             lines.append(")")
             if self._spec.training.gradient_checkpointing:
                 lines.append("model.enable_input_require_grads()")
-        return [*lines, *self._policy()]
+        return [*lines, *self._policy(), *frozen]
 
     def _policy(self) -> list[str]:
         """Return the lines that make PPO's policy of the model."""

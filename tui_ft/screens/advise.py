@@ -62,7 +62,7 @@ class AdviseScreen(FtuiScreen):
         Binding("v", "view", "View", id="advise.view", tooltip="Path, ways to train, run"),
         Binding("c", "configure", "Configure", id="advise.configure", tooltip="Take the run over"),
         Binding("w", "write", "Write", id="advise.write", tooltip="Write run or chain as YAML"),
-        Binding("s", "start", "Start", id="advise.start", tooltip="Start the chain of runs"),
+        Binding("ctrl+s", "start", "Start", id="advise.start", tooltip="Start the chain of runs"),
         Binding("escape", "back", "Back", show=False, id="advise.back", tooltip="Leave this"),
         Binding("q", "app.home", "Back", id="advise.quit", tooltip="Back to Home"),
         HELP,
@@ -364,7 +364,7 @@ class AdviseScreen(FtuiScreen):
             self.notify(advice.no_run if advice else "there is no advice yet", markup=False)
             return
         if advice.chain:
-            said = f"the first of the chain {advice.chain}: here, `w` writes it, `s` starts it"
+            said = f"the first of the chain {advice.chain}: here, `w` writes it, `ctrl+s` starts it"
             self.notify(said, markup=False)
         reasons = {choice.key: choice.reason for choice in advice.choices}
         self.shell.configure(Draft.of(advice.run, "the advice", reasons))

@@ -131,7 +131,7 @@ def _stages(advice: Advice) -> Iterator[Content]:
     if len(advice.phases) == 1:
         return
     if advice.chain:
-        said = f"chain {advice.chain}: `s` starts it, `w` writes it"
+        said = f"chain {advice.chain}: `ctrl+s` starts it, `w` writes it"
         yield Content.styled(text.plain(said), "bold")
     for number, phase in enumerate(advice.phases, 1):
         said = f"{number} {phase.objective}  {phase_line(phase)}"

@@ -219,15 +219,15 @@ class HomeScreen(FtuiScreen):
 
     def action_stop(self) -> None:
         """Save a checkpoint and stop."""
-        self._ask(STOP, chain_actions.STOP)
+        self._ask_of_either(STOP, chain_actions.STOP)
 
     def action_kill(self) -> None:
         """End at once."""
-        self._ask(KILL, chain_actions.KILL)
+        self._ask_of_either(KILL, chain_actions.KILL)
 
     def action_delete(self) -> None:
         """Remove the runs' folders."""
-        self._ask(DELETE, chain_actions.DELETE)
+        self._ask_of_either(DELETE, chain_actions.DELETE)
 
     def action_resume(self) -> None:
         """Go on from the newest checkpoint."""
@@ -237,7 +237,7 @@ class HomeScreen(FtuiScreen):
         for run_id in chosen:
             resume(self, run_id, then=self._look)
 
-    def _ask(self, action: RunAction, on_chain: RunAction) -> None:
+    def _ask_of_either(self, action: RunAction, on_chain: RunAction) -> None:
         chosen, chain = self._chosen(), self._selected_chain()
         if chain is not None and not chosen:
             act = partial(chain_actions.act_on_chain, self, on_chain, chain.id, then=self._look)

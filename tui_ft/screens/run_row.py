@@ -11,9 +11,8 @@ from tui_ft import text
 from tui_ft.chains.glance import ChainGlance
 from tui_ft.runs.registry import RunSummary
 from tui_ft.widgets.bars import bar_string
-from tui_ft.widgets.signs import sign, state_content
+from tui_ft.widgets.signs import ascii_only, sign, state_content
 
-_UNDER: Final = "└ "
 _STATE_WIDTH: Final = 12
 _FIGURE_WIDTH: Final = 7
 _AGE_WIDTH: Final = 4
@@ -79,7 +78,7 @@ def run_cells(
 ) -> list[Content]:
     """Return the cells of ``run``, one for each of ``columns``; a stage stands under its chain."""
     since = run.ended or run.created
-    under = _UNDER if is_stage else ""
+    under = ("- " if ascii_only() else "└ ") if is_stage else ""
     cells = {
         "mark": sign("marked").content() if marked else Content(" "),
         "state": state_content(run.state),

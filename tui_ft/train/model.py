@@ -19,6 +19,7 @@ from transformers import (
 from tui_ft.hub.continuing import continued
 from tui_ft.spec import RunSpec
 from tui_ft.spec.chat_templates import template_file
+from tui_ft.spec.heads import heads_of
 from tui_ft.spec.kernels import HUB, uses
 from tui_ft.spec.run_spec import ModelSpec, QloraMethod
 from tui_ft.train.errors import RunFailure
@@ -152,6 +153,7 @@ def _load_with_scores(name: str, arguments: dict[str, Any], classes: tuple[str, 
     replaced = [key for key, *_ in report["mismatched_keys"]]
     new = {key.rpartition(".")[0] for key in (*report["missing_keys"], *replaced)}
     model.ftui_new_modules = tuple(sorted(new))
+    model.ftui_heads = heads_of(name for name, _ in model.named_modules())
     return model
 
 
@@ -162,6 +164,11 @@ def new_modules(model: Any) -> tuple[str, ...]:  # noqa: ANN401
     `pre_classifier`, ModernBERT's `head`): whoever loads the model would get others.
     """
     return getattr(model, "ftui_new_modules", ())
+
+
+def scoring_heads(model: Any) -> tuple[str, ...]:  # noqa: ANN401
+    """Return the paths of what peft trains whole by itself where ``model`` scores texts."""
+    return getattr(model, "ftui_heads", ())
 
 
 def _keep_as_quantised(model: torch.nn.Module) -> None:

@@ -203,16 +203,26 @@ def _join(rank: int, count: int, strategy: Strategy | None, *, on_gpu: bool) -> 
         torch.cuda.set_device(rank)
     backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
     if not dist.is_initialized():
-        file = os.environ.get(MEETING)
-        # torch's own way, of which the environment tells, is a port that is open to all.
-        store = dist.FileStore(file, count) if file else None
-        here = {"store": store, "rank": rank, "world_size": count} if store else {}
+        here = _meeting(rank, count)
         dist.init_process_group(backend, timeout=_SLOWEST_COLLECTIVE, **here)
     found = dist.get_world_size()
     if found != count or dist.get_rank() != rank:
         raise RunFailure(f"{count} processes were to train together, and {found} came together")
     _prepare_environment(strategy)
     return Ranks(rank, count, strategy, dist.new_group(backend="gloo", timeout=_PATIENCE))
+
+
+def _meeting(rank: int, count: int) -> dict[str, Any]:
+    """Return where the ranks meet: in the launcher's file, where it has named one.
+
+    torch's own way, which is to ask at a port, is open to all.
+    """
+    file = os.environ.get(MEETING)
+    if file is None:
+        return {}
+    store = dist.FileStore(file, count)  # type: ignore[attr-defined]  # torch exports it
+    store.set_timeout(_SLOWEST_COLLECTIVE)
+    return {"store": store, "rank": rank, "world_size": count}
 
 
 def _prepare_environment(strategy: Strategy | None) -> None:

@@ -40,7 +40,7 @@ from tui_ft.train.adapters import (
 from tui_ft.train.checkpoints import CheckpointKeeper
 from tui_ft.train.continuing import adapter_further, begin_where_it_is, saved_alone
 from tui_ft.train.errors import RunFailure
-from tui_ft.train.model import new_modules
+from tui_ft.train.model import new_modules, scoring_heads
 from tui_ft.train.optimizers import (
     place_states,
     readable_states,
@@ -439,7 +439,8 @@ def adapter_of(job: Job, task: Task = "CAUSAL_LM") -> Any:  # noqa: ANN401
         return adapter_further(further, spec.method)
     if isinstance(spec.method, BottleneckMethod):
         refuse_missing_places(spec.method, job.model)
-    return adapter_config(spec.method, task, new_modules(job.model), spec.model.name_or_path)
+    new, heads = new_modules(job.model), scoring_heads(job.model)
+    return adapter_config(spec.method, task, new, spec.model.name_or_path, heads)
 
 
 def own_fields(job: Job, *but: str) -> dict[str, Any]:
