@@ -50,6 +50,8 @@ _IF_ASKED: Final = (
 )
 """Named alike, and said where they are not the default."""
 _HAS_NOT: Final = (
+    "metric_for_best_model",
+    "greater_is_better",
     "label_smoothing_factor",
     "packing_strategy",
     "padding_free",
