@@ -16,6 +16,7 @@ from tui_ft.spec import RunSpec, build_spec
 
 # The fields of AxolotlInputConfig that are written, with the types that its schema gives them.
 SCHEMA: dict[str, type | tuple[type, ...]] = {
+    "metric_for_best_model": str, "greater_is_better": bool,
     "base_model": str, "datasets": list, "test_datasets": list, "train_on_inputs": bool,
     "adapter": str, "lora_r": int, "lora_alpha": int, "lora_dropout": float,
     "lora_target_linear": bool, "lora_target_modules": list, "lora_modules_to_save": list,
