@@ -8,6 +8,7 @@ from tui_ft import text
 from tui_ft.advise.online import (
     GROUPS,
     REWARDS,
+    extracted,
     last_of,
     learns_a_reward,
     rewards_of,
@@ -19,6 +20,11 @@ from tui_ft.spec.online import GENERATES
 
 _FEW_PAIRS: Final = 5_000
 _SMALL_GROUP: Final = 4
+_FORMS: Final = {
+    "after_hashes": "that ends in `####` and what is right",
+    "boxed": "in `\\boxed{}`",
+    "last_line": "that stands alone on the last line",
+}
 _TYPICAL: Final = {"never": 0.01, "mostly": 0.98}
 
 
@@ -40,9 +46,24 @@ def before_sft(state: State, _plan: Plan) -> str | None:
     base = state.choice("model_kind") == "base" and state.passed("solves") not in ("some", "mostly")
     if not base and state.passed("solves") != "unformed":
         return None
+    if state.choice("model_kind") != "base":
+        return (
+            "its answers are not in the form that earns a reward, and it would spend them "
+            "searching for it: ask for that form in the prompts, or SFT first"
+        )
     return (
         "a base model spends its answers searching for a form that earns anything: SFT first, or "
         "begin with the chat model of its family"
+    )
+
+
+def strict_form(state: State, _plan: Plan) -> str | None:
+    """Right answers that earn nothing, for the form they are in."""
+    if not _begins_with_answers(state) or extracted(state) not in _FORMS:
+        return None
+    return (
+        f"only an answer {_FORMS[extracted(state)]} is compared: a right one said otherwise earns "
+        "0. Ask for that form in the prompts, and read what the first steps reward"
     )
 
 

@@ -131,11 +131,7 @@ def _schedule(state: State, plan: Plan) -> list[Choice]:
         Choice(
             key="training.save_steps",
             value=saves,
-            reason=(
-                "a checkpoint is three times the weights: at every second evaluation"
-                if way.kind == "full"
-                else "an adapter's checkpoint is small: at each evaluation, so the best is kept"
-            ),
+            reason=_why_saved(state, is_full=way.kind == "full"),
             source=sources.OWN,
         ),
     ]
@@ -144,6 +140,15 @@ def _schedule(state: State, plan: Plan) -> list[Choice]:
             from_node(state, "training.early_stopping_patience", "early_stopping", _PATIENCE)
         )
     return choices
+
+
+def _why_saved(state: State, *, is_full: bool) -> str:
+    online = is_online(state.choice("objective"))
+    if is_full:
+        when = "five of them" if online else "at every second evaluation"
+        return f"a checkpoint is three times the weights: {when}"
+    when = "ten, so that little is lost" if online else "at each evaluation, so the best is kept"
+    return f"an adapter's checkpoint is small: {when}"
 
 
 def _looks(state: State, said: str, known: How) -> Choice:
