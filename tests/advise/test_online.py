@@ -174,3 +174,17 @@ def test_time_is_that_of_the_answers_and_of_learning_from_them() -> None:
     longer = seconds_of(held, model, trained=0)
     assert isinstance(longer, Seconds)
     assert longer.expected > found.expected  # the reference looks at every answer too
+
+
+def test_the_name_of_a_chain_ends_with_a_whole_word() -> None:
+    situation = situation_of({"goal": "preference", "model": "llama-8b-chat", "gpus": 80,
+                              "data": "pairs-5k"})  # fmt: skip
+    assert situation.model is not None
+    assert situation.data is not None
+    situation = msgspec.structs.replace(
+        situation,
+        model=msgspec.structs.replace(situation.model, name="x/Llama-3.1-8B-Instruct"),
+        data=msgspec.structs.replace(situation.data, path="/data/dpo_zh_demo.json"),
+    )
+    advice = advise(situation, {"on_policy": "yes"}, estimator=Arithmetic())
+    assert advice.chain == "Llama-3.1-8B-Instruct-dpo_zh"

@@ -78,13 +78,14 @@ def test_json_answers_have_a_schema_of_what_they_share() -> None:
     }
 
 
-def test_what_is_right_may_stand_in_a_column_beside_the_prompt() -> None:
+@pytest.mark.parametrize("asked_by", ["prompt", "question"])
+def test_what_is_right_may_stand_in_a_column_beside_the_prompt(asked_by: str) -> None:
     values: list[dict[str, Any]] = [
-        {"prompt": f"{n}+1?", "ground_truth": f"{n + 1}"} for n in range(9)
+        {asked_by: f"{n}+1?", "ground_truth": f"{n + 1}"} for n in range(9)
     ]
     found = found_in(values)
     assert found is not None
-    assert found.columns == {"instruction": "prompt", "output": "ground_truth"}
+    assert found.columns == {"instruction": asked_by, "output": "ground_truth"}
     rows = as_rows(values)
     asked = convert(rows[0], detect(rows, columns=found.columns))
     assert isinstance(asked, Conversation)

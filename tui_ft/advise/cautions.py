@@ -284,6 +284,7 @@ _CHECKS: Final = (
     _Check("out-of-memory", "bad", _will_run_out),
     _Check("cpu-slow", "bad", _cpu),
     _Check("reward-of-one-form", "warning", online.strict_form, sources.OWN),
+    _Check("few-answers-a-gpu", "warning", online.few_on_each, sources.OWN),
     _Check("rewards-too-rare", "warning", online.too_rare, at(sources.DAPO, "3.2")),
     _Check("kl-off", "warning", online.kl_off, sources.OVEROPTIMISED),
     _Check("small-group", "warning", online.small_group, at(sources.GRPO, "4.2")),

@@ -20,6 +20,9 @@ from tui_ft.spec.online import GENERATES
 
 _FEW_PAIRS: Final = 5_000
 _SMALL_GROUP: Final = 4
+_FEW_ANSWERS: Final = 16
+_FULL_OF_ANSWERS: Final = 64
+_MOST_A_STEP: Final = 512
 _FORMS: Final = {
     "after_hashes": "that ends in `####` and what is right",
     "boxed": "in `\\boxed{}`",
@@ -179,6 +182,18 @@ def checkable(state: State, _plan: Plan) -> str | None:
     return (
         f"{check.value.what}: a program can check them. To get more of them right, rather than "
         "answers like these, take the goal `reasoning`: GRPO with an exact match"
+    )
+
+
+def few_on_each(state: State, plan: Plan) -> str | None:
+    """Several GPUs that each generate a few answers, and wait as long as for many."""
+    if not _kind(state) or plan.gpus == 1 or not 0 < plan.at_once <= _FEW_ANSWERS:
+        return None
+    many = min(_MOST_A_STEP, int(state.choice("effective_batch")) * plan.gpus)
+    return (
+        f"each of {plan.gpus} GPUs generates {plan.at_once} answers at once, which takes about as "
+        f"long as {_FULL_OF_ANSWERS} would: with --answer effective_batch={many} a step sees more "
+        "prompts in much the same time, and all prompts are seen sooner"
     )
 
 

@@ -239,7 +239,7 @@ def _short(answers: Sequence[str]) -> Checkable | None:
 
 def _in_a_column(rows: Sequence[Row], columns: Mapping[str, str]) -> Checkable | None:
     """Return the check of prompts beside which a column holds what is right."""
-    asked = asked_columns(rows, columns)
+    asked = dict(columns) if set(columns) == {"instruction"} else asked_columns(rows, columns)
     for name in _TRUTHS if asked else ():
         values = [row.values.get(name) for row in rows]
         answers = [value for value in values if isinstance(value, str) and value.strip()]
