@@ -59,6 +59,7 @@ _KINDS: Final[dict[str, tuple[str, tuple[str, ...], int, int]]] = {
     "labels": ("text_label", ("classification",), 200, 500),
     "text": ("text", ("pretraining", "sft"), 700, 2000),
     "math": ("alpaca", ("sft", "grpo"), 220, 500),
+    "code": ("alpaca", ("sft", "grpo"), 220, 500),
     "measures": ("alpaca", ("sft", "grpo"), 220, 500),
     "bare": ("alpaca", ("sft", "grpo"), 90, 250),
     "json": ("alpaca", ("sft", "grpo"), 180, 500),
@@ -106,6 +107,7 @@ _CHECKS: Final[dict[str, Checkable]] = {
         marked=True,
         columns={"instruction": "prompt", "output": "ground_truth"},
     ),
+    "code": Checkable("tests", what="the column `test` holds tests", worked=True, marked=True),
     "tests": Checkable("tests", what="the column `test_list` holds tests", marked=True),
 }
 _SFT_COLUMNS: Final[dict[str, dict[str, str]]] = {

@@ -188,3 +188,8 @@ def test_the_name_of_a_chain_ends_with_a_whole_word() -> None:
     )
     advice = advise(situation, {"on_policy": "yes"}, estimator=Arithmetic())
     assert advice.chain == "Llama-3.1-8B-Instruct-dpo_zh"
+
+
+def test_few_prompts_are_watched_by_their_reward() -> None:
+    few = {one.id: one.text for one in _advise(data="math-500").cautions}["few-rows"]
+    assert "held-out reward" in few

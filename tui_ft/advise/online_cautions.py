@@ -179,9 +179,10 @@ def checkable(state: State, _plan: Plan) -> str | None:
         return None
     if state.choice("goal") not in ("domain", "style", "instruction"):
         return None
+    by = "an exact match" if check.value.reward else "a program of yours that runs them (--reward)"
     return (
         f"{check.value.what}: a program can check them. To get more of them right, rather than "
-        "answers like these, take the goal `reasoning`: GRPO with an exact match"
+        f"answers like these, take the goal `reasoning`: GRPO with {by}"
     )
 
 
@@ -199,7 +200,7 @@ def few_on_each(state: State, plan: Plan) -> str | None:
 
 def takes_long(state: State, _plan: Plan) -> str | None:
     """Most of the time goes into answers."""
-    if not _kind(state):
+    if not _kind(state) or state.choice("gpus") == "none":  # vLLM would not help there
         return None
     return (
         "most of the time goes into generating answers: where vLLM is installed, "
