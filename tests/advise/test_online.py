@@ -25,6 +25,7 @@ from tui_ft.spec.chain import load_chain
 from tui_ft.spec.combinations import impossible
 from tui_ft.spec.online import GrpoObjective
 from tui_ft.spec.problems import SpecError
+from tui_ft.spec.trainer_arguments import plan_schedule
 
 SUMS = {"goal": "reasoning", "model": "llama-8b-chat", "gpus": 24, "data": "math-7k"}
 
@@ -193,3 +194,10 @@ def test_the_name_of_a_chain_ends_with_a_whole_word() -> None:
 def test_few_prompts_are_watched_by_their_reward() -> None:
     few = {one.id: one.text for one in _advise(data="math-500").cautions}["few-rows"]
     assert "held-out reward" in few
+
+
+@pytest.mark.parametrize("answers", [{}, {"objective": "ppo"}, {"objective": "rloo"}])
+def test_no_field_of_the_run_does_nothing(answers: dict[str, str]) -> None:
+    notes: list[str] = []
+    plan_schedule(_run(_advise(answers)).training, True, notes.append)
+    assert notes == []
