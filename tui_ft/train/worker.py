@@ -23,7 +23,6 @@ from tui_ft.runs.link import WorkerLink
 from tui_ft.runs.reader import RunReader
 from tui_ft.runs.run_data import with_files
 from tui_ft.spec import RunSpec
-from tui_ft.spec.online import GENERATES
 
 if TYPE_CHECKING:
     from tui_ft.train.dataset import TrainingData
@@ -32,6 +31,10 @@ if TYPE_CHECKING:
     from tui_ft.train.together import Ranks
 
 _PROGRESS_SECONDS: Final = 0.5
+_STILL: Final = {
+    "eval_loss": "the evaluation loss no longer falls",
+    "eval_reward": "the reward no longer rises",
+}
 
 # Before any of the libraries is imported.
 _ENVIRONMENT: Final = {
@@ -311,10 +314,10 @@ class _Work:
             remove_set_aside(self._folder)
         (self._folder.path / EWC_FILE).unlink(missing_ok=True)
         early = state.global_step < state.max_steps
-        rewarded = self._spec.objective.kind in GENERATES
-        still = "reward no longer rises" if rewarded else "evaluation loss no longer falls"
+        figure = trainer.args.metric_for_best_model
+        still = _STILL.get(figure, f"{figure} gets no better")
         reason = (
-            f"stopped early at step {state.global_step}: the {still}"
+            f"stopped early at step {state.global_step}: {still}"
             if early
             else f"all {state.global_step} steps done"
         )

@@ -28,7 +28,7 @@ from tui_ft.spec.methods import (
     learns_keys,
 )
 from tui_ft.spec.run_spec import TrainingSpec
-from tui_ft.spec.trainer_arguments import Note, plan_schedule, shared_arguments
+from tui_ft.spec.trainer_arguments import Note, plan_schedule, shared_arguments, usual_figure
 from tui_ft.train import spread
 from tui_ft.train.adapters import (
     Task,
@@ -320,10 +320,11 @@ def build(
     """
     spec = job.spec
     refuse_scaled_gradients(spec.training.optim, job.precision)
-    schedule = plan_schedule(spec.training, job.evaluates, job.note)
+    usual = usual_figure(spec.objective)
+    schedule = plan_schedule(spec.training, job.evaluates, job.note, usual)
     arguments = {
-        **schedule.arguments,
         **shared_arguments(spec.training),
+        **schedule.arguments,
         "output_dir": str(job.checkpoints),
         "bf16": job.precision.arithmetic == "bf16",
         "fp16": job.precision.arithmetic == "fp16",
