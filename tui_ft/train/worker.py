@@ -157,6 +157,7 @@ class _Work:
         precision: Precision,
     ) -> SoundnessTrainer:
         from tui_ft.train.model import load_model
+        from tui_ft.train.model_limits import refuse_tokens_beyond_the_model
         from tui_ft.train.objectives.common import Job
 
         def load() -> Any:  # noqa: ANN401
@@ -176,6 +177,7 @@ class _Work:
             load_again=load,
             ranks=self._ranks,
         )
+        refuse_tokens_beyond_the_model(job)
         return objective.build(job)
 
     def _refuse_impossible(self) -> None:
