@@ -102,8 +102,8 @@ def test_the_script_trains_to_the_same_losses(
     if "ewc" in method:
         old = write_rows(tmp_path / "old.jsonl", text_rows(8, seed=3))
         method = {**method, "ewc": {**method["ewc"], "train": str(old)}}
-    training = {"gradient_accumulation_steps": 2, "learning_rate": 2e-3, "max_steps": 6,
-                "eval_steps": 3, "save_steps": 3}  # fmt: skip
+    training: dict[str, Any] = {"gradient_accumulation_steps": 2, "learning_rate": 2e-3,
+                                "max_steps": 6, "eval_steps": 3, "save_steps": 3}  # fmt: skip
     if name == "classification":
         training["metric_for_best_model"] = "f1"
     model = tiny_bert if name == "classification" else tiny_llama

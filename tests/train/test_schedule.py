@@ -105,6 +105,17 @@ def test_early_stopping_of_rewarded_answers_goes_by_the_reward() -> None:
     assert arguments["greater_is_better"]
 
 
+def test_a_figure_that_evaluations_do_not_have_is_told_with_those_they_have(
+    tmp_path: Path, tiny_llama: Path
+) -> None:
+    training = {"max_steps": 2, "eval_steps": 1, "save_steps": 1, "metric_for_best_model": "f2"}
+    ended = run_worker(make_spec(tmp_path, tiny_llama, training=training), tmp_path / "run").ended
+    assert ended.state == "failed"
+    assert "no figure eval_f2" in ended.reason
+    assert "loss" in ended.advice[0]
+    assert "entropy" in ended.advice[0]
+
+
 def test_a_warm_up_that_a_schedule_passes_over_is_told() -> None:
     said = {}
     for kind in ("constant", "constant_with_warmup"):
