@@ -102,8 +102,10 @@ def test_the_script_trains_to_the_same_losses(
     if "ewc" in method:
         old = write_rows(tmp_path / "old.jsonl", text_rows(8, seed=3))
         method = {**method, "ewc": {**method["ewc"], "train": str(old)}}
-    training = {"gradient_accumulation_steps": 2, "learning_rate": 2e-3, "max_steps": 6,
-                "eval_steps": 3, "save_steps": 3}  # fmt: skip
+    training: dict[str, Any] = {"gradient_accumulation_steps": 2, "learning_rate": 2e-3,
+                                "max_steps": 6, "eval_steps": 3, "save_steps": 3}  # fmt: skip
+    if name == "classification":
+        training["metric_for_best_model"] = "f1"
     model = tiny_bert if name == "classification" else tiny_llama
     spec = make_spec(tmp_path, model, objective=objective, method=method, training=training)
     ran = run_worker(spec, tmp_path / "run")
@@ -113,8 +115,10 @@ def test_the_script_trains_to_the_same_losses(
     logged = run_script(tmp_path / "script", alone=name in ALONE)
     losses = [entry["loss"] for entry in logged if "loss" in entry]
     assert losses == pytest.approx(ran.losses, abs=1e-4)
-    evaluated = [entry["eval_loss"] for entry in logged if "eval_loss" in entry]
-    assert evaluated == pytest.approx(ran.history.evaluations["eval_loss"].y, abs=1e-4)
+    figures = ("eval_loss", *(("eval_f1", "eval_recall") if name == "classification" else ()))
+    for figure in figures:
+        evaluated = [entry[figure] for entry in logged if figure in entry]
+        assert evaluated == pytest.approx(ran.history.evaluations[figure].y, abs=1e-4)
     kind = "model" if method["kind"] in ("full", "freeze") else "adapter"
     (saved,) = (tmp_path / "script" / kind).glob("*.safetensors")
     kept = safetensors.torch.load_file(ran.folder.output_dir() / saved.name)

@@ -10,10 +10,11 @@ import pytest
 
 from tests.hub.conftest import Hub
 from tui_ft.hub import locate_model
+from tui_ft.hub.continuing import why_not_continued
 from tui_ft.hub.local_models import cached_models
 from tui_ft.hub.merged import host_memory_refusal
 from tui_ft.hub.model_config import model_config
-from tui_ft.hub.outputs import adapter_named, bases_of
+from tui_ft.hub.outputs import adapter_named, bases_of, needs_its_quantised_base
 from tui_ft.memory.from_spec import step_of
 from tui_ft.memory.model_facts import model_facts
 from tui_ft.runs import preflight
@@ -162,6 +163,47 @@ def test_what_loftq_left_belongs_on_its_quantised_base(there: Hub, tmp_path: Pat
     assert "it would be too much" in refused("qlora", "merge")[0]
     assert "belongs on the base in 4 bits" in refused("lora", "continue")[0]
     assert refused("qlora", "continue") == []
+
+
+def test_what_loftq_left_belongs_there_also_when_it_was_trained_further(
+    there: Hub, tmp_path: Path
+) -> None:
+    of_runs = {
+        "first": {"model": {"name_or_path": "org/base"}, "method": {"init_lora_weights": "loftq"}},
+        "second": {
+            "model": {"name_or_path": "run:first", "adapter": "continue"},
+            "method": {"init_lora_weights": "default"},
+        },
+        "anew": {
+            "model": {"name_or_path": "run:first"},
+            "method": {"init_lora_weights": "default"},
+        },
+    }
+    needs = {}
+    for name, run in of_runs.items():
+        folder = tmp_path / "home" / "runs" / name / "adapter"
+        folder.mkdir(parents=True)
+        (folder / "adapter_config.json").write_text(json.dumps(LORA))
+        (folder / "adapter_model.safetensors").write_bytes(b"")
+        (folder.parent / "run.yaml").write_text(json.dumps(run))
+        adapter = adapter_named(f"run:{name}")
+        assert adapter is not None
+        needs[name] = needs_its_quantised_base(adapter)
+    assert needs == {"first": True, "second": True, "anew": False}
+
+
+@pytest.mark.parametrize(("objective", "refused"), [("dpo", True), ("sft", False)])
+def test_trained_biases_are_no_reference_also_where_only_the_adapter_has_them(
+    there: Hub, tmp_path: Path, objective: str, refused: bool
+) -> None:
+    snapshot = _cached(tmp_path, "my-lora", "adapter_config.json", {**LORA, "bias": "all"})
+    (snapshot / "adapter_model.safetensors").write_bytes(b"")
+    adapter = adapter_named("org/my-lora")
+    assert adapter is not None
+    spec = _spec(tmp_path, f"objective.kind={objective}", adapter="continue")
+    said = why_not_continued(spec, adapter)
+    assert (said is not None) == refused
+    assert said is None or ("biases" in said[0] and "merge" in said[1])
 
 
 def test_a_whole_model_with_an_adapters_file_beside_it_stays_one(there: Hub) -> None:

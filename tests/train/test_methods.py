@@ -108,6 +108,11 @@ def test_the_saved_adapter_on_its_base_gives_the_same_logits(
         assert (_logits(loaded, tokenizer) - kept.logits).abs().max() > 100 * tolerance
 
 
+def test_a_saved_model_answers_with_a_cache(train: Any) -> None:
+    output = train("full").ran.folder.path / "model"
+    assert json.loads((output / "config.json").read_text())["use_cache"] is True
+
+
 def test_only_safetensors_are_left_and_only_for_the_user(train: Any) -> None:
     folder = train("lora").ran.folder.path / "adapter"
     assert (folder / "adapter_model.safetensors").is_file()

@@ -14,8 +14,10 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 from tests.tiny_model import chat_rows, write_rows
 from tests.train.running import make_spec, run_worker
 from tui_ft.runs import events as ev
+from tui_ft.spec.online import GrpoObjective
+from tui_ft.spec.rewards import LengthReward
 from tui_ft.spec.run_spec import TrainingSpec
-from tui_ft.spec.trainer_arguments import plan_schedule
+from tui_ft.spec.trainer_arguments import plan_schedule, usual_figure
 from tui_ft.train import worker
 from tui_ft.train.schedule import StopsEarly
 
@@ -72,6 +74,46 @@ def test_the_best_checkpoint_is_known_by_its_figure_the_right_way_round(
     arguments = plan_schedule(TrainingSpec(**asked), True, lambda _: None).arguments
     assert arguments["metric_for_best_model"] == metric
     assert arguments["greater_is_better"] is greater
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize(
+    ("asked", "usual", "said"),
+    [
+        ({}, "eval_loss", None),
+        ({}, "eval_reward", {"mode": "max"}),
+        ({"lr_scheduler_kwargs": {"factor": 0.5}}, "eval_reward", {"mode": "max", "factor": 0.5}),
+        ({"metric_for_best_model": "f1"}, "eval_loss", {"mode": "max"}),
+    ],
+)
+def test_a_schedule_that_follows_the_evaluation_knows_which_way_is_better(
+    asked: dict[str, Any], usual: str, said: dict[str, Any] | None, kept: bool
+) -> None:
+    asked |= {"lr_scheduler_type": "reduce_lr_on_plateau", "load_best_model_at_end": kept}
+    arguments = plan_schedule(TrainingSpec(**asked), True, lambda _: None, usual).arguments
+    assert arguments.get("lr_scheduler_kwargs") == said
+    metric = asked.get("metric_for_best_model")
+    assert arguments["metric_for_best_model"] == (f"eval_{metric}" if metric else usual)
+
+
+def test_early_stopping_of_rewarded_answers_goes_by_the_reward() -> None:
+    training = TrainingSpec(load_best_model_at_end=False, early_stopping_patience=2)
+    usual = usual_figure(GrpoObjective(rewards=[LengthReward(target=8)]))
+    arguments = plan_schedule(training, True, lambda _: None, usual).arguments
+    assert arguments["load_best_model_at_end"]
+    assert arguments["metric_for_best_model"] == "eval_reward"
+    assert arguments["greater_is_better"]
+
+
+def test_a_figure_that_evaluations_do_not_have_is_told_with_those_they_have(
+    tmp_path: Path, tiny_llama: Path
+) -> None:
+    training = {"max_steps": 2, "eval_steps": 1, "save_steps": 1, "metric_for_best_model": "f2"}
+    ended = run_worker(make_spec(tmp_path, tiny_llama, training=training), tmp_path / "run").ended
+    assert ended.state == "failed"
+    assert "no figure eval_f2" in ended.reason
+    assert "loss" in ended.advice[0]
+    assert "entropy" in ended.advice[0]
 
 
 def test_a_warm_up_that_a_schedule_passes_over_is_told() -> None:

@@ -21,7 +21,7 @@ from tui_ft.spec.objectives import CpoObjective
 from tui_ft.spec.online import GrpoObjective, evaluation_batch
 from tui_ft.spec.peft_arguments import peft_arguments
 from tui_ft.spec.run_spec import QloraMethod
-from tui_ft.spec.trainer_arguments import best_by
+from tui_ft.spec.trainer_arguments import best_by, usual_figure
 
 _SAME: Final = {
     "gradient_accumulation_steps": "gradient_accumulation_steps",
@@ -128,9 +128,7 @@ def axolotl_config(spec: RunSpec, layout: str, *, evaluates: bool) -> AxolotlCon
         values["eval_steps"] = training.eval_steps
         values["load_best_model_at_end"] = training.load_best_model_at_end
         if training.load_best_model_at_end:
-            values |= best_by(
-                training, "eval_reward" if spec.objective.kind == "grpo" else "eval_loss"
-            )
+            values |= best_by(training, usual_figure(spec.objective))
     if training.save_steps is not None:
         values["save_steps"] = training.save_steps
     else:

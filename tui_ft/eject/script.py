@@ -25,7 +25,7 @@ from tui_ft.spec.objectives import KtoObjective, ReferenceFields
 from tui_ft.spec.online import OnlineFields
 from tui_ft.spec.ppo import PpoObjective
 from tui_ft.spec.run_spec import QloraMethod
-from tui_ft.spec.trainer_arguments import best_by, plan_schedule, shared_arguments
+from tui_ft.spec.trainer_arguments import plan_schedule, shared_arguments, usual_figure
 
 TEMPLATE_FILE: Final = "chat_template.jinja"
 """Beside the script, where the run brings a chat template of its own."""
@@ -299,16 +299,15 @@ class _Script:
     def _config(self) -> list[str]:
         spec = self._spec
         evaluates = self._evaluates and spec.training.eval_steps is not None
-        schedule = plan_schedule(spec.training, evaluates, lambda _: None)
+        usual = usual_figure(spec.objective)
+        schedule = plan_schedule(spec.training, evaluates, lambda _: None, usual)
         arguments: dict[str, Any] = {
-            **schedule.arguments,
             **shared_arguments(spec.training),
+            **schedule.arguments,
             **self._form.own(spec),
         }
         if schedule.evaluations_a_save not in (None, 1):
             arguments["save_steps"] = arguments["eval_steps"] * schedule.evaluations_a_save
-        if self._form.answers and arguments["load_best_model_at_end"]:
-            arguments |= best_by(spec.training, "eval_reward")
         if spec.training.max_steps is not None:
             del arguments["num_train_epochs"]
         if spec.method.kind == "prefix_tuning":  # peft refuses both together

@@ -21,6 +21,7 @@ from tui_ft.hub.outputs import (
     why_not_usable,
 )
 from tui_ft.spec import RunSpec
+from tui_ft.spec.combinations import impossible
 from tui_ft.spec.methods import LoraMethod, Method, PeftMethod, QloraMethod
 from tui_ft.spec.objectives import ANSWERS_NOTHING
 from tui_ft.spec.peft_configs import RESERVED, shipped
@@ -114,7 +115,14 @@ def why_not_continued(spec: RunSpec, adapter: Adapter) -> Refusal | None:
             "up for what quantising took away, and belongs on the base in 4 bits",
             "set method.kind to qlora",
         )
-    return next(_contradictions(spec.method, adapter), None)
+    return next(_contradictions(spec.method, adapter), None) or _goes_with(spec, adapter)
+
+
+def _goes_with(spec: RunSpec, adapter: Adapter) -> Refusal | None:
+    """Return what of the adapter's own settings cannot go with the rest of the run."""
+    known = impossible(spec)  # is told by itself
+    added = (one for one in impossible(as_continued(spec, adapter)) if one not in known)
+    return next(((f"with the adapter {adapter.name}: {one.reason}", _MERGE) for one in added), None)
 
 
 def in_words(adapter: Adapter) -> str:

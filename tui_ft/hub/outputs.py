@@ -221,15 +221,25 @@ def why_not_mergeable(adapter: Adapter) -> tuple[str, str] | None:
 
 
 def needs_its_quantised_base(adapter: Adapter) -> bool:
-    """Tell whether a run of LoftQ left the adapter: it makes up for what quantising took away.
+    """Tell whether an adapter was begun with LoftQ: it makes up for what quantising took away.
 
-    peft's file does not say so; the run's own description does.
+    peft's file does not say so; the run's own description does, or that of the run whose adapter it
+    trained further.
     """
-    try:
-        said = yaml.safe_load((adapter.folder.parent / "run.yaml").read_bytes())
-        return bool(said["method"]["init_lora_weights"] == "loftq")
-    except (OSError, yaml.YAMLError, LookupError, TypeError, UnicodeDecodeError):
-        return False
+    earlier: Adapter | None = adapter
+    for _ in range(_DEEPEST):
+        if earlier is None:
+            return False
+        try:
+            said = yaml.safe_load((earlier.folder.parent / "run.yaml").read_bytes())
+            if said["method"].get("init_lora_weights") == "loftq":
+                return True
+            if said["model"].get("adapter") != "continue":
+                return False
+            earlier = adapter_named(str(said["model"]["name_or_path"]))
+        except (OSError, yaml.YAMLError, LookupError, TypeError, AttributeError, ValueError):
+            return False
+    return False
 
 
 def read_merged(folder: Path) -> dict[str, Any] | None:

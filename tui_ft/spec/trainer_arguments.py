@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tui_ft.spec.optimizers import passes_over_warmup
+from tui_ft.spec.objectives import Objective
+from tui_ft.spec.online import OnlineFields
+from tui_ft.spec.optimizers import FOLLOWS_EVALUATION, passes_over_warmup
 from tui_ft.spec.run_spec import TrainingSpec
 
 Note = Callable[[str], None]
@@ -98,7 +100,9 @@ class Schedule:
 _NO_WISH: Final = (0.0, TrainingSpec().warmup_steps)
 
 
-def plan_schedule(training: TrainingSpec, evaluates: bool, note: Note) -> Schedule:
+def plan_schedule(
+    training: TrainingSpec, evaluates: bool, note: Note, usual: str = "eval_loss"
+) -> Schedule:
     """Return when to evaluate and save.
 
     The best checkpoint can only be told if every checkpoint is evaluated, so saving falls on
@@ -108,6 +112,7 @@ def plan_schedule(training: TrainingSpec, evaluates: bool, note: Note) -> Schedu
         training: what was asked for.
         evaluates: whether there are rows to evaluate.
         note: called with what had to be set otherwise than asked.
+        usual: the figure that tells the best checkpoint where none was asked for.
     """
     nothing = passes_over_warmup(training.lr_scheduler_type, training.optim)
     if nothing and training.warmup_steps not in _NO_WISH:
@@ -139,24 +144,38 @@ def plan_schedule(training: TrainingSpec, evaluates: bool, note: Note) -> Schedu
         "save_strategy": "no" if save is None else "steps",
         "save_steps": 500 if save is None else _steps(save),
         "load_best_model_at_end": best,
-        **(best_by(training) if best else {}),
     }
+    # Such a schedule looks at the figure, whether or not the best checkpoint is kept.
+    if best or (evaluates and training.lr_scheduler_type in FOLLOWS_EVALUATION):
+        arguments |= best_by(training, usual)
     return Schedule(arguments, multiple)
+
+
+def usual_figure(objective: Objective) -> str:
+    """Return by which figure the best checkpoint of an objective is known unless asked."""
+    return "eval_reward" if isinstance(objective, OnlineFields) else "eval_loss"
 
 
 def best_by(training: TrainingSpec, usual: str = "eval_loss") -> dict[str, Any]:
     """Return the figure by which the best checkpoint is known, and its direction.
+
+    A schedule that follows the evaluation looks at the same figure, and is told the direction too:
+    transformers leaves it at "less is better".
 
     Args:
         training: what was asked for.
         usual: the figure where none was.
     """
     metric = training.metric_for_best_model or usual
-    greater = training.greater_is_better
-    return {
+    asked = training.greater_is_better
+    greater = not metric.endswith("loss") if asked is None else asked
+    found: dict[str, Any] = {
         "metric_for_best_model": f"eval_{metric.removeprefix('eval_')}",
-        "greater_is_better": not metric.endswith("loss") if greater is None else greater,
+        "greater_is_better": greater,
     }
+    if greater and training.lr_scheduler_type in FOLLOWS_EVALUATION:
+        found["lr_scheduler_kwargs"] = {"mode": "max", **training.lr_scheduler_kwargs}
+    return found
 
 
 def _evaluations_a_save(save: float, evaluate: float) -> int:

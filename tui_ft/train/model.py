@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any, Final
 
 import torch
@@ -133,6 +135,7 @@ def load_model(
     else:
         set_seed(spec.training.seed)  # the head is not in the checkpoint
         model = _load_with_scores(name, arguments, classes)
+    model.ftui_use_cache = getattr(model.config, "use_cache", None)
     model.config.use_cache = False  # a cache is of no use while training, and warns
     _keep_as_quantised(model)
     return model
@@ -169,6 +172,24 @@ def new_modules(model: Any) -> tuple[str, ...]:  # noqa: ANN401
 def scoring_heads(model: Any) -> tuple[str, ...]:  # noqa: ANN401
     """Return the paths of what peft trains whole by itself where ``model`` scores texts."""
     return getattr(model, "ftui_heads", ())
+
+
+@contextlib.contextmanager
+def as_for_use(model: Any) -> Iterator[None]:  # noqa: ANN401
+    """Let ``model`` be saved as one that answers: with a cache, where it had one.
+
+    Whoever loads a model whose config.json says `use_cache: false` generates each token anew from
+    the whole text.
+    """
+    used = getattr(model, "ftui_use_cache", None)
+    if used is None:
+        yield
+        return
+    model.config.use_cache = used
+    try:
+        yield
+    finally:
+        model.config.use_cache = False
 
 
 def _keep_as_quantised(model: torch.nn.Module) -> None:

@@ -21,6 +21,7 @@ from tui_ft.runs.ladder import rungs_of
 from tui_ft.runs.link import WorkerLink
 from tui_ft.runs.prediction import read_prediction
 from tui_ft.train.callback import folder_bytes
+from tui_ft.train.model import as_for_use
 from tui_ft.train.optimizers import show_averages
 from tui_ft.train.together import Ranks
 
@@ -67,7 +68,7 @@ def save_weights(
     link.send(ev.Phase(phase="save", text=f"saves the {output.name}"))
     paths.make_private_dir(output)
     show_averages(trainer.optimizer)
-    with _whole_weights(trainer):
+    with _whole_weights(trainer), as_for_use(trainer.model):
         trainer.save_model(str(output))
     ranks.wait()
     if not ranks.is_first:

@@ -23,7 +23,6 @@ from tui_ft.runs.link import WorkerLink
 from tui_ft.runs.reader import RunReader
 from tui_ft.runs.run_data import with_files
 from tui_ft.spec import RunSpec
-from tui_ft.spec.online import GENERATES
 
 if TYPE_CHECKING:
     from tui_ft.train.dataset import TrainingData
@@ -32,6 +31,10 @@ if TYPE_CHECKING:
     from tui_ft.train.together import Ranks
 
 _PROGRESS_SECONDS: Final = 0.5
+_STILL: Final = {
+    "eval_loss": "the evaluation loss no longer falls",
+    "eval_reward": "the reward no longer rises",
+}
 
 # Before any of the libraries is imported.
 _ENVIRONMENT: Final = {
@@ -154,6 +157,7 @@ class _Work:
         precision: Precision,
     ) -> SoundnessTrainer:
         from tui_ft.train.model import load_model
+        from tui_ft.train.model_limits import refuse_tokens_beyond_the_model
         from tui_ft.train.objectives.common import Job
 
         def load() -> Any:  # noqa: ANN401
@@ -173,6 +177,7 @@ class _Work:
             load_again=load,
             ranks=self._ranks,
         )
+        refuse_tokens_beyond_the_model(job)
         return objective.build(job)
 
     def _refuse_impossible(self) -> None:
@@ -311,10 +316,10 @@ class _Work:
             remove_set_aside(self._folder)
         (self._folder.path / EWC_FILE).unlink(missing_ok=True)
         early = state.global_step < state.max_steps
-        rewarded = self._spec.objective.kind in GENERATES
-        still = "reward no longer rises" if rewarded else "evaluation loss no longer falls"
+        figure = trainer.args.metric_for_best_model
+        still = _STILL.get(figure, f"{figure} gets no better")
         reason = (
-            f"stopped early at step {state.global_step}: the {still}"
+            f"stopped early at step {state.global_step}: {still}"
             if early
             else f"all {state.global_step} steps done"
         )

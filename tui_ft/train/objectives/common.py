@@ -28,7 +28,7 @@ from tui_ft.spec.methods import (
     learns_keys,
 )
 from tui_ft.spec.run_spec import TrainingSpec
-from tui_ft.spec.trainer_arguments import Note, plan_schedule, shared_arguments
+from tui_ft.spec.trainer_arguments import Note, plan_schedule, shared_arguments, usual_figure
 from tui_ft.train import spread
 from tui_ft.train.adapters import (
     Task,
@@ -239,6 +239,18 @@ class SoundnessTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
             super()._load_optimizer_and_scheduler(checkpoint)
         place_states(self.optimizer)
 
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Evaluate; what is to tell the best checkpoint has to be among the figures."""
+        figures = super().evaluate(*args, **kwargs)
+        wanted = self.args.metric_for_best_model
+        if self.args.load_best_model_at_end and wanted not in figures:
+            has = ", ".join(sorted(name.removeprefix("eval_") for name in figures))
+            raise RunFailure(
+                f"the evaluation has no figure {wanted}, which is to tell the best checkpoint",
+                f"training.metric_for_best_model may be one of {has}",
+            )
+        return figures
+
     def _load_best_model(self) -> None:
         show_averages(self.optimizer)  # it would later turn the best weights into others
         best = self.state.best_model_checkpoint
@@ -320,10 +332,11 @@ def build(
     """
     spec = job.spec
     refuse_scaled_gradients(spec.training.optim, job.precision)
-    schedule = plan_schedule(spec.training, job.evaluates, job.note)
+    usual = usual_figure(spec.objective)
+    schedule = plan_schedule(spec.training, job.evaluates, job.note, usual)
     arguments = {
-        **schedule.arguments,
         **shared_arguments(spec.training),
+        **schedule.arguments,
         "output_dir": str(job.checkpoints),
         "bf16": job.precision.arithmetic == "bf16",
         "fp16": job.precision.arithmetic == "fp16",
