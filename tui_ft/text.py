@@ -14,9 +14,10 @@ from typing import Final
 NOT_AVAILABLE: Final = "n/a"
 """Shown where a figure could not be had. Never a false zero."""
 
-_GB: Final = 1e9
+_GIB: Final = 1 << 30
 _COUNT_UNITS: Final = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _BYTE_UNITS: Final = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+_MEMORY_UNITS: Final = ((2.0**40, "TiB"), (2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"))
 _ESCAPE_SEQUENCE: Final = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[PX^_][^\x1b]*(?:\x1b\\)?|.)?",
     re.DOTALL,
@@ -48,13 +49,21 @@ def count(value: float | None) -> str:
 
 
 def size(value: float | None) -> str:
-    """Return ``value`` bytes in decimal units (1 GB = 1e9 bytes), as the vendors' tools do."""
+    """Return ``value`` bytes of a file in decimal units (1 GB = 1e9 bytes), as the Hub does."""
     return NOT_AVAILABLE if value is None else _scaled(value, _BYTE_UNITS, "B")
 
 
-def gigabytes(value: float | None) -> str:
-    """Return ``value`` bytes as a bare number of gigabytes with one decimal: `61.2`."""
-    return NOT_AVAILABLE if value is None else f"{value / _GB:.1f}"
+def memory(value: float | None) -> str:
+    """Return ``value`` bytes of memory in binary units (1 GiB = 2^30 bytes).
+
+    As nvidia-smi and torch say it: a card sold as 24 GB has 24 GiB, and would have 25.8 GB.
+    """
+    return NOT_AVAILABLE if value is None else _scaled(value, _MEMORY_UNITS, "B")
+
+
+def gibibytes(value: float | None) -> str:
+    """Return ``value`` bytes of memory as a bare number of GiB with one decimal: `61.2`."""
+    return NOT_AVAILABLE if value is None else f"{value / _GIB:.1f}"
 
 
 def duration(seconds: float | None) -> str:

@@ -22,6 +22,7 @@ from tui_ft.advise.situation import (
     Situation,
     SmallerModel,
 )
+from tui_ft.data.checkable import Checkable
 from tui_ft.memory.allocator import GIB
 from tui_ft.memory.cards import CARDS
 from tui_ft.memory.estimating import Unknown
@@ -36,6 +37,7 @@ _CATALOGUED: Final = {
     "llama-8b": "meta-llama/Llama-3.1-8B",
     "llama-70b": "meta-llama/Llama-3.3-70B-Instruct",
     "qwen-14b": "Qwen/Qwen2.5-14B-Instruct",
+    "qwen-1.5b": "Qwen/Qwen2.5-1.5B-Instruct",
     "smollm-135m": "HuggingFaceTB/SmolLM2-135M",
     "pythia-160m": "EleutherAI/pythia-160m",
     "bert": "google-bert/bert-base-uncased",
@@ -56,6 +58,43 @@ _KINDS: Final[dict[str, tuple[str, tuple[str, ...], int, int]]] = {
     "prompts": ("prompt_only", ("grpo", "rloo", "ppo"), 80, 200),
     "labels": ("text_label", ("classification",), 200, 500),
     "text": ("text", ("pretraining", "sft"), 700, 2000),
+    "math": ("alpaca", ("sft", "grpo"), 220, 500),
+    "bare": ("alpaca", ("sft", "grpo"), 90, 250),
+    "json": ("alpaca", ("sft", "grpo"), 180, 500),
+    "truths": ("prompt_only", ("grpo", "rloo", "ppo"), 80, 200),
+    "tests": ("prompt_only", ("grpo", "rloo", "ppo"), 80, 200),
+}
+_CHECKS: Final[dict[str, Checkable]] = {
+    "math": Checkable(
+        "answer",
+        reward={
+            "kind": "exact_match",
+            "extract": "last_number",
+            "extract_reference": "after_hashes",
+        },
+        what="99 % of the answers end in `####` and a number",
+        worked=True,
+        marked=True,
+    ),
+    "bare": Checkable(
+        "answer",
+        reward={"kind": "exact_match", "extract": "last_line", "ignore_punctuation": True},
+        what="the answers are a few words",
+    ),
+    "json": Checkable(
+        "form",
+        reward={"kind": "json", "json_schema": {"type": "object"}, "valid_only": 0.2},
+        what="all answers are JSON",
+        worked=True,
+    ),
+    "truths": Checkable(
+        "answer",
+        reward={"kind": "exact_match", "extract": "last_number"},
+        what="the column `ground_truth` holds the right answers",
+        marked=True,
+        columns={"instruction": "prompt", "output": "ground_truth"},
+    ),
+    "tests": Checkable("tests", what="the column `test_list` holds tests", marked=True),
 }
 _SFT_COLUMNS: Final[dict[str, dict[str, str]]] = {
     "pairs": {"prompt": "prompt", "completion": "chosen"},
@@ -102,7 +141,9 @@ class Arithmetic:
             layer += 4 * step.batch * step.length**2
         saved = 2 * tokens * h * layers + layer if step.checkpointing else layer * layers
         reference = weights * BYTES[step.weights] if step.holds_reference else 0
-        expected = (held + learned + reference) // shared + copied + saved + GIB // 2
+        scored = held if step.reward_model else 0
+        expected = (held + learned + reference + scored) // shared + copied + GIB // 2
+        expected += max(saved, _cache(step))
         return Figure(
             low=int(expected * 0.95),
             expected=expected,
@@ -123,11 +164,21 @@ class Arithmetic:
         return Seconds(low=seconds / 2, expected=seconds, high=2 * seconds)
 
 
+def _cache(step: Step) -> int:
+    """Return keys and values of the answers that are generated at once."""
+    plan, config = step.generation, step.config
+    if plan is None:
+        return 0
+    heads = config.get("num_key_value_heads", config["num_attention_heads"])
+    width = config["hidden_size"] // config["num_attention_heads"]
+    each = 2 * config["num_hidden_layers"] * heads * width * 2
+    return int(plan.rows * (plan.prompt + plan.new) * each)
+
+
 def load_table() -> list[dict[str, Any]]:
     """Return the table of situations."""
-    loaded = yaml.safe_load((Path(__file__).parent / "situations.yaml").read_text())
-    assert isinstance(loaded, list)
-    return loaded
+    files = (Path(__file__).parent / f"{name}situations.yaml" for name in ("", "rl_"))
+    return [row for file in files for row in yaml.safe_load(file.read_text())]
 
 
 def situation_of(given: Mapping[str, Any]) -> Situation:
@@ -137,6 +188,7 @@ def situation_of(given: Mapping[str, Any]) -> Situation:
         prompt=_asked(given.get("prompt")),
         budget=_asked(given.get("budget")),
         facts_change=_asked(given.get("facts")),
+        reward=_asked(given.get("reward")),
         data=data_of(given["data"]) if "data" in given else None,
         model=model_of(given["model"]) if "model" in given else None,
         gpus=Known(gpus_of(given["gpus"], given.get("free")), "measured")
@@ -179,6 +231,7 @@ def data_of(name: str) -> DataFacts:
         max_length=Known(best, "measured"),
         lengths=lengths,
         sft_columns=_SFT_COLUMNS.get(kind, {}),
+        check=Known(_CHECKS[kind], "measured") if kind in _CHECKS else None,
     )
 
 

@@ -20,10 +20,13 @@ from tui_ft.advise.ways import ADAPTER_FIRST, WAYS, WEIGHTS_FIRST
 from tui_ft.memory.allocator import GIB
 from tui_ft.spec import load_spec
 
-_GOALS = ("knowledge", "style", "instruction", "domain", "language", "classification", "preference")
+_GOALS = (
+    *("knowledge", "style", "instruction", "domain", "reasoning", "language", "classification"),
+    "preference",
+)
 _KINDS = (
     *("answers", "chats", "short", "long", "dirty", "generated", "pairs", "judged", "prompts"),
-    *("labels", "text"),
+    *("labels", "text", "math", "bare", "json", "truths", "tests"),
 )
 _MODELS = (
     *("llama-1b", "llama-8b", "llama-8b-chat", "llama-70b-chat", "smollm-135m", "bert"),
@@ -50,6 +53,7 @@ givens = st.fixed_dictionaries(
         ),
         "gpus": st.sampled_from(("none", 8, 12, 24, 80, "2x24", "8x80", "t4")),
         "flash": st.booleans(),
+        "reward": _maybe("judge.py", "http://judge:1/score", "my-reward-run"),
     },
 )
 trainable = st.fixed_dictionaries(

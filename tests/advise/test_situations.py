@@ -14,7 +14,7 @@ TABLE = load_table()
 
 
 def _advice(row: dict[str, Any]) -> Advice:
-    answers = {name: str(choice) for name, choice in row["given"].get("answers", {}).items()}
+    answers = {name: _as_choice(choice) for name, choice in row["given"].get("answers", {}).items()}
     return advise(situation_of(row["given"]), answers, estimator=Arithmetic())
 
 
@@ -46,7 +46,8 @@ def test_the_advice_is_the_guides(row: dict[str, Any]) -> None:
     for node, choice in expected.get("path", {}).items():
         taken = advice.taken(node)
         assert taken is not None
-        assert taken.choice == choice
+        assert taken.choice == _as_choice(choice)
+    _check_stages(advice, expected)
     for node, how in expected.get("how", {}).items():
         taken = advice.taken(node)
         assert taken is not None
@@ -65,6 +66,35 @@ def test_the_advice_is_the_guides(row: dict[str, Any]) -> None:
         assert rows * passes * gpus == expected["effective_batch"]
 
 
+def _as_choice(said: object) -> str:
+    """Return an answer as nodes write it: YAML reads `yes` and `no` as truths."""
+    return {True: "yes", False: "no"}[said] if isinstance(said, bool) else str(said)
+
+
+def _check_stages(advice: Advice, expected: dict[str, Any]) -> None:
+    """Compare the stages, what only a person can fill in, and rewards, as far as they are named."""
+    runs = {phase.objective: phase.run for phase in advice.phases}
+    if "chain" in expected:
+        assert list(runs) == expected["chain"]
+        assert bool(advice.chain) == (len(runs) > 1)
+    if "fill" in expected:
+        assert list(advice.fill) == expected["fill"]
+    for kind, values in expected.get("stages", {}).items():
+        run = runs[kind]
+        assert run is not None
+        found = _flat("", run.model_dump(mode="json"))
+        assert {key: found[key] for key in values} == values
+    rewards = dict(expected.get("stage_rewards", {}))
+    if "rewards" in expected:
+        rewards[advice.phases[-1].objective] = expected["rewards"]
+    for kind, wanted in rewards.items():
+        run = runs[kind]
+        assert run is not None
+        given = run.model_dump(mode="json")["objective"]["rewards"]
+        for reward, values in zip(given, wanted, strict=True):
+            assert {key: reward[key] for key in values} == values
+
+
 def test_every_situation_names_its_reason_and_source() -> None:
     assert len(TABLE) >= 60
     assert len({row["name"] for row in TABLE}) == len(TABLE)
@@ -77,10 +107,11 @@ def test_the_situations_reach_every_approach_and_objective() -> None:
     found = [_advice(row) for row in TABLE]
     assert {advice.approach for advice in found} == {
         *("prompting", "few_shot", "prompt_optimization", "rag", "sft", "sft_then_rag"),
-        *("preference", "continued_pretraining", "full_training", "gather_data"),
+        *("preference", "rl", "continued_pretraining", "full_training", "gather_data"),
     }
     assert {advice.objective for advice in found} >= {
         *("sft", "sft_then_dpo", "dpo", "kto", "grpo", "pretraining", "classification"),
+        *("sft_then_grpo", "rloo", "reward_then_rloo", "sft_then_reward_then_rloo"),
     }
     assert {advice.method for advice in found} >= {
         *("full", "lora", "qlora", "full_ddp", "full_fsdp", "lora_ddp", "lora_fsdp"),

@@ -115,7 +115,7 @@ def test_packed_sequences_hold_the_rows_of_a_step() -> None:
 def test_who_holds_the_memory_is_said() -> None:
     taken = _advise(gpus=80, free=11).taken("gpus")
     assert taken is not None
-    held = "GPU 0 80 GB: 11.8 GB free of 84.9 GB, the rest held by anna (pid 12)"
+    held = "GPU 0 80 GB: 11.0 GiB free of 79.1 GiB, the rest held by anna (pid 12)"
     assert (taken.reason, taken.how) == (held, "measured")
 
 
@@ -123,10 +123,10 @@ def test_a_thin_margin_is_said() -> None:
     needed = _advise({"batch": "1", "checkpointing": "yes"}).candidate
     assert needed is not None
     assert needed.high is not None
-    barely = (needed.high + 1e8) / GIB
+    barely = (needed.high + 100 * 2**20) / GIB
     thin = _advise({"batch": "1", "checkpointing": "yes"}, free=barely)
     (said,) = (one.text for one in thin.cautions if one.id == "thin-margin")
-    assert said.startswith("only 100 MB are left")
+    assert said.startswith("only 100 MiB are left")
     assert "thin-margin" not in {one.id for one in _advise({"batch": "1"}).cautions}
 
 

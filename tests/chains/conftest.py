@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -49,13 +50,11 @@ def conductor_of(chain: ChainFolder) -> int:
 
 def end_conductor(chain: ChainFolder) -> None:
     """Kill the process of a chain, as nothing would be forgiven."""
-    pid = conductor_of(chain)
-    if not psutil.pid_exists(pid):
-        return
-    process = psutil.Process(pid)
-    if "tui_ft.chains.conductor" in process.cmdline():
-        process.kill()
-        process.wait(10)
+    with contextlib.suppress(psutil.NoSuchProcess):  # it ends by itself just now, or has
+        process = psutil.Process(conductor_of(chain))
+        if "tui_ft.chains.conductor" in process.cmdline():
+            process.kill()
+            process.wait(10)
 
 
 @pytest.fixture

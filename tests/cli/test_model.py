@@ -43,7 +43,7 @@ def test_a_well_known_model_needs_no_hub() -> None:
     assert lines["parameters"] == "46,702,792,704, of which a token passes 12.9 G"
     assert lines["MLP"] == "8 experts of 14,336 in 32 layers, 2 for a token"
     assert lines["attention"] == "32 heads of 128, 8 for keys and values"
-    assert lines["cache"] == "131 kB a token when it generates (16 bits)"
+    assert lines["cache"] == "128 KiB a token when it generates (16 bits)"
     assert lines["licence"] == "apache-2.0, a base model, without a chat template"
 
 

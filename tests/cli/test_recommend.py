@@ -9,6 +9,9 @@ import pytest
 from tests.cli.conftest import Ftui, in_a_process
 from tests.tiny_model import chat_rows, write_rows
 from tui_ft.spec import load_spec
+from tui_ft.spec.chain import load_chain
+from tui_ft.spec.online import GrpoObjective
+from tui_ft.spec.rewards import ExactMatchReward
 
 
 @pytest.fixture
@@ -23,7 +26,7 @@ def test_the_path_the_ways_and_the_run(ftui: Ftui, rows: Path, tiny_llama: Path)
     assert "▸ style: it should answer in another style" in said
     assert "? chat: a chat model" in said
     assert "✔ answers: how to answer" in said
-    assert "GPU 0 24 GB card (taken for an RTX 4090): 25.2 GB free of 25.2 GB" in said
+    assert "GPU 0 24 GB card (taken for an RTX 4090): 23.5 GiB free of 23.5 GiB" in said
     assert "▸✔  LoRA" in said
     assert "parameters cost little: worth a second run" in said
     assert "method.r                              8  (see rank)" in said
@@ -79,7 +82,7 @@ def test_data_that_are_not_there(ftui: Ftui, tiny_llama: Path) -> None:
 def test_pairs_become_a_run_on_the_better_answers(
     ftui: Ftui, tiny_llama: Path, tmp_path: Path, home: Path
 ) -> None:
-    """DPO is the second stage; the one before it is the run: ftui check has nothing against it."""
+    """DPO is the second stage of a chain; `ftui chain check` has nothing against it."""
     pairs: list[dict[str, object]] = [
         {
             "conversations": [{"from": "human", "value": f"What is {n} and {n}?"}],
@@ -88,15 +91,16 @@ def test_pairs_become_a_run_on_the_better_answers(
         }
         for n in range(200)
     ]
-    data, file = write_rows(tmp_path / "pairs.jsonl", pairs), tmp_path / "run.yaml"
+    data, file = write_rows(tmp_path / "pairs.jsonl", pairs), tmp_path / "chain.yaml"
     arguments = (str(tiny_llama), str(data), "--answer", "model_kind=base", "--write", str(file))
     told = ftui("recommend", *arguments)
     assert told.exit_code == 0, told.output
     assert "sft_then_dpo: SFT on the better answers, then DPO" in told.output
     assert "stage 2 of 2: direct preference optimisation (DPO)" in told.output
     columns = {"prompt": "conversations", "completion": "chosen"}
-    assert load_spec(file).data.columns == columns
-    checked = ftui("check", str(file), "--no-memory")
+    assert [stage.name for stage in load_chain(file).stages] == ["sft", "dpo"]
+    assert load_chain(file).stages[0].run.data.columns == columns
+    checked = ftui("chain", "check", str(file), "--no-memory")
     assert checked.exit_code == 0, checked.output
 
 
@@ -148,7 +152,7 @@ def test_several_gpus_are_advised_for_printed_and_written(
     arguments = ("--goal", "style", "--gpu", "8x80", "--write", str(file))
     told = ftui("recommend", str(tiny_llama), str(rows), *arguments)
     assert told.exit_code == 0, told.output
-    assert "84.9 GB free on each GPU (GB: low, expected, high)" in told.output
+    assert "79.1 GiB free on each GPU (GiB: low, expected, high)" in told.output
     assert "on each of 8" in told.output
     spec = load_spec(file)
     assert (spec.hardware.gpus, spec.hardware.num_gpus) == ("auto", 8)
@@ -178,3 +182,78 @@ def test_what_is_recommended_trains_as_it_stands(
     done = in_a_process("train", str(file), FTUI_HOME=os.environ["FTUI_HOME"])
     assert done.returncode == 0, done.stdout + done.stderr
     assert "finished" in done.stdout.splitlines()[-1]
+
+
+def _sums(file: Path, number: int = 200) -> Path:
+    """Write sums with their working, and the final answer after `####`."""
+    rows: list[dict[str, object]] = [
+        {
+            "question": f"Anna has {n} apples and buys {n + 1} more. How many has she now?",
+            "answer": f"She has {n} and {n + 1}, which is {n} + {n + 1}.\n#### {2 * n + 1}",
+        }
+        for n in range(number)
+    ]
+    return write_rows(file, rows)
+
+
+def test_sums_become_a_chain_that_can_be_started(
+    ftui: Ftui, tiny_llama: Path, tmp_path: Path, home: Path
+) -> None:
+    """A base model learns the form first; what GRPO rewards is found in the rows."""
+    data, file = _sums(tmp_path / "sums.jsonl"), tmp_path / "chain.yaml"
+    model = _without_template(tiny_llama, tmp_path / "base")
+    said = ("--answer", "solves=unformed", "--gpu", "24", "--write", str(file))
+    told = ftui("recommend", str(model), str(data), *said)
+    assert told.exit_code == 0, told.output
+    assert "sft_then_grpo: SFT, so that answers are in form, then GRPO" in told.output
+    assert "stage 2 of 2: group relative policy optimisation (GRPO)" in told.output
+    assert f"`ftui chain start {file}` starts it" in told.output
+    chain = load_chain(file)
+    assert [stage.run.objective.kind for stage in chain.stages] == ["sft", "grpo"]
+    learns = chain.stages[1].run
+    assert learns.model.name_or_path == "previous"
+    assert isinstance(learns.objective, GrpoObjective)
+    (reward,) = learns.objective.rewards
+    assert isinstance(reward, ExactMatchReward)
+    assert (reward.extract, reward.extract_reference) == ("last_number", "after_hashes")
+    on_cpu = [f"--set={stage.name}.hardware.gpus=none" for stage in chain.stages]
+    checked = ftui("chain", "check", str(file), "--no-memory", *on_cpu)
+    assert checked.exit_code == 0, checked.output
+
+
+def test_as_json_the_chain_is_what_chain_start_takes(
+    ftui: Ftui, tiny_llama: Path, tmp_path: Path, home: Path
+) -> None:
+    data = _sums(tmp_path / "sums.jsonl")
+    said = ("--answer", "objective=sft_then_grpo", "--gpu", "24", "--json")
+    found = json.loads(ftui("recommend", str(tiny_llama), str(data), *said).stdout)
+    file = tmp_path / "chain.yaml"
+    file.write_text(json.dumps(found["chain"]))
+    chain = load_chain(file)
+    assert [stage.name for stage in chain.stages] == ["sft", "grpo"]
+    assert [one["objective"] for one in found["phases"]] == ["sft", "grpo"]
+    assert all(one["expected"] > 0 for one in found["phases"])
+    assert found["fill"] == []
+
+
+def test_what_is_rewarded_has_to_be_filled_in(
+    ftui: Ftui, tiny_llama: Path, tmp_path: Path, home: Path
+) -> None:
+    prompts: list[dict[str, object]] = [{"prompt": f"Say {n} things."} for n in range(150)]
+    data, file = write_rows(tmp_path / "prompts.jsonl", prompts), tmp_path / "run.yaml"
+    said = (str(tiny_llama), str(data), "--answer", "solves=some", "--gpu", "none")
+    told = ftui("recommend", *said, "--write", str(file))
+    assert told.exit_code == 0, told.output
+    assert "no run: grpo: objective.rewards is left to you" in told.output
+    assert "fill in objective.rewards (marked FILL IN)" in told.output
+    refused = ftui("check", str(file), "--no-memory")
+    assert refused.exit_code != 0
+    assert "objective.rewards" in refused.output
+    reward = "{kind: length, target: 20}"
+    file.write_text(file.read_text().replace("rewards: []", f"rewards: [{reward}]"))
+    checked = ftui("check", str(file), "--no-memory")
+    assert checked.exit_code == 0, checked.output
+    assert load_spec(file).data.columns == {"instruction": "prompt"}
+    asked = ftui("recommend", *said, "--reward", "http://localhost:1/score", "--json")
+    (given,) = json.loads(asked.stdout)["run"]["objective"]["rewards"]
+    assert (given["kind"], given["url"]) == ("http", "http://localhost:1/score")

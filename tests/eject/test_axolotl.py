@@ -85,6 +85,12 @@ def test_the_run_means_the_same_there() -> None:
     assert values["datasets"][0]["roles_to_train"] == ["assistant"]
 
 
+def test_a_base_in_8_bits_is_axolotls_lora() -> None:
+    values = values_of(spec_of(method={"kind": "qlora", "bits": 8}))
+    assert (values["adapter"], values["load_in_8bit"]) == ("lora", True)
+    assert "load_in_4bit" not in values
+
+
 def test_what_axolotl_cannot_say_is_said() -> None:
     spec = spec_of(
         objective={"loss_on": "last_assistant"},
@@ -107,6 +113,8 @@ def test_what_axolotl_cannot_say_is_said() -> None:
         assert word in left_out
     assert (config.values["neftune_noise_alpha"], config.values["adam_beta2"]) == (5, 0.95)
     assert "adam_beta1" not in config.values
+    for word in ("neftune_noise_alpha", "adam_beta2"):  # which are said
+        assert word not in left_out
 
 
 def test_yaml_and_rows_lie_side_by_side(tmp_path: Path) -> None:
@@ -164,6 +172,8 @@ def test_preferences_mean_the_same_there(
         ({"objective": {"kind": "dpo", "loss_type": "hinge"}}, "dpo (sigmoid), ipo and simpo"),
         ({"objective": {"kind": "dpo", "loss_type": ["sigmoid", "sft"]}}, "ipo and simpo"),
         ({"method": {"kind": "ia3"}}, "Axolotl has no ia3"),
+        ({"method": {"kind": "lora", "init_lora_weights": "olora"}}, "belongs on the base"),
+        ({"method": {"kind": "qlora", "init_lora_weights": "loftq"}}, "quantises no base"),
     ],
 )
 def test_what_axolotl_has_no_form_for_is_refused_with_the_reason(

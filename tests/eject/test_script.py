@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
+import torch
 
 from tests.data.chats import assistant, chat, system, user
 from tests.data.families import FAMILIES
@@ -49,7 +51,8 @@ def run_script(folder: Path, *, alone: bool) -> list[dict[str, Any]]:
         )
         assert done.returncode == 0, done.stderr[-3000:]
     else:
-        with contextlib.chdir(folder):
+        with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
+            patch.syspath_prepend(folder)
             runpy.run_path("train.py", run_name="__main__")
     states = [json.loads(f.read_text()) for f in folder.glob("checkpoints/*/trainer_state.json")]
     last: dict[str, Any] = max(states, key=lambda state: state["global_step"])
@@ -69,6 +72,12 @@ RUNS: dict[str, tuple[Rows, dict[str, Any], dict[str, Any]]] = {
                  {"kind": "peft", "peft_type": "LOHA", "arguments": {"r": 4, "alpha": 8,
                   "target_modules": ["q_proj"]}}),
     "sft freeze": (ANSWERS, {"kind": "sft"}, {"kind": "freeze", "num_trainable_layers": 1}),
+    "sft pissa": (ANSWERS, {"kind": "sft"}, {**LORA, "init_lora_weights": "pissa"}),
+    "sft loftq": (ANSWERS, {"kind": "sft"},
+                  {**LORA, "kind": "qlora", "init_lora_weights": "loftq"}),
+    "sft ewc": (ANSWERS, {"kind": "sft"}, {"kind": "full", "ewc": {"ewc_lambda": 500, "rows": 8,
+                "train": "old.jsonl"}}),
+    "sft bottleneck": (ANSWERS, {"kind": "sft"}, {"kind": "bottleneck", "bottleneck_size": 8}),
     "pretraining": ((text_rows, 40), {"kind": "pretraining"}, {"kind": "full"}),
     "dpo": (PAIRS, {"kind": "dpo"}, {"kind": "full"}),
     "kto": ((judged_rows, 200), {"kind": "kto"}, LORA),
@@ -80,7 +89,7 @@ RUNS: dict[str, tuple[Rows, dict[str, Any], dict[str, Any]]] = {
 }  # fmt: skip
 
 
-ALONE = ("sft qlora", "dpo")
+ALONE = ("sft qlora", "sft bottleneck", "dpo")
 """In a process of their own, without anything of ftui: imports take most of the time."""
 
 
@@ -90,6 +99,9 @@ def test_the_script_trains_to_the_same_losses(
 ) -> None:
     (made, count), objective, method = RUNS[name]
     write_rows(tmp_path / "rows.jsonl", made(count))
+    if "ewc" in method:
+        old = write_rows(tmp_path / "old.jsonl", text_rows(8, seed=3))
+        method = {**method, "ewc": {**method["ewc"], "train": str(old)}}
     training = {"gradient_accumulation_steps": 2, "learning_rate": 2e-3, "max_steps": 6,
                 "eval_steps": 3, "save_steps": 3}  # fmt: skip
     model = tiny_bert if name == "classification" else tiny_llama
@@ -104,7 +116,10 @@ def test_the_script_trains_to_the_same_losses(
     evaluated = [entry["eval_loss"] for entry in logged if "eval_loss" in entry]
     assert evaluated == pytest.approx(ran.history.evaluations["eval_loss"].y, abs=1e-4)
     kind = "model" if method["kind"] in ("full", "freeze") else "adapter"
-    assert list((tmp_path / "script" / kind).glob("*.safetensors"))
+    (saved,) = (tmp_path / "script" / kind).glob("*.safetensors")
+    kept = safetensors.torch.load_file(ran.folder.output_dir() / saved.name)
+    for key, tensor in safetensors.torch.load_file(saved).items():
+        torch.testing.assert_close(tensor, kept[key], atol=1e-3, rtol=0)
 
 
 def encoder(spec: RunSpec, folder: Path) -> Any:

@@ -77,8 +77,8 @@ def test_driver_and_gpus_with_the_precision_that_suits(
     checks = diagnosis(environment, home)
     assert checks["driver"] == Check("driver", "ok", "580.65.06, CUDA 13.0")
     a100, t4 = checks["GPU 0"], checks["GPU 1"]
-    assert a100.found == "NVIDIA A100, 80.0 GB, compute capability 8.0: bf16"
-    assert t4.found == "Tesla T4, 80.0 GB, compute capability 7.5: fp16"
+    assert a100.found == "NVIDIA A100, 74.5 GiB, compute capability 8.0: bf16"
+    assert t4.found == "Tesla T4, 74.5 GiB, compute capability 7.5: fp16"
     assert (a100.status, t4.status) == ("ok", "ok")
 
 

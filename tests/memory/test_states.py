@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 
 import pytest
 import torch
 
 from tui_ft.memory.states import optimizer_states, paged_bytes
 
+OTHERS = {
+    "schedule_free_adamw": ("schedulefree", "AdamWScheduleFree"),
+    "schedule_free_radam": ("schedulefree", "RAdamScheduleFree"),
+    "schedule_free_sgd": ("schedulefree", "SGDScheduleFree"),
+    "stable_adamw": ("optimi", "StableAdamW"),
+    "adamw_torch_8bit": ("torchao.optim", "AdamW8bit"),
+    "adamw_torch_4bit": ("torchao.optim", "AdamW4bit"),
+}
+"""Those of libraries that are not there as a rule: module and class."""
 SHAPES = [(8192, 64), (64,), (100, 30), (4096,)]
 
 
@@ -18,9 +28,13 @@ def _real_sizes(optimizer: torch.optim.Optimizer) -> Counter[int]:
     for state in optimizer.state.values():
         for name, value in state.items():
             shared = name.startswith("qmap") or name == "step"  # once for all, or on the CPU
-            if isinstance(value, torch.Tensor) and not shared and id(value) not in seen:
-                seen.add(id(value))
-                held[value.untyped_storage().nbytes()] += 1
+            if not isinstance(value, torch.Tensor) or shared:
+                continue
+            attributes = getattr(value, "tensor_attrs", ())  # torchao's, of several tensors each
+            for tensor in [getattr(value, one) for one in attributes] or [value]:
+                if id(tensor) not in seen:
+                    seen.add(id(tensor))
+                    held[tensor.untyped_storage().nbytes()] += 1
     return held
 
 
@@ -28,23 +42,34 @@ def _make(name: str, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimi
     import bitsandbytes as bnb
     from transformers.optimization import Adafactor
 
-    match name:
-        case "adamw_torch":
-            return torch.optim.AdamW(parameters)
-        case "adamw_8bit":
-            return bnb.optim.AdamW8bit(parameters)  # type: ignore[no-any-return]
-        case "lion_8bit":
-            return bnb.optim.Lion8bit(parameters)  # type: ignore[no-any-return]
-        case "lion_32bit":
-            return bnb.optim.Lion(parameters)  # type: ignore[no-any-return]
-        case "adafactor":
-            return Adafactor(parameters, lr=1e-3, scale_parameter=False, relative_step=False)  # type: ignore[no-any-return]
-    return torch.optim.SGD(parameters)
+    if name in OTHERS:
+        module, called = OTHERS[name]
+        blocks = {"block_size": 256} if "torchao" in module else {}  # as transformers has it
+        optimizer = getattr(pytest.importorskip(module), called)(parameters, lr=1e-3, **blocks)
+        if callable(getattr(optimizer, "train", None)):
+            optimizer.train()
+        return optimizer  # type: ignore[no-any-return]
+    made = {
+        "adamw_torch": torch.optim.AdamW,
+        "adamw_8bit": bnb.optim.AdamW8bit,
+        "lion_8bit": bnb.optim.Lion8bit,
+        "lion_32bit": bnb.optim.Lion,
+        "ademamix": bnb.optim.AdEMAMix,
+        "ademamix_8bit": bnb.optim.AdEMAMix8bit,
+        "rmsprop_bnb_8bit": bnb.optim.RMSprop8bit,
+        "adafactor": partial(Adafactor, lr=1e-3, scale_parameter=False, relative_step=False),
+        "sgd": torch.optim.SGD,
+    }[name]
+    return made(parameters)  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(
-    "name", ["adamw_torch", "adamw_8bit", "lion_8bit", "lion_32bit", "adafactor", "sgd"]
+    "name",
+    [
+        *("adamw_torch", "adamw_8bit", "lion_8bit", "lion_32bit", "adafactor", "sgd"),
+        *("ademamix", "ademamix_8bit", "rmsprop_bnb_8bit", *OTHERS),
+    ],
 )
 def test_the_states_of_real_optimizers(name: str, dtype: torch.dtype) -> None:
     parameters = [torch.nn.Parameter(torch.randn(shape).to(dtype)) for shape in SHAPES]

@@ -85,7 +85,7 @@ def wait_until(
         summary = summary_of(folder)
         if condition(summary):
             return summary
-        said = folder.supervisor_log.read_text() if folder.supervisor_log.exists() else ""
+        said = folder.log.read_text() if folder.log.exists() else ""
         assert time.monotonic() < deadline, f"still {summary}; supervisor said: {said}"
         time.sleep(0.05)
 

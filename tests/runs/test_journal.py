@@ -53,6 +53,36 @@ def test_a_full_disk_delays_events_and_loses_none_but_the_droppable(
     assert not [e for e in read_events(folder) if isinstance(e, ev.Progress)]
 
 
+def test_a_disk_that_stays_full_still_takes_the_last_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = RunFolder(tmp_path)
+    journal = Journal(folder)
+    (room,) = [file for file in tmp_path.iterdir() if file.name.endswith(".room")]
+    assert room.stat().st_size == 65_536
+    journal.write(_metrics(1))
+    real_write = os.write
+
+    def write(descriptor: int, data: bytes) -> int:
+        if room.exists():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real_write(descriptor, data)
+
+    monkeypatch.setattr(os, "write", write)
+    for step in range(2, 2_000):
+        journal.write(_metrics(step))
+    journal.write(ev.Ended(state="failed", reason="the disk is full"))
+    journal.close()
+    events = list(read_events(folder))
+    assert isinstance(events[-1], ev.Ended)
+    assert folder.events_file.stat().st_size < 65_536
+    steps = [one.step for one in events if isinstance(one, ev.Metrics)]
+    assert steps[:1] == [1]
+    assert steps[1:] == list(range(2_000 - len(steps[1:]), 2_000))  # the newest, without a gap
+    assert len(steps) > 100
+    assert not room.exists()
+
+
 def test_a_tail_waits_for_the_rest_of_a_line(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"one\ntw")

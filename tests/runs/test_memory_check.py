@@ -24,7 +24,7 @@ from tui_ft.runs.memory_check import memory_findings, memory_of
 from tui_ft.runs.prediction import Prediction
 from tui_ft.spec import RunSpec, build_spec
 
-GB = 1_000_000_000
+GIB = 1 << 30
 
 
 @pytest.fixture
@@ -47,14 +47,14 @@ def _gpu(free: float | None) -> Gpu:
 
 
 def test_a_run_that_fits_is_a_note_with_the_figures(spec: RunSpec) -> None:
-    (finding,) = memory_findings(spec, [_gpu(24 * GB)])
+    (finding,) = memory_findings(spec, [_gpu(24 * GIB)])
     assert finding.severity == "note"
     assert finding.text.startswith("memory: ")
-    assert "of 24.0 GB free on GPU 0" in finding.text
+    assert "of 24.0 GiB free on GPU 0" in finding.text
 
 
 def test_a_run_that_does_not_fit_is_told_how_it_might(spec: RunSpec) -> None:
-    (finding,) = memory_findings(spec, [_gpu(0.3 * GB)])
+    (finding,) = memory_findings(spec, [_gpu(0.3 * GIB)])
     assert finding.severity == "bad"
     assert "it will run out of memory" in finding.text
     assert finding.advice is not None
@@ -64,10 +64,10 @@ def test_a_run_that_does_not_fit_is_told_how_it_might(spec: RunSpec) -> None:
 
 
 def test_between_expected_and_high_it_is_a_warning(spec: RunSpec) -> None:
-    (generous,) = memory_findings(spec, [_gpu(24 * GB)])
+    (generous,) = memory_findings(spec, [_gpu(24 * GIB)])
     expected = float(generous.text.split()[1])
-    assert generous.text.split()[2] == "MB"
-    (finding,) = memory_findings(spec, [_gpu((expected + 5) * 1e6)])
+    assert generous.text.split()[2] == "MiB"
+    (finding,) = memory_findings(spec, [_gpu((expected + 5) * 2**20)])
     assert finding.severity == "warning"
     assert "it may run out" in finding.text
 
@@ -76,12 +76,12 @@ def test_nothing_is_said_without_a_gpu_or_a_model(spec: RunSpec, tmp_path: Path)
     assert memory_findings(spec, []) == ()
     assert memory_findings(spec, [_gpu(None)]) == ()
     (tmp_path / "model" / "config.json").unlink()
-    assert memory_findings(spec, [_gpu(GB)]) == ()
+    assert memory_findings(spec, [_gpu(GIB)]) == ()
 
 
 def test_a_model_that_cannot_be_replayed_is_no_obstacle(spec: RunSpec, tmp_path: Path) -> None:
     (tmp_path / "model" / "config.json").write_text('{"model_type": "martian"}')
-    (finding,) = memory_findings(spec, [_gpu(GB)])
+    (finding,) = memory_findings(spec, [_gpu(GIB)])
     assert finding.severity == "note"
     assert "martian" in finding.text
 
@@ -90,7 +90,7 @@ def test_without_a_gpu_the_card_is_named_that_holds_it(spec: RunSpec) -> None:
     finding = memory_of(spec, [])
     assert finding.severity == "note"
     assert finding.text.endswith("most in the backward pass: a card of 8 GB holds it")
-    assert memory_of(spec, [_gpu(24 * GB)]).text.endswith("on GPU 0")
+    assert memory_of(spec, [_gpu(24 * GIB)]).text.endswith("on GPU 0")
     missing = spec.model_copy(
         update={"model": spec.model.model_copy(update={"name_or_path": "/x"})}
     )
@@ -159,7 +159,7 @@ def test_the_prediction_is_made_behind_the_run_for_its_longest_row(
 
     monkeypatch.setattr(prediction, "dry_runs", answer)
     folder = folders.create(spec)
-    prediction.predict_behind(folder, spec, _gpu(GB), 77)
+    prediction.predict_behind(folder, spec, _gpu(GIB), 77)
     for thread in threading.enumerate():
         if thread.name == "ftui-prediction":
             thread.join()
@@ -186,7 +186,7 @@ def test_a_correction_takes_three_runs_and_their_median() -> None:
 
 def test_a_run_on_several_gpus_is_weighed_by_its_share(spec: RunSpec) -> None:
     """No dry run is asked, which knows of one GPU only."""
-    two = [_gpu(60 * GB), dataclasses.replace(_gpu(60 * GB), index=1, uuid="GPU-1")]
+    two = [_gpu(60 * GIB), dataclasses.replace(_gpu(60 * GIB), index=1, uuid="GPU-1")]
 
     def expected(**hardware: Any) -> str:
         values = {**spec.model_dump(), "method": {"kind": "full"}, "hardware": hardware}

@@ -18,6 +18,7 @@ from tui_ft.spec import RunSpec
 from tui_ft.spec.run_spec import HardwareSpec
 
 GB = 1_000_000_000
+GIB = 1 << 30
 
 
 def _with(spec: RunSpec, **groups: dict[str, Any]) -> RunSpec:
@@ -36,7 +37,7 @@ def _bad(findings: tuple[Finding, ...]) -> list[str]:
 
 
 def _gpu(free: float, **more: Any) -> Gpu:
-    total = 80 * GB
+    total = 80 * GIB
     return Gpu(
         index=0,
         uuid="GPU-0",
@@ -138,20 +139,20 @@ def test_a_gpu_plainly_too_small_is_said_and_who_holds_the_rest(
     spec: RunSpec, tmp_path: Path
 ) -> None:
     _grow_model(spec, 16 * GB)
-    holder = GpuProcess(pid=4242, user="bob", memory_bytes=70 * GB)
-    findings = check(spec, tmp_path, [_gpu(10 * GB, processes=(holder,))])
+    holder = GpuProcess(pid=4242, user="bob", memory_bytes=70 * GIB)
+    findings = check(spec, tmp_path, [_gpu(10 * GIB, processes=(holder,))])
     (warning,) = [f.text for f in findings if f.severity == "warning"]
-    assert "10.0 GB free of 80.0 GB" in warning
-    assert "at least 16.0 GB" in warning
-    assert "bob (pid 4242, 70.0 GB)" in warning
-    assert not [f for f in check(spec, tmp_path, [_gpu(60 * GB)]) if f.severity != "note"]
+    assert "10.0 GiB free of 80.0 GiB" in warning
+    assert "at least 14.9 GiB" in warning
+    assert "bob (pid 4242, 70.0 GiB)" in warning
+    assert not [f for f in check(spec, tmp_path, [_gpu(60 * GIB)]) if f.severity != "note"]
 
 
 def test_how_many_processes_train_is_said(spec: RunSpec, tmp_path: Path) -> None:
     def said(findings: Sequence[Finding]) -> list[str]:
         return [f.text for f in findings if "processes" in f.text]
 
-    two = [_gpu(60 * GB), dataclasses.replace(_gpu(60 * GB), index=1, uuid="GPU-1")]
+    two = [_gpu(60 * GIB), dataclasses.replace(_gpu(60 * GIB), index=1, uuid="GPU-1")]
     spread = _on(spec, gpus=[0, 1], distributed={"kind": "fsdp"})
     assert said(check(spread, tmp_path, two)) == [
         "2 processes on GPUs 0, 1, FSDP2: 2 x 4 rows a step"
@@ -169,17 +170,22 @@ def test_deepspeed_that_is_not_installed_is_refused_with_what_does_the_same(
     spec: RunSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tui_ft.runs.preflight.has_deepspeed", lambda: False)
-    two = [_gpu(60 * GB), dataclasses.replace(_gpu(60 * GB), index=1, uuid="GPU-1")]
+    two = [_gpu(60 * GIB), dataclasses.replace(_gpu(60 * GIB), index=1, uuid="GPU-1")]
     spread = _on(spec, gpus=[0, 1], distributed={"kind": "deepspeed"})
     (bad,) = [f for f in check(spread, tmp_path, two) if f.severity == "bad"]
     assert "DeepSpeed is not installed" in bad.text
     assert bad.advice is not None
     assert "fsdp" in bad.advice
+    assert any(
+        "each of the 2 processes reads the whole" in f.text for f in check(spread, tmp_path, two)
+    )
+    zero2 = _on(spec, gpus=[0, 1], distributed={"kind": "deepspeed", "zero_stage": 2})
+    assert not any("reads the whole model" in f.text for f in check(zero2, tmp_path, two))
 
 
 def test_gpus_of_two_kinds_are_said(spec: RunSpec, tmp_path: Path) -> None:
-    other = dataclasses.replace(_gpu(60 * GB), index=1, uuid="GPU-1", name="L4")
-    findings = check(_on(spec, gpus=[0, 1]), tmp_path, [_gpu(60 * GB), other])
+    other = dataclasses.replace(_gpu(60 * GIB), index=1, uuid="GPU-1", name="L4")
+    findings = check(_on(spec, gpus=[0, 1]), tmp_path, [_gpu(60 * GIB), other])
     assert any("not of one kind" in f.text and "1 L4" in f.text for f in findings)
 
 
@@ -224,7 +230,7 @@ def test_data_that_are_mixed_in_are_looked_at_as_well(spec: RunSpec, tmp_path: P
 def test_checkpoints_of_every_method_are_weighed(spec: RunSpec, tmp_path: Path) -> None:
     for kind in ("freeze", "ia3", "prompt_tuning", "prefix_tuning", "p_tuning", "ln_tuning"):
         changed = RunSpec.model_validate({**spec.model_dump(), "method": {"kind": kind}})
-        assert not _bad(check(changed, tmp_path, [_gpu(60 * GB)]))
+        assert not _bad(check(changed, tmp_path, [_gpu(60 * GIB)]))
 
 
 def test_what_checkpoints_will_take_is_said_and_held_against_a_budget(

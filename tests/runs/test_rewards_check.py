@@ -98,6 +98,17 @@ def test_a_reward_model(spec: RunSpec, data: Path, tmp_path: Path) -> None:
     assert _check(spec, data, {"kind": "reward_model", "model": spec.model.name_or_path}) == []
 
 
+@pytest.mark.parametrize("name", ["judge", "run:judge", "run:reward-lora"])
+def test_a_reward_models_run_that_is_missing_is_told(spec: RunSpec, data: Path, name: str) -> None:
+    (bad,) = _check(spec, data, {"kind": "reward_model", "model": name})
+    run = name.removeprefix("run:")
+    assert bad.severity == "bad"
+    assert f"there is no run {run}" in bad.text
+    said = f"{bad.text} {bad.advice}"
+    assert "`ftui train reward-lora" in said
+    assert (f"--set name={run}" in said) == (run == "judge")
+
+
 def test_a_schema(spec: RunSpec, data: Path) -> None:
     (bad,) = _check(spec, data, {"kind": "json", "json_schema": "/no/such/schema.json"})
     assert bad.severity == "bad"

@@ -140,6 +140,20 @@ def test_a_killed_supervisor_leaves_a_crashed_run_and_a_saved_checkpoint(start: 
     assert history_after.is_live
 
 
+def test_what_an_orphan_saves_is_waited_for(start: Start) -> None:
+    folder = start("save_slowly")
+    wait_until(folder, steps_done(folder, 3))
+    supervisor = wait_until(folder, lambda s: bool(s.worker_pid)).pid
+    os.kill(supervisor, signal.SIGKILL)
+    wait_until(folder, ended)
+    resume(folder, worker="tests.runs.workers:save_slowly")  # at once: it is still saving
+    summary = wait_until(folder, lambda s: s.state == "finished")
+    assert summary.attempt == 2
+    attempt = history_of(folder).attempt
+    assert attempt is not None
+    assert attempt.step == 5_000
+
+
 def test_a_torn_line_costs_that_line_alone(start: Start) -> None:
     folder = start("train")
     wait_until(folder, steps_done(folder, 5))

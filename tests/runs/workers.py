@@ -135,3 +135,20 @@ def never_enough(
     advice = ("buy a larger one",)
     reason = "the GPU ran out of memory"
     link.send(ev.Ended(state="failed", reason=reason, advice=advice, cause="gpu_memory"))
+
+
+def save_slowly(
+    run_dir: Path, gpus: tuple[int, ...], checkpoint: Path | None, link: WorkerLink
+) -> None:
+    """Take steps; without a supervisor, need three seconds to save. Taken up again, finish."""
+    if checkpoint is not None:
+        short(run_dir, gpus, checkpoint, link)
+        return
+    link.send(ev.Phase(phase="train"))
+    step = 0
+    while not link.stop_requested:
+        step += 1
+        link.send(ev.Metrics(step=step, epoch=0.0, values={"loss": 1.0}))
+        time.sleep(0.02)
+    time.sleep(3)
+    _save(run_dir, 5_000, link)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,17 +15,24 @@ import pytest
 
 from tui_ft import paths
 from tui_ft.app import FtuiApp
+from tui_ft.chains.folder import ChainFolder
+from tui_ft.chains.folder import create as create_chain
+from tui_ft.chains.journal import Attended, Started
+from tui_ft.chains.journal import Journal as ChainJournal
 from tui_ft.hardware import Gpu, GpuProcess, Host, Snapshot
 from tui_ft.runs import events as ev
 from tui_ft.runs.folder import RunFolder, create
 from tui_ft.runs.journal import Journal
-from tui_ft.runs.registry import summarise
+from tui_ft.runs.place import Place
+from tui_ft.runs.registry import placed, summarise
 from tui_ft.spec import RunSpec, build_spec
+from tui_ft.spec.chain import Chain, Stage
 
 START = 1_795_000_000.0
 NOW = START + 3_600
 STEPS = 400
 GB = 1_000_000_000
+GIB = 1 << 30
 
 
 @dataclass
@@ -45,9 +53,9 @@ class FixedHardware:
                 hostname="gpu01",
                 cpu_count=64,
                 cpu_utilization=0.12,
-                memory_total_bytes=128 * GB,
-                memory_used_bytes=41 * GB,
-                memory_available_bytes=87 * GB,
+                memory_total_bytes=128 * GIB,
+                memory_used_bytes=41 * GIB,
+                memory_available_bytes=87 * GIB,
                 disk_total_bytes=2_000 * GB,
                 disk_free_bytes=1_200 * GB,
             ),
@@ -57,14 +65,14 @@ class FixedHardware:
 
 
 def _card(index: int, used: float, busy: float, watts: float, degrees: float) -> Gpu:
-    holders = (GpuProcess(4242, "anna", int(used * GB), "python"),) if busy else ()
+    holders = (GpuProcess(4242, "anna", int(used * GIB), "python"),) if busy else ()
     return Gpu(
         index=index,
         uuid=f"GPU-{index}",
         name="NVIDIA H100 80GB HBM3",
-        memory_total_bytes=80 * GB,
-        memory_used_bytes=int(used * GB),
-        memory_free_bytes=int((80 - used) * GB),
+        memory_total_bytes=80 * GIB,
+        memory_used_bytes=int(used * GIB),
+        memory_free_bytes=int((80 - used) * GIB),
         utilization=busy,
         power_w=watts,
         power_limit_w=700.0,
@@ -102,8 +110,9 @@ def make_run(home: Path) -> MakeRun:
         live: bool = False,
         gpus: tuple[int, ...] = (),
         host: str = "gpu01",
+        place: Place | None = None,
     ) -> RunFolder:
-        folder = create(_spec(name))
+        folder = create(_spec(name), place)
         journal = Journal(folder)
         journal.write(ev.Attempt(t=started, number=1, host=host, user="anna", pid=1))
         for event in (*training(steps, started), *events):
@@ -111,7 +120,7 @@ def make_run(home: Path) -> MakeRun:
         journal.close()
         heartbeat = time.time() + 86_400 if live else 0.0
         status = msgspec.structs.replace(
-            summarise(folder.id, journal.history), heartbeat=heartbeat, gpus=gpus
+            placed(folder, summarise(folder.id, journal.history)), heartbeat=heartbeat, gpus=gpus
         )
         paths.write_atomically(folder.status_file, msgspec.json.encode(status))
         return folder
@@ -191,8 +200,8 @@ def _telemetry(t: float) -> ev.Telemetry:
         index=0,
         uuid="GPU-0",
         name="NVIDIA H100 80GB HBM3",
-        memory_used=int(9.4 * GB),
-        memory_total=80 * GB,
+        memory_used=int(9.4 * GIB),
+        memory_total=80 * GIB,
         utilization=0.98,
         power_w=412.0,
         power_limit_w=700.0,
@@ -204,10 +213,37 @@ def _telemetry(t: float) -> ev.Telemetry:
         t=t,
         gpus=(card,),
         cpu_utilization=0.12,
-        memory_used=41 * GB,
-        memory_total=128 * GB,
+        memory_used=41 * GIB,
+        memory_total=128 * GIB,
         disk_free=1_200 * GB,
     )
+
+
+@pytest.fixture
+def three_stages(make_run: MakeRun) -> ChainFolder:
+    """Return a chain on another host that is at its second stage, beside a run that stands alone.
+
+    Its heart beats for as long as tests run.
+    """
+    names = ("sft", "reward", "rloo")
+    chain = create_chain(Chain("rlhf", tuple(Stage(name, _spec(f"rlhf-{name}")) for name in names)))
+    begun = START - 10_000
+    journal = ChainJournal(chain)
+    journal.write(Attended(t=begun, host="gpu01", user="anna", pid=1))
+    for number, name in enumerate(names[:2], 1):
+        journal.write(Started(t=begun + number, stage=name, run=f"rlhf-{name}"))
+    journal.close()
+    chain.lock_file.touch()
+    tomorrow = time.time() + 86_400
+    os.utime(chain.lock_file, (tomorrow, tomorrow))
+    sft, reward = (
+        Place(chain=chain.id, stage=name, number=number, of=3)
+        for number, name in enumerate(names[:2], 1)
+    )
+    make_run("rlhf-sft", FINISHED, steps=400, started=begun + 1, place=sft)
+    make_run("rlhf-reward", steps=120, live=True, gpus=(0,), place=reward)
+    make_run("demo-json", FINISHED, steps=400, started=START - 90_000)
+    return chain
 
 
 def make_app(run_id: str | None = None) -> FtuiApp:

@@ -5,22 +5,28 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input, OptionList
+from textual.widgets import Input, OptionList, Static
 
 from tests.advise.given import Arithmetic, situation_of
 from tests.screens.test_home import running, settled, shown
 from tests.tiny_model import chat_rows, write_rows
+from tui_ft.advise.advice import Advice
 from tui_ft.advise.situation import Situation
+from tui_ft.advise.tree import advise as advise_on
 from tui_ft.app import FtuiApp
+from tui_ft.chains.folder import all_chains
 from tui_ft.data import DataError
 from tui_ft.plan.gathering import Listener, Sought
 from tui_ft.screens import advise
 from tui_ft.screens.advise import AdviseScreen
+from tui_ft.screens.advise_chain import start_chain
 from tui_ft.screens.choose_model import ChooseModel
 from tui_ft.screens.configure import ConfigureScreen
 from tui_ft.screens.data_open import OpenData
 from tui_ft.spec import load_spec
+from tui_ft.spec.chain import load_chain
 from tui_ft.widgets.choose import Choose
+from tui_ft.widgets.confirm import Confirm
 from tui_ft.widgets.row_table import RowTable
 
 WIDE = (170, 50)
@@ -213,3 +219,82 @@ async def test_real_data_and_a_real_model_without_a_gpu(
         assert screen._advice is not None
         await go_to(screen, pilot, "examples")
         assert "300" in shown(app, "#about-node")
+
+
+async def test_a_chain_is_shown_written_and_started_once_it_was_seen(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {"goal": "reasoning", "model": "llama-8b", "data": "math-7k", "gpus": 80}
+    monkeypatch.setattr(advise, "gather", lambda asked, listener: situation_of(said))
+    monkeypatch.setattr(advise, "estimator", Arithmetic)
+    started: list[str] = []
+
+    def start(advice: Advice) -> tuple[str, bool]:
+        started.append(advice.chain)
+        return "it runs", True
+
+    monkeypatch.setattr(advise, "start_chain", start)
+    file = tmp_path / "chain.yaml"
+    async with running(WIDE) as (app, pilot):
+        screen = await opened(app, pilot)
+        shown_run = shown(app, "#run")
+        assert "chain llama-8b-math-7k: `ctrl+s` starts it, `w` writes it" in shown_run
+        assert "2 grpo  group relative policy optimisation (GRPO), lora: " in shown_run
+        await pilot.press("w")
+        screen.query_one("#typed", Input).value = str(file)
+        await pilot.press("enter")
+        await settled(app, pilot)
+        assert [stage.name for stage in load_chain(file).stages] == ["sft", "grpo"]
+        for key, wanted in (("n", []), ("y", ["llama-8b-math-7k"])):
+            await pilot.press("ctrl+s")
+            await pilot.pause()
+            assert isinstance(app.screen, Confirm)
+            assert "grpo " in str(app.screen.query_one("#consequence", Static).content)
+            await pilot.press(key)
+            await settled(app, pilot)
+            assert started == wanted
+
+
+async def test_a_single_run_is_no_chain_to_start(given: list[Sought]) -> None:
+    async with running(WIDE) as (app, pilot):
+        await opened(app, pilot)
+        await pilot.press("ctrl+s")
+        await pilot.pause()
+        assert "this is one run" in str([note.message for note in app._notifications])
+
+
+def test_a_chain_that_cannot_run_is_not_started(
+    home: Path,
+) -> None:
+    """What `ftui chain check` finds stands in its way, and no folder is left behind."""
+    said = {"goal": "reasoning", "model": "llama-8b", "data": "math-7k", "gpus": "none"}
+    advice = advise_on(situation_of(said), estimator=Arithmetic())
+    reason, started = start_chain(advice)
+    assert not started
+    assert "sft: " in reason
+    assert "grpo: " in reason
+    assert "/data/math-7k.jsonl" in reason
+    assert all_chains() == []
+
+
+async def test_a_reward_is_named_where_the_rows_have_none(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {"goal": "preference", "model": "llama-8b-chat", "data": "prompts-5k", "gpus": 80}
+    monkeypatch.setattr(advise, "gather", lambda asked, listener: situation_of(said))
+    monkeypatch.setattr(advise, "estimator", Arithmetic)
+    async with running(WIDE) as (app, pilot):
+        screen = await opened(app, pilot)
+        assert screen._advice is not None
+        assert list(screen._advice.fill) == ["objective.rewards"]
+        await go_to(screen, pilot, "reward")
+        await answer(app, pilot, "one that you name …")
+        screen.query_one("#typed", Input).value = "my-reward-run"
+        await pilot.press("enter")
+        await settled(app, pilot)
+        advice = screen._advice
+        assert (list(advice.fill), advice.objective) == ([], "rloo")
+        run = advice.run
+        assert run is not None
+        (reward,) = run.model_dump()["objective"]["rewards"]
+        assert (reward["kind"], reward["model"]) == ("reward_model", "my-reward-run")

@@ -164,7 +164,7 @@ async def test_gpus_are_chosen_by_what_they_do(home: Path) -> None:
         await pilot.pause()
         assert isinstance(app.screen, ChooseGpus)
         lines = [str(option.prompt) for option in app.screen.query_one(OptionList).options]
-        assert "61.2/80.0 GB" in lines[0]
+        assert "61.2/80.0 GiB" in lines[0]
         assert "held by anna" in lines[0]
         assert "free" in lines[1]
         await pilot.press("j", "space", "enter")

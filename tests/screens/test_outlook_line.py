@@ -83,7 +83,7 @@ async def test_a_dry_run_takes_the_place_of_the_estimate(
         assert step is not None
         (figure,) = figures([step])  # kept: it is not asked again
         assert isinstance(figure, Figure)
-        assert f"{text.gigabytes(figure.expected)} of 79.6 GB" in shown(app, "#outlook")
+        assert f"{text.gibibytes(figure.expected)} of 79.6 GiB" in shown(app, "#outlook")
         assert shown(app, "#outlook").splitlines()[0].rstrip().endswith("dry run")
         assert len(begun) == 1
 
@@ -131,8 +131,8 @@ def test_nothing_is_replayed_on_the_cpu_or_for_several_gpus() -> None:
     assert step_on([0, 1]) is None
 
 
-def _figure(gigabytes: float) -> Figure:
-    size = int(gigabytes * 1e9)
+def _figure(gibibytes: float) -> Figure:
+    size = int(gibibytes * 2**30)
     return Figure(
         low=size - 10**9, expected=size, high=size + 10**9, terms=(Term("all", size),),
         stage="backward", source="estimate",
@@ -141,13 +141,13 @@ def _figure(gigabytes: float) -> Figure:
 
 def test_each_of_several_gpus_is_shown() -> None:
     found = Outlook(
-        memory=_figure(30), gpus=(0, 2), frees=(40 * 10**9, 20 * 10**9), spread="FSDP2",
+        memory=_figure(30), gpus=(0, 2), frees=(40 * 2**30, 20 * 2**30), spread="FSDP2",
         time=Seconds(low=1.0, expected=60.0, high=90.0),
     )  # fmt: skip
     first, each, _ = outlook_lines(found, 120).plain.splitlines()
     assert "on each of 2 GPUs, FSDP2" in first
-    assert "of 20.0 GB" in first
-    assert (found.fit_of(40 * 10**9), found.fit) == ("fits", "no")
+    assert "of 20.0 GiB" in first
+    assert (found.fit_of(40 * 2**30), found.fit) == ("fits", "no")
     assert "0: " in each
     assert "2: " in each
     assert "40.0" in each
@@ -155,7 +155,7 @@ def test_each_of_several_gpus_is_shown() -> None:
 
 
 def test_gpus_that_are_not_there_are_missed_aloud() -> None:
-    found = Outlook(memory=_figure(30), gpus=(0,), frees=(40 * 10**9,), spread="DDP", short=3,
+    found = Outlook(memory=_figure(30), gpus=(0,), frees=(40 * 2**30,), spread="DDP", short=3,
                     time=Unknown("?"))  # fmt: skip
     said = outlook_lines(found, 120).plain
     assert "on each of 4 GPUs, DDP; 3 of them are not there" in said

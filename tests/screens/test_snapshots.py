@@ -64,6 +64,11 @@ def test_home_without_runs(home: None, snap_compare: Compare, size: Size) -> Non
 
 
 @SIZES
+def test_home_with_a_chain(three_stages: object, snap_compare: Compare, size: Size) -> None:
+    assert snap_compare(make_app(), terminal_size=size, run_before=_settle())
+
+
+@SIZES
 def test_a_running_monitor(make_run: MakeRun, snap_compare: Compare, size: Size) -> None:
     make_run("support-qlora", OVERFITTING, steps=320, live=True, gpus=(0,))
     app = make_app("support-qlora")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tui_ft.chains.check import as_run
 from tui_ft.spec import SpecError
 from tui_ft.spec.chain import Reference, dump_chain, load_chain
 
@@ -104,3 +105,31 @@ def test_a_runs_file_beside_the_chains_is_a_start_too(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("training: {learning_rate: 0.003}\n")
     text = THREE.replace("preset: sft-lora", "preset: mine.yaml")
     assert load_chain(_file(tmp_path, text)).stages[0].run.training.learning_rate == 0.003
+
+
+FURTHER = """\
+stages:
+- name: sft
+  preset: sft-qlora
+  run:
+    model: {name_or_path: org/model}
+    data: {train: chats.jsonl}
+    method: {kind: qlora, r: 8}
+- name: dpo
+  run:
+    model: {name_or_path: previous, adapter: continue}
+    data: {train: pairs.jsonl}
+    objective: {kind: dpo}
+    method: {kind: KIND}
+"""
+
+
+def test_an_adapter_is_trained_further_as_what_it_is(tmp_path: Path) -> None:
+    for kind in ("qlora", "lora"):
+        chain = load_chain(_file(tmp_path, FURTHER.replace("KIND", kind)))
+        assert as_run(chain, chain.stages[1]).method.r == 8  # type: ignore[union-attr]
+    assert "method.kind has to be qlora too, and is ia3" in _said(
+        tmp_path, FURTHER.replace("KIND", "ia3")
+    )
+    whole = FURTHER.replace("{kind: qlora, r: 8}", "{kind: full}").replace("sft-qlora", "sft-full")
+    assert "leaves a whole model (full)" in _said(tmp_path, whole.replace("KIND", "lora"))

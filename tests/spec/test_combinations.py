@@ -10,6 +10,7 @@ from tui_ft.spec import RunSpec, build_spec, find_presets
 from tui_ft.spec.combinations import COMBINATIONS, impossible
 
 LEAST: dict[str, Any] = {"model": {"name_or_path": "m"}, "data": {"train": "d.jsonl"}}
+FURTHER = {"name_or_path": "m", "adapter": "continue"}
 PISSA = {"kind": "lora", "init_lora_weights": "pissa"}
 EWC = {"kind": "full", "ewc": {"rows": 8}}
 OLD = {"kind": "full", "ewc": {"train": "old.jsonl"}}
@@ -81,9 +82,25 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         },
         {"hardware": {**TWO, "distributed": {"kind": "fsdp", "cpu_offload": True}}},
     ),
-    "DeepSpeed on the CPU": (
-        {"hardware": {**ZERO2, "num_gpus": None, "gpus": "none", "cpu_processes": 2}},
-        {"hardware": ZERO2},
+    "an adapter trained further by a method without one": (
+        {"model": FURTHER, "method": {"kind": "full"}},
+        {"model": FURTHER, "method": {"kind": "lora"}},
+    ),
+    "learned tokens trained further": (
+        {"model": FURTHER, "method": {"kind": "prompt_tuning"}},
+        {"model": FURTHER, "method": {"kind": "bottleneck"}},
+    ),
+    "AdaLoRA trained further": (
+        {"model": FURTHER, "method": {"kind": "adalora"}},
+        {"model": FURTHER, "method": {"kind": "qlora"}},
+    ),
+    "a beginning for an adapter that has begun": (
+        {"model": FURTHER, "method": PISSA},
+        {"method": PISSA},
+    ),
+    "Unsloth with an adapter that is trained further": (
+        {"model": {**FURTHER, "backend": "unsloth"}, "method": {"kind": "lora"}},
+        {"model": {"name_or_path": "m", "backend": "unsloth"}, "method": {"kind": "lora"}},
     ),
     "packing with pairs, verdicts or classes": (
         {"objective": {"kind": "dpo"}, "training": {"packing": True}},
@@ -241,6 +258,33 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "a layerwise optimizer that accumulates": (
         {"training": {**LAYERWISE, "gradient_accumulation_steps": 2}, "method": {"kind": "full"}},
         {"training": LAYERWISE, "method": {"kind": "full"}},
+    ),
+    "a layerwise optimizer in fp16": (
+        {"training": {"optim": "lomo", "precision": "fp16"}, "method": {"kind": "full"}},
+        {"training": {"optim": "lomo", "precision": "bf16"}, "method": {"kind": "full"}},
+    ),
+    "a layerwise optimizer in several processes": (
+        {"training": {"optim": "lomo"}, "method": {"kind": "full"}, "hardware": TWO},
+        {"training": {"optim": "lomo"}, "method": {"kind": "full"}, "hardware": {"num_gpus": 1}},
+    ),
+    "an optimizer that transformers cannot make": (
+        {
+            "training": {**GALORE, "optim": "galore_adafactor_layerwise"},
+            "method": {"kind": "full"},
+        },
+        {"training": {**GALORE, "optim": "galore_adafactor"}, "method": {"kind": "full"}},
+    ),
+    "an optimizer of CUDA's on the CPU": (
+        {"training": {"optim": "adalomo"}, "hardware": {"gpus": "none"}},
+        {"training": {"optim": "lomo"}, "hardware": {"gpus": "none"}},
+    ),
+    "FlashAttention on the CPU": (
+        {"model": FLASH, "hardware": {"gpus": "none"}},
+        {"model": FLASH},
+    ),
+    "FlashAttention in float32": (
+        {"model": FLASH, "training": {"precision": "fp32"}},
+        {"model": FLASH, "training": {"precision": "bf16"}},
     ),
     "a schedule without what it needs": (
         {"training": {"lr_scheduler_type": "cosine_with_min_lr"}},

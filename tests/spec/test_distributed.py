@@ -81,7 +81,8 @@ def test_what_cannot_be_meant_is_refused_in_words(hardware: dict[str, Any], said
 @pytest.mark.parametrize(
     ("distributed", "kind"),
     [({"kind": "ddp"}, "ddp"), ({"kind": "fsdp"}, "fsdp"), ({"kind": "deepspeed"}, "zero3"),
-     ({"kind": "deepspeed", "zero_stage": 2}, "zero2")],
+     ({"kind": "deepspeed", "zero_stage": 2}, "zero2"),
+     ({"kind": "deepspeed", "zero_stage": 1}, "zero1")],
 )  # fmt: skip
 def test_what_of_a_run_is_shared_out(distributed: dict[str, Any], kind: str) -> None:
     strategy = on(num_gpus=2, distributed=distributed).hardware.strategy(2)

@@ -89,7 +89,8 @@ def chain(home: Path, tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory
     return Chain(work, tiny_llama, first, second)
 
 
-def _logits(model: Any, folder: Path) -> torch.Tensor:
+def logits_of(model: Any, folder: Path) -> torch.Tensor:
+    """Return the logits of a question, tokenised as the tokenizer in ``folder`` does."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
     ids = tokenizer("What colour is the fig of bob?", return_tensors="pt").input_ids
     with torch.no_grad():
@@ -104,10 +105,10 @@ def test_the_base_of_the_later_run_is_the_earlier_runs_model(chain: Chain) -> No
     )
     begun = chain.dpo.trainer.model.get_base_model()
     with chain.dpo.trainer.model.disable_adapter():
-        reference = _logits(begun, chain.tiny)
-    assert torch.allclose(reference, _logits(earlier, chain.tiny), atol=1e-4)
+        reference = logits_of(begun, chain.tiny)
+    assert torch.allclose(reference, logits_of(earlier, chain.tiny), atol=1e-4)
     bare = AutoModelForCausalLM.from_pretrained(chain.tiny)
-    assert (reference - _logits(bare, chain.tiny)).abs().max() > 0.1
+    assert (reference - logits_of(bare, chain.tiny)).abs().max() > 0.1
 
 
 def test_dpo_begins_at_its_reference_and_learns(chain: Chain) -> None:
@@ -119,8 +120,8 @@ def test_dpo_begins_at_its_reference_and_learns(chain: Chain) -> None:
 def test_plain_peft_loads_the_later_adapter_by_itself(chain: Chain) -> None:
     adapter = chain.dpo.folder.path / "adapter"
     loaded = AutoPeftModelForCausalLM.from_pretrained(str(adapter))
-    trained = _logits(chain.dpo.trainer.model, chain.tiny)
-    assert torch.allclose(_logits(loaded, adapter), trained, atol=1e-5)
+    trained = logits_of(chain.dpo.trainer.model, chain.tiny)
+    assert torch.allclose(logits_of(loaded, adapter), trained, atol=1e-5)
     base = json.loads((adapter / "adapter_config.json").read_text())["base_model_name_or_path"]
     assert Path(base).is_dir()
     assert "its own" in AutoTokenizer.from_pretrained(adapter).chat_template
@@ -155,10 +156,10 @@ def test_a_quantised_base_is_merged_first_and_quantised_then(chain: Chain, home:
     assert run.ended.state == "finished"
     # Quantised, it is nearer to the merged model than to the one that SFT began with.
     with run.trainer.model.disable_adapter():
-        found = _logits(run.trainer.model, chain.tiny).float()
+        found = logits_of(run.trainer.model, chain.tiny).float()
     (copy,) = (home / "models").iterdir()
-    merged = _logits(AutoModelForCausalLM.from_pretrained(copy), chain.tiny)
-    bare = _logits(AutoModelForCausalLM.from_pretrained(chain.tiny), chain.tiny)
+    merged = logits_of(AutoModelForCausalLM.from_pretrained(copy), chain.tiny)
+    bare = logits_of(AutoModelForCausalLM.from_pretrained(chain.tiny), chain.tiny)
     assert (found - merged).abs().mean() < (found - bare).abs().mean() / 2
 
 

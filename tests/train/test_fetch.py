@@ -21,16 +21,23 @@ PROGRAM = """
 import sys
 from transformers import AutoTokenizer
 from tui_ft.train.fetch import fetch_model
-fetch_model("org/tiny", None, lambda done, total: None)
+fetch_model("org/tiny-lora", None, lambda done, total: None)
 print(len(AutoTokenizer.from_pretrained("org/tiny")))
 """
 
 
 @pytest.fixture
 def hub(tiny_llama: Path) -> Iterator[str]:
-    """Serve the tiny model as `org/tiny`; give the address."""
-    files = {path.name: path.read_bytes() for path in tiny_llama.iterdir() if path.is_file()}
-    files["pytorch_model.bin"] = b"a pickle that nobody should ask for"
+    """Serve the tiny model as `org/tiny`, and an adapter of it; give the address."""
+    model = {path.name: path.read_bytes() for path in tiny_llama.iterdir() if path.is_file()}
+    model["pytorch_model.bin"] = b"a pickle that nobody should ask for"
+    config = {"peft_type": "LORA", "base_model_name_or_path": "org/tiny", "r": 8}
+    adapter = {
+        "adapter_config.json": json.dumps(config).encode(),
+        "adapter_model.safetensors": b"weights",
+        "training_args.bin": b"another pickle",
+    }
+    repositories = {"org/tiny": model, "org/tiny-lora": adapter}
 
     class Handler(BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:
@@ -41,16 +48,19 @@ def hub(tiny_llama: Path) -> Iterator[str]:
 
         def _answer(self, *, with_body: bool) -> None:
             path = self.path.partition("?")[0]
-            if path.startswith("/api/models/org/tiny/tree/"):
+            parts = path.removeprefix("/api/models").split("/")
+            name = f"{parts[1]}/{parts[2]}"
+            files = repositories[name]
+            if path.startswith(f"/api/models/{name}/tree/"):
                 tree = [
                     {"type": "file", "path": n, "size": len(b), "oid": hashlib.sha1(b).hexdigest()}
                     for n, b in files.items()
                 ]
                 self._send(200, json.dumps(tree).encode(), with_body, {})
                 return
-            if path.startswith("/api/models/org/tiny"):
+            if path.startswith("/api/models/"):
                 siblings = [{"rfilename": n, "size": len(b)} for n, b in files.items()]
-                facts = {"id": "org/tiny", "sha": COMMIT, "siblings": siblings}
+                facts = {"id": name, "sha": COMMIT, "siblings": siblings}
                 self._send(200, json.dumps(facts).encode(), with_body, {})
                 return
             body = files.get(path.rpartition("/")[2])
@@ -77,7 +87,9 @@ def hub(tiny_llama: Path) -> Iterator[str]:
     server.server_close()
 
 
-def test_a_model_on_the_hub_is_fetched_once_and_without_pickles(hub: str, tmp_path: Path) -> None:
+def test_an_adapter_on_the_hub_and_its_base_are_fetched_once_and_without_pickles(
+    hub: str, tmp_path: Path
+) -> None:
     environment = {
         **{k: v for k, v in os.environ.items() if k != "HF_HUB_OFFLINE"},
         "HF_ENDPOINT": hub,
@@ -85,7 +97,8 @@ def test_a_model_on_the_hub_is_fetched_once_and_without_pickles(hub: str, tmp_pa
         "HF_HUB_DISABLE_XET": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
     }
-    assert locate_model("org/tiny", environ=environment).where == "hub"
+    for name in ("org/tiny", "org/tiny-lora"):
+        assert locate_model(name, environ=environment).where == "hub"
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         env=environment,
@@ -101,3 +114,7 @@ def test_a_model_on_the_hub_is_fetched_once_and_without_pickles(hub: str, tmp_pa
     names = {path.name for path in found.path.iterdir()}
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= names
     assert "pytorch_model.bin" not in names
+    named = locate_model("org/tiny-lora", environ={**environment, "HF_HUB_OFFLINE": "1"})
+    assert (named.where, named.path) == ("cached", found.path)
+    assert named.adapter is not None and named.adapter.is_here
+    assert not (named.adapter.folder / "training_args.bin").exists()

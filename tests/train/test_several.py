@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import random
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +21,11 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from tests.tiny_model import write_rows
+from tests.tiny_model import pair_rows, write_rows
 from tests.train.ppo.answering import COLOUR, make_answering_llama
 from tests.train.running import Ran, make_spec, run_worker
 from tests.train.two_ranks import Told, TwoRanks, prepare, train
+from tui_ft.eject import eject
 from tui_ft.runs import events as ev
 from tui_ft.runs.folder import RunFolder
 from tui_ft.spec import RunSpec, build_spec
@@ -46,6 +51,11 @@ SAME: Final[dict[str, tuple[dict[str, Any], dict[str, Any], bool]]] = {
     "fsdp qlora": (FSDP, QLORA, False),
 }
 """Name -> how it is spread, what is trained, and whether activations are recomputed."""
+FROM_ADAPTER: Final[dict[str, tuple[dict[str, Any], dict[str, Any], str]]] = {
+    "ddp, merged": (DDP, LORA, "merge"),
+    "fsdp, trained further": (FSDP, {"kind": "qlora"}, "continue"),
+}
+"""Name -> how a run of DPO is spread that begins with an adapter, and what is done with that."""
 STEPS: Final = 6
 ANSWERING: Final[dict[str, dict[str, Any]]] = {
     # Always the likeliest token: then two processes give the answers of one.
@@ -96,6 +106,19 @@ def spread_spec(
         "per_device_eval_batch_size": 1,
     }
     return make_spec(folder, model, method=method, hardware=hardware, training=usual | training)
+
+
+def preference_spec(
+    folder: Path, adapter: Path, name: str, distributed: Mapping[str, Any] | None
+) -> RunSpec:
+    """Return a run of DPO on an adapter, in one process or two."""
+    _, method, what = FROM_ADAPTER[name]
+    rows = write_rows(folder / "pairs.jsonl", pair_rows(60))
+    spec = spread_spec(folder, adapter, distributed, method, max_steps=2, eval_steps=None)
+    values = spec.model_dump()
+    values["model"]["adapter"] = what
+    values["data"]["train"] = str(rows)
+    return build_spec({**values, "objective": {"kind": "dpo"}})
 
 
 def answering_spec(
@@ -161,7 +184,16 @@ def spread(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Spread
         runs[name] = TwoRanks(prepare(spec, folder / name))
     alone = answering_spec(answers, answering, AS_SURE, None)
     one[AS_SURE] = run_worker(alone, answers / "one")
-    said = train(list(runs.values()))
+    adapter = one["ddp lora"].folder.output_dir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FTUI_HOME", str(folder / "home"))
+        for name, (distributed, _, _) in FROM_ADAPTER.items():
+            spec = preference_spec(folder, adapter, name, distributed)
+            runs[name] = TwoRanks(prepare(spec, folder / name))
+        said = train(list(runs.values()))
+        for name in FROM_ADAPTER:  # the two ranks come first: they merge
+            spec = preference_spec(folder, adapter, name, None)
+            one[name] = run_worker(spec, folder / f"one {name}")
     return Spread(folder, dict(zip(runs, said, strict=True)), one)
 
 
@@ -175,6 +207,46 @@ def test_the_losses_are_those_of_one_process(spread: Spread, name: str) -> None:
     assert first.evaluations == pytest.approx(evaluations, abs=2e-5)
     tokens = [event.values["tokens"] for event in first.of(ev.Metrics)]
     assert tokens == [event.values["tokens"] for event in spread.one[name].of(ev.Metrics)]
+
+
+@pytest.mark.parametrize("name", FROM_ADAPTER)
+def test_an_adapter_is_begun_with_as_by_one_process(spread: Spread, name: str) -> None:
+    first, second = spread.said[name]
+    assert first.ended.state == "finished", first.ended
+    assert first.losses == pytest.approx(spread.one[name].losses, abs=2e-5)
+    assert first.losses[0] == pytest.approx(math.log(2), abs=1e-5)
+    assert not (spread.output(name) / "ref").exists()
+    merging = [
+        [phase.text for phase in rank.of(ev.Phase) if "merges" in phase.text]
+        for rank in (first, second)
+    ]
+    assert [len(said) for said in merging] == [int(name == "ddp, merged"), 0]
+
+
+def test_the_script_that_is_handed_over_trains_to_them_too(spread: Spread, tmp_path: Path) -> None:
+    done = eject(RunFolder(spread.folder / "ddp lora").spec(), "script", tmp_path / "script")
+    command = ["torchrun", "--standalone", "--nproc_per_node", "2", "train.py"]
+    assert done.command.split() == command
+    ran = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", *command[1:]],
+        cwd=tmp_path / "script",
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": ""},
+    )
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    state = tmp_path / "script" / "checkpoints" / f"checkpoint-{STEPS}" / "trainer_state.json"
+    logged = json.loads(state.read_text())["log_history"]
+    first, _ = spread.said["ddp lora"]
+    losses = [entry["loss"] for entry in logged if "loss" in entry]
+    assert losses == pytest.approx(first.losses, abs=1e-4)
+    evaluations = [entry["eval_loss"] for entry in logged if "eval_loss" in entry]
+    assert evaluations == pytest.approx(first.evaluations, abs=1e-4)
+    # Eight rows a step are two processes with four each: one alone would have seen half as many.
+    tokens = [entry["num_tokens"] for entry in logged if "num_tokens" in entry]
+    assert tokens == [event.values["tokens"] for event in first.of(ev.Metrics)]
 
 
 @pytest.mark.parametrize("name", SAME)

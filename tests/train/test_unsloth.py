@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.util
+import inspect
 import sys
 import types
 from pathlib import Path
@@ -20,6 +23,12 @@ from tui_ft.runs.preflight import check
 from tui_ft.train import unsloth
 from tui_ft.train import worker as worker_module
 from tui_ft.train.errors import RunFailure
+
+LOADING = {
+    *("model_name", "max_seq_length", "dtype", "load_in_4bit", "revision", "trust_remote_code"),
+    *("device_map", "use_gradient_checkpointing", "use_exact_model_name", "fix_tokenizer"),
+    "random_state",
+}
 
 
 class FastLanguageModel:
@@ -109,6 +118,7 @@ def test_it_loads_adapts_trains_and_saves_an_adapter_of_pefts(
     assert last is not None
     assert last < first - 0.1
     load, adapt = FastLanguageModel.asked["load"], FastLanguageModel.asked["adapt"]
+    assert set(load) == LOADING
     assert load["model_name"] == str(tiny_llama)
     assert load["load_in_4bit"] is (kind == "qlora")
     assert load["use_exact_model_name"] is True
@@ -126,6 +136,27 @@ def test_it_loads_adapts_trains_and_saves_an_adapter_of_pefts(
         ids = torch.arange(5, 25)[None]
         trained = ran.trainer.model.eval()
         torch.testing.assert_close(loaded(input_ids=ids).logits, trained(input_ids=ids).logits)
+
+
+def _names_of(file: Path, class_name: str, function: str) -> set[str]:
+    """Return the arguments of a method as they are written: to import it would take a GPU."""
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.ClassDef) and node.name == class_name:
+            for one in node.body:
+                if isinstance(one, ast.FunctionDef) and one.name == function:
+                    return {argument.arg for argument in (*one.args.args, *one.args.kwonlyargs)}
+    raise AssertionError(f"{class_name}.{function} is not in {file}")
+
+
+def test_the_installed_one_has_the_arguments_that_it_is_given() -> None:
+    found = importlib.util.find_spec("unsloth")
+    if found is None or found.origin is None:
+        pytest.skip("it is not installed")
+    models = Path(found.origin).parent / "models"
+    # quantization_config goes to transformers, through its keywords.
+    assert _names_of(models / "loader.py", "FastLanguageModel", "from_pretrained") >= LOADING
+    own = set(inspect.signature(FastLanguageModel.get_peft_model).parameters)
+    assert own <= _names_of(models / "llama.py", "FastLlamaModel", "get_peft_model")
 
 
 def test_extra_goes_to_its_own_function(tmp_path: Path, tiny_llama: Path, stand_in: None) -> None:

@@ -10,12 +10,13 @@ from textual.geometry import Region
 from tui_ft.hardware.snapshot import Gpu, Host, Snapshot
 from tui_ft.widgets.gpu_panel import HardwarePanel
 
+GIB = 1 << 30
 GPU = Gpu(
     0,
     "GPU-0",
     "NVIDIA H100 80GB HBM3",
-    memory_total_bytes=79_600_000_000,
-    memory_used_bytes=61_200_000_000,
+    memory_total_bytes=int(79.6 * GIB),
+    memory_used_bytes=int(61.2 * GIB),
     utilization=0.98,
     power_w=412.3,
     power_limit_w=700.0,
@@ -23,7 +24,7 @@ GPU = Gpu(
     sm_clock_mhz=1980,
     throttle_reasons=(),
 )
-HOST = Host("gpu01", cpu_utilization=0.12, memory_total_bytes=128 * 10**9)
+HOST = Host("gpu01", cpu_utilization=0.12, memory_total_bytes=128 * GIB)
 SNAPSHOT = Snapshot(0.0, HOST, (GPU, replace(GPU, index=1, uuid="GPU-1")))
 
 
@@ -86,14 +87,14 @@ async def test_the_same_reading_repaints_nothing_and_a_new_one_its_line(
 async def test_details_of_one_gpu_fit_a_side_pane() -> None:
     app = make_app(detailed=True)
     async with app.run_test(size=(38, 24)) as pilot:
-        app.panel.update(SNAPSHOT, only=[1], predicted={1: 70e9})
+        app.panel.update(SNAPSHOT, only=[1], predicted={1: 70.0 * GIB})
         await pilot.pause()
         rows = shown(app)
-        assert rows[0] == "GPU 1: H100 80 GB"
+        assert rows[0] == "GPU 1: H100 80 GiB"
         assert rows[1].startswith("memory") and "░" in rows[1]
-        assert "predicted peak 70.0 GB" in rows[2]
+        assert "predicted peak 70.0 GiB" in rows[2]
         assert rows[-2] == "64 °C   1,980 MHz   no throttling"
-        assert rows[-1] == " cpu  12 %   memory n/a/128.0 GB"
+        assert rows[-1] == " cpu  12 %   memory n/a/128.0 GiB"
 
 
 async def test_a_machine_without_gpus_says_why() -> None:

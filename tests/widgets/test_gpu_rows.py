@@ -18,13 +18,14 @@ from tui_ft.widgets.gpu_rows import (
 
 H100 = "NVIDIA H100 80GB HBM3"
 GB = 1_000_000_000
+GIB = 1 << 30
 BUSY = GpuRow(
     Gpu(
         0,
         "GPU-0",
         H100,
-        memory_total_bytes=79_600_000_000,
-        memory_used_bytes=61_200_000_000,
+        memory_total_bytes=int(79.6 * GIB),
+        memory_used_bytes=int(61.2 * GIB),
         utilization=0.98,
         power_w=412.3,
         power_limit_w=700.0,
@@ -33,15 +34,15 @@ BUSY = GpuRow(
         throttle_reasons=(),
     ),
     label="support-qlora",
-    predicted_bytes=70e9,
+    predicted_bytes=70.0 * GIB,
 )
 IDLE = GpuRow(
     Gpu(
         1,
         "GPU-1",
         H100,
-        memory_total_bytes=79_600_000_000,
-        memory_used_bytes=400_000_000,
+        memory_total_bytes=int(79.6 * GIB),
+        memory_used_bytes=int(0.4 * GIB),
         utilization=0.0,
         power_w=71.0,
         temperature_c=34.0,
@@ -72,14 +73,14 @@ def test_a_short_name_keeps_what_tells_gpus_apart(name: str, short: str) -> None
 def test_a_line_of_80_cells_says_everything() -> None:
     (line,) = compact_lines([BUSY], 80, ascii=False)
     assert line.plain.split() == [
-        "0", "H100", "██████████░░", "61.2/79.6", "GB", "98", "%", "412", "W", "64", "°C",
+        "0", "H100", "█████████▎░", "61.2/79.6", "GiB", "98", "%", "412", "W", "64", "°C",
         "support-qlora",
     ]  # fmt: skip
 
 
 def test_a_line_of_38_cells_keeps_memory_and_busy() -> None:
     (line,) = compact_lines([BUSY], 38, ascii=False)
-    assert line.plain.split() == ["0", "██████████░░", "61.2/79.6", "GB", "98", "%"]
+    assert line.plain.split() == ["0", "████████▌░", "61.2/79.6", "GiB", "98", "%"]
 
 
 def test_numbers_stand_under_each_other() -> None:
@@ -87,7 +88,7 @@ def test_numbers_stand_under_each_other() -> None:
         first, second, third = (
             line.plain for line in compact_lines([BUSY, IDLE, UNKNOWN], width, ascii=False)
         )
-        for unit in ("GB", "%"):
+        for unit in ("GiB", "%"):
             assert first.index(unit) == second.index(unit)
         assert third.index("n/a") == first.index("█")
 
@@ -106,9 +107,9 @@ def test_an_error_stands_in_the_place_of_the_figures() -> None:
 
 def test_details_show_prediction_limits_and_throttling() -> None:
     shown = [line.plain.rstrip() for line in detail_lines(BUSY, 50, ascii=False)]
-    assert shown[0].endswith("61.2/79.6 GB")
+    assert shown[0].endswith("61.2/79.6 GiB")
     assert "░" in shown[0]
-    assert shown[1].strip() == "predicted peak 70.0 GB"
+    assert shown[1].strip() == "predicted peak 70.0 GiB"
     assert shown[3].endswith("412/700 W")
     assert shown[4] == "64 °C   1,980 MHz   no throttling"
     gpu = Gpu(0, "GPU-0", "T4", temperature_c=91.0, sm_clock_mhz=300)
@@ -122,13 +123,13 @@ def test_the_host_line_drops_the_least_important() -> None:
     host = Host(
         "gpu01",
         cpu_utilization=0.12,
-        memory_total_bytes=128 * GB,
-        memory_used_bytes=41 * GB,
+        memory_total_bytes=128 * GIB,
+        memory_used_bytes=41 * GIB,
         disk_free_bytes=1200 * GB,
     )
     assert host_line(host, 80).plain.rstrip().split("   ") == [
         " host cpu  12 %",
-        "memory 41.0/128.0 GB",
+        "memory 41.0/128.0 GiB",
         "disk 1.20 TB free",
     ]
     assert "disk" not in host_line(host, 38).plain
@@ -139,7 +140,7 @@ def test_the_host_line_drops_the_least_important() -> None:
 def test_who_uses_a_gpu_is_told_from_its_processes() -> None:
     assert usage(IDLE.gpu) == "free"
     assert usage(UNKNOWN.gpu) == ""
-    shared = (GpuProcess(1, "bob", GB, "python"), GpuProcess(2, "anna", GB, "python"))
+    shared = (GpuProcess(1, "bob", GIB, "python"), GpuProcess(2, "anna", GIB, "python"))
     assert usage(replace(BUSY.gpu, processes=shared)) == "anna, bob python"
     assert usage(replace(IDLE.gpu, processes=(GpuProcess(3),))) == "someone"
     assert compact_lines([IDLE], 80)[0].plain.rstrip().endswith("free")

@@ -103,11 +103,18 @@ class Caution(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Phase(msgspec.Struct, frozen=True, kw_only=True):
-    """One stage of the training that is advised.
+    """One stage of the training that is advised. Sizes in bytes, times in seconds.
 
     Attributes:
+        objective: as a RunSpec calls it; the stage's name in a chain.
         startable: whether ftui can start it today.
-        choices: what is particular to its objective.
+        choices: each field of its run with the reason.
+        run: with `previous` or `stage:NAME` where it takes what another leaves; None where no way
+            to train it fits or model or data are not known.
+        fill: fields of it that only a person can fill in; what stands there stands for nothing.
+        method: the way to train.
+        free: on the GPU that has least of those it takes.
+        seconds: expected; low and high beside it.
     """
 
     objective: str
@@ -115,6 +122,17 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
     startable: bool
     text: str
     choices: tuple[Choice, ...] = ()
+    run: RunSpec | None = None
+    fill: tuple[str, ...] = ()
+    method: str = ""
+    fit: PlanFit = "unknown"
+    low: int | None = None
+    expected: int | None = None
+    high: int | None = None
+    free: int | None = None
+    seconds: float | None = None
+    seconds_low: float | None = None
+    seconds_high: float | None = None
 
 
 class Advice(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,6 +146,7 @@ class Advice(msgspec.Struct, frozen=True, kw_only=True):
         run: starts as it stands; None where there is none, `no_run` says why.
         choices: the reason for each field of the run.
         phases: what is trained in which order; the run is the first of them.
+        chain: what a chain of several phases is called; empty where there is one, or none to write.
         unused: nodes that a person answered and the path did not pass.
     """
 
@@ -143,12 +162,28 @@ class Advice(msgspec.Struct, frozen=True, kw_only=True):
     no_run: str = ""
     choices: tuple[Choice, ...] = ()
     phases: tuple[Phase, ...] = ()
+    chain: str = ""
     cautions: tuple[Caution, ...] = ()
     unused: tuple[str, ...] = ()
 
     def taken(self, node: str) -> Taken | None:
         """Return the node on the path; None where the path does not pass it."""
         return next((one for one in self.path if one.node == node), None)
+
+    @property
+    def to_write(self) -> RunSpec | None:
+        """Return the first run, though a field of it may be left to fill in; None without."""
+        ready = self.phases and (self.run is not None or self.fill)
+        return self.phases[0].run if ready else None
+
+    @property
+    def fill(self) -> tuple[str, ...]:
+        """Return the fields that only a person can fill in, with their stage in a chain."""
+        return tuple(
+            f"{phase.objective}.{key}" if self.chain else key
+            for phase in self.phases
+            for key in phase.fill
+        )
 
     @property
     def candidate(self) -> Candidate | None:

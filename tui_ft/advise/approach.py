@@ -7,7 +7,7 @@ from typing import Final, get_args
 
 from tui_ft.advise import sources
 from tui_ft.advise.approaches import APPROACHES
-from tui_ft.advise.node import Answer, Branch, Node, Rule, always, both, by_rules, passed
+from tui_ft.advise.node import END, Answer, Branch, Node, Rule, always, both, by_rules, passed
 from tui_ft.advise.situation import Goal, How
 from tui_ft.advise.sources import at
 from tui_ft.advise.state import State
@@ -22,6 +22,7 @@ LEAST_ROWS: Final = {
     "domain": 1_000,
     "classification": 500,
     "preference": 100,
+    "reasoning": 100,
     "language": 1_000,
     "knowledge": 500,
 }
@@ -32,6 +33,7 @@ ENOUGH_ROWS: Final = {
     "domain": 5_000,
     "classification": 1_000,
     "preference": 1_000,
+    "reasoning": 1_000,
     "language": 10_000,
     "knowledge": 5_000,
 }
@@ -50,6 +52,7 @@ _GOAL_LABELS: Final = {
     "language": "it should learn a new language",
     "classification": "it should tell classes apart",
     "preference": "it should prefer the better of two good answers",
+    "reasoning": "it should come to right answers, which a program can check",
 }
 _ASSUMED_GOALS: Final = {
     "preference": ("preference", "pairs of a better and a worse answer are made for alignment"),
@@ -69,6 +72,9 @@ def _goal(state: State) -> Answer:
     known = state.situation.goal
     if known is not None:
         return Answer(known.value, known.how, known.note or "as you said")
+    check = state.data.check
+    if check is not None and check.value.marked:
+        return Answer("reasoning", "assumed", check.value.what, sources.RLVR)
     format = state.data.format.value if state.data.format is not None else ""
     if format in _ASSUMED_GOALS:
         goal, why = _ASSUMED_GOALS[format]
@@ -148,6 +154,8 @@ def _examples(state: State) -> Answer:
 
 def _sizes(goal: str) -> str:
     """Return who says how many rows it takes: they disagree by ten about instructions."""
+    if goal == "reasoning":
+        return f"{sources.RLVR}: 30,000 prompts, GSM8K's 7,473 among them"
     if goal != "instruction":
         return _SIZES
     return f"{sources.LIMA}: 1,000 good rows suffice ({_SIZES}: 10,000-100,000)"
@@ -194,6 +202,14 @@ def _teaches(*objectives: str) -> Callable[[State], bool]:
         return known is not None and known.value[:1] != () and known.value[0] in objectives
 
     return holds
+
+
+def _has_reward(state: State) -> bool:
+    """Tell whether answers can be scored, and that is what is wanted."""
+    if state.passed("goal") not in ("reasoning", "preference", "instruction"):
+        return False
+    named = state.situation.reward is not None and not _teaches("dpo", "kto")(state)
+    return named or (state.passed("goal") == "reasoning" and state.data.check is not None)
 
 
 def _is_base(state: State) -> bool:
@@ -285,10 +301,28 @@ _APPROACH_RULES: Final = (
         _CORPORA,
     ),
     Rule(
-        both(_teaches("dpo", "kto", "grpo"), passed("goal", "preference", "instruction")),
+        _has_reward,
+        "rl",
+        "good answers can be told from bad ones: the model answers, and learns from what it earns",
+        sources.RLVR,
+    ),
+    Rule(
+        both(_teaches("grpo"), passed("goal", "preference", "instruction", "reasoning")),
+        "rl",
+        "there is nothing to imitate: the model answers, and a reward judges",
+        at(sources.COMPLETE, "7"),
+    ),
+    Rule(
+        both(_teaches("dpo", "kto"), passed("goal", "preference", "instruction", "reasoning")),
         "preference",
-        "the rows say which answers are better: alignment, by preferences or a reward",
+        "the rows say which answers are better: alignment",
         _FRAMEWORK,
+    ),
+    Rule(
+        passed("goal", "reasoning"),
+        "sft",
+        "no program can tell right from wrong here: worked examples are imitated",
+        _WHEN,
     ),
     Rule(
         _has_facts,
@@ -327,6 +361,7 @@ _RESTS_ON: Final = (
 )
 
 _GOALS: Final = get_args(Goal)
+_AFTER_APPROACH: Final = {"rl": "reward", "preference": "on_policy"}
 _AFTER_GOAL: Final = {
     "knowledge": "freshness",
     "domain": "facts",
@@ -423,7 +458,8 @@ NODES: Final = (
         "approach",
         "What is the answer, then?",
         tuple(
-            Branch(one.id, one.name, "teaches" if one.trains else "") for one in APPROACHES.values()
+            Branch(one.id, one.name, _AFTER_APPROACH.get(one.id, "teaches") if one.trains else END)
+            for one in APPROACHES.values()
         ),
         by_rules(_APPROACH_RULES, *_RESTS_ON),
     ),

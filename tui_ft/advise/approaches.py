@@ -102,6 +102,16 @@ _ALL: Final = (
         trains=True,
     ),
     Approach(
+        "rl",
+        "reinforcement learning with a reward",
+        "high: GPU days, most of them for generating answers",
+        "days to weeks",
+        "a program or a reward model can tell good answers, and the model gives some already",
+        "good answers are at hand to imitate, or no answer of the model's earns anything",
+        sources.RLVR,
+        trains=True,
+    ),
+    Approach(
         "continued_pretraining",
         "continued pretraining",
         "high: GPU days, and a corpus",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tui_ft import text
 from tui_ft.advise import sources
-from tui_ft.advise.objective import FIRST_STAGE
+from tui_ft.advise.online import is_online
 from tui_ft.advise.plans import Plan, plan_of, shorter_lengths
 from tui_ft.advise.sources import at
 from tui_ft.advise.state import State
@@ -30,7 +30,14 @@ class Found:
 def possible_ways(state: State) -> tuple[Way, ...]:
     """Return the ways that can be thought of here: what is shared out needs several GPUs."""
     several = len(used_gpus(state)) > 1
-    found = [way for way in WAYS.values() if several or not way.spreads]
+    online = is_online(state.choice("objective"))
+    # Weights that are shared out would be gathered anew for each token of an answer; and how long
+    # answers get is a question of its own.
+    found = [
+        way
+        for way in WAYS.values()
+        if (several or not way.spreads) and not (online and (way.shares or way.shorter))
+    ]
     plan = plan_of(state, "qlora")
     if plan.fit in ("fits", "unknown") or not shorter_lengths(state):
         found = [way for way in found if not way.shorter]
@@ -48,9 +55,7 @@ def best_fitting(state: State) -> Found:
     possible = {way.id for way in possible_ways(state)}
     plans = [plan_of(state, way) for way in order if way in possible]
     fitting = [plan for plan in plans if plan.fit == "fits"]
-    # Where the objective cannot be started by ftui anyway, nor need the way.
-    any_way = state.choice("objective") not in FIRST_STAGE
-    ready = [plan for plan in fitting if any_way or WAYS[plan.way].startable]
+    ready = [plan for plan in fitting if WAYS[plan.way].startable]
     tight = [plan for plan in plans if plan.fit == "tight" and WAYS[plan.way].startable]
     for chosen in (*ready[:1], *fitting[:1], *tight[:1]):
         return Found(chosen.way, _why(chosen, plans), WAYS[chosen.way].source)
@@ -68,7 +73,7 @@ def _why(plan: Plan, ordered: Sequence[Plan]) -> str:
     way = WAYS[plan.way]
     said = f"{way.name} fits: {_sizes(plan)}"
     if plan.fit == "tight" and isinstance(plan.figure, Figure):
-        said = f"{way.name} may fit: {text.size(plan.figure.expected)} expected, {_sizes(plan)}"
+        said = f"{way.name} may fit: {text.memory(plan.figure.expected)} expected, {_sizes(plan)}"
     before = [
         WAYS[earlier.way].name for earlier in ordered[: ordered.index(plan)] if earlier.fit == "no"
     ]
@@ -83,7 +88,7 @@ def _why(plan: Plan, ordered: Sequence[Plan]) -> str:
 def _sizes(plan: Plan) -> str:
     if isinstance(plan.figure, Unknown):
         return plan.figure.reason
-    return f"{text.size(plan.figure.high)} at most of {text.size(plan.free)} free"
+    return f"{text.memory(plan.figure.high)} at most of {text.memory(plan.free)} free"
 
 
 def _high(plan: Plan) -> int:

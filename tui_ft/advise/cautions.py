@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from tui_ft import text
+from tui_ft.advise import online_cautions as online
 from tui_ft.advise import sources
-from tui_ft.advise.advice import Caution
+from tui_ft.advise.advice import Caution, Phase
 from tui_ft.advise.approach import ENOUGH_ROWS
 from tui_ft.advise.plans import Plan, longest_option
 from tui_ft.advise.sources import at
@@ -49,6 +50,20 @@ def cautions_of(state: State, plan: Plan) -> tuple[Caution, ...]:
         if (said := check.said(state, plan)) is not None
     ]
     return tuple(found)
+
+
+def later_cautions(phases: Sequence[Phase]) -> tuple[Caution, ...]:
+    """Return what to beware of in the stages after the first."""
+    return tuple(
+        Caution(
+            id="out-of-memory",
+            severity="bad" if phase.fit == "no" else "warning",
+            text=f"the stage {phase.objective} may run out of memory: {text.memory(phase.high)} at "
+            f"most of {text.memory(phase.free)} free",
+        )
+        for phase in phases[1:]
+        if phase.fit in ("tight", "no") and phase.high is not None
+    )
 
 
 def _knowledge(state: State, _plan: Plan) -> str | None:
@@ -224,8 +239,8 @@ def _thin(_state: State, plan: Plan) -> str | None:
     if left >= _THIN * plan.free:
         return None
     return (
-        f"only {text.size(left)} are left at worst: a display or another program on this GPU would "
-        "end the run"
+        f"only {text.memory(left)} are left at worst: a display or another program on this GPU "
+        "would end the run"
     )
 
 
@@ -261,10 +276,19 @@ _SIZES: Final = at(sources.EXPERT, "dataset size heuristics")
 _CHECKS: Final = (
     _Check("knowledge-injection", "bad", _knowledge, _ANTI),
     _Check("dpo-without-sft", "bad", _dpo_first, _ANTI),
+    _Check("reward-to-fill-in", "bad", online.to_fill_in, sources.RLVR),
+    _Check("rl-before-sft", "bad", online.before_sft, at(sources.R1, "2.3, cold start")),
+    _Check("reward-without-variance", "bad", online.without_variance, at(sources.DAPO, "3.2")),
     _Check("language-without-text", "bad", _language, at(sources.LESSON, "when to use each")),
     _Check("no-filtering", "bad", _poor, _ANTI),
     _Check("out-of-memory", "bad", _will_run_out),
     _Check("cpu-slow", "bad", _cpu),
+    _Check("rewards-too-rare", "warning", online.too_rare, at(sources.DAPO, "3.2")),
+    _Check("kl-off", "warning", online.kl_off, sources.OVEROPTIMISED),
+    _Check("small-group", "warning", online.small_group, at(sources.GRPO, "4.2")),
+    _Check("reward-by-length", "warning", online.by_length, sources.LENGTHS),
+    _Check("reward-hackable", "warning", online.hackable, sources.RLVR),
+    _Check("few-pairs-for-a-reward", "warning", online.few_pairs, sources.OVEROPTIMISED),
     _Check("no-filtering", "warning", _unfiltered, _ANTI),
     _Check("model-generated", "warning", _generated, _ANTI),
     _Check("training-loss-only", "warning", _held_out, _ANTI),
@@ -278,6 +302,8 @@ _CHECKS: Final = (
     _Check("rows-cut", "warning", _cut),
     _Check("base-model", "note", _base_model, sources.OWN),
     _Check("compare-before", "note", _compare, at(sources.PART3, "10, baseline performance")),
+    _Check("answers-checkable", "note", online.checkable, sources.RLVR),
+    _Check("generating-takes-long", "note", online.takes_long, sources.OWN),
     _Check("prompt-untried", "note", _untried, at(sources.EXPERT, "core mental model")),
     _Check("quantise-after-merge", "note", _merging, _ANTI),
 )

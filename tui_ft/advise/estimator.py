@@ -25,6 +25,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
         mean_length: tokens of a row with its padding, in the mean.
         gpu: on which; None is the CPU.
         gpus: how many of them.
+        answers: that each of them generates, where the step has a `generation`.
     """
 
     step: Step
@@ -32,6 +33,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     mean_length: int
     gpu: GpuFacts | None
     gpus: int = 1
+    answers: int = 0
 
 
 class Seconds(msgspec.Struct, frozen=True, kw_only=True):

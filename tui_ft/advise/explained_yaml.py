@@ -1,4 +1,4 @@
-"""The run as YAML with the reason for each field above it: a file to read, to change, to start."""
+"""Run or chain as YAML with the reason for each field: a file to read, to change, to start."""
 
 from __future__ import annotations
 
@@ -9,52 +9,99 @@ from typing import Any, Final
 import yaml
 
 from tui_ft import text
-from tui_ft.advise.advice import Advice, Choice
+from tui_ft.advise.advice import Advice, Choice, Phase
+from tui_ft.spec import RunSpec
 from tui_ft.spec.group import Group
 
 _WIDTH: Final = 98
+_EXAMPLES: Final = (
+    "FILL IN: one of these, or several, whose weights are added up:",
+    "  - {kind: reward_model, model: my-reward-run}       # of the objective reward, or on the Hub",
+    "  - {kind: exact_match, extract: last_number}        # with the row's own answer",
+    "  - {kind: regex, pattern: '<think>.*</think>.*'}    # of the right form",
+    "  - {kind: json, json_schema: schema.json}           # valid, and of a schema",
+    "  - {kind: length, most: 300, margin: 100}           # beside others, against endless answers",
+    "  - {kind: http, url: 'http://localhost:8000/score'} # what an endpoint of yours gives",
+    "  - {kind: python, file: judge.py, allow_code: true} # what a function of yours gives",
+)
 
 
 def explained_yaml(advice: Advice) -> str:
-    """Return the run of ``advice`` as YAML, with reasons as comments; `load_spec` reads it back.
+    """Return what is advised as YAML, with reasons as comments: a run, or a chain of runs.
 
-    Fields that nothing is said of, and that are as they are by default, are left out.
+    `load_spec` reads the run back, `load_chain` the chain. Fields that nothing is said of, and that
+    are as they are by default, are left out. What only a person can fill in stands there empty,
+    marked FILL IN, and is refused as long as it does.
 
     Raises:
-        ValueError: there is no run.
+        ValueError: there is neither.
     """
-    if advice.run is None:
+    if advice.to_write is None:
         raise ValueError(f"there is no run to write: {advice.no_run}")
-    reasons = {choice.key: choice for choice in advice.choices}
-    said = advice.run.model_dump(mode="json")
-    lines = [*_head(advice), *_entry("version", said["version"]), *_entry("name", said["name"])]
+    lines = [*_head(advice)]
+    if not advice.chain:
+        return _text([*lines, *_run(advice.phases[0], advice.to_write)])
+    lines += [*_entry("version", 1), *_entry("name", advice.chain)]
+    lines += [*_entry("description", " then ".join(phase.name for phase in advice.phases))]
+    lines.append("stages:")
+    for number, phase in enumerate(advice.phases, 1):
+        assert phase.run is not None, "all stages of a chain have a run"
+        takes = "; ".join((f"Stage {number}: {phase.name}", *_takes(phase)))
+        lines += _comment(takes, indent="  ")
+        lines += [f"  - name: {phase.objective}", "    run:"]
+        lines += [f"      {line}" for line in _run(phase, phase.run)]
+    return _text(lines)
+
+
+def _text(lines: list[str]) -> str:
+    return "\n".join(lines) + "\n"
+
+
+def _run(phase: Phase, run: RunSpec) -> list[str]:
+    reasons = {choice.key: choice for choice in phase.choices}
+    said = run.model_dump(mode="json")
+    lines = [*_entry("version", said["version"]), *_entry("name", said["name"])]
     if said["description"]:
         lines += _entry("description", said["description"])
     for group in said:
         if isinstance(said[group], dict):
-            lines += _group(getattr(advice.run, group), group, said[group], reasons)
-    return "\n".join(lines) + "\n"
+            lines += _group(getattr(run, group), group, said[group], reasons, phase.fill)
+    return lines
+
+
+def _takes(phase: Phase) -> Iterator[str]:
+    """Return what a stage takes of memory and time, as far as it is known."""
+    if phase.expected is not None:
+        yield (
+            f"{text.memory(phase.expected)} expected ({text.memory(phase.low)} to "
+            f"{text.memory(phase.high)}) of {text.memory(phase.free)} free"
+        )
+    if phase.seconds is not None:
+        low, high = text.duration(phase.seconds_low), text.duration(phase.seconds_high)
+        yield f"about {text.duration(phase.seconds)} ({low} to {high})"
 
 
 def _head(advice: Advice) -> Iterator[str]:
     """Return what the whole is, as comments: the path in short, the memory, what to beware of."""
-    yield from _comment(f"Advised by ftui: {advice.approach_name}; start it with `ftui train FILE`")
-    chosen = advice.candidate
-    if chosen is not None and chosen.expected is not None:
-        yield from _comment(
-            f"Memory: {text.size(chosen.expected)} expected ({text.size(chosen.low)} to "
-            f"{text.size(chosen.high)}) of {text.size(chosen.free)} free"
-        )
-    if chosen is not None and chosen.seconds is not None:
-        yield from _comment(f"Time: about {text.duration(chosen.seconds)}, roughly")
-    for later in advice.phases[1:]:
+    start = "`ftui chain start FILE`" if advice.chain else "`ftui train FILE`"
+    yield from _comment(f"Advised by ftui: {advice.approach_name}; start it with {start}")
+    if advice.fill:
+        yield from _comment(f"To be filled in before: {', '.join(advice.fill)}")
+    if not advice.chain and advice.phases[0].expected is not None:
+        yield from _comment("It takes " + "; ".join(_takes(advice.phases[0])))
+    for later in () if advice.chain else advice.phases[1:]:
         yield from _comment(f"Then: {later.name} ({later.text})")
     for caution in advice.cautions:
         yield from _comment(f"{caution.severity}: {caution.text}")
 
 
 def _group(
-    group: Group, at: str, said: dict[str, Any], reasons: dict[str, Choice], indent: str = ""
+    group: Group,
+    at: str,
+    said: dict[str, Any],
+    reasons: dict[str, Choice],
+    fill: tuple[str, ...],
+    indent: str = "",
 ) -> list[str]:
     """Return one group's lines: what has a reason, and what is not as it is by default.
 
@@ -63,6 +110,7 @@ def _group(
         at: its dotted key.
         said: its values, as YAML takes them.
         reasons: by dotted key.
+        fill: keys that only a person can fill in.
         indent: before the group's own key.
     """
     inner = f"{indent}  "
@@ -72,12 +120,17 @@ def _group(
         default = type(group).model_fields[key].get_default(call_default_factory=True)
         within = getattr(group, key)
         if isinstance(within, Group) and within != default:
-            written += _group(within, f"{at}.{key}", value, reasons, inner)
+            written += _group(within, f"{at}.{key}", value, reasons, fill, inner)
             continue
         if reason is None and value == default:
             continue
         if reason is not None:
             written += _comment(_because(reason), indent=inner)
+        if f"{at}.{key}" in fill:
+            written += [f"{inner}# {line}".rstrip() for line in _EXAMPLES]
+            value = []  # noqa: PLW2901 - refused until it holds something
+        elif reason is not None and isinstance(reason.value, list):
+            value = reason.value  # noqa: PLW2901 - as it was chosen, without what is by default
         written += _entry(key, value, indent=inner)
     return [f"{indent}{at.rpartition('.')[2]}:", *written] if written else []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from typing import Any, Final
 
@@ -21,6 +21,8 @@ from tui_ft.advise.situation import (
     ModelKind,
     SmallerModel,
 )
+from tui_ft.data import Detection, Row
+from tui_ft.data.checkable import asked_columns, checkable, prompt_share
 from tui_ft.hardware.snapshot import Gpu
 from tui_ft.memory.cards import CARDS
 from tui_ft.models.architecture import Architecture
@@ -116,6 +118,25 @@ def data_facts(
         lengths=() if length is None or tokens is None else _options(tokens, length.max_length),
         columns=dict(columns or {}),
         sft_columns=dict(sft_columns or {}),
+    )
+
+
+def with_prompts(known: DataFacts, rows: Sequence[Row], detection: Detection) -> DataFacts:
+    """Return what is known of a data set with how its prompts are asked, and answers checked.
+
+    Args:
+        known: so far.
+        rows: the first of it; at least one.
+        detection: their format.
+    """
+    check = checkable(rows, detection)
+    columns = detection.columns if detection.format == "prompt_only" else {}
+    share = prompt_share(rows, detection)
+    return msgspec.structs.replace(
+        known,
+        check=None if check is None else Known(check, "measured"),
+        asked_columns=asked_columns(rows, columns),
+        prompt_share=None if share is None else Known(share, "assumed"),
     )
 
 
@@ -289,7 +310,7 @@ def gpu_facts(gpu: Gpu) -> GpuFacts:
         free=gpu.memory_free_bytes,
         capability=gpu.compute_capability,
         holders=tuple(
-            f"{process.user or 'someone'} (pid {process.pid}, {text.size(process.memory_bytes)})"
+            f"{process.user or 'someone'} (pid {process.pid}, {text.memory(process.memory_bytes)})"
             for process in gpu.processes
         ),
     )

@@ -7,6 +7,8 @@ from typing import Final
 from tui_ft import text
 from tui_ft.advise import sources
 from tui_ft.advise.node import END, Answer, Branch, Node, Range, Rule, always, by_rules
+from tui_ft.advise.objective import FIRST_STAGE
+from tui_ft.advise.online import GROUPS, is_online
 from tui_ft.advise.plans import FULL_PASS_TOKENS, Plan, plan_of
 from tui_ft.advise.situation import How
 from tui_ft.advise.sources import at
@@ -17,6 +19,19 @@ from tui_ft.memory.figure import Figure
 _RATES = at(sources.EXPERT, "quick reference")
 _LARGE_MODEL: Final = 30_000_000_000
 _SOME_ROWS: Final = 10_000
+_RATE_CHOICES: Final = (
+    *("5e-07", "1e-06", "5e-06", "1e-05", "1.4e-05", "2e-05", "5e-05"),
+    *("0.0001", "0.0002", "0.0005"),
+)
+_ONCE: Final = {
+    "pretraining": ("running text is read once", at(sources.PART3, "9")),
+    "sft_then_grpo": (
+        "once is enough for the form; more makes its answers all alike, and GRPO lives on their "
+        "differences",
+        at(sources.R1, "2.3, cold start"),
+    ),
+}
+_MOST_STEPS: Final = 500
 _FEW_HELD_OUT: Final = 50
 """Rows below which nothing is held out: neither part would say anything."""
 
@@ -49,7 +64,7 @@ def _batch(state: State) -> Answer:
     if plan.gpus > 1:
         passes = f"on {plan.gpus} GPUs {passes}"
     why = (
-        f"the most that fit in {text.size(plan.free)} ({text.size(plan.figure.high)} at most); "
+        f"the most that fit in {text.memory(plan.free)} ({text.memory(plan.figure.high)} at most); "
         f"{passes} a step of {plan.batch * plan.accumulation * plan.gpus}"
     )
     return Answer(str(plan.batch), state.how("method"), why, source)
@@ -72,7 +87,11 @@ def _trains_all(state: State) -> bool:
 
 
 def _prefers(state: State) -> bool:
-    return state.choice("objective") in ("dpo", "kto", "orpo", "grpo")
+    return state.choice("objective") in ("dpo", "kto", "orpo")
+
+
+def _answers(state: State) -> bool:
+    return is_online(state.choice("objective"))
 
 
 def _is_large(state: State) -> bool:
@@ -81,6 +100,30 @@ def _is_large(state: State) -> bool:
 
 
 _RATE_RULES: Final = (
+    Rule(
+        lambda state: _answers(state) and _trains_all(state),
+        "1e-06",
+        "all weights, by a noisy signal: 1e-6 in the paper",
+        at(sources.GRPO, "4.2"),
+    ),
+    Rule(
+        lambda state: state.choice("objective") == "ppo",
+        "1.4e-05",
+        "1.41e-5 in the recipe of PPO",
+        at(sources.COMPLETE, "7.4"),
+    ),
+    Rule(
+        _answers,
+        "1e-05",
+        "an adapter takes ten times what all weights take (1e-6 in the paper)",
+        f"{sources.NO_REGRET}; {sources.GRPO}",
+    ),
+    Rule(
+        lambda state: FIRST_STAGE.get(state.choice("objective")) == "reward",
+        "1e-05",
+        "1e-5 for a reward model: its scores are spoiled by large steps",
+        at(sources.COMPLETE, "7.3"),
+    ),
     Rule(
         lambda state: _prefers(state) and _trains_all(state),
         "5e-07",
@@ -122,17 +165,42 @@ _RATE_RULES: Final = (
 def _epochs(state: State) -> Answer:
     objective, rows = state.choice("objective"), state.choice("rows")
     how = state.how("rows", "objective")
-    if objective in ("dpo", "kto", "orpo"):
-        why = "preference tuning overfits quickly: one is often enough (Complete Guide 8.4: 3)"
-        return Answer("1", how, why, at(sources.EXPERT, "SFT vs DPO vs RLHF"))
-    if objective == "pretraining":
-        return Answer("1", how, "running text is read once", at(sources.PART3, "9"))
+    if is_online(objective):
+        return _epochs_of_answers(state)
+    if objective.startswith(("reward", "dpo", "kto", "orpo")):
+        return _epochs_of_pairs(objective, how)
+    if objective in _ONCE:
+        return Answer("1", how, *_ONCE[objective])
     if rows == "many":
         return Answer("1", how, "more data, fewer epochs", at(sources.PART3, "9"))
     if (state.rows or 0) > _SOME_ROWS:
         return Answer("2", how, "three are for some thousand rows", at(sources.PART3, "9"))
     why = "three in every guide's recipe; early stopping ends it when held-out rows get worse"
     return Answer("3", how, why, at(sources.COMPLETE, "10.1"))
+
+
+def _epochs_of_pairs(objective: str, how: How) -> Answer:
+    if objective.startswith("reward"):
+        why = "a reward model overfits in the second: one in the recipe"
+        return Answer("1", how, why, f"{at(sources.COMPLETE, '7.3')}; {sources.INSTRUCT}")
+    why = "preference tuning overfits quickly: one is often enough (Complete Guide 8.4: 3)"
+    return Answer("1", how, why, at(sources.EXPERT, "SFT vs DPO vs RLHF"))
+
+
+def _epochs_of_answers(state: State) -> Answer:
+    """Return how much of the prompts some hundred steps take, and no more than all of them."""
+    rows, how = state.rows, state.how("rows", "objective")
+    group = int(state.choice("group")) if state.choice("objective") in GROUPS else 1
+    each_step = int(state.choice("effective_batch")) / group
+    share = 1.0 if not rows else min(1.0, _MOST_STEPS * each_step / rows)
+    if share == 1.0:
+        return Answer("1", how, "each prompt once, answered several times", sources.OWN)
+    share = max(0.01, round(share, 2))
+    why = (
+        f"about {_MOST_STEPS} steps, {text.percent(share)} of the prompts: enough to see whether "
+        "the reward rises, and each costs its answers; raise it when it still does at the end"
+    )
+    return Answer(f"{share:g}", how, why, sources.OWN)
 
 
 def _evaluation(state: State) -> Answer:
@@ -158,6 +226,9 @@ def _early_stopping(state: State) -> Answer:
     source = at(sources.COMPLETE, "10.1: patience 3")
     if state.choice("evaluation") == "none":
         return Answer("no", how, "nothing is held out to tell by", source)
+    if is_online(state.choice("objective")):
+        why = "what is held out shows the reward; the last checkpoint is as good as any"
+        return Answer("no", how, why, sources.OWN)
     if float(state.choice("epochs")) <= 1:
         why = "every row is seen once: nothing can be learned by heart"
         return Answer("no", how, why, at(sources.EXPERT, "anti-patterns"))
@@ -188,10 +259,7 @@ NODES: Final = (
         "learning_rate",
         "hyper-parameters",
         "How large are the steps?",
-        tuple(
-            Branch(rate, rate, "epochs")
-            for rate in ("5e-07", "5e-06", "1e-05", "2e-05", "5e-05", "0.0001", "0.0002", "0.0005")
-        ),
+        tuple(Branch(rate, rate, "epochs") for rate in _RATE_CHOICES),
         by_rules(_RATE_RULES, "objective", "method"),
         Range(1e-9, 0.5, whole=False),
     ),

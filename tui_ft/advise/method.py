@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from tui_ft import text
 from tui_ft.advise import sources
 from tui_ft.advise.candidates import best_fitting
 from tui_ft.advise.node import END, Answer, Branch, Node, Range, Rule, always, by_rules, chose
-from tui_ft.advise.objective import SUPERVISED
+from tui_ft.advise.objective import is_supervised
+from tui_ft.advise.online import GROUPS, is_online
 from tui_ft.advise.plans import FULL_PASS_TOKENS, longest_option
 from tui_ft.advise.situation import How, weakest
 from tui_ft.advise.sources import at
 from tui_ft.advise.state import State
 from tui_ft.advise.ways import WAYS, is_adapter
+from tui_ft.spec.online import GENERATES
 
 FEW: Final = 1_000
 MANY: Final = 100_000
 _ABOUT: Final = 0.9
+_WITH_REWARD: Final = ("reward_then_rloo", "reward_then_ppo")
 _TREE = at(sources.OPS, "decision tree")
 _RANKS = at(sources.EXPERT, "quick reference")
 _PACKING_SAVES: Final = 0.3
 """Share of sequences that packing has to save to be worth its trouble."""
 _DEFAULT_LENGTH: Final = 1024
+_STEP, _MARGIN = 64, 1.25
+_ANSWERS: Final = 64
+"""Answers that a step learns from, where several to each prompt are compared."""
 _SMALL_MODEL: Final = 1_000_000_000
 
 
@@ -57,7 +64,19 @@ _CAPACITY_RULES: Final = (
         at(sources.COMPLETE, "2.3 and 3.3"),
     ),
     Rule(
-        chose("objective", "dpo", "kto", "orpo", "grpo"),
+        chose("objective", *GENERATES),
+        "some",
+        "an answer's reward is little to learn from: a small update holds it, r=16 is plenty",
+        sources.NO_REGRET,
+    ),
+    Rule(
+        chose("objective", "reward", *_WITH_REWARD),
+        "some",
+        "a score is learned beside what the model knows already",
+        at(sources.PART3, "7"),
+    ),
+    Rule(
+        chose("objective", "dpo", "kto", "orpo"),
         "some",
         "preferences nudge a model that answers already; r=16 in the guides' DPO recipes",
         at(sources.PART3, "7"),
@@ -86,6 +105,31 @@ _CAPACITY_RULES: Final = (
 
 
 def _max_length(state: State) -> Answer:
+    if is_online(state.choice("objective")):
+        return _room_for_answers(state)
+    return _rows_length(state)
+
+
+def _room_for_answers(state: State) -> Answer:
+    """Return the tokens of a prompt and its answer: a prompt is no longer than its row."""
+    rows, answer = _rows_length(state), int(state.choice("answer_length"))
+    prompt, longest, share = int(rows.choice), state.data.longest, state.data.prompt_share
+    if longest is not None and share is not None:
+        likely = _STEP * math.ceil(_MARGIN * share.value * longest.value / _STEP)
+        if likely < prompt:
+            why = (
+                f"{likely:,} for the prompt (the longest of those looked at is "
+                f"{text.percent(share.value)} of the longest row) and {answer:,} for the answer"
+            )
+            return Answer(str(likely + answer), share.how, why, sources.OWN)
+    whole = prompt + answer
+    if state.model.context is not None:
+        whole = min(whole, state.model.context.value)
+    why = f"{whole - answer:,} for the prompt ({rows.reason}) and {answer:,} for the answer"
+    return Answer(str(whole), rows.how, why, rows.source)
+
+
+def _rows_length(state: State) -> Answer:
     context = state.model.context
     known = state.data.max_length
     if known is None:
@@ -104,7 +148,7 @@ def _max_length(state: State) -> Answer:
 def _packing(state: State) -> Answer:
     source = at(sources.EXPERT, "training with TRL")
     objective = state.choice("objective")
-    if objective not in SUPERVISED:
+    if not is_supervised(objective):
         return Answer("no", "measured", "only supervised rows can be packed", source)
     length = int(state.choice("max_length"))
     option = longest_option(state.data, length)
@@ -150,8 +194,10 @@ def _effective_batch(state: State) -> Answer:
         "8-128 in Part 3, 9; 16 in the recipes of Complete Guide 4.5, Ops Guide and Expert Guide"
     )
     objective = state.choice("objective")
-    if objective in ("dpo", "kto", "orpo"):
-        return Answer("16", how, "16 pairs a step, as in the guides' DPO recipes", source)
+    if is_online(objective):
+        return _answers_a_step(state)
+    if objective.startswith(("reward", "dpo", "kto", "orpo")):
+        return Answer("16", how, "16 pairs a step, as in the guides' recipes", source)
     if objective == "classification":
         why = "short texts and one label each: 32 in the recipe"
         return Answer("32", how, why, at(sources.PART3, "2"))
@@ -160,6 +206,22 @@ def _effective_batch(state: State) -> Answer:
     if rows == "many":
         return Answer("64", how, "many rows: larger steps, with less noise", source)
     return Answer("16", how, "16 rows a step in four of five guides (Part 3 takes 32)", source)
+
+
+def _answers_a_step(state: State) -> Answer:
+    """Return how many answers make a step, prompts times the answers to each."""
+    how = state.how("rows")
+    objective = state.choice("objective")
+    if objective not in GROUPS:
+        why = "32 answers a step and 128 a rollout, as in the recipe"
+        return Answer("32", how, why, at(sources.COMPLETE, "7.4"))
+    group = int(state.choice("group"))
+    prompts = max(1, round(_ANSWERS / group))
+    why = (
+        f"{prompts} prompts of {group} answers: with fewer the step follows single prompts "
+        "(DeepSeekMath: 1,024 answers, which take days on one GPU)"
+    )
+    return Answer(str(prompts * group), how, why, at(sources.GRPO, "4.2"))
 
 
 def _gpus(state: State) -> Answer:
@@ -177,7 +239,7 @@ def _in_words(state: State) -> str:
     said = []
     for gpu in state.gpus[:4]:
         held = f", the rest held by {', '.join(gpu.holders)}" if gpu.holders else ""
-        free = f"{text.size(gpu.free)} free of {text.size(gpu.total)}"
+        free = f"{text.memory(gpu.free)} free of {text.memory(gpu.total)}"
         said.append(f"GPU {gpu.index} {gpu.name}: {free}{held}")
     more = len(state.gpus) - len(said)
     return "; ".join(said) + (f"; {more} more" if more > 0 else "")

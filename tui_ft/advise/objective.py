@@ -6,6 +6,7 @@ from typing import Final
 
 from tui_ft.advise import sources
 from tui_ft.advise.node import END, Answer, Branch, Node, Rule, always, both, by_rules, chose
+from tui_ft.advise.online import last_of, learns_a_reward
 from tui_ft.advise.sources import at
 from tui_ft.advise.state import State
 
@@ -21,20 +22,40 @@ _TEACHES: Final = {
     "classification": ("labels", "rows of texts with a class"),
 }
 
-FIRST_STAGE: Final = {
-    "sft": "sft",
-    "pretraining": "pretraining",
-    "sft_then_dpo": "sft",
-    "sft_then_kto": "sft",
-    "dpo": "dpo",
-    "kto": "kto",
-    "orpo": "orpo",
-    "classification": "classification",
-}
-"""What a RunSpec calls the first stage of an objective; what is not here it cannot say yet."""
+_NEXT: Final = "rows"
 
-SUPERVISED: Final = frozenset({"sft", "pretraining", "sft_then_dpo", "sft_then_kto"})
-"""Objectives whose first stage learns answers or texts, which may be packed."""
+_LABELS: Final = {
+    "sft": "supervised fine-tuning (SFT)",
+    "sft_then_dpo": "SFT on the better answers, then DPO",
+    "dpo": "DPO on the pairs",
+    "orpo": "ORPO: answers and preference in one stage, no reference",
+    "sft_then_kto": "SFT on the good answers, then KTO",
+    "kto": "KTO on the judgements",
+    "grpo": "GRPO: its answers to a prompt are compared by a reward",
+    "sft_then_grpo": "SFT, so that answers are in form, then GRPO",
+    "rloo": "RLOO with a reward",
+    "reward_then_rloo": "a reward model from the pairs, then RLOO with it",
+    "sft_then_reward_then_rloo": "SFT, a reward model on it, then RLOO with both",
+    "ppo": "PPO with a reward",
+    "reward_then_ppo": "a reward model from the pairs, then PPO with it",
+    "sft_then_reward_then_ppo": "SFT, a reward model on it, then PPO with both (RLHF)",
+    "reward": "a reward model alone: for best-of-n and for filtering",
+    "pretraining": "continued pretraining: every token of the text",
+    "classification": "a classification head",
+}
+FIRST_STAGE: Final = {objective: objective.partition("_then_")[0] for objective in _LABELS}
+"""What a RunSpec calls the first stage of an objective."""
+_SUPERVISED: Final = ("sft", "pretraining")
+
+
+def is_supervised(objective: str) -> bool:
+    """Tell whether the first stage learns answers or texts, which may be packed."""
+    return FIRST_STAGE.get(objective) in _SUPERVISED
+
+
+def _after(objective: str) -> str:
+    """Return what is asked next: of what answers, how."""
+    return {"grpo": "group", "rloo": "group", "ppo": "kl"}.get(last_of(objective), _NEXT)
 
 
 def _teaches(state: State) -> Answer:
@@ -60,6 +81,30 @@ _pairs = chose("teaches", "pairs")
 _judgements = chose("teaches", "judgements")
 _labels = chose("teaches", "labels")
 
+_base = chose("model_kind", "base")
+
+
+def _optimises(state: State) -> bool:
+    """Tell whether a reward is what is learned from."""
+    return state.passed("on_policy") == "yes" or state.choice("approach") == "rl"
+
+
+def _has_own_reward(state: State) -> bool:
+    """Tell whether answers can be scored: of judgements no reward model can be learned."""
+    return not _judgements(state) or state.situation.reward is not None
+
+
+_rl = chose("approach", "rl")
+_learned = both(_optimises, learns_a_reward)
+
+
+def _shows_working(state: State) -> bool:
+    check = state.data.check
+    return check is None or check.value.worked
+
+
+_worked = both(_rl, chose("teaches", "answers"), _shows_working)
+
 _OBJECTIVE_RULES: Final = (
     Rule(
         chose("teaches", "nothing"),
@@ -79,13 +124,54 @@ _OBJECTIVE_RULES: Final = (
         at(sources.COMPLETE, "2.3"),
     ),
     Rule(
+        both(_pairs, _learned, _base),
+        "sft_then_reward_then_rloo",
+        "SFT, so that it answers at all; a reward model from the pairs; then RLOO, which does "
+        "better than PPO and holds no value model",
+        f"{at(sources.INSTRUCT, '3')}; {sources.RLOO}",
+    ),
+    Rule(
+        both(_pairs, _learned),
+        "reward_then_rloo",
+        "a reward model from the pairs, then RLOO with it, which does better than PPO and holds no "
+        "value model",
+        sources.RLOO,
+    ),
+    Rule(
+        both(_worked, chose("solves", "unformed")),
+        "sft_then_grpo",
+        "SFT on the worked answers first, so that answers are in form and some earn a reward; then "
+        "GRPO, by what turns out right",
+        at(sources.R1, "2.3, cold start"),
+    ),
+    Rule(
+        both(_worked, chose("solves", "never")),
+        "sft",
+        "what never turns out right teaches nothing: SFT on the worked answers, or a larger model; "
+        "GRPO once it gets about one in twenty right",
+        at(sources.DAPO, "3.2"),
+    ),
+    Rule(
+        both(_optimises, chose("reward", "model"), _has_own_reward),
+        "rloo",
+        "a reward model judges its answers: RLOO, which does better than PPO and holds no value "
+        "model",
+        sources.RLOO,
+    ),
+    Rule(
+        both(_optimises, _has_own_reward),
+        "grpo",
+        "GRPO: several answers to each prompt, and those win that earn more; no value model",
+        sources.GRPO,
+    ),
+    Rule(
         both(_pairs, chose("approach", "sft", "sft_then_rag")),
         "sft",
         "the better answers alone are imitated; the worse ones stay unused",
         _SFT_DPO,
     ),
     Rule(
-        both(_pairs, chose("model_kind", "base")),
+        both(_pairs, _base),
         "sft_then_dpo",
         "DPO on a base model rarely works well: first SFT on the better answers, so that it "
         "answers in the right form at all, then DPO from there",
@@ -98,7 +184,7 @@ _OBJECTIVE_RULES: Final = (
         f"{at(sources.OPS, 'best practices')}; {sources.DPO}",
     ),
     Rule(
-        both(_judgements, chose("model_kind", "base")),
+        both(_judgements, _base),
         "sft_then_kto",
         "a base model gets SFT first: it has to answer before its answers can be judged",
         _NO_SFT,
@@ -140,8 +226,6 @@ _OBJECTIVE_RULES: Final = (
     ),
 )
 
-_NEXT: Final = "rows"
-
 NODES: Final = (
     Node(
         "teaches",
@@ -174,17 +258,9 @@ NODES: Final = (
         "objective",
         "What is learned, and in which order?",
         (
-            Branch("sft", "supervised fine-tuning (SFT)", _NEXT),
-            Branch("sft_then_dpo", "SFT on the better answers, then DPO", _NEXT),
-            Branch("dpo", "DPO on the pairs", _NEXT),
-            Branch("orpo", "ORPO: answers and preference in one stage, no reference", _NEXT),
-            Branch("sft_then_kto", "SFT on the good answers, then KTO", _NEXT),
-            Branch("kto", "KTO on the judgements", _NEXT),
-            Branch("grpo", "GRPO with a reward", _NEXT),
-            Branch("pretraining", "continued pretraining: every token of the text", _NEXT),
-            Branch("classification", "a classification head", _NEXT),
+            *(Branch(name, label, _after(name)) for name, label in _LABELS.items()),
             Branch("none", "nothing can be learned from these rows yet", END),
         ),
-        by_rules(_OBJECTIVE_RULES, "teaches", "model_kind"),
+        by_rules(_OBJECTIVE_RULES, "teaches", "model_kind", "reward", "solves"),
     ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from tui_ft.advise.online import GROUPS, is_online
 from tui_ft.advise.situation import DataFacts, LengthOption
 from tui_ft.advise.state import State
 from tui_ft.advise.used_gpus import free_memory, used_gpus
@@ -24,6 +26,11 @@ PlanFit = Literal["fits", "tight", "no", "unknown"]
 FULL_PASS_TOKENS: Final = 2048
 """Tokens in one pass from which a GPU is busy enough that more rows at once hardly save time."""
 _MOST_CUT: Final = 0.1
+MINI_BATCHES: Final = 4
+"""Steps that PPO makes of one rollout."""
+_MOST_ANSWERS: Final = 16
+"""Rows of prompt and answer in one pass, from which more save no time."""
+_MOST_PARTS: Final = 4
 _MOST_AT_ONCE: Final = 64
 
 
@@ -36,6 +43,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         step: the step that was estimated; None where the model's configuration is not known.
         free: bytes on the GPU that has least of those it takes; None where not known.
         model: which model, where it is a smaller one.
+        at_once: answers that each GPU generates at once; 0 where none are generated.
     """
 
     way: str
@@ -48,6 +56,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     figure: Figure | Unknown
     free: int | None
     model: str = ""
+    at_once: int = 0
 
     @property
     def fit(self) -> PlanFit:
@@ -111,10 +120,55 @@ def _planned(
     state: State, way: Way, length: int, checkpointing: bool | None, batch: int | None
 ) -> Plan:
     gpus = max(1, len(used_gpus(state))) if way.spreads else 1
-    sequences = max(1, sequences_a_step(state) // gpus)
-    batches = [batch] if batch is not None else _divisors(sequences, _fewest(state))
     base = base_step(state, way, length)
+    objective = state.choice("objective")
+    if not is_online(objective):
+        sequences = max(1, sequences_a_step(state) // gpus)
+        trials = _Trials(state, way, length, gpus, sequences, base)
+        return _largest(trials, batch, checkpointing)
+    whole = int(state.choice("group")) if objective in GROUPS else 1
+    unit = whole // math.gcd(whole, gpus)
+    sequences = unit * max(1, round(sequences_a_step(state) / (gpus * unit)))
+    if batch is not None:
+        sequences = math.lcm(unit, batch) * max(1, sequences // math.lcm(unit, batch))
     trials = _Trials(state, way, length, gpus, sequences, base)
+    return _answering(trials, unit, batch, checkpointing)
+
+
+def _answering(trials: _Trials, unit: int, batch: int | None, checkpointing: bool | None) -> Plan:
+    """Return the plan of a run that answers: all of a step's at once, or in the fewest parts.
+
+    Args:
+        trials: of the way.
+        unit: answers that a GPU has to generate together, so that none of a prompt's are apart.
+        batch: rows in one pass, set by a person.
+        checkpointing: set by a person.
+    """
+    rollout = trials.sequences * (1 if trials.state.choice("objective") in GROUPS else MINI_BATCHES)
+    unit = unit if batch is None else math.lcm(unit, batch)
+    parts = [n for n in range(rollout, 0, -1) if rollout % n == 0 and n % unit == 0]
+    parts = parts[:_MOST_PARTS]
+    trials.at_once = parts[-1]
+    least = trials.plan(1 if batch is None else batch, checkpointing is not False)
+    if least.fit == "no":  # nor do more at once
+        return least
+    plan: Plan | None = None
+    for at_once in parts:
+        trials.at_once = at_once
+        plan = _largest(trials, batch, checkpointing)
+        if plan.fit in ("fits", "unknown"):
+            break
+    assert plan is not None, "all of a step's answers are one part"
+    return plan
+
+
+def _largest(trials: _Trials, batch: int | None, checkpointing: bool | None) -> Plan:
+    """Return the way with the most rows at once that fit, checkpointing only when needed."""
+    state, length = trials.state, trials.length
+    whole = trials.sequences if not trials.at_once else math.gcd(trials.sequences, trials.at_once)
+    batches = [batch] if batch is not None else _divisors(whole, _fewest(state))
+    if trials.at_once and batch is None:
+        batches = [rows for rows in batches if rows <= _MOST_ANSWERS]
     if checkpointing is not None:
         return trials.largest(batches, checkpointing)
     fast = trials.largest(batches, False)
@@ -145,6 +199,7 @@ class _Trials:
     gpus: int
     sequences: int
     base: Step | None
+    at_once: int = 0
 
     def plan(self, batch: int, checkpointing: bool) -> Plan:
         """Return the way with a batch."""
@@ -160,6 +215,7 @@ class _Trials:
             step=step,
             figure=figure,
             free=free_memory(self.state, self.way),
+            at_once=self.at_once,
         )
 
     def largest(self, batches: Sequence[int], checkpointing: bool) -> Plan:
@@ -182,8 +238,12 @@ class _Trials:
     ) -> tuple[Step | None, Figure | Unknown]:
         if self.base is None:
             return None, Unknown("the model's configuration is not known")
+        generation = self.base.generation
+        if generation is not None:
+            generation = msgspec.structs.replace(generation, rows=self.at_once)
         step = msgspec.structs.replace(
             self.base,
+            generation=generation,
             batch=batch,
             checkpointing=checkpointing,
             accumulation=accumulation > 1,
@@ -219,13 +279,14 @@ def _smaller(state: State) -> Plan:
     """Return the plan of the largest smaller model that fits with LoRA, or else with QLoRA."""
     length = int(state.choice("max_length"))
     last: Plan | None = None
+    online = is_online(state.choice("objective"))
     for model in state.model.smaller:
         for way_id in ("lora", "qlora"):
             way = WAYS[way_id]
             base = base_step(state, way, length)
             step = None if base is None else msgspec.structs.replace(base, config=model.config)
             sequences = sequences_a_step(state)
-            trials = _Trials(state, way, length, 1, sequences, step)
+            trials = _Trials(state, way, length, 1, sequences, step, sequences if online else 0)
             plan = trials.largest(_divisors(sequences, _fewest(state)), True)
             last = msgspec.structs.replace(plan, way="smaller", model=f"{model.name}, {way.name}")
             if plan.fit == "fits":

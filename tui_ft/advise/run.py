@@ -9,10 +9,12 @@ from typing import Any, Final
 from tui_ft.advise import sources
 from tui_ft.advise.advice import Choice
 from tui_ft.advise.objective import FIRST_STAGE
+from tui_ft.advise.online import is_online
 from tui_ft.advise.passes import HELD_OUT
 from tui_ft.advise.plans import Plan
 from tui_ft.advise.recipes import fields_of
 from tui_ft.advise.run_hardware import hardware_choices
+from tui_ft.advise.run_online import held_out_choices, online_choices
 from tui_ft.advise.run_training import from_node, training_choices
 from tui_ft.advise.situation import How
 from tui_ft.advise.sources import at
@@ -28,7 +30,7 @@ _NAME_LENGTH: Final = 64
 def run_choices(state: State, plan: Plan) -> tuple[Choice, ...]:
     """Return the fields of the run and why, in the order of a RunSpec."""
     return (
-        *_model_and_data(state),
+        *_model_and_data(state, plan),
         *_method(state, plan),
         *training_choices(state, plan),
         *hardware_choices(state, plan),
@@ -69,7 +71,7 @@ def is_startable(state: State, plan: Plan) -> bool:
     return state.choice("objective") in FIRST_STAGE and WAYS[plan.way].startable
 
 
-def _model_and_data(state: State) -> list[Choice]:
+def _model_and_data(state: State, plan: Plan) -> list[Choice]:
     data = state.data
     given: How = "asked"
     choices = [
@@ -89,8 +91,8 @@ def _model_and_data(state: State) -> list[Choice]:
     choices += _template(state)
     choices.append(Choice(key="data.train", value=data.path, reason="as given", how=given))
     choices += _columns(state)
-    choices.append(_held_out(state))
-    choices += _objective(state)
+    choices += [_held_out(state), *held_out_choices(state)]
+    choices += [*_objective(state), *online_choices(state, plan)]
     return choices
 
 
@@ -119,7 +121,10 @@ def _template(state: State) -> list[Choice]:
 def _columns(state: State) -> list[Choice]:
     """Return how answers are read from rows that were made for something else."""
     data = state.data
-    answers = FIRST_STAGE.get(state.choice("objective")) == "sft"
+    objective = state.choice("objective")
+    if is_online(objective) and not data.columns:
+        return _asked(state)
+    answers = FIRST_STAGE.get(objective) == "sft"
     if not answers or not data.sft_columns:
         given = Choice(
             key="data.columns", value=dict(data.columns), reason="as you mapped them", how="asked"
@@ -132,6 +137,18 @@ def _columns(state: State) -> list[Choice]:
     }.get(data.format.value if data.format is not None else "", "the answers")
     why = f"{what}, which is what supervised fine-tuning learns from"
     return [Choice(key="data.columns", value=dict(data.sft_columns), reason=why)]
+
+
+def _asked(state: State) -> list[Choice]:
+    """Return how prompts, and what is right, are read from rows that hold prompts alone."""
+    check = state.data.check
+    if check is not None and check.value.columns:
+        why = f"{check.value.what}; the prompts are asked through the chat template"
+        return [Choice(key="data.columns", value=dict(check.value.columns), reason=why)]
+    if state.data.asked_columns and state.choice("model_kind") == "chat":
+        why = "the prompts are asked through the chat template, not gone on from as text"
+        return [Choice(key="data.columns", value=dict(state.data.asked_columns), reason=why)]
+    return []
 
 
 def _objective(state: State) -> list[Choice]:

@@ -32,7 +32,7 @@ def _one(state: State, plan: Plan) -> Choice:
     if needed is not None and all((one.free or 0) >= needed for one in state.gpus):
         why = f"any of the {len(state.gpus)} GPUs has the memory; one is taken"
         return Choice(key=_GPUS, value="auto", reason=why)
-    free = text.size(gpu.free)
+    free = text.memory(gpu.free)
     why = f"of {len(state.gpus)} GPUs the one with most free memory ({free})"
     return Choice(key=_GPUS, value=[gpu.index], reason=why)
 
@@ -60,7 +60,7 @@ def _faster(plan: Plan) -> str:
 
 def _spread(state: State, plan: Plan) -> Choice:
     way = WAYS[plan.way]
-    high = text.size(plan.figure.high if isinstance(plan.figure, Figure) else None)
+    high = text.memory(plan.figure.high if isinstance(plan.figure, Figure) else None)
     if way.sharding == "ddp":
         why = (
             f"DDP: all of it fits each GPU ({high} at most), so that gradients are all that has to "

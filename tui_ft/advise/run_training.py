@@ -7,6 +7,7 @@ from typing import Any, Final
 from tui_ft import text
 from tui_ft.advise import sources
 from tui_ft.advise.advice import Choice
+from tui_ft.advise.online import is_online
 from tui_ft.advise.passes import HELD_OUT, groups_by_length, longest_to_mean, total_steps
 from tui_ft.advise.plans import Plan, longest_option
 from tui_ft.advise.situation import How
@@ -98,12 +99,7 @@ def _schedule(state: State, plan: Plan) -> list[Choice]:
     said = "a run of unknown length" if steps is None else f"{steps:,} steps in all"
     saves = 0.2 if way.kind == "full" else 0.1
     choices = [
-        Choice(
-            key="training.lr_scheduler_type",
-            value="cosine",
-            reason="cosine in four guides' recipes (linear: Part 3, 8)",
-            source=at(sources.EXPERT, "training with TRL"),
-        ),
+        _scheduler(state),
         Choice(
             key="training.warmup_steps",
             value=0.1 if short else 0.03,
@@ -131,18 +127,7 @@ def _schedule(state: State, plan: Plan) -> list[Choice]:
             ),
             source=at(sources.COMPLETE, "4.5"),
         ),
-        Choice(
-            key="training.eval_steps",
-            value=0.1 if evaluates else None,
-            reason=(
-                f"ten looks at the held-out rows ({said}): the gap to the training loss shows "
-                "overfitting"
-                if evaluates
-                else "nothing is held out"
-            ),
-            source=at(sources.EXPERT, "anti-patterns"),
-            how=known,
-        ),
+        _looks(state, said, known),
         Choice(
             key="training.save_steps",
             value=saves,
@@ -159,6 +144,34 @@ def _schedule(state: State, plan: Plan) -> list[Choice]:
             from_node(state, "training.early_stopping_patience", "early_stopping", _PATIENCE)
         )
     return choices
+
+
+def _looks(state: State, said: str, known: How) -> Choice:
+    """Return how often held-out rows are looked at."""
+    source = at(sources.EXPERT, "anti-patterns")
+    if not evaluates_on(state):
+        why, value = "nothing is held out", None
+    elif is_online(state.choice("objective")):
+        why, value = "five looks: at each, held-out prompts are answered, which takes its time", 0.2
+        source = sources.OWN
+    else:
+        why, value = (
+            f"ten looks at the held-out rows ({said}): the gap to the training loss shows "
+            "overfitting",
+            0.1,
+        )
+    return Choice(key="training.eval_steps", value=value, reason=why, source=source, how=known)
+
+
+def _scheduler(state: State) -> Choice:
+    online = is_online(state.choice("objective"))
+    why = "the reward may rise to the end, and nobody knows when it will"
+    return Choice(
+        key="training.lr_scheduler_type",
+        value="constant" if online else "cosine",
+        reason=why if online else "cosine in four guides' recipes (linear: Part 3, 8)",
+        source=sources.GRPO if online else at(sources.EXPERT, "training with TRL"),
+    )
 
 
 def _memory(state: State, plan: Plan) -> list[Choice]:

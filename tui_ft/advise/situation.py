@@ -10,12 +10,21 @@ from typing import Any, Final, Generic, Literal, TypeVar
 
 import msgspec
 
+from tui_ft.data.checkable import Checkable
+
 How = Literal["measured", "asked", "assumed"]
 Goal = Literal[
-    "knowledge", "style", "instruction", "domain", "language", "classification", "preference"
+    "knowledge",
+    "style",
+    "instruction",
+    "domain",
+    "reasoning",
+    "language",
+    "classification",
+    "preference",
 ]
 """What is to change in the model; `style` is style, format, tone and structure, `domain` jargon and
-reasoning."""
+how the domain thinks, `reasoning` coming to answers that a program finds right."""
 PromptResult = Literal["solves", "partly", "fails"]
 Budget = Literal["low", "medium", "high"]
 FactsChange = Literal["none", "rarely", "often"]
@@ -76,6 +85,9 @@ class DataFacts(msgspec.Struct, frozen=True, kw_only=True):
         columns: `data.columns` as a person mapped them.
         sft_columns: `data.columns` by which answers can be learned from rows made for something
             else; empty where the rows are answers.
+        asked_columns: `data.columns` by which plain prompts are asked through a chat template.
+        prompt_share: the longest prompt against the longest row, by their characters.
+        check: how a program can tell a right answer; None where no way is seen.
     """
 
     path: str
@@ -95,6 +107,9 @@ class DataFacts(msgspec.Struct, frozen=True, kw_only=True):
     lengths: tuple[LengthOption, ...] = ()
     columns: dict[str, str] = {}
     sft_columns: dict[str, str] = {}
+    asked_columns: dict[str, str] = {}
+    prompt_share: Known[float] | None = None
+    check: Known[Checkable] | None = None
 
 
 class SmallerModel(msgspec.Struct, frozen=True):
@@ -150,6 +165,7 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         prompt: what a prompt of under 500 tokens achieves.
+        reward: a Python file, an address, or a reward model, as a person names it.
         gpus: an empty tuple is a machine without any.
         hypothetical_gpus: they are not this machine's: a run cannot name them.
         host_memory: bytes that a run on the CPU can have.
@@ -160,6 +176,7 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     prompt: Known[PromptResult] | None = None
     budget: Known[Budget] | None = None
     facts_change: Known[FactsChange] | None = None
+    reward: Known[str] | None = None
     data: DataFacts | None = None
     model: ModelFacts | None = None
     gpus: Known[tuple[GpuFacts, ...]] | None = None

@@ -25,6 +25,17 @@ KTO: Final = "KTO, arXiv:2402.01306"
 HANDBOOK: Final = "alignment-handbook, zephyr-7b-beta's DPO recipe"
 DISTILBERT: Final = "arXiv:1910.01108"
 
+GRPO: Final = "GRPO, arXiv:2402.03300"
+DAPO: Final = "DAPO, arXiv:2503.14476"
+R1: Final = "DeepSeek-R1, arXiv:2501.12948"
+RLVR: Final = "Tulu 3 (RLVR), arXiv:2411.15124"
+RLOO: Final = "Back to Basics (RLOO), arXiv:2402.14740"
+DPO_OR_PPO: Final = "Is DPO Superior to PPO, arXiv:2404.10719"
+INSTRUCT: Final = "InstructGPT, arXiv:2203.02155"
+OVEROPTIMISED: Final = "reward model overoptimisation, arXiv:2210.10760"
+LENGTHS: Final = "length in RLHF, arXiv:2310.03716"
+NO_REGRET: Final = "LoRA Without Regret, in trl's documentation"
+
 OWN: Final = "ftui"
 """ftui's own judgement, where the guides are silent."""
 

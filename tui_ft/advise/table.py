@@ -8,7 +8,7 @@ from tui_ft import text
 from tui_ft.advise.advice import Candidate
 from tui_ft.advise.candidates import possible_ways
 from tui_ft.advise.estimator import Seconds, Work
-from tui_ft.advise.passes import mean_padded_length, total_passes
+from tui_ft.advise.passes import mean_padded_length, total_answers, total_passes
 from tui_ft.advise.plans import Plan, plan_of
 from tui_ft.advise.situation import GpuFacts
 from tui_ft.advise.state import State
@@ -32,7 +32,7 @@ def table_of(state: State, chosen: Plan) -> tuple[Candidate, ...]:
 
 def _row(state: State, way: Way, plan: Plan, chosen: Plan) -> Candidate:
     figure = plan.figure if isinstance(plan.figure, Figure) else None
-    seconds = _seconds(state, plan)
+    seconds = seconds_of_plan(state, plan)
     taken = way.id == chosen.way
     return Candidate(
         way=way.id,
@@ -61,7 +61,8 @@ def _row(state: State, way: Way, plan: Plan, chosen: Plan) -> Candidate:
     )
 
 
-def _seconds(state: State, plan: Plan) -> Seconds | None:
+def seconds_of_plan(state: State, plan: Plan) -> Seconds | None:
+    """Return how long a way takes; None where that is not known."""
     passes = total_passes(state, plan)
     if plan.step is None or passes is None or plan.way == "smaller":
         return None
@@ -71,6 +72,7 @@ def _seconds(state: State, plan: Plan) -> Seconds | None:
         mean_length=mean_padded_length(state, plan),
         gpu=_gpu(state, plan),
         gpus=plan.gpus,
+        answers=total_answers(state, plan) or 0,
     )
     found = state.estimator.seconds(work)
     return found if isinstance(found, Seconds) else None
@@ -90,11 +92,11 @@ def _why_not(state: State, way: Way, plan: Plan, chosen: Plan) -> str:
         return "what it takes is not known"
     if plan.fit == "no":
         return (
-            f"needs {text.size(plan.figure.expected)} with one row and checkpointing; "
-            f"{text.size(plan.free)} are free"
+            f"needs {text.memory(plan.figure.expected)} with one row and checkpointing; "
+            f"{text.memory(plan.free)} are free"
         )
     if plan.fit == "tight":
-        return f"may need {text.size(plan.figure.high)}; {text.size(plan.free)} are free"
+        return f"may need {text.memory(plan.figure.high)}; {text.memory(plan.free)} are free"
     return _though_it_fits(state, way, chosen)
 
 

@@ -1,6 +1,6 @@
 """The decision tree, whole: its nodes, and the walk from the first question to advice.
 
-Stages: `approach`, `objective`, `method`, `hyper` (hyper-parameters), one module each. A node is
+Stages: `approach`, `objective` (and `online`), `method`, `hyper` (hyper-parameters). A node is
 data (`tui_ft.advise.node.Node`); its answer is a small pure function of what is known.
 """
 
@@ -10,23 +10,28 @@ import difflib
 from collections.abc import Mapping
 from typing import Final
 
-from tui_ft.advise import approach, hyper, method, objective
-from tui_ft.advise.advice import Advice, Other, Taken
+from tui_ft.advise import approach, hyper, method, objective, online
+from tui_ft.advise.advice import Advice, Other, Phase, Taken
 from tui_ft.advise.approaches import APPROACHES
-from tui_ft.advise.cautions import cautions_of
+from tui_ft.advise.cautions import cautions_of, later_cautions
 from tui_ft.advise.estimator import Estimator
 from tui_ft.advise.node import AnswerError, Node
-from tui_ft.advise.objective import FIRST_STAGE
 from tui_ft.advise.plans import Plan
-from tui_ft.advise.recipes import phases_of
-from tui_ft.advise.run import is_startable, run_choices, run_of
+from tui_ft.advise.run import run_choices
 from tui_ft.advise.situation import Situation
+from tui_ft.advise.stages import stages_of
 from tui_ft.advise.state import State
 from tui_ft.advise.table import table_of
-from tui_ft.advise.ways import WAYS
 from tui_ft.spec.combinations import impossible
 
-_ALL: Final = (*approach.NODES, *objective.NODES, *method.NODES, *hyper.NODES)
+_ALL: Final = (
+    *approach.NODES,
+    *online.FIRST,
+    *objective.NODES,
+    *online.AFTER,
+    *method.NODES,
+    *hyper.NODES,
+)
 NODES: Final[dict[str, Node]] = {node.id: node for node in _ALL}
 """Every node by its id, in the order of the stages."""
 FIRST: Final = "goal"
@@ -132,11 +137,9 @@ def _trained(state: State, advice: Advice) -> Advice:
         "unused": advice.unused,
     }
     choices = run_choices(state, plan) if way != "smaller" else ()
-    reason = _why_no_run(state, plan)
-    run = None if reason else run_of(state, plan, choices)
-    against = impossible(run) if run is not None else ()
-    if against:
-        run, reason = None, f"{against[0].reason}: {against[0].advice}"
+    phases, chain = stages_of(state, plan, choices)
+    reason = _why_no_run(state, plan, phases)
+    run = None if reason else phases[0].run
     return Advice(
         **fields,  # type: ignore[arg-type]
         objective=goal,
@@ -144,22 +147,35 @@ def _trained(state: State, advice: Advice) -> Advice:
         candidates=table_of(state, plan),
         run=run,
         no_run=reason,
-        choices=choices,
-        phases=phases_of(goal),
-        cautions=cautions,
+        choices=phases[0].choices,
+        phases=phases,
+        chain=chain,
+        cautions=(*cautions, *later_cautions(phases)),
     )
 
 
-def _why_no_run(state: State, plan: Plan) -> str:
+def _why_no_run(state: State, plan: Plan, phases: tuple[Phase, ...]) -> str:
     """Return why there is no run to start; nothing where there is one."""
     if plan.way == "smaller":
         found = f": {plan.model}" if plan.model and plan.fit == "fits" else ""
         return f"no way to train this model fits; ask again with a smaller one{found}"
     if not state.model.name or not state.data.path:
         return "a run needs a model and data, and one of them is not known"
-    if is_startable(state, plan):
-        return ""
-    if state.choice("objective") in FIRST_STAGE:
-        return f"ftui cannot start {WAYS[plan.way].name} yet"
-    names = " then ".join(phase.name for phase in phases_of(state.choice("objective")))
-    return f"ftui does not train {names} yet: the fields below hold for it with trl"
+    refused = next(filter(None, map(_refusal, phases)), "")
+    if refused:
+        return refused
+    left = [f"{phase.objective}: {key}" for phase in phases for key in phase.fill]
+    if left:
+        return (
+            f"{', '.join(left)} is left to you: what is written has a place marked FILL IN, and "
+            "is refused until then"
+        )
+    return ""
+
+
+def _refusal(phase: Phase) -> str:
+    """Return why a stage cannot be started on what there is; nothing where it can."""
+    if phase.method == "smaller":
+        return f"the stage {phase.objective} fits no GPU here: take a smaller model"
+    against = impossible(phase.run) if phase.run is not None else ()
+    return f"{against[0].reason}: {against[0].advice}" if against else ""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal
 
-import msgspec
-
 from tui_ft.advise.objective import FIRST_STAGE
+from tui_ft.advise.online import GROUPS, is_online, rewards_of
 from tui_ft.advise.state import State
 from tui_ft.advise.used_gpus import best_gpu
 from tui_ft.advise.ways import WAYS, Way, is_adapter
 from tui_ft.memory.from_spec import step_of
 from tui_ft.memory.step import Step
+from tui_ft.spec.online import GENERATES
 from tui_ft.spec.run_spec import DataSpec, ModelSpec, RunSpec, TrainingSpec
 
+UNKNOWN_REWARD: Final = {"kind": "length", "most": 1}
+"""Stands for a reward that only a person can name, where memory is estimated."""
 VIRTUAL_TOKENS: Final = 8
 """Learned tokens of prompt tuning (Complete Guide, 5.2)."""
 
@@ -26,16 +28,14 @@ def base_step(state: State, way: Way, length: int) -> Step | None:
     supervised = state.data.supervised_share
     longest = state.data.longest
     gpu = best_gpu(state)
-    objective = state.choice("objective")
-    step = step_of(
+    step: Step = step_of(
         _skeleton(state, way, length),
         config,
         capability=gpu.capability if gpu is not None else None,
         longest=longest.value if longest is not None else None,
         supervised=max(0.01, supervised.value) if supervised is not None else 1.0,
     )
-    changes: dict[str, Any] = {} if objective in FIRST_STAGE else {"objective": objective}
-    return msgspec.structs.replace(step, **changes)
+    return step
 
 
 def _skeleton(state: State, way: Way, length: int) -> RunSpec:
@@ -61,7 +61,18 @@ def _skeleton(state: State, way: Way, length: int) -> RunSpec:
 
 
 def _objective(state: State) -> Any:  # noqa: ANN401 - a member of the union
-    return {"kind": FIRST_STAGE.get(state.choice("objective"), "sft")}
+    objective = state.choice("objective")
+    kind = FIRST_STAGE.get(objective, "sft")
+    if not is_online(objective):
+        return {"kind": kind}
+    values: dict[str, Any] = {
+        "kind": kind,
+        "rewards": rewards_of(state) or [UNKNOWN_REWARD],
+        "max_completion_length": int(state.choice("answer_length")),
+    }
+    if objective in GROUPS:
+        values |= {"num_generations": int(state.choice("group")), "beta": float(state.choice("kl"))}
+    return values
 
 
 def attention(state: State) -> Literal["auto", "flash_attention_2"]:
@@ -114,6 +125,6 @@ def targets(state: State) -> str | list[str]:
 
 def dropout(state: State) -> float:
     """Return the adapter's dropout: some where rows are few, none where a reference is compared."""
-    if state.choice("objective") in ("dpo", "kto", "orpo"):
+    if state.choice("objective") in ("dpo", "kto", "orpo", *GENERATES):
         return 0.0
     return 0.05 if (state.rows or 0) < 10_000 else 0.0  # noqa: PLR2004 - said in the reason

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from tui_ft.runs.checking import findings
 from tui_ft.runs.finding import Finding
@@ -10,6 +11,9 @@ from tui_ft.runs.folder import RunError
 from tui_ft.runs.preflight import refusal
 from tui_ft.spec import RunSpec
 from tui_ft.spec.chain import MODEL, Chain, Stage
+
+_HELD: Final = ("bits", "bnb_4bit_quant_type", "bnb_4bit_use_double_quant")
+"""How the base is held, which is no part of an adapter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +43,35 @@ def check_chain(chain: Chain, *, memory: bool = False) -> list[StageFindings]:
 
 
 def as_run(chain: Chain, stage: Stage) -> RunSpec:
-    """Return a stage as the run that can be looked at before the others have run."""
-    return chain.filled(stage, lambda name: chain.first_model(chain.stage(name)))
+    """Return a stage as the run that can be looked at before the others have run.
+
+    Where it trains the adapter of an earlier stage further, its method is what that one's will be.
+    """
+    run = chain.filled(stage, lambda name: chain.first_model(chain.stage(name)))
+    earlier = _trained_further(chain, stage)
+    if earlier is None:
+        return run
+    method = earlier.method.model_dump(exclude={"kind", "init_lora_weights", "lora_dropout"})
+    own = run.method.model_dump()
+    told = {name: value for name, value in method.items() if name in own and name not in _HELD}
+    changed = type(run.method).model_validate({**own, **told})
+    return run.model_copy(update={"method": changed})
+
+
+def _trained_further(chain: Chain, stage: Stage) -> RunSpec | None:
+    """Return the run of the earlier stage whose adapter a stage trains further."""
+    if stage.run.model.adapter != "continue":
+        return None
+    taken = [one for one in chain.references(stage) if one.key == MODEL]
+    return chain.stage(taken[0].stage).run if taken else None
 
 
 def _of(chain: Chain, stage: Stage, memory: bool) -> tuple[Finding, ...]:
     taken = [one for one in chain.references(stage) if one.key == MODEL]
     notes = [Finding("note", f"begins with what stage {one.stage} leaves") for one in taken]
     try:
-        found = findings(as_run(chain, stage), memory=memory)
+        later = _trained_further(chain, stage) is not None
+        found = findings(as_run(chain, stage), memory=memory, adapter_comes_later=later)
     except RunError as error:  # the GPUs that it names are not there
         found = (Finding("bad", str(error)),)
     return (*notes, *found)

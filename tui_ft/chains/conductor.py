@@ -6,28 +6,22 @@ its own, so killing the conductor hurts no run, and a chain that is taken up aga
 
 from __future__ import annotations
 
-import argparse
+import contextlib
 import os
-import signal
 import socket
 import sys
 import time
 from pathlib import Path
-from types import FrameType
 from typing import Final
-
-import msgspec
 
 from tui_ft.chains import journal
 from tui_ft.chains.folder import ChainFolder
-from tui_ft.chains.status import runs_by_stage
+from tui_ft.chains.stages import is_done, refuse_lost_outputs, runs_by_stage
 from tui_ft.runs import control, launch
-from tui_ft.runs.folder import RunError, RunFolder, hold_lock
+from tui_ft.runs.attending import Orders, attend, why_it_broke
+from tui_ft.runs.folder import RunError, RunFolder
 from tui_ft.runs.place import Place
-from tui_ft.runs.reader import LineTail
-from tui_ft.runs.registry import RunSummary, summary_of
-from tui_ft.runs.worker_process import TRAIN_ENTRY
-from tui_ft.spec import SpecError
+from tui_ft.runs.registry import HEARTBEAT_SECONDS, RunSummary, summary_of
 from tui_ft.spec.chain import Chain, Stage
 
 _POLL_SECONDS: Final = 0.5
@@ -36,42 +30,36 @@ _POLL_SECONDS: Final = 0.5
 class Conductor:
     """Brings the stages of a chain to their ends, one after the other."""
 
-    def __init__(self, folder: ChainFolder, worker: str, control_offset: int) -> None:
-        self._folder, self._worker = folder, worker
-        self._control = LineTail(folder.control_file, control_offset)
-        self._stop_user: str | None = None
-        self._kill_user: str | None = None
+    def __init__(self, path: Path, worker: str, control_offset: int) -> None:
+        self._folder, self._worker = ChainFolder(path), worker
+        self._orders = Orders(self._folder, control_offset)
+        self._past = journal.read(self._folder)
+        self._journal = journal.Journal(self._folder)
+        self._heartbeat = 0.0
         self._told: set[str] = set()
 
-    def run(self) -> journal.Ended:
-        """Go through the stages; return how it ended, as it was written down."""
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, self._on_sigterm)
-        journal.append(
-            self._folder,
-            journal.Attended(host=socket.gethostname(), user=control.user_name(), pid=os.getpid()),
-        )
+    def run(self) -> str:
+        """Go through the stages; return the state in which it ended, as it was written down."""
+        host, user = socket.gethostname(), control.user_name()
+        self._journal.write(journal.Attended(host=host, user=user, pid=os.getpid()))
         try:
             ended = self._stages(self._folder.chain())
-        except (SpecError, RunError) as error:
-            ended = self._failed(str(error))
         except Exception as error:  # its own fault must end the chain with a reason
-            ended = self._failed(f"the chain's process broke: {type(error).__name__}: {error}")
-            sys.excepthook(type(error), error, error.__traceback__)
-        journal.append(self._folder, ended)
-        return ended
+            reason, advice = why_it_broke(error, "the chain's process", self._folder)
+            ended = self._failed(reason, *advice)
+        self._journal.write(ended)
+        self._journal.close()
+        return ended.state
 
     def _stages(self, chain: Chain) -> journal.Ended:
-        runs = runs_by_stage(self._folder, journal.read(self._folder))
+        runs = runs_by_stage(self._folder, self._past)
         for stage in chain.stages:
-            summary = summary_of(runs[stage.name]) if stage.name in runs else None
-            if summary is not None and summary.state == "finished":
+            if is_done(chain, stage, runs):
                 continue
             self._listen()
-            if self._stop_user is not None:
-                return self._stopped(f"stopped by {self._stop_user} before stage {stage.name}")
-            runs[stage.name] = self._take_up(chain, stage, runs, summary)
+            if self._orders.end is not None:
+                return self._stopped(f"stopped by {self._orders.end} before stage {stage.name}")
+            runs[stage.name] = self._take_up(chain, stage, runs)
             summary = self._follow(runs[stage.name])
             if summary.state != "finished":
                 return self._broken(stage, summary)
@@ -82,31 +70,30 @@ class Conductor:
             reason=f"all {len(chain.stages)} stages done; {output.name} of {last.name} in {output}",
         )
 
-    def _take_up(
-        self, chain: Chain, stage: Stage, runs: dict[str, RunFolder], now: RunSummary | None
-    ) -> RunFolder:
+    def _take_up(self, chain: Chain, stage: Stage, runs: dict[str, RunFolder]) -> RunFolder:
         """Start the run of a stage, or take it up again where it is not at work already."""
-        if now is None:
-            spec = chain.filled(stage, lambda name: str(runs[name].path))
-            number = chain.number(stage.name)
-            place = Place(
-                chain=self._folder.id, stage=stage.name, number=number, of=len(chain.stages)
-            )
-            run = launch.launch(spec, worker=self._worker, place=place)
-            journal.append(self._folder, journal.Started(stage=stage.name, run=run.id))
+        run = runs.get(stage.name)
+        if run is not None and summary_of(run).is_live:
             return run
-        run = runs[stage.name]
-        if not now.is_live:
-            launch.resume(run, worker=self._worker)
-            journal.append(self._folder, journal.Resumed(stage=stage.name, run=run.id))
+        refuse_lost_outputs(self._folder, chain, stage, runs)
+        if run is not None:
+            anyway = journal.is_allowed(self._past, stage.name)
+            launch.resume(run, anyway=anyway, worker=self._worker)
+            self._journal.write(journal.Resumed(stage=stage.name, run=run.id))
+            return run
+        spec = chain.filled(stage, lambda name: str(runs[name].path))
+        number, of = chain.number(stage.name), len(chain.stages)
+        place = Place(chain=self._folder.id, stage=stage.name, number=number, of=of)
+        run = launch.launch(spec, worker=self._worker, place=place)
+        self._journal.write(journal.Started(stage=stage.name, run=run.id))
         return run
 
     def _follow(self, run: RunFolder) -> RunSummary:
         """Wait for the end of a run; hand on what the chain is told meanwhile."""
         while (summary := summary_of(run)).is_live:
             self._listen()
-            self._tell(run, "kill", self._kill_user)
-            self._tell(run, "stop", self._stop_user)
+            self._tell(run, "kill", self._orders.kill)
+            self._tell(run, "stop", self._orders.end)
             time.sleep(_POLL_SECONDS)
         return summary
 
@@ -115,29 +102,25 @@ class Conductor:
             return
         self._told.add(command)
         ask = control.request_kill if command == "kill" else control.request_stop
-        try:
+        with contextlib.suppress(RunError):  # it has ended by itself meanwhile
             ask(run)
-        except RunError:  # it has ended by itself meanwhile
-            return
 
     def _listen(self) -> None:
-        for line in self._control.read():
-            try:
-                said = msgspec.json.decode(line, type=control.CommandLine)
-            except (msgspec.DecodeError, msgspec.ValidationError):
-                continue
-            if said.command == "stop":
-                self._stop_user = said.user
-            elif said.command == "kill":
-                self._stop_user = self._kill_user = said.user
+        """Hear what is wanted; let those on other hosts see that somebody is there."""
+        self._orders.read()
+        if time.monotonic() - self._heartbeat > HEARTBEAT_SECONDS:
+            self._heartbeat = time.monotonic()
+            self._folder.beat()
 
     def _broken(self, stage: Stage, summary: RunSummary) -> journal.Ended:
         why = f"stage {stage.name} ({summary.id}) {summary.state}: {summary.reason}"
         if summary.state == "stopped":
             return self._stopped(why)
-        return self._failed(
-            why, *(advice for advice in summary.advice if "ftui resume" not in advice)
-        )
+        told = [advice for advice in summary.advice if "ftui resume" not in advice]
+        if summary.state == "failed":
+            change = f"`ftui chain resume {self._folder.id} --set {stage.name}.KEY=VALUE`"
+            told.append(f"{change} begins the stage anew with a field changed")
+        return self._failed(why, *told)
 
     def _stopped(self, reason: str) -> journal.Ended:
         return journal.Ended(state="stopped", reason=reason, advice=(self._how_to_go_on(),))
@@ -148,26 +131,10 @@ class Conductor:
     def _how_to_go_on(self) -> str:
         return f"`ftui chain resume {self._folder.id}` goes on there; no finished stage is redone"
 
-    def _on_sigterm(self, _number: int, _frame: FrameType | None) -> None:
-        self._stop_user = "the system (SIGTERM)"
-
 
 def main(arguments: list[str] | None = None) -> int:
     """Conduct the chain in the folder given; return 0 when it finished or was stopped."""
-    parser = argparse.ArgumentParser(prog="python -m tui_ft.chains.conductor")
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--worker", default=TRAIN_ENTRY, help="module:function of the runs' worker")
-    parser.add_argument("--control-offset", type=int, default=0, help="commands before are past")
-    options = parser.parse_args(arguments)
-    os.umask(0o077)
-    folder = ChainFolder(options.folder)
-    try:
-        with hold_lock(folder):
-            ended = Conductor(folder, options.worker, options.control_offset).run()
-    except RunError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - goes to chain.log
-        return 1
-    return 0 if ended.state in ("finished", "stopped") else 1
+    return attend("tui_ft.chains.conductor", Conductor, arguments)
 
 
 if __name__ == "__main__":

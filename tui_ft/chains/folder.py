@@ -5,47 +5,25 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
 from tui_ft import paths
-from tui_ft.runs.folder import RunError, is_locked, make_unique
-from tui_ft.spec.chain import Chain, dump_chain, load_chain
+from tui_ft.runs.folder import AttendedFolder, RunError, new_folder, the_one
+
+if TYPE_CHECKING:
+    from tui_ft.spec.chain import Chain  # takes 0.1 s to import, and lists of runs do without it
 
 
 @dataclass(frozen=True, slots=True)
-class ChainFolder:
-    """The paths of one chain. Its id is the folder's name."""
+class ChainFolder(AttendedFolder):
+    """The paths of one chain. Its process is the conductor."""
 
-    path: Path
-
-    @property
-    def id(self) -> str:
-        """The chain's id, unique under one `$FTUI_HOME`."""
-        return self.path.name
+    LOG: ClassVar[str] = "chain.log"
 
     @property
     def chain_file(self) -> Path:
         """The chain, frozen at its start: every field of every run."""
         return self.path / "chain.yaml"
-
-    @property
-    def events_file(self) -> Path:
-        """What happened, append-only; the chain's process alone writes it."""
-        return self.path / "events.jsonl"
-
-    @property
-    def control_file(self) -> Path:
-        """Commands from people, append-only."""
-        return self.path / "control.jsonl"
-
-    @property
-    def lock_file(self) -> Path:
-        """Held with flock by the chain's process while it lives."""
-        return self.path / "lock"
-
-    @property
-    def log(self) -> Path:
-        """What the chain's process printed: empty unless it broke."""
-        return self.path / "chain.log"
 
     def chain(self) -> Chain:
         """Return the chain.
@@ -53,6 +31,8 @@ class ChainFolder:
         Raises:
             SpecError: its file was damaged.
         """
+        from tui_ft.spec.chain import load_chain
+
         return load_chain(self.chain_file)
 
     def write(self, chain: Chain) -> None:
@@ -61,11 +41,9 @@ class ChainFolder:
         Raises:
             OSError: it cannot be written.
         """
-        paths.write_atomically(self.chain_file, dump_chain(chain))
+        from tui_ft.spec.chain import dump_chain
 
-    def is_attended(self) -> bool:
-        """Tell whether the chain's process lives on this host."""
-        return is_locked(self.lock_file)
+        paths.write_atomically(self.chain_file, dump_chain(chain))
 
 
 def chains_dir() -> Path:
@@ -79,12 +57,9 @@ def create(chain: Chain) -> ChainFolder:
     Raises:
         RunError: it cannot be written.
     """
-    try:
-        root = paths.make_private_dir(chains_dir())
-        folder = ChainFolder(make_unique(root, chain.name))
+    with new_folder(chains_dir(), chain.name) as path:
+        folder = ChainFolder(path)
         folder.write(chain)
-    except OSError as error:
-        raise RunError(f"cannot write {chains_dir()}: {error.strerror}") from None
     return folder
 
 
@@ -109,11 +84,5 @@ def find(name: str | None) -> ChainFolder:
         if not chains:
             raise RunError("there are no chains yet: `ftui chain new` writes one")
         return chains[0]
-    exact = [one for one in chains if one.id == name]
-    matching = exact or [one for one in chains if name and one.id.startswith(name)]
-    if len(matching) == 1:
-        return matching[0]
-    if matching:
-        names = ", ".join(sorted(one.id for one in matching))
-        raise RunError(f"`{name}` could be any of: {names}")
-    raise RunError(f"there is no chain `{name}` under {chains_dir()}; `ftui chain list` shows them")
+    none = f"there is no chain `{name}` under {chains_dir()}; `ftui chain list` shows them"
+    return the_one(chains, name, none)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import time
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
 
-from tui_ft import paths
 from tui_ft.chains.folder import ChainFolder
+from tui_ft.runs.folder import RunError
+from tui_ft.runs.journal import Appender
 from tui_ft.runs.reader import LineTail
 
 
@@ -48,6 +49,13 @@ class Changed(_Event, frozen=True, kw_only=True, tag="changed"):
     user: str
 
 
+class Allowed(_Event, frozen=True, kw_only=True, tag="allowed"):
+    """A person lets the run of a stage go on, whatever has changed since."""
+
+    stage: str
+    user: str
+
+
 class Ended(_Event, frozen=True, kw_only=True, tag="ended"):
     """The chain's process has ended, and why."""
 
@@ -56,22 +64,41 @@ class Ended(_Event, frozen=True, kw_only=True, tag="ended"):
     advice: tuple[str, ...] = ()
 
 
-Event = Attended | Started | Resumed | Changed | Ended
+Event = Attended | Started | Resumed | Changed | Allowed | Ended
 
 
-def append(folder: ChainFolder, event: Event) -> None:
-    """Append ``event`` to the chain's journal.
+class Journal:
+    """Appends what happens to a chain, and waits until the disk has it."""
+
+    def __init__(self, folder: ChainFolder) -> None:
+        self._lines = Appender(folder.events_file)
+
+    def write(self, event: Event) -> None:
+        """Append ``event``; on a full disk, once there is room again."""
+        self._lines.write(msgspec.json.encode(event) + b"\n")
+        self._lines.sync()
+
+    def close(self) -> None:
+        """Write what waits, and let go of the file."""
+        self._lines.close()
+
+
+def note(folder: ChainFolder, events: Iterable[Event]) -> None:
+    """Write down what a person has decided while no process is at work.
 
     Raises:
-        OSError: it cannot be written.
+        RunError: it cannot be written.
     """
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-    descriptor = os.open(folder.events_file, flags, paths.PRIVATE_FILE)
     try:
-        os.write(descriptor, msgspec.json.encode(event) + b"\n")
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        lines = Appender(folder.events_file)
+        for event in events:
+            lines.write(msgspec.json.encode(event) + b"\n")
+        lost = lines.backlog
+        lines.close()
+    except OSError as error:
+        raise RunError(f"cannot write {folder.events_file}: {error.strerror}") from None
+    if lost:
+        raise RunError(f"cannot write {folder.events_file}: make room on its disk")
 
 
 def read(folder: ChainFolder) -> list[Event]:
@@ -95,3 +122,9 @@ def runs_of(events: list[Event]) -> dict[str, str]:
         elif isinstance(event, Changed):
             runs.pop(event.stage, None)
     return runs
+
+
+def is_allowed(events: list[Event], stage: str) -> bool:
+    """Tell whether the run of ``stage`` may go on whatever has changed since it was at work."""
+    of_it = [one for one in events if not isinstance(one, (Attended, Ended)) and one.stage == stage]
+    return bool(of_it) and isinstance(of_it[-1], Allowed)

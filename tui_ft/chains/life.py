@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from tui_ft.chains import journal
 from tui_ft.chains.folder import ChainFolder, create
-from tui_ft.chains.status import runs_by_stage, status_of
+from tui_ft.chains.stages import is_done, refuse_lost_outputs, runs_by_stage, takers
+from tui_ft.chains.status import status_of
 from tui_ft.runs import control
-from tui_ft.runs.background import start_in_background
-from tui_ft.runs.folder import RunError
+from tui_ft.runs import folder as folders
+from tui_ft.runs.attending import begin_to_attend
+from tui_ft.runs.changes import Change, refuse_unless_told
+from tui_ft.runs.folder import RunError, RunFolder
 from tui_ft.runs.launch import with_absolute_paths
 from tui_ft.runs.registry import summary_of
 from tui_ft.runs.worker_process import TRAIN_ENTRY
@@ -31,29 +35,122 @@ def start(chain: Chain, *, worker: str = TRAIN_ENTRY) -> ChainFolder:
     return folder
 
 
+@dataclass(frozen=True, slots=True)
+class Onward:
+    """Where a chain goes on.
+
+    Attributes:
+        stage: the first that is not done.
+        run: its run, which goes on; None where a new one begins.
+        anew: the stages that get a new run for what was asked.
+        changes: what has changed since the run was last at work.
+    """
+
+    stage: str
+    run: str | None
+    anew: tuple[str, ...] = ()
+    changes: tuple[Change, ...] = ()
+
+
 def resume(
-    folder: ChainFolder, overrides: Iterable[str] = (), *, worker: str = TRAIN_ENTRY
-) -> None:
+    folder: ChainFolder,
+    overrides: Iterable[str] = (),
+    *,
+    redo: Iterable[str] = (),
+    anyway: bool = False,
+    worker: str = TRAIN_ENTRY,
+) -> Onward:
     """Take a chain up where it ended: at the first stage that has not finished.
 
     Args:
         folder: the chain's.
         overrides: `STAGE.KEY=VALUE` for stages that have not finished: each takes a new run.
+        redo: stages that take a new run, finished or not, with all that take what they leave.
+        anyway: go on with the stage's run though its data have changed.
         worker: the runs' worker.
 
     Raises:
-        RunError: it is at work, it has finished, or the process cannot be started.
+        RunError: it is at work, it has finished, what an earlier stage left is gone, too much has
+            changed (`ChangedError`), or the process cannot be started.
         SpecError: what is set is wrong.
     """
     status = status_of(folder)
     if status.is_live:
         raise RunError(f"{folder.id} is at work; `ftui chain status {folder.id}` shows it")
-    if status.state == "finished":
+    redone = list(redo)
+    if status.state == "finished" and not redone:
         raise RunError(f"{folder.id} has finished: there is nothing left to do in it")
-    changed = _changed(folder, overrides, {one.name: one.state for one in status.stages})
-    for name in changed:
-        journal.append(folder, journal.Changed(stage=name, user=control.user_name()))
+    states = {one.name: one.state for one in status.stages}
+    chain, changed = _changed(folder, overrides, states)
+    anew = _anew(chain, states, changed, redone)
+    events = journal.read(folder)
+    runs = {name: run for name, run in runs_by_stage(folder, events).items() if name not in anew}
+    onward = _onward(folder, chain, runs, anew, anyway=anyway)
+    user = control.user_name()
+    if changed:
+        folder.write(chain)
+    decided: list[journal.Event] = [journal.Changed(stage=name, user=user) for name in anew]
+    if anyway and onward.run is not None:
+        decided.append(journal.Allowed(stage=onward.stage, user=user))
+    journal.note(folder, decided)
     _start_conductor(folder, worker)
+    return onward
+
+
+def _onward(
+    folder: ChainFolder, chain: Chain, runs: dict[str, RunFolder], anew: list[str], *, anyway: bool
+) -> Onward:
+    """Return where the chain goes on, and refuse what its process would refuse later."""
+    to_do = [one for one in chain.stages if not is_done(chain, one, runs)]
+    if not to_do:  # somebody has brought its last run to an end
+        last = chain.stages[-1].name
+        return Onward(last, runs[last].id)
+    stage = to_do[0]
+    run = runs.get(stage.name)
+    taken = {one.stage for one in chain.references(stage)}
+    if taken <= runs.keys():
+        refuse_lost_outputs(folder, chain, stage, runs)
+    if run is None or summary_of(run).is_live:
+        return Onward(stage.name, run.id if run else None, tuple(anew))
+    go_on = f"ftui chain resume {folder.id}"
+    changes = refuse_unless_told(run, anyway=anyway, go_on=go_on)
+    return Onward(stage.name, run.id, tuple(anew), changes)
+
+
+def _anew(chain: Chain, states: dict[str, str], changed: list[str], redone: list[str]) -> list[str]:
+    """Return the stages that get a new run, in their order.
+
+    Whoever takes what is trained anew begins anew too. One that has finished stays as it is unless
+    it was asked for.
+    """
+    unknown = [name for name in redone if name not in states]
+    if unknown:
+        raise RunError(f"there is no stage {unknown[0]}; there are {', '.join(states)}")
+    asked = {*redone, *(one.name for one in takers(chain, redone))}
+    gone = [name for name, state in states.items() if state == "deleted"]
+    follow = {one.name for one in takers(chain, [*gone, *changed])}
+    begun = {name for name in follow if states[name] not in ("finished", "waiting", "deleted")}
+    wanted = asked | begun | set(changed)
+    return [one.name for one in chain.stages if one.name in wanted]
+
+
+def delete(folder: ChainFolder, *, runs: bool = False) -> list[str]:
+    """Remove a chain, and its runs with it when ``runs``; return the names of those.
+
+    Raises:
+        RunError: it is at work, or one of the runs is, or they cannot be removed.
+    """
+    mine = list(runs_by_stage(folder, journal.read(folder)).values()) if runs else []
+    if status_of(folder).is_live:
+        stop_it = f"`ftui chain stop {folder.id}`"
+        raise RunError(f"{folder.id} is still running: stop it first ({stop_it})")
+    busy = [run.id for run in mine if summary_of(run).is_live]
+    if busy:
+        raise RunError(f"{busy[0]} is still running: stop it first (`ftui stop {busy[0]}`)")
+    for run in mine:
+        folders.delete(run)
+    folders.delete(folder, "ftui chain stop")
+    return [run.id for run in mine]
 
 
 def stop(folder: ChainFolder, *, now: bool = False) -> str:
@@ -92,8 +189,10 @@ def _absolute(run: RunSpec, base: Path) -> RunSpec:
     return fixed
 
 
-def _changed(folder: ChainFolder, overrides: Iterable[str], states: dict[str, str]) -> list[str]:
-    """Write what is set into the frozen chain; return the stages that it changes."""
+def _changed(
+    folder: ChainFolder, overrides: Iterable[str], states: dict[str, str]
+) -> tuple[Chain, list[str]]:
+    """Return the frozen chain with what is set, and the stages that this changes."""
     chain = folder.chain()
     names: list[str] = []
     for text in overrides:
@@ -102,19 +201,14 @@ def _changed(folder: ChainFolder, overrides: Iterable[str], states: dict[str, st
             raise RunError(f"stage {name} has finished: what it left is taken as it is")
         chain = chain.with_stage(name, [rest])
         names.append(name)
-    if names:
-        folder.write(absolute(chain, Path.cwd()))
-    return list(dict.fromkeys(names))
+    return absolute(chain, Path.cwd()), list(dict.fromkeys(names))
 
 
 def _start_conductor(folder: ChainFolder, worker: str) -> None:
-    offset = folder.control_file.stat().st_size if folder.control_file.exists() else 0
     before = len(journal.read(folder))
-    start_in_background(
-        "tui_ft.chains.conductor",
-        folder.path,
-        ("--worker", worker, "--control-offset", str(offset)),
-        log=folder.log,
-        name=f"the process of {folder.id}",
-        has_begun=lambda: len(journal.read(folder)) > before,
-    )
+
+    def has_begun() -> bool:
+        return len(journal.read(folder)) > before
+
+    module = "tui_ft.chains.conductor"
+    begin_to_attend(module, folder, worker, name="the process", has_begun=has_begun)

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import socket
-from typing import Literal
+from collections.abc import Set as AbstractSet
 
 import msgspec
 
 from tui_ft.chains import journal
 from tui_ft.chains.folder import ChainFolder, all_chains
-from tui_ft.runs.folder import RunFolder, all_folders
-from tui_ft.runs.place import read_place
+from tui_ft.chains.glance import ChainState, verdict_of
+from tui_ft.chains.stages import runs_by_stage
+from tui_ft.runs.folder import RunFolder
 from tui_ft.runs.registry import RunSummary, summary_of
 from tui_ft.spec import SpecError
 from tui_ft.spec.chain import Chain
-
-ChainState = Literal["running", "finished", "stopped", "failed", "crashed"]
 
 
 class StageStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A stage, and how its run is.
 
     Attributes:
-        state: of its run; `waiting` where there is none yet.
+        state: of its run; `waiting` where there is none yet, `deleted` where it is not any more.
         takes: the stages whose output it takes.
         run: its run's id.
         reason: why its run ended, or what it does now.
@@ -66,33 +64,18 @@ def status_of(folder: ChainFolder) -> ChainStatus:
     except SpecError as error:
         return ChainStatus(id=folder.id, state="failed", reason=str(error), created=created)
     runs = runs_by_stage(folder, events)
-    stages = tuple(_stage(chain, stage.name, runs) for stage in chain.stages)
-    last = events[-1] if events else None
-    if isinstance(last, journal.Ended):
-        return ChainStatus(
-            id=folder.id,
-            state=last.state,
-            reason=last.reason,
-            advice=last.advice,
-            created=created,
-            ended=last.t,
-            stages=stages,
-        )
-    at_work = next((one for one in stages if one.state != "finished"), stages[-1])
-    if attended or _is_elsewhere(events):
-        said = f"stage {at_work.name}: {at_work.reason or at_work.state}"
-        return ChainStatus(
-            id=folder.id, state="running", reason=said, created=created, stages=stages
-        )
+    deleted = journal.runs_of(events).keys() - runs.keys()
+    stages = tuple(_stage(chain, stage.name, runs, deleted) for stage in chain.stages)
+    now = next((one for one in stages if one.state != "finished"), stages[-1])
+    how = now.reason or now.state
+    verdict = verdict_of(folder, events, attended=attended, at_work=now.name, how=how)
     return ChainStatus(
         id=folder.id,
-        state="crashed",
-        reason="its process is gone without a word: killed, or the machine went down; "
-        f"stage {at_work.name} is {at_work.state}",
-        advice=(
-            f"`ftui chain resume {folder.id}` goes on from there; no finished stage is redone",
-        ),
+        state=verdict.state,
+        reason=verdict.reason,
+        advice=verdict.advice,
         created=created,
+        ended=verdict.ended,
         stages=stages,
     )
 
@@ -103,28 +86,9 @@ def all_statuses() -> list[ChainStatus]:
     return sorted(found, key=lambda one: (not one.is_live, -(one.created or 0.0), one.id))
 
 
-def runs_by_stage(folder: ChainFolder, events: list[journal.Event]) -> dict[str, RunFolder]:
-    """Return the run of each stage that has one which is still there.
-
-    One that was started in the very moment in which the chain's process was killed is not in the
-    journal; its folder says which stage it is.
-    """
-    known = journal.runs_of(events)
-    # A chain that was deleted may have had this one's name.
-    born = events[0].t if events else 0.0
-    changed = {e.stage: e.t for e in events if isinstance(e, journal.Changed)}
-    found: dict[str, RunFolder] = {}
-    for run in all_folders():
-        place = read_place(run.path)
-        if place is None or place.chain != folder.id:
-            continue
-        is_newer = run.spec_file.stat().st_mtime > changed.get(place.stage, born)
-        if known.get(place.stage, run.id if is_newer else "") == run.id:
-            found[place.stage] = run
-    return found
-
-
-def _stage(chain: Chain, name: str, runs: dict[str, RunFolder]) -> StageStatus:
+def _stage(
+    chain: Chain, name: str, runs: dict[str, RunFolder], deleted: AbstractSet[str]
+) -> StageStatus:
     stage = chain.stage(name)
     bare = StageStatus(
         name=name,
@@ -133,7 +97,8 @@ def _stage(chain: Chain, name: str, runs: dict[str, RunFolder]) -> StageStatus:
         takes=tuple(dict.fromkeys(one.stage for one in chain.references(stage))),
     )
     if name not in runs:
-        return bare
+        gone = name in deleted
+        return msgspec.structs.replace(bare, state="deleted") if gone else bare
     summary: RunSummary = summary_of(runs[name])
     return msgspec.structs.replace(
         bare,
@@ -143,9 +108,3 @@ def _stage(chain: Chain, name: str, runs: dict[str, RunFolder]) -> StageStatus:
         total_steps=summary.total_steps,
         reason=summary.reason,
     )
-
-
-def _is_elsewhere(events: list[journal.Event]) -> bool:
-    """Tell whether its process is on another host, of which the lock says nothing here."""
-    attended = [event for event in events if isinstance(event, journal.Attended)]
-    return bool(attended) and attended[-1].host != socket.gethostname()

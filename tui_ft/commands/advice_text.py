@@ -9,7 +9,7 @@ from typing import Final
 from tui_ft import text
 from tui_ft.advise.advice import Advice, Candidate, Choice, Taken
 from tui_ft.advise.node import STAGES
-from tui_ft.widgets.advice_signs import FITS, HOW
+from tui_ft.widgets.advice_signs import FITS, HOW, differing, phase_line
 from tui_ft.widgets.signs import sign
 
 _WIDTH: Final = 98
@@ -29,7 +29,8 @@ def advice_lines(advice: Advice) -> Iterator[str]:
         yield from _table(advice.candidates)
     if advice.run is not None:
         yield ""
-        yield f"the run: {advice.run.name}"
+        first = ", the first of the chain" if advice.chain else ""
+        yield f"the run: {advice.run.name}{first}"
         yield from _choices(advice.choices)
     else:
         yield ""
@@ -77,7 +78,7 @@ def _said(taken: Taken) -> str:
 def _table(candidates: Sequence[Candidate]) -> Iterator[str]:
     free = min((one.free for one in candidates if one.free is not None), default=None)
     each = " on each GPU" if any(one.gpus > 1 for one in candidates) else ""
-    yield f"ways to train, against {text.size(free)} free{each} (GB: low, expected, high)"
+    yield f"ways to train, against {text.memory(free)} free{each} (GiB: low, expected, high)"
     head = ("", "way", "low", "exp.", "high", "", "time", "rows at once")
     rows = [head, *(_cells(one) for one in candidates)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
@@ -95,7 +96,7 @@ def _cells(one: Candidate) -> tuple[str, ...]:
     return (
         f"{mark}{sign(FITS[one.fit]).text()}",
         one.name,
-        *(text.gigabytes(size) for size in (one.low, one.expected, one.high)),
+        *(text.gibibytes(size) for size in (one.low, one.expected, one.high)),
         _bar(one),
         text.duration(one.seconds),
         f"{one.batch} of {one.max_length:,}{gpus}{checkpointing}",
@@ -139,12 +140,17 @@ def _value(value: object) -> str:
 
 
 def _phases(advice: Advice) -> Iterator[str]:
-    told = [phase for phase in advice.phases if phase.choices or not phase.startable]
-    for phase in told:
+    if len(advice.phases) == 1:
+        return
+    first, *later = advice.phases
+    yield ""
+    yield f"the chain: {advice.chain}" if advice.chain else "the stages"
+    for number, phase in enumerate(advice.phases, 1):
+        yield from _wrapped(f"{number} {phase.objective}  {phase_line(phase)}", "  ", "    ")
+    for number, phase in enumerate(later, 2):
         yield ""
-        number = advice.phases.index(phase) + 1
         yield f"stage {number} of {len(advice.phases)}: {phase.name} ({phase.text})"
-        yield from _choices(phase.choices)
+        yield from _choices(differing(first, phase))
 
 
 def _wrapped(said: str, first: str, rest: str) -> list[str]:

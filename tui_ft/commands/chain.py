@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from tui_ft import text
+from tui_ft.commands.chain_watch import watch_and_leave
 from tui_ft.commands.output import fail, for_people, json_option, say, say_json, warn
-from tui_ft.commands.work import tell_findings
+from tui_ft.commands.work import tell_changes, tell_findings
 
 if TYPE_CHECKING:
     from tui_ft.chains.check import StageFindings
@@ -41,6 +42,11 @@ _stage_set = click.option(
     multiple=True,
     metavar="STAGE.KEY=VALUE",
     help="Set a field of a stage, such as dpo.training.learning_rate=1e-5. Can be given again.",
+)
+
+
+_watch = click.option(
+    "--watch", "watch_it", is_flag=True, help="Follow it until it ends; ctrl+c leaves it going."
 )
 
 
@@ -150,9 +156,12 @@ def check(file: Path, overrides: tuple[str, ...], memory: bool, as_json: bool) -
 @_file
 @_stage_set
 @_memory
+@_watch
 @json_option
 @for_people
-def start(file: Path, overrides: tuple[str, ...], memory: bool, as_json: bool) -> None:
+def start(
+    *, file: Path, overrides: tuple[str, ...], memory: bool, watch_it: bool, as_json: bool
+) -> None:
     """Start the chain in FILE in the background, once all of its stages have been looked at."""
     from tui_ft.chains import life
 
@@ -164,7 +173,10 @@ def start(file: Path, overrides: tuple[str, ...], memory: bool, as_json: bool) -
     if as_json:
         say_json({"chain": folder.id, "path": folder.path})
     else:
-        say(f"{folder.id} runs in the background; `ftui chain status {folder.id}` shows it")
+        other = "" if folder.id == chosen.name else f" (a chain {chosen.name} is there already)"
+        say(f"{folder.id}{other} runs in the background; {_shown_by(folder.id)}")
+    if watch_it:
+        watch_and_leave(folder, as_json=as_json)
 
 
 @chain.command(name="list")
@@ -205,23 +217,86 @@ def status(name: str | None, as_json: bool) -> None:
 @chain.command()
 @_chain
 @_stage_set
+@click.option(
+    "--redo",
+    multiple=True,
+    metavar="STAGE",
+    help="Train a stage anew, finished or not, and what takes its output. Can be given again.",
+)
+@click.option("--anyway", is_flag=True, help="Go on though the stage's data have changed since.")
+@_watch
 @json_option
 @for_people
-def resume(name: str | None, overrides: tuple[str, ...], as_json: bool) -> None:
+def resume(
+    *,
+    name: str | None,
+    overrides: tuple[str, ...],
+    redo: tuple[str, ...],
+    anyway: bool,
+    watch_it: bool,
+    as_json: bool,
+) -> None:
     """Go on with the chain NAME (the newest) at the stage at which it ended.
 
-    A finished stage is never redone; a stopped or failed one goes on from its checkpoint, or, where
-    --set changes it, begins anew.
+    A finished stage is not redone unless --redo names it; a stopped or failed one goes on from its
+    checkpoint, or, where --set changes it, begins anew.
     """
     from tui_ft.chains import life
     from tui_ft.chains.folder import find
+    from tui_ft.runs.changes import ChangedError
 
     folder = find(name)
-    life.resume(folder, overrides)
+    try:
+        onward = life.resume(folder, overrides, redo=redo, anyway=anyway)
+    except ChangedError as error:
+        if as_json:
+            say_json({"chain": folder.id, "goes_on": False, "changes": error.changes})
+            sys.exit(1)
+        raise
     if as_json:
-        say_json({"chain": folder.id, "path": folder.path})
+        say_json({"chain": folder.id, "path": folder.path, "goes_on": True, "onward": onward})
     else:
-        say(f"{folder.id} goes on in the background; `ftui chain status {folder.id}` shows it")
+        tell_changes(onward.changes)
+        how = f"with {onward.run}" if onward.run else "with a new run"
+        say(f"{folder.id} goes on at stage {onward.stage}, {how}; {_shown_by(folder.id)}")
+    if watch_it:
+        watch_and_leave(folder, as_json=as_json)
+
+
+@chain.command()
+@_chain
+@json_option
+@for_people
+def watch(name: str | None, as_json: bool) -> None:
+    """Follow the chain NAME (the newest) until it ends, a line for each change."""
+    from tui_ft.chains.folder import find
+
+    watch_and_leave(find(name), as_json=as_json)
+
+
+@chain.command()
+@click.argument("name", shell_complete=complete_chain)
+@click.option("--runs", is_flag=True, help="Its runs too, with their checkpoints and weights.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@for_people
+def delete(name: str, runs: bool, yes: bool, as_json: bool) -> None:
+    """Remove the chain NAME; its runs stay, unless --runs is given."""
+    from tui_ft.chains import life
+    from tui_ft.chains.folder import find
+    from tui_ft.chains.status import status_of
+
+    folder = find(name)
+    mine = [one.run for one in status_of(folder).stages if one.run]
+    if not yes:
+        what = f" and {', '.join(mine)} with all that came out of them" if runs and mine else ""
+        click.confirm(f"Remove {folder.path}{what}?", abort=True, err=True)
+    gone = life.delete(folder, runs=runs)
+    if as_json:
+        say_json({"chain": folder.id, "command": "delete", "runs": gone})
+    else:
+        stay = f"; its runs stay: {', '.join(mine)}" if mine and not runs else ""
+        say(f"{folder.id} is removed{stay}")
 
 
 @chain.command()
@@ -259,6 +334,10 @@ def _check(chosen: Chain, *, memory: bool, quiet: bool) -> list[StageFindings]:
         if not quiet or one.is_refused:
             tell_findings(one.findings, quiet=quiet)
     return found
+
+
+def _shown_by(name: str) -> str:
+    return f"`ftui chain watch {name}` shows it"
 
 
 def _tell(found: ChainStatus) -> None:

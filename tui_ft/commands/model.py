@@ -181,7 +181,7 @@ def _context(found: Architecture) -> str:
 def _cache(found: Architecture) -> str:
     if found.kind == "encoder":
         return ""
-    return f"{text.size(found.kv_cache_bytes())} a token when it generates (16 bits)"
+    return f"{text.memory(found.kv_cache_bytes())} a token when it generates (16 bits)"
 
 
 def _lora(found: Architecture) -> str:
@@ -228,6 +228,7 @@ def _as_json(name: str, facts: ModelFacts, found: Architecture) -> dict[str, Any
     source = facts.entry.source if facts.entry and facts.where == "catalogue" else None
     said: dict[str, Any] = {"model": name, "where": facts.where, "note": facts.note}
     said["source"] = source
+    said["adapter_of"] = facts.adapter.base if facts.adapter is not None else None
     said |= {field: getattr(found, field) for field in kept}
     said |= {
         "windowed_layers": list(found.windowed_layers),

@@ -56,7 +56,9 @@ def for_people(command: Callable[_P, _R]) -> Callable[_P, _R]:
             fail(*(str(problem) for problem in error.problems))
         except (RunError, DataError) as error:
             fail(str(error))
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
+            if str(interrupt):  # what was begun, and goes on
+                warn(f"\n{interrupt}")
             sys.exit(130)
         except BrokenPipeError:
             # Whoever read us is gone; Python would complain when it flushes at its end.

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from tui_ft.advise.advice import Advice
 
 _GOALS: Final = (
-    *("knowledge", "style", "instruction", "domain", "language", "classification", "preference"),
+    *("knowledge", "style", "instruction", "domain", "reasoning", "language", "classification"),
+    "preference",
 )
 
 
@@ -34,6 +35,12 @@ _GOALS: Final = (
     type=click.Choice(("none", "rarely", "often")),
     help="How often the facts change that answers rest on; none: there are none to look up.",
 )
+@click.option(
+    "--reward",
+    metavar="WHAT",
+    help="What answers are to be scored by: a reward model (a run, a folder, an id), an address "
+    "(http://…), or a Python file with a function `reward`.",
+)
 @click.option("--gpu", metavar="GB", help="Advise for other GPUs, such as 24, 8x80 or none.")
 @click.option("--eval", "eval_", metavar="DATA", help="Data to evaluate on.")
 @click.option("--column", "columns", multiple=True, metavar="PART=NAME", help="Map a column.")
@@ -44,7 +51,9 @@ _GOALS: Final = (
     metavar="NODE=CHOICE",
     help="Answer a question of the tree yourself, such as method=qlora. Can be given again.",
 )
-@click.option("--write", metavar="FILE", help="Write the run as YAML, with its reasons.")
+@click.option(
+    "--write", metavar="FILE", help="Write the run, or the chain of runs, as YAML with its reasons."
+)
 @json_option
 @for_people
 def recommend(
@@ -55,6 +64,7 @@ def recommend(
     prompt: str | None,
     budget: str | None,
     facts: str | None,
+    reward: str | None,
     gpu: str | None,
     eval_: str | None,
     columns: tuple[str, ...],
@@ -65,8 +75,9 @@ def recommend(
     """Say whether and how to fine-tune MODEL on DATA, and why.
 
     The path through the decision tree is shown with how each question was answered (measured,
-    asked, assumed), then every way to train against the memory that is free, then the run.
-    `ftui train FILE` starts what --write has written.
+    asked, assumed), then every way to train against the memory that is free, then the run, or the
+    chain of runs where one builds on another. `ftui train FILE` (`ftui chain start FILE`) starts
+    what --write has written.
     """
     from tui_ft.advise.facts import GpuError
     from tui_ft.advise.node import AnswerError
@@ -77,7 +88,7 @@ def recommend(
     from tui_ft.plan.gathering import Sought, gather
 
     chosen = dict(_pair(answer) for answer in answers)
-    said = {"goal": goal, "prompt": prompt, "budget": budget, "facts": facts}
+    said = {"goal": goal, "prompt": prompt, "budget": budget, "facts": facts, "reward": reward}
     sought = Sought(
         model=model,
         data=data,
@@ -111,10 +122,10 @@ def _pair(answer: str) -> tuple[str, str]:
 
 
 def _write(advice: Advice, file: Path, *, quiet: bool) -> None:
-    """Write the run; a file that is there is never written over."""
+    """Write the run or the chain; a file that is there is never written over."""
     from tui_ft.advise.explained_yaml import explained_yaml
 
-    if advice.run is None:
+    if advice.to_write is None:
         fail(f"nothing to write: {advice.no_run}")
         return
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
@@ -125,9 +136,24 @@ def _write(advice: Advice, file: Path, *, quiet: bool) -> None:
         return
     with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
         opened.write(explained_yaml(advice))
-    if not quiet:
-        warn(f"written: {file}; `ftui train {file}` starts it")
+    check, start = ("chain check", "chain start") if advice.chain else ("check", "train")
+    if advice.fill:
+        left = ", ".join(advice.fill)
+        warn(f"written: {file}; fill in {left} (marked FILL IN), then `ftui {check} {file}`")
+    elif not quiet:
+        warn(f"written: {file}; `ftui {check} {file}` looks at it, `ftui {start} {file}` starts it")
 
 
 def _as_json(advice: Advice) -> Any:  # noqa: ANN401 - anything that JSON can hold
-    return msgspec.to_builtins(advice, enc_hook=lambda run: run.model_dump(mode="json"))
+    """Return the advice with its chain as `ftui chain start` takes it; null without one.
+
+    What only a person can fill in is empty there, and named in `fill`.
+    """
+    found = msgspec.to_builtins(advice, enc_hook=lambda run: run.model_dump(mode="json"))
+    for phase, shown in zip(advice.phases, found["phases"], strict=True):
+        if "objective.rewards" in phase.fill and shown["run"] is not None:
+            shown["run"]["objective"]["rewards"] = []
+    stages = [{"name": one["objective"], "run": one["run"]} for one in found["phases"]]
+    found["chain"] = {"name": advice.chain, "stages": stages} if advice.chain else None
+    found["fill"] = list(advice.fill)
+    return found

@@ -13,6 +13,7 @@ from click.shell_completion import CompletionItem
 from tui_ft.commands.output import for_people, json_option, say, say_json, warn
 
 if TYPE_CHECKING:
+    from tui_ft.runs.changes import Change
     from tui_ft.runs.finding import Finding
     from tui_ft.runs.folder import RunFolder
     from tui_ft.spec import RunSpec
@@ -172,15 +173,20 @@ def resume(run: str | None, detach: bool, anyway: bool, as_json: bool) -> None:
     if as_json:
         told = {"run": folder.id, "path": folder.path, "goes_on": True, "changes": changes}
         say_json(told if detach else {"type": "resume", **told})
-    for change in () if as_json else changes:
-        (say if change.weight == "note" else warn)(
-            f"{' ' if change.weight == 'note' else '▲'} {change.sentence}"
-        )
+    tell_changes(() if as_json else changes)
     if detach:
         if not as_json:
             say(f"{folder.id} goes on in the background")
         return
     follow_and_leave(folder, as_json=as_json)
+
+
+def tell_changes(changes: Iterable[Change]) -> None:
+    """Print what is other than it was, with what follows."""
+    for change in changes:
+        (say if change.weight == "note" else warn)(
+            f"{' ' if change.weight == 'note' else '▲'} {change.sentence}"
+        )
 
 
 @click.command()

@@ -24,6 +24,7 @@ from tui_ft.dryrun import autocast
 from tui_ft.dryrun.answers import Answering
 from tui_ft.dryrun.four_bit import quantize
 from tui_ft.memory.step import Step
+from tui_ft.spec.heads import heads_of
 from tui_ft.tuners import bottleneck
 
 META: Final = torch.device("meta")
@@ -37,6 +38,8 @@ _HEAD_OUTPUTS: Final[dict[str, tuple[str, ...]]] = {
     "ppo": ("log_probs", "entropy"),
 }
 """What each trainer asks of trl's fused head (their constructors in trl 1.16; for PPO ftui's)."""
+REFERENCE: Final = "ref"
+"""What trl calls the adapter that a loss compares with (`use_adapter` in its trainers)."""
 _PREPARED: Final = ("orpo", "cpo", "simpo")
 """Whose trainers prepare a quantised base as peft proposes: what is not quantised in float32."""
 _SCORES: Final = ("reward", "classification")
@@ -153,6 +156,8 @@ def _adapted(model: Any, step: Step) -> Any:  # noqa: ANN401
         )
     task = "SEQ_CLS" if step.objective in _SCORES else "CAUSAL_LM"
     config = peft.PeftConfig.from_peft_type(**{"task_type": task, **step.adapter})
+    if step.objective in _SCORES and hasattr(config, "exclude_modules"):
+        config.exclude_modules = list(heads_of(name for name, _ in model.named_modules()))
     asked = dtype(step.adapter_dtype)
     with META, Answering():
         # peft casts what it adds to float32, and leaves what it trains in place as it is.
@@ -161,6 +166,9 @@ def _adapted(model: Any, step: Step) -> Any:  # noqa: ANN401
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.to(asked)
+    if step.reference_adapter:
+        with META, Answering():
+            model.add_adapter(REFERENCE, config, autocast_adapter_dtype=asked == torch.float32)
     return model
 
 

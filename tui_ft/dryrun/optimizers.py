@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, Protocol
 import torch
 from transformers.optimization import Adafactor
 
-from tui_ft.memory.states import StateTensor, optimizer_states
+from tui_ft.memory.states import COPIES_IN_STEP, StateTensor, optimizer_states
 
 Device = Literal["cuda", "cpu"]
 _DTYPES: Final = {
@@ -96,6 +96,9 @@ class _StatesOnly:
             self.state[parameter] = {
                 str(number): _make(state) for number, state in enumerate(states)
             }
+        if self._name in COPIES_IN_STEP:
+            trained = [one for one in self._parameters if one.grad is not None]
+            [torch.empty_like(one) for one in trained]  # all at once, and gone with the step
 
     def zero_grad(self) -> None:
         for parameter in self._parameters:

@@ -8,15 +8,16 @@ log-probabilities come from trl's fused head.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 import torch
 from peft import PeftModel
 from trl import GRPOTrainer, RLOOTrainer
+from trl.trainer.utils import use_adapter
 
 from tui_ft.dryrun.generation import generate
-from tui_ft.dryrun.model import Others
+from tui_ft.dryrun.model import REFERENCE, Others
 from tui_ft.dryrun.trainers import Batch, bare_trainer, longs
 from tui_ft.memory.step import Generation, Step
 
@@ -103,7 +104,7 @@ def _log_probabilities(kind: type, step: Step, model: Any) -> Callable[..., obje
 
 
 def _reference_scoring(step: Step, model: Any, reference: Any) -> Callable[..., object]:  # noqa: ANN401
-    """Return what scores with the reference: a model of its own, or the policy's bare base."""
+    """Return what scores with the reference: a model of its own, or the policy as it began."""
     scored = model if reference is None else reference
     kind = GRPOTrainer if step.objective == "grpo" else RLOOTrainer
     score = _log_probabilities(kind, step, scored)
@@ -113,10 +114,15 @@ def _reference_scoring(step: Step, model: Any, reference: Any) -> Callable[..., 
             return _judged(scored, tokens, torch.ones_like(tokens))
 
     def without_adapter(tokens: torch.Tensor, answer: int) -> object:
-        with model.disable_adapter() if reference is None else nullcontext():
+        with _as_reference(model) if reference is None else nullcontext():
             return score(tokens, answer)
 
     return without_adapter
+
+
+def _as_reference(model: Any) -> AbstractContextManager[None]:  # noqa: ANN401
+    """Return what makes a policy with an adapter its own reference for a while."""
+    return use_adapter(model, REFERENCE if REFERENCE in model.peft_config else None)  # type: ignore[no-any-return]
 
 
 def _judged(

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tui_ft.spec.methods import CHANGES_BASE, Method, PromptTuningMethod
+from tui_ft.eject.modules import BOTTLENECK
+from tui_ft.spec.methods import Method, PromptTuningMethod
 from tui_ft.spec.peft_arguments import peft_arguments
+from tui_ft.spec.peft_configs import shipped
 
 _CLASSES: Final = {
     "LORA": "LoraConfig",
@@ -27,29 +29,13 @@ class Adapter:
     lines: tuple[str, ...]
 
 
-def no_adapter_for(method: Method) -> str:
-    """Return why a script cannot say the method; empty where it can."""
-    if method.kind == "bottleneck":
-        return "the method bottleneck: neither peft nor trl has it, it is ftui's own"
-    if getattr(method, "ewc", None) is not None:
-        return "method.ewc: no trainer of trl's has that penalty"
-    begins = getattr(method, "init_lora_weights", "default")
-    if begins == "loftq":
-        return "method.init_lora_weights loftq: ftui finds the update while it quantises the base"
-    if begins in CHANGES_BASE:
-        return (
-            f"method.init_lora_weights {begins}: what ftui saves is the difference to where it "
-            "began, on the base as everybody has it, and peft alone would save a changed base"
-        )
-    return ""
-
-
 def adapter_of(method: Method, *, scores: bool) -> Adapter | None:
     """Return the adapter of a method that has one.
 
     Args:
-        method: one that `no_adapter_for` has nothing against.
-        scores: the model has a head that scores; the script knows its modules as `new`.
+        method: the run's.
+        scores: the model has a head that scores; the script knows what of it is saved whole as
+            `whole`, and what has no adapter as `new` and `heads`.
     """
     arguments = peft_arguments(method)
     if arguments is None:
@@ -63,11 +49,12 @@ def adapter_of(method: Method, *, scores: bool) -> Adapter | None:
     lines = [f"task_type={'SEQ_CLS' if scores else 'CAUSAL_LM'!r},"]
     lines += [f"{key}={value!r}," for key, value in {**given, **extra}.items()]
     if scores:
-        lines.append(f"modules_to_save=[*{whole!r}, *sorted(new)],")
+        lines.append(f"modules_to_save=[*{whole!r}, *sorted(whole)],")
     elif whole:
         lines.append(f"modules_to_save={whole!r},")
-    if scores and "target_modules" in given:
-        lines.append(f"exclude_modules=[*{out!r}, *sorted(new)],")
+    takes = "exclude_modules" in shipped().get(peft_type, ("exclude_modules",))
+    if scores and takes and "target_modules" in given:
+        lines.append(f"exclude_modules=[*{out!r}, *sorted(new | heads)],")
     elif out:
         lines.append(f"exclude_modules={out!r},")
     if isinstance(method, PromptTuningMethod) and method.prompt_tuning_init_text:
@@ -81,6 +68,8 @@ def adapter_of(method: Method, *, scores: bool) -> Adapter | None:
 
 def _class_of(peft_type: str) -> tuple[str, str]:
     """Return the class of a peft configuration as it is called, and the line that imports it."""
+    if peft_type == "BOTTLENECK":  # ours; the module lies beside the script
+        return "BottleneckConfig", f"from {BOTTLENECK} import BottleneckConfig"
     known = _CLASSES.get(peft_type)
     if known is not None:
         return known, f"from peft import {known}"

@@ -10,12 +10,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tui_ft.eject.axolotl_grpo import MODULE, grpo_values, not_in_grpo
 from tui_ft.eject.axolotl_limits import rl_of
+from tui_ft.eject.beginning import axolotl_model
 from tui_ft.eject.rows import EVAL, TRAIN
 from tui_ft.eject.script import TEMPLATE_FILE
 from tui_ft.spec import RunSpec
 from tui_ft.spec.distributed import DeepSpeedStrategy, FsdpStrategy
 from tui_ft.spec.objectives import CpoObjective
+from tui_ft.spec.online import GrpoObjective, evaluation_batch
 from tui_ft.spec.peft_arguments import peft_arguments
 from tui_ft.spec.run_spec import QloraMethod
 
@@ -49,13 +52,6 @@ _IF_ASKED: Final = (
     "torch_compile",
 )
 """Named alike, and said where they are not the default."""
-_HAS_NOT: Final = (
-    "label_smoothing_factor",
-    "packing_strategy",
-    "padding_free",
-    "torch_empty_cache_steps",
-    "use_liger_kernel",
-)
 _OTHERWISE: Final = (
     *("num_train_epochs", "warmup_steps", "eval_steps", "save_steps", "load_best_model_at_end"),
     *("precision", "extra"),
@@ -78,11 +74,12 @@ _DEFAULT: Final = {
     "field_chosen": "chosen",
     "field_rejected": "rejected",
 }
-_PAIRS: Final[dict[str, dict[str, Any]]] = {
+_READ_BY: Final[dict[str, dict[str, Any]]] = {
     "dpo": _DEFAULT,
     "cpo": _DEFAULT,
     "orpo": {"type": "chat_template.argilla"},
     "reward": {"type": "bradley_terry.chat_template"},
+    "grpo": {"type": f"{MODULE}.prompts"},
 }
 """The kind of an objective -> how Axolotl reads its rows (docs/rlhf.qmd, reward_modelling.qmd)."""
 
@@ -104,9 +101,7 @@ def axolotl_config(spec: RunSpec, layout: str, *, evaluates: bool) -> AxolotlCon
         evaluates: whether there is an eval.jsonl beside it.
     """
     training = spec.training
-    values: dict[str, Any] = {"base_model": spec.model.name_or_path}
-    if spec.model.revision:
-        values["revision_of_model"] = spec.model.revision
+    values: dict[str, Any] = axolotl_model(spec)
     if spec.model.trust_remote_code:
         values["trust_remote_code"] = True
     values |= _data(spec, layout, evaluates)
@@ -131,6 +126,8 @@ def axolotl_config(spec: RunSpec, layout: str, *, evaluates: bool) -> AxolotlCon
     if evaluates and training.eval_steps is not None:
         values["eval_steps"] = training.eval_steps
         values["load_best_model_at_end"] = training.load_best_model_at_end
+        if spec.objective.kind == "grpo" and training.load_best_model_at_end:
+            values |= {"metric_for_best_model": "eval_reward", "greater_is_better": True}
     if training.save_steps is not None:
         values["save_steps"] = training.save_steps
     else:
@@ -139,13 +136,16 @@ def axolotl_config(spec: RunSpec, layout: str, *, evaluates: bool) -> AxolotlCon
     if spec.model.attn_implementation != "auto":
         values["attn_implementation"] = spec.model.attn_implementation
     values |= _spread(spec)
+    if isinstance(spec.objective, GrpoObjective) and evaluates:
+        as_many = spec.objective.model_copy(update={"num_generations_eval": None})
+        values["eval_batch_size"] = evaluation_batch(as_many, training)
     values["output_dir"] = "./output"
     return AxolotlConfig(values, _left_out(spec))
 
 
 def _data(spec: RunSpec, layout: str, evaluates: bool) -> dict[str, Any]:
     kind = spec.objective.kind
-    about = _PAIRS[kind] if kind in _PAIRS else _answers(spec, layout)
+    about = _READ_BY[kind] if kind in _READ_BY else _answers(spec, layout)
 
     def rows(name: str) -> dict[str, Any]:
         return {"path": f"./{name}", "ds_type": "json", **about}
@@ -155,7 +155,7 @@ def _data(spec: RunSpec, layout: str, evaluates: bool) -> dict[str, Any]:
         values["train_on_inputs"] = _loss_on(spec) == "all"
     if spec.model.chat_template is not None:
         values |= {"chat_template": "jinja", "chat_template_jinja": f"./{TEMPLATE_FILE}"}
-    elif kind in _PAIRS:
+    elif kind in _READ_BY:
         values["chat_template"] = "tokenizer_default"
     if evaluates:
         values["test_datasets"] = [{**rows(EVAL), "split": "train"}]
@@ -190,6 +190,8 @@ def _answers(spec: RunSpec, layout: str) -> dict[str, Any]:
 
 def _objective(spec: RunSpec) -> dict[str, Any]:
     objective, rl = spec.objective, rl_of(spec)
+    if objective.kind == "grpo":
+        return grpo_values(spec)
     if objective.kind == "reward":
         values: dict[str, Any] = {
             "reward_model": True,
@@ -245,13 +247,15 @@ def _method(spec: RunSpec) -> dict[str, Any]:
         values["lora_target_linear"] = True
     else:
         values["lora_target_modules"] = targets
-    if isinstance(spec.method, QloraMethod):
-        values["load_in_4bit"] = True
-        values["bnb_config_kwargs"] = {
-            "bnb_4bit_quant_type": spec.method.bnb_4bit_quant_type,
-            "bnb_4bit_use_double_quant": spec.method.bnb_4bit_use_double_quant,
-        }
-    return values
+    if not isinstance(spec.method, QloraMethod):
+        return values
+    if spec.method.bits == 8:  # noqa: PLR2004 - bits; Axolotl's qlora is one of 4
+        return {**values, "adapter": "lora", "load_in_8bit": True}
+    kwargs = {
+        "bnb_4bit_quant_type": spec.method.bnb_4bit_quant_type,
+        "bnb_4bit_use_double_quant": spec.method.bnb_4bit_use_double_quant,
+    }
+    return {**values, "load_in_4bit": True, "bnb_config_kwargs": kwargs}
 
 
 def _precision(spec: RunSpec) -> dict[str, Any]:
@@ -275,13 +279,12 @@ def _asked(spec: RunSpec, names: Iterable[str]) -> list[str]:
 def _left_out(spec: RunSpec) -> tuple[str, ...]:
     """Return what Axolotl does otherwise or has no word for."""
     said = []
-    if spec.method.kind == "full":
+    if spec.method.kind == "full" and spec.training.precision != "fp32":
         said.append("ftui holds float32 weights under bf16 arithmetic; Axolotl holds bf16 weights")
     if getattr(spec.objective, "loss_on", "assistant") == "last_assistant":
         said.append("loss on the last answer alone: Axolotl trains on every assistant turn")
     if getattr(spec.method, "bias", "none") != "none":
         said.append(f"method.bias: {getattr(spec.method, 'bias', '')}")
-    said += [f"training.{name}" for name in _asked(spec, _HAS_NOT)]
     said += [
         f"{group}.extra.{name}"
         for group in ("model", "method", "training")
@@ -293,16 +296,19 @@ def _left_out(spec: RunSpec) -> tuple[str, ...]:
     auto_wrap = getattr(spec.hardware.distributed, "auto_wrap_policy", "")
     if auto_wrap == "no_wrap":
         said.append("hardware.distributed.auto_wrap_policy no_wrap")
+    by_length = spec.training.train_sampling_strategy == "group_by_length"
+    known = (*_SAME, *_OTHERWISE, *_IF_ASKED, *(("train_sampling_strategy",) if by_length else ()))
     said += [
         f"training.{name}"
-        for name in spec.training.model_dump(exclude_defaults=True)
-        if name not in (*_SAME, *_OTHERWISE)
+        for name in _asked(spec, type(spec.training).model_fields)
+        if name not in known
     ]
     said += [
         f"objective.{name}"
         for name in ("label_smoothing", "ld_alpha", "use_weighting")
         if getattr(spec.objective, name, None)
     ]
+    said += not_in_grpo(spec)
     if spec.evaluation.score is not None:
         said.append("evaluation.score: answers graded before and after")
     return tuple(said)

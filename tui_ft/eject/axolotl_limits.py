@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
+from tui_ft.eject.axolotl_grpo import no_grpo
+from tui_ft.eject.beginning import no_axolotl_beginning
 from tui_ft.spec import RunSpec
-from tui_ft.spec.methods import BEGINS_ELSEWHERE
+from tui_ft.spec.methods import CHANGES_BASE
 from tui_ft.spec.objectives import CpoObjective, DpoObjective
-from tui_ft.spec.run_spec import QloraMethod
 
-_OBJECTIVES: Final = ("sft", "pretraining", "dpo", "orpo", "cpo", "reward")
+_OBJECTIVES: Final = ("sft", "pretraining", "dpo", "orpo", "cpo", "reward", "grpo")
 _WHY: Final = {
     "classification": "it trains no classification by labels",
+    "rloo": "of the objectives that answer prompts it has GRPO alone",
+    "ppo": "of the objectives that answer prompts it has GRPO alone",
     "kto": "it puts judged answers through templates of its own (chatml, llama3), not through the "
     "model's, and its user-defined type cannot take a completion's format",
 }
@@ -34,15 +37,17 @@ def no_axolotl(spec: RunSpec) -> str:
     """Return why Axolotl has no form for a run; empty where it has one."""
     kind = spec.objective.kind
     if kind not in _OBJECTIVES:
-        why = _WHY.get(kind, "ftui does not write that YAML yet")
+        why = _WHY[kind]
         return f"a run of {kind} cannot be handed over to Axolotl: {why}; {_OTHERWISE}"
     if kind in ("dpo", "cpo") and rl_of(spec) is None:
         loss = getattr(spec.objective, "loss_type", "")
         has = "dpo (sigmoid), ipo and simpo"
         return f"objective.loss_type {loss}: of these losses Axolotl has {has}; {_OTHERWISE}"
+    if kind == "grpo" and (why := no_grpo(spec)):
+        return f"objective.rewards: {why}; {_OTHERWISE}"
     if isinstance(spec.objective, DpoObjective) and spec.objective.reference_free:
         return f"objective.reference_free is no word of Axolotl's; {_OTHERWISE}"
-    return _no_method(spec)
+    return no_axolotl_beginning(spec) or _no_method(spec)
 
 
 def _no_method(spec: RunSpec) -> str:
@@ -52,8 +57,13 @@ def _no_method(spec: RunSpec) -> str:
     if getattr(method, "ewc", None) is not None:
         return "method.ewc is no word of Axolotl's"
     begins = getattr(method, "init_lora_weights", "default")
-    if begins in BEGINS_ELSEWHERE:
-        return f"a run with method.init_lora_weights {begins} cannot be handed over to Axolotl yet"
-    if isinstance(method, QloraMethod) and method.bits != 4:  # noqa: PLR2004 - bits
-        return f"a base in 8 bits cannot be handed over to Axolotl yet; {_OTHERWISE}"
+    if begins == "loftq":
+        return (
+            f"method.init_lora_weights loftq: Axolotl's begins on an unquantised base; {_OTHERWISE}"
+        )
+    if begins in CHANGES_BASE:
+        return (
+            f"method.init_lora_weights {begins}: Axolotl saves an adapter that belongs on the base "
+            f"as it was changed, which nobody has; {_OTHERWISE}"
+        )
     return ""

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tui_ft.spec import RunSpec
+from tui_ft.spec.methods import TRAINS_BASE
 from tui_ft.spec.objectives import (
     ClassificationObjective,
     DpoObjective,
     KtoObjective,
 )
+from tui_ft.spec.online import GroupFields, evaluation_batch
 
 Named = Mapping[str, Any]
 _MASKED: Final = "each row is the text that the model reads, put through its\nchat template, and "
@@ -41,6 +43,8 @@ class Form:
         scores: the model has a head that scores instead of writing.
         compares: full fine-tuning holds a frozen copy to compare with.
         dataset: the rows as the trainer takes them; `{}` stands for the list.
+        wraps: the trainer takes a model whose adapter is attached already.
+        answers: the model answers prompts, and learns from rewards.
     """
 
     name: str
@@ -55,6 +59,13 @@ class Form:
     compares: bool = False
     dataset: str = "Dataset.from_list({})"
     handed: tuple[str, ...] = ("data_collator=collate,",)
+    wraps: bool = False
+    answers: bool = False
+
+    @property
+    def base(self) -> str:
+        """The class of trl's or transformers' that the trainer is made of."""
+        return self.config.replace("Config", "Trainer")
 
 
 def _on_tokens(spec: RunSpec) -> Named:
@@ -80,6 +91,24 @@ def _kto(spec: RunSpec) -> Named:
     return {**_on_tokens(spec), "train_sampling_strategy": "sequential"}
 
 
+def _group(spec: RunSpec) -> Named:
+    """Return the arguments of GRPO and RLOO, which load their own reference where they need one."""
+    asked = spec.objective
+    assert isinstance(asked, GroupFields), "the table has it for these alone"
+    own = {
+        **_own(spec, "rewards"),
+        "reward_weights": [reward.weight for reward in asked.rewards],
+        "remove_unused_columns": False,
+        "per_device_eval_batch_size": evaluation_batch(asked, spec.training),
+    }
+    if spec.method.kind in TRAINS_BASE and asked.beta > 0:
+        again = {"revision": spec.model.revision, "use_safetensors": True, **spec.model.extra}
+        if spec.model.trust_remote_code:
+            again["trust_remote_code"] = True
+        own["model_init_kwargs"] = again
+    return own
+
+
 def _reference_free(spec: RunSpec) -> Named:
     return {"REFERENCE_FREE": getattr(spec.objective, "reference_free", False)}
 
@@ -92,7 +121,34 @@ def _with_kl(spec: RunSpec) -> Named:
 _PAIRS: Final = (
     "each row is a better and a worse answer as the model reads them, with\ntheir prompt, and "
 )
-_FORMS: Final = {
+_PROMPTS: Final = (
+    "each row is a prompt as the model reads it\n(`text`) and as rewards are given it, with the "
+    "answer of the data and columns."
+)
+_ANSWERS: Final[dict[str, Any]] = {
+    "dataset": 'Dataset.from_dict({"row": list(lines)})',
+    "handed": (),
+    "answers": True,
+}
+_PPO_IMPORTS: Final = """from accelerate.utils import set_seed
+from transformers import Trainer, TrainingArguments
+from trl.trainer.utils import RepeatSampler, disable_dropout_in_model, identity
+
+from ppo.advantages import (
+    UsualSpread,
+    generalised_advantages,
+    penalise_missing_end,
+    token_rewards,
+    whiten,
+)
+from ppo.figures import Figures
+from ppo.kl import KlController, token_kl
+from ppo.losses import policy_loss, value_loss
+from ppo.passes import Passes
+from ppo.policy import Judged, Policy
+from ppo.rollout import Rollout, Rows, lay_out
+from ppo.value_head import load_head, save_head"""
+FORMS: Final = {
     "sft": Form(
         "supervised fine-tuning",
         "from trl import SFTConfig, SFTTrainer",
@@ -158,6 +214,36 @@ _FORMS: Final = {
         own=_on_tokens,
         scores=True,
     ),
+    "grpo": Form(
+        "GRPO",
+        "from trl import GRPOConfig, GRPOTrainer",
+        *("OnText", "GRPOConfig"),
+        ("dropout", "prompted"),
+        rows=_PROMPTS,
+        own=_group,
+        **_ANSWERS,
+    ),
+    "rloo": Form(
+        "RLOO",
+        "from trl import RLOOConfig, RLOOTrainer",
+        *("OnText", "RLOOConfig"),
+        ("dropout", "prompted"),
+        rows=_PROMPTS,
+        own=_group,
+        **_ANSWERS,
+    ),
+    "ppo": Form(
+        "PPO",
+        _PPO_IMPORTS,
+        *("PpoTrainer", "TrainingArguments"),
+        ("dropout", "ppo"),
+        rows=_PROMPTS,
+        own=lambda _: {"remove_unused_columns": False},
+        wraps=True,
+        dataset=_ANSWERS["dataset"],
+        answers=True,
+        handed=("policy=policy,",),
+    ),
     "classification": Form(
         "sequence classification",
         "from transformers import Trainer, TrainingArguments",
@@ -166,15 +252,16 @@ _FORMS: Final = {
         rows="each row is a text and its class.",
         own=lambda _: {"remove_unused_columns": False, "label_names": ["labels"]},
         scores=True,
+        wraps=True,
         handed=("data_collator=collate,", "compute_metrics=scores,"),
     ),
 }
 """The kind of an objective in a RunSpec -> its form."""
 
 
-def form_of(spec: RunSpec) -> Form | None:
-    """Return the form of a run's objective; None where it has none."""
-    return _FORMS.get(spec.objective.kind)
+def form_of(spec: RunSpec) -> Form:
+    """Return the form of a run's objective."""
+    return FORMS[spec.objective.kind]
 
 
 def class_weights(objective: object, classes: Mapping[str, int]) -> list[float] | None:

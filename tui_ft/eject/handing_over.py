@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,20 +12,26 @@ import yaml
 
 from tui_ft import paths
 from tui_ft.data.problems import DataError
-from tui_ft.eject.adapter_lines import no_adapter_for
 from tui_ft.eject.axolotl import axolotl_config
+from tui_ft.eject.axolotl_grpo import MODULE, reward_module
 from tui_ft.eject.axolotl_limits import no_axolotl
-from tui_ft.eject.forms import form_of
+from tui_ft.eject.beginning import no_beginning, prepared
+from tui_ft.eject.modules import write_bottleneck, write_ppo
 from tui_ft.eject.processes import (
     ACCELERATE_FILE,
     accelerate_config,
     command_of,
     not_in_accelerate,
 )
+from tui_ft.eject.reward_lines import FOLDER as REWARDS_FOLDER
+from tui_ft.eject.reward_lines import NoRewardError, rewards_of
 from tui_ft.eject.rows import WrittenRows, write_items, write_masked
 from tui_ft.eject.script import TEMPLATE_FILE, script
+from tui_ft.hub.continuing import continues
 from tui_ft.spec import RunSpec
 from tui_ft.spec.chat_templates import template_file
+from tui_ft.spec.online import OnlineFields
+from tui_ft.spec.ppo import PpoObjective
 
 Target = Literal["script", "axolotl"]
 
@@ -57,9 +64,10 @@ def eject(spec: RunSpec, target: Target, folder: Path) -> Ejected:
         EjectError: the folder holds something, cannot be written, the data cannot be read, or the
             run has no such form; the message says why.
     """
-    refusal = (_no_script if target == "script" else no_axolotl)(spec)
+    refusal = _no_rewards(spec) or (_no_script if target == "script" else no_axolotl)(spec)
     if refusal:
         raise EjectError(refusal)
+    spec = prepared(spec)
     try:
         if folder.exists() and any(folder.iterdir()):
             raise EjectError(f"{folder} is not empty: name a new folder, nothing is replaced")
@@ -75,10 +83,22 @@ def eject(spec: RunSpec, target: Target, folder: Path) -> Ejected:
 
 def _no_script(spec: RunSpec) -> str:
     """Return why a run cannot be a script; empty where it can."""
-    if form_of(spec) is None:
-        return f"a run of {spec.objective.kind} cannot be handed over as a script yet"
-    why = no_adapter_for(spec.method)
-    return f"a script cannot say {why}" if why else ""
+    if isinstance(spec.objective, OnlineFields) and continues(spec):
+        return (
+            f"a script of {spec.objective.kind} cannot train an adapter further yet: set "
+            "model.adapter to merge"
+        )
+    return no_beginning(spec)
+
+
+def _no_rewards(spec: RunSpec) -> str:
+    """Return why the rewards of a run cannot be written; empty where they can, or it has none."""
+    if isinstance(spec.objective, OnlineFields):
+        try:
+            rewards_of(spec.objective)
+        except NoRewardError as error:
+            return str(error)
+    return ""
 
 
 def _write(spec: RunSpec, target: Target, folder: Path, rows: WrittenRows) -> Ejected:
@@ -86,6 +106,11 @@ def _write(spec: RunSpec, target: Target, folder: Path, rows: WrittenRows) -> Ej
     if template is not None:
         source = template_file(template).read_text(encoding="utf-8")
         paths.write_atomically(folder / TEMPLATE_FILE, source)
+    if isinstance(spec.objective, OnlineFields):
+        rewards = rewards_of(spec.objective)
+        _copy(rewards.files, folder / REWARDS_FOLDER)
+        if target == "axolotl":
+            paths.write_atomically(folder / f"{MODULE}.py", reward_module(rewards))
     if target == "script":
         return _write_script(spec, folder, rows)
     config = axolotl_config(spec, rows.layout, evaluates=rows.eval > 0)
@@ -100,11 +125,24 @@ def _write_script(spec: RunSpec, folder: Path, rows: WrittenRows) -> Ejected:
     file = folder / "train.py"
     text = script(spec, evaluates=rows.eval > 0, classes=dict(rows.classes))
     paths.write_atomically(file, text)
+    if isinstance(spec.objective, OnlineFields):
+        _copy(rewards_of(spec.objective).files, folder / REWARDS_FOLDER)
     config = accelerate_config(spec)
     if config is not None:
         paths.write_atomically(folder / ACCELERATE_FILE, _yaml(config))
+    if spec.method.kind == "bottleneck":
+        write_bottleneck(folder)
+    if isinstance(spec.objective, PpoObjective):
+        write_ppo(folder)
     left_out = (*_not_in_script(spec), *_of_data(spec, rows, ""))
     return Ejected(file, command_of(spec), rows, left_out)
+
+
+def _copy(files: Sequence[Path], folder: Path) -> None:
+    """Copy the Python files of rewards beside the script."""
+    for file in files:
+        paths.make_private_dir(folder)
+        paths.write_atomically(folder / file.name, file.read_text(encoding="utf-8"))
 
 
 def _yaml(values: dict[str, Any]) -> str:
@@ -132,6 +170,8 @@ def _not_in_script(spec: RunSpec) -> tuple[str, ...]:
         said.append("evaluation.score: answers graded before and after")
     if spec.evaluation.samples and spec.objective.kind not in ("reward", "classification"):
         said.append("evaluation.samples: answers written while it trains")
+    if spec.objective.kind == "ppo":
+        said.append("entropy, clip ratios, lengths of answers: the script logs rewards, KL, losses")
     if spec.objective.kind == "classification":
         said.append("precision, recall and F1 of the evaluations: the script counts accuracy")
     return tuple(said)

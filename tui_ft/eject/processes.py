@@ -25,7 +25,8 @@ def command_of(spec: RunSpec) -> str:
     if isinstance(spec.hardware.distributed, FsdpStrategy | DeepSpeedStrategy):
         processes = f" --num_processes {many}" if count is None else ""
         return f"{only}accelerate launch --config_file {ACCELERATE_FILE}{processes} train.py"
-    return f"{only}torchrun --nproc_per_node {many} train.py"
+    # Alone on this machine, and so on a free port: others may train beside it.
+    return f"{only}torchrun --standalone --nproc_per_node {many} train.py"
 
 
 def accelerate_config(spec: RunSpec) -> dict[str, Any] | None:

@@ -27,20 +27,34 @@ from tui_ft.data import (
     objective_refusal,
     read_rows,
 )
-from tui_ft.data.items import AnyItem, Judged, Labelled, Pair
+from tui_ft.data.items import AnyItem, Judged, Labelled, Pair, Prompt
 from tui_ft.data.problems import DataError
 from tui_ft.eject.masked import masked_line
 from tui_ft.eject.pair_lines import PAIRED, pair_line
+from tui_ft.eject.prompt_lines import prompt_line
 from tui_ft.spec import RunSpec
+from tui_ft.spec.methods import FullMethod
+from tui_ft.spec.objectives import PretrainingObjective
+from tui_ft.spec.online import GENERATES
 
 TRAIN: Final = "train.jsonl"
 EVAL: Final = "eval.jsonl"
+OLD: Final = "old.jsonl"
+"""Rows of the old task that EWC holds the weights to."""
 _ROWS_TO_DETECT: Final = 1_000
 
 
-Line = Callable[[AnyItem], bytes | None]
-"""What is written of a row; None leaves it out."""
-Layout = Literal["messages", "completion", "text", "pairs", "judged", "labelled"]
+Line = Callable[[AnyItem, Mapping[str, Any]], bytes | None]
+"""What is written of a row, by what it was converted to and its columns; None leaves it out."""
+Layout = Literal["messages", "completion", "text", "pairs", "judged", "labelled", "prompts"]
+_LAYOUTS: Final[dict[type[AnyItem], Layout]] = {
+    Conversation: "messages",
+    Completion: "completion",
+    Pair: "pairs",
+    Judged: "judged",
+    Labelled: "labelled",
+    Prompt: "prompts",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +87,11 @@ def write_items(spec: RunSpec, folder: Path) -> WrittenRows:
         OSError: the files cannot be written.
     """
     kind = spec.objective.kind
-    return _write(spec, folder, (lambda item: pair_line(item, kind)) if kind in PAIRED else _line)
+    if kind in GENERATES:
+        return _write(spec, folder, prompt_line(spec, for_trl=True))
+    if kind in PAIRED:
+        return _write(spec, folder, lambda item, _: pair_line(item, kind))
+    return _write(spec, folder, lambda item, _: _line(item))
 
 
 def write_masked(spec: RunSpec, folder: Path) -> WrittenRows:
@@ -89,18 +107,37 @@ def write_masked(spec: RunSpec, folder: Path) -> WrittenRows:
         classes = _classes(spec)
         written = _write(spec, folder, partial(_labelled, classes))
         return replace(written, classes=tuple(classes.items()))
-    return _write(spec, folder, masked_line(spec))
+    if spec.objective.kind in GENERATES:
+        return _write(spec, folder, prompt_line(spec))
+    masked = masked_line(spec)
+    _write_old(spec, folder)
+    return _write(spec, folder, lambda item, _: masked(item))
+
+
+def _write_old(spec: RunSpec, folder: Path) -> None:
+    """Write the old task's rows, where the run holds to them."""
+    ewc = spec.method.ewc if isinstance(spec.method, FullMethod) else None
+    source = None if ewc is None else ewc if ewc.train is not None else spec.data.mix
+    if ewc is None or source is None or source.train is None:
+        return
+    how = {"train": source.train, "format": source.format, "columns": source.columns}
+    data = spec.data.model_copy(update={**how, "max_rows": ewc.rows})
+    alone = spec.model_copy(update={"data": data, "objective": PretrainingObjective()})
+    line, path = masked_line(alone), Path(source.train)
+    with _new_file(folder / OLD) as file:
+        for item, _ in _items(path, _detect(alone, path), ewc.rows):
+            file.write(line(item) or b"")
 
 
 def _classes(spec: RunSpec) -> dict[str, int]:
     """Return the classes of the training file with their rows, numbered as the run does it."""
     path = Path(spec.data.train)
     items = _items(path, _detect(spec, path), spec.data.max_rows)
-    counts = Counter(item.label for item in items if isinstance(item, Labelled))
+    counts = Counter(item.label for item, _ in items if isinstance(item, Labelled))
     return {name: counts[name] for name in _in_order(counts)}
 
 
-def _labelled(classes: Mapping[str, int], item: AnyItem) -> bytes | None:
+def _labelled(classes: Mapping[str, int], item: AnyItem, _: Mapping[str, Any]) -> bytes | None:
     if not isinstance(item, Labelled) or item.label not in classes:
         return None
     return orjson.dumps({"text": item.text, "label": item.label}) + b"\n"
@@ -119,8 +156,8 @@ def _write(spec: RunSpec, folder: Path, line: Line) -> WrittenRows:
     detection = _detect(spec, path)
     rows = left_out = 0
     with _new_file(folder / TRAIN) as train:
-        for item in _items(path, detection, data.max_rows):
-            written = line(item)
+        for item, values in _items(path, detection, data.max_rows):
+            written = line(item, values)
             if written is None:
                 left_out += 1
                 continue
@@ -128,7 +165,7 @@ def _write(spec: RunSpec, folder: Path, line: Line) -> WrittenRows:
             rows += 1
     if not rows:
         raise DataError(f"{path} holds no row that can be learned from")
-    layout = _layout(next(_items(path, detection, None)))
+    layout = _layout(next(_items(path, detection, None))[0])
     if data.eval is not None:
         return WrittenRows(rows, _write_eval(spec, folder, line), layout, left_out=left_out)
     out = held_out(rows, data.eval_fraction, data.split_seed, data.max_eval_rows)
@@ -141,7 +178,7 @@ def _write_eval(spec: RunSpec, folder: Path, line: Line) -> int:
     data = spec.data
     assert data.eval is not None, "only called when there is an evaluation file"
     path = Path(data.eval)
-    lines = (line(item) for item in _items(path, _detect(spec, path), None))
+    lines = (line(*each) for each in _items(path, _detect(spec, path), None))
     usable = islice((one for one in lines if one is not None), data.max_eval_rows)
     count = 0
     with _new_file(folder / EVAL) as file:
@@ -176,28 +213,19 @@ def _detect(spec: RunSpec, path: Path) -> Detection:
     return detection
 
 
-def _items(path: Path, detection: Detection, most: int | None) -> Iterator[AnyItem]:
+def _items(
+    path: Path, detection: Detection, most: int | None
+) -> Iterator[tuple[AnyItem, Mapping[str, Any]]]:
+    """Yield what rows were converted to, each with its columns."""
     for row in islice(read_rows(path), most):
         if isinstance(row, Row):
             item = convert(row, detection)
             if not isinstance(item, RowProblem):
-                yield item
+                yield item, row.values
 
 
 def _layout(item: AnyItem) -> Layout:
-    match item:
-        case Conversation():
-            return "messages"
-        case Completion():
-            return "completion"
-        case Pair():
-            return "pairs"
-        case Judged():
-            return "judged"
-        case Labelled():
-            return "labelled"
-        case _:
-            return "text"
+    return _LAYOUTS.get(type(item), "text")
 
 
 def _line(item: AnyItem) -> bytes | None:

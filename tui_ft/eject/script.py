@@ -8,11 +8,22 @@ from string import Template
 from typing import Any, Final
 
 from tui_ft.eject.adapter_lines import adapter_of
+from tui_ft.eject.beginning import beginning_of
 from tui_ft.eject.forms import Form, class_weights, form_of
 from tui_ft.eject.processes import command_of
+from tui_ft.eject.reward_lines import rewards_of
 from tui_ft.spec import RunSpec
-from tui_ft.spec.methods import TRAINS_BASE, AdaLoraMethod, FreezeMethod
+from tui_ft.spec.ewc import EwcPenalty
+from tui_ft.spec.methods import (
+    CHANGES_BASE,
+    TRAINS_BASE,
+    AdaLoraMethod,
+    FreezeMethod,
+    FullMethod,
+)
 from tui_ft.spec.objectives import KtoObjective, ReferenceFields
+from tui_ft.spec.online import OnlineFields
+from tui_ft.spec.ppo import PpoObjective
 from tui_ft.spec.run_spec import QloraMethod
 from tui_ft.spec.trainer_arguments import plan_schedule, shared_arguments
 
@@ -21,6 +32,7 @@ TEMPLATE_FILE: Final = "chat_template.jinja"
 _PARTS: Final = Path(__file__).with_name("parts")
 _INDENT: Final = "\n    "
 _TORCH: Final = {"bf16": "torch.bfloat16", "fp16": "torch.float16", "fp32": "torch.float32"}
+_INITIAL: Final = "initial-adapter"
 _HEADS: Final = ("score", "classifier", "pre_classifier", "pooler", "head")
 
 
@@ -28,14 +40,19 @@ def script(spec: RunSpec, *, evaluates: bool, classes: Mapping[str, int] | None 
     """Return the script of a run.
 
     Args:
-        spec: the run; its objective has a form.
+        spec: the run.
         evaluates: whether there is an eval.jsonl beside it.
         classes: of a classification, in the order of the outputs, with their rows.
     """
-    form = form_of(spec)
-    assert form is not None, "asked for only where there is a form"
-    writer = _Script(spec, form, evaluates=evaluates, classes=dict(classes or {"reward": 1}))
+    writer = _Script(
+        spec, form_of(spec), evaluates=evaluates, classes=dict(classes or {"reward": 1})
+    )
     return writer.text().rstrip() + "\n"
+
+
+def part(name: str) -> str:
+    """Return the text of a part that scripts are put together of."""
+    return (_PARTS / f"{name}.part").read_text(encoding="utf-8")
 
 
 class _Script:
@@ -47,8 +64,20 @@ class _Script:
         self._spec, self._form = spec, form
         self._evaluates = evaluates
         self._classes = classes
-        self._adapter = adapter_of(spec.method, scores=form.scores)
+        self._begins = beginning_of(spec)
+        self._adapter = self._begins.adapter or adapter_of(spec.method, scores=form.scores)
+        asked = spec.objective
+        self._rewards = rewards_of(asked) if isinstance(asked, OnlineFields) else None
         self._is_quantised = isinstance(spec.method, QloraMethod)
+
+    @property
+    def _initial(self) -> str:
+        return str(getattr(self._spec.method, "init_lora_weights", "default"))
+
+    @property
+    def _ewc(self) -> EwcPenalty | None:
+        method = self._spec.method
+        return method.ewc if isinstance(method, FullMethod) else None
 
     def text(self) -> str:
         """Return all of it."""
@@ -56,25 +85,29 @@ class _Script:
         files = "lie train.jsonl and eval.jsonl" if self._evaluates else "lies train.jsonl"
         with_template = spec.model.chat_template is not None
         template = f'tokenizer.chat_template = (HERE / "{TEMPLATE_FILE}").read_text()'
+        output = "model" if spec.method.kind in TRAINS_BASE else "adapter"
         whole = "[new for line in lines for new in made(json.loads(line))]"
         shuffled = ".shuffle(seed=SEED)" if self._asks_beforehand() else ""
         return Template((_PARTS / "script.template").read_text(encoding="utf-8")).substitute(
             title=f"The run `{spec.name}` as plain trl: {spec.method.kind}, {form.name}.",
-            needs="torch transformers trl peft datasets"
-            + (" bitsandbytes" if self._is_quantised else ""),
+            needs=" ".join(self._needs()),
             command=command_of(spec),
             rows_said=files,
             row_said=form.rows,
+            modules=self._modules(),
             imports=self._imports(),
-            model=repr(spec.model.name_or_path),
-            revision=repr(spec.model.revision),
+            model=repr(self._begins.model),
+            revision=repr(self._begins.revision),
+            tokenizer=self._begins.tokenizer,
+            beginning=self._beginning(),
             max_length=spec.training.max_length,
             seed=spec.training.seed,
             constants=self._constants(),
             template=template if with_template else "",
-            rows="".join((_PARTS / f"{part}.part").read_text("utf-8") for part in self._parts()),
-            dataset=form.dataset.format(whole) + shuffled,
+            rows="".join(map(self._part, self._parts())),
+            dataset=form.dataset.replace("{}", whole) + shuffled,
             precision=_precision(spec),
+            rewards="" if self._rewards is None else self._rewards.functions,
             model_lines="\n".join(self._model()),
             method_lines="\n".join(self._method()),
             config_class=form.config,
@@ -82,8 +115,15 @@ class _Script:
             trainer_class=form.trainer,
             trainer_arguments=_INDENT.join(self._trainer_arguments()),
             after_trainer=self._after_trainer(),
-            output=repr("model" if spec.method.kind in TRAINS_BASE else "adapter"),
+            saves="".join(f"{line}\n    " for line in self._begins.saves),
+            save=self._saving(output),
+            output=repr(output),
         )
+
+    def _beginning(self) -> str:
+        """Return what comes before anything is loaded; empty for a run on a whole model."""
+        begins = self._begins
+        return "".join(map(part, begins.parts)) + "".join(f"{line}\n" for line in begins.begins)
 
     def _asks_beforehand(self) -> bool:
         """Tell whether KTO's reference is asked once: its answers hold for one order alone."""
@@ -91,28 +131,57 @@ class _Script:
         return isinstance(objective, KtoObjective) and objective.precompute_ref_log_probs
 
     def _parts(self) -> tuple[str, ...]:
-        more = {"adalora": ("ranks",), "freeze": ("freeze",)}.get(self._spec.method.kind, ())
-        return (*self._form.parts, *more)
+        own = {"adalora": ("ranks",), "freeze": ("freeze",)}.get(self._spec.method.kind, ())
+        ewc = ("ewc",) if self._ewc is not None else ()
+        loftq = ("loftq",) if self._initial == "loftq" else ()
+        rewards = () if self._rewards is None else self._rewards.parts
+        return (*self._form.parts, *rewards, *own, *ewc, *loftq)
+
+    def _part(self, name: str) -> str:
+        return part(name).replace("$base", self._form.base)
+
+    def _needs(self) -> tuple[str, ...]:
+        quantised = ("bitsandbytes",) if self._is_quantised else ()
+        rewards = () if self._rewards is None else self._rewards.needs
+        return ("torch", "transformers", "trl", "peft", "datasets", *quantised, *rewards)
+
+    def _modules(self) -> str:
+        rewards = () if self._rewards is None else self._rewards.imports
+        modules = {"import json", "import os", "from pathlib import Path", *rewards}
+        modules |= {"import contextlib"} if self._form.answers else set()
+        if isinstance(self._spec.objective, PpoObjective):
+            modules |= {"import math", "from types import SimpleNamespace"}
+        return "\n".join(sorted(modules, key=lambda line: (line.startswith("from"), line)))
 
     def _imports(self) -> str:
         spec = self._spec
         kind = "SequenceClassification" if self._form.scores else "CausalLM"
         names = [f"AutoModelFor{kind}", "AutoTokenizer"]
+        loads_scorer = self._rewards is not None and bool(self._rewards.loads)
+        names += ["AutoModelForSequenceClassification"] if loads_scorer else []
         names += ["BitsAndBytesConfig"] if self._is_quantised else []
         names += ["EarlyStoppingCallback"] if spec.training.early_stopping_patience else []
         names += ["TrainerCallback"] if isinstance(spec.method, AdaLoraMethod) else []
         names += ["set_seed"] if self._form.scores else []
-        lines = ["from datasets import Dataset"]
+        lines = list(self._begins.imports)
+        lines += () if self._rewards is None else self._rewards.libraries
+        lines.append("from datasets import Dataset")
+        if loads_scorer:
+            lines.append("from peft import PeftModel")
         if self._adapter is not None:
             lines.append(self._adapter.imported)
-            if self._form.trainer == "Classifier":
+            if self._form.wraps:
                 lines.append("from peft import get_peft_model")
+        if self._initial == "loftq":
+            lines.insert(0, "from bitsandbytes.functional import dequantize_4bit")
+            lines.append("from peft.tuners.lora.bnb import Linear4bit")
+            lines.append("from peft.utils.loftq_utils import _SafetensorLoader")
         lines.append(f"from transformers import {', '.join(sorted(names))}")
         return "\n".join([*lines, self._form.imports])
 
     def _constants(self) -> str:
         spec = self._spec
-        values = dict(self._form.constants(spec))
+        values = {**(self._begins.constants or {}), **self._form.constants(spec)}
         if spec.objective.kind == "classification":
             values["CLASSES"] = list(self._classes)
             values["CLASS_WEIGHTS"] = class_weights(spec.objective, self._classes)
@@ -120,14 +189,22 @@ class _Script:
             method = spec.method
             values |= {"TINIT": method.tinit, "TFINAL": method.tfinal, "DELTA_T": method.deltaT}
             values["ORTH_REG_WEIGHT"] = method.orth_reg_weight
-        return "".join(f"{name} = {value!r}\n" for name, value in values.items())
+        if self._ewc is not None:
+            values |= {"EWC_LAMBDA": self._ewc.ewc_lambda, "EWC_ROWS": self._ewc.rows}
+        lines = [f"{name} = {value!r}\n" for name, value in values.items()]
+        if isinstance(spec.objective, PpoObjective):
+            asked = spec.objective.model_dump(exclude={"kind", "rewards"})
+            named = "".join(f"    {line}\n" for line in _keywords(asked))
+            lines.append(f"ASKED = SimpleNamespace(\n{named})\n")
+        return "".join(lines)
 
     def _model(self) -> list[str]:
         arguments = [f"        {line}" for line in self._model_arguments()]
         if not self._form.scores:
             load = "    return AutoModelForCausalLM.from_pretrained("
             lines = ["def load():", load, "        MODEL,", *arguments, "    )"]
-            return [*lines, "", "", "model = load()"]
+            scorers = () if self._rewards is None else self._rewards.loads
+            return [*lines, "", "", *scorers, "model = load()"]
         classes = list(self._classes)
         return [
             "set_seed(SEED)  # the head begins with random weights",
@@ -142,6 +219,11 @@ class _Script:
             ")",
             'replaced = [key for key, *_ in report["mismatched_keys"]]',
             'new = {key.rpartition(".")[0] for key in (*report["missing_keys"], *replaced)}',
+            "# what peft trains whole by itself, and what is new outside of that",
+            "names = [name for name, _ in model.named_modules()]",
+            'heads = {name for name in names if name.endswith(("classifier", "score"))}',
+            'within = tuple(f"{name}." for name in heads)',
+            'whole = {name for name in new if not f"{name}.".startswith(within)}',
         ]
 
     def _model_arguments(self) -> list[str]:
@@ -178,18 +260,41 @@ class _Script:
 
     def _method(self) -> list[str]:
         method, adapter = self._spec.method, self._adapter
+        frozen = []
         if isinstance(method, FreezeMethod):
-            return [f"freeze_all_but_last(model, {method.num_trainable_layers})"]
-        if self._form.trainer != "Classifier":
-            return []
-        lines = ["set_seed(SEED)", "model.config.pad_token_id = tokenizer.pad_token_id"]
+            frozen = [f"freeze_all_but_last(model, {method.num_trainable_layers})"]
+        if not self._form.wraps:
+            return frozen
+        lines = ["set_seed(SEED)"]
+        if self._form.scores:
+            lines.append("model.config.pad_token_id = tokenizer.pad_token_id")
         if adapter is not None:
             lines += ["model = get_peft_model(", "    model,"]
             lines += [f"    {line}" for line in adapter.lines]
             lines.append(")")
             if self._spec.training.gradient_checkpointing:
                 lines.append("model.enable_input_require_grads()")
-        return lines
+        return [*lines, *self._policy(), *frozen]
+
+    def _policy(self) -> list[str]:
+        """Return the lines that make PPO's policy of the model."""
+        if not isinstance(self._spec.objective, PpoObjective):
+            return []
+        place = "ADAPTER" if self._begins.constants else "MODEL"
+        reference = "load().requires_grad_(False).eval()" if self._adapter is None else "None"
+        return [
+            "stops = model.generation_config.eos_token_id",
+            "stops = stops if isinstance(stops, list) else [stops]",
+            "policy = Policy(",
+            "    model,",
+            f"    {reference},  # what the model was",
+            "    ASKED,",
+            "    pad=tokenizer.pad_token_id,",
+            "    ends=sorted({*stops, tokenizer.eos_token_id} - {None}),",
+            ")",
+            f"load_head(policy.head, Path({place}))  # where an earlier run of PPO has left one",
+            *(["disable_dropout_in_model(model)"] if self._spec.objective.disable_dropout else []),
+        ]
 
     def _config(self) -> list[str]:
         spec = self._spec
@@ -201,6 +306,9 @@ class _Script:
         }
         if schedule.evaluations_a_save not in (None, 1):
             arguments["save_steps"] = arguments["eval_steps"] * schedule.evaluations_a_save
+        if self._form.answers and arguments["load_best_model_at_end"]:
+            best = {"metric_for_best_model": "eval_reward", "greater_is_better": True}
+            arguments |= best if spec.training.load_best_model_at_end else {}
         if spec.training.max_steps is not None:
             del arguments["num_train_epochs"]
         if spec.method.kind == "prefix_tuning":  # peft refuses both together
@@ -224,7 +332,11 @@ class _Script:
         if self._evaluates and spec.training.eval_steps is not None:
             lines.append('eval_dataset=rows("eval.jsonl"),')
         lines += self._form.handed
-        if adapter is not None and self._form.trainer != "Classifier":
+        if self._rewards is not None:
+            lines += ["reward_funcs=[", *(f"    {name}," for name in self._rewards.names), "],"]
+            if self._form.wraps:
+                lines.append(f"reward_weights={list(self._rewards.weights)!r},")
+        if adapter is not None and not self._form.wraps:
             lines += [f"peft_config={adapter.lines[0]}", *adapter.lines[1:]]
         if self._form.compares and adapter is None and not self._knows_its_reference():
             lines.append("ref_model=load(),")
@@ -243,7 +355,7 @@ class _Script:
 
     def _after_trainer(self) -> str:
         lines = []
-        if self._form.dataset != "Dataset.from_list({})":
+        if self._form.dataset.startswith("Tokens"):
             lines.append("trainer.use_dpo_data_collator = True  # ours has its collator's shape")
         if isinstance(self._spec.objective, KtoObjective) and not self._asks_beforehand():
             lines.append('trainer.args.train_sampling_strategy = "random"  # pairs are made anew')
@@ -256,7 +368,27 @@ class _Script:
                 "    if parameter.requires_grad:  # in 16 bits small updates would be lost",
                 "        parameter.data = parameter.data.to(torch.float32)",
             ]
-        return "".join(f"{line}\n" for line in lines)
+        if self._ewc is not None:
+            lines.append("with_ewc(trainer)")
+        if self._initial == "loftq":
+            lines.append("begin_at_the_residual(trainer.model)")
+        if self._initial in CHANGES_BASE:
+            lines += [
+                "# Saved is the difference to where it began, which fits the base as it is.",
+                'adapter = trainer.model.peft_config["default"]',
+                "begun, adapter.init_lora_weights = adapter.init_lora_weights, True",
+                "first = trainer.is_world_process_zero()",
+                f'trainer.model.save_pretrained("{_INITIAL}", is_main_process=first)',
+                "adapter.init_lora_weights = begun",
+            ]
+        return "".join(f"{line}\n" for line in [*lines, *self._begins.after])
+
+    def _saving(self, output: str) -> str:
+        if self._initial in CHANGES_BASE:
+            change = f'path_initial_model_for_weight_conversion="{_INITIAL}"'
+            save = f"trainer.model.save_pretrained({output!r}, {change})"
+            return f"if trainer.is_world_process_zero():\n        {save}"
+        return f"trainer.save_model({output!r})"
 
 
 def _precision(spec: RunSpec) -> str:

@@ -191,7 +191,7 @@ def _check_gpu(gpu: Gpu, build: TorchBuild | None, driver: _Driver) -> Check:
     words = text.plain(gpu.name)
     if gpu.error is not None:
         return Check(name, "bad", f"{words}: {gpu.error}", "runs leave this GPU out until then")
-    words += f", {text.size(gpu.memory_total_bytes)}"
+    words += f", {text.memory(gpu.memory_total_bytes)}"
     capability = gpu.compute_capability
     if capability is None:
         return Check(name, "warn", f"{words}, compute capability not known")

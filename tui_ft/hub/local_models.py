@@ -70,7 +70,8 @@ def cached_models(environ: Mapping[str, str] = os.environ) -> tuple[LocalModel, 
         # A folder of that name would be asked for instead, and the Hub must not be asked at all.
         location = locate_model(name, environ={**environ, "HF_HUB_OFFLINE": "1"})
         if location.where == "cached" and location.path is not None:
-            found.append(_local(name, location.path))
+            own = location.path if location.adapter is None else location.adapter.folder
+            found.append(_local(name, own))
     return _newest_first(found)
 
 

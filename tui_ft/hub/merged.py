@@ -6,11 +6,15 @@ import hashlib
 from pathlib import Path
 from typing import Final
 
-from tui_ft import paths
+import psutil
+
+from tui_ft import paths, text
 from tui_ft.hub.outputs import ADAPTER_CONFIG, ADAPTER_WEIGHTS, Adapter, run_of
 
 _BLOCK: Final = 1 << 20
 _LONGEST_NAME: Final = 60
+_BESIDE: Final = 1.15
+"""Host memory that merging takes, in weights of the base: the model, and a layer's update."""
 
 
 def merged_folder(adapter: Adapter, base: Path) -> Path:
@@ -31,5 +35,31 @@ def merged_folder(adapter: Adapter, base: Path) -> Path:
     for file_of_base in sorted(base.glob("*.safetensors")):
         status = file_of_base.stat()
         digest.update(f"{file_of_base.name} {status.st_size} {status.st_mtime_ns}".encode())
-    name = (run_of(adapter.folder) or adapter.folder.name)[:_LONGEST_NAME]
+    own = adapter.id.replace("/", "--") if adapter.id else adapter.folder.name
+    name = (run_of(adapter.folder) or own)[:_LONGEST_NAME]
     return paths.models_dir() / f"{name}-merged-{digest.hexdigest()[:8]}"
+
+
+def host_memory_refusal(
+    adapter: Adapter, weights: int | None, available: int | None = None
+) -> tuple[str, str] | None:
+    """Return why the host's memory is too small to merge an adapter, and what to do; else None.
+
+    Args:
+        adapter: the adapter.
+        weights: bytes of its base as it is stored; nothing is said where they are not known.
+        available: bytes of the host's memory that are free or can be; asked of the host when None.
+    """
+    if not weights:
+        return None
+    there = psutil.virtual_memory().available if available is None else available
+    needed = int(weights * _BESIDE)
+    if needed <= there:
+        return None
+    return (
+        f"merging the adapter {adapter.name} into {adapter.base} takes about {text.size(needed)} "
+        f"of the host's memory (the whole model, {text.size(weights)}, as it is stored), and "
+        f"{text.size(there)} are available",
+        "set model.adapter to continue: it trains the same adapter further and merges nothing, on "
+        "a base in 4 bits too; or merge it on a machine with more memory",
+    )

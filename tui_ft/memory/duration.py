@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -128,10 +128,16 @@ class Duration(msgspec.Struct, frozen=True, kw_only=True):
 
 def peak_flops(name: str) -> float | None:
     """Return the operations a second of a GPU, by its name; None for one that is not known."""
+    tera = card_value(name, PEAK_TFLOPS)
+    return None if tera is None else tera * _TERA
+
+
+def card_value(name: str, table: Mapping[str, float]) -> float | None:
+    """Return what a table says of a GPU, by its name: the first card in it that the name holds."""
     words = f" {re.sub(r'[-_ ]+', ' ', name).lower()} "
-    for card, tera in PEAK_TFLOPS.items():
+    for card, value in table.items():
         if re.search(rf"(?<![a-z0-9]){re.escape(card.lower())}(?![a-z0-9])", words):
-            return tera * _TERA
+            return value
     return None
 
 

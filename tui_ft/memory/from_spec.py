@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tui_ft.memory.step import Dtype, Generation, Quantization, Step, StepObjective
+from tui_ft.hub.continuing import as_continued
+from tui_ft.memory.step import AttentionKernel, Dtype, Generation, Quantization, Step, StepObjective
 from tui_ft.spec import RunSpec
+from tui_ft.spec.continue_combinations import compares_with_itself
+from tui_ft.spec.kernels import FLASH
 from tui_ft.spec.methods import TRAINS_BASE, FullMethod, QloraMethod, learns_keys
 from tui_ft.spec.objectives import CpoObjective, DpoObjective, Objective, ReferenceFields
 from tui_ft.spec.online import OnlineFields
@@ -46,7 +49,8 @@ def step_of(
     """Return the step with the most memory that a run makes: its longest rows, all of a length.
 
     Types are chosen as `tui_ft.train.precision` chooses them on a GPU, and adapters are held in
-    float32, as the trainer holds them.
+    float32, as the trainer holds them. Of an adapter that is trained further, rank and targets are
+    read from its folder.
 
     Args:
         spec: the run.
@@ -55,6 +59,7 @@ def step_of(
         longest: tokens of the longest row, when it is known; `training.max_length` at most.
         supervised: share of tokens that carry loss.
     """
+    spec = as_continued(spec)
     training = spec.training
     arithmetic = _arithmetic(spec, capability)
     length = _longest(spec, longest)
@@ -71,12 +76,13 @@ def step_of(
         reference_known=_knows_its_reference(spec.objective),
         reward_model=_has_reward_model(spec),
         adapter=peft_arguments(method),
+        reference_adapter=compares_with_itself(spec),
         consolidated=isinstance(method, FullMethod) and method.ewc is not None,
         quantization=_quantization(method) if isinstance(method, QloraMethod) else None,
         weights=_weights(spec, arithmetic),
         arithmetic=None if arithmetic == "float32" else arithmetic,
         checkpointing=training.gradient_checkpointing and not learns_keys(method),
-        attention=spec.model.attn_implementation,
+        attention=_attention(spec.model.attn_implementation),
         optim=training.optim,
         clip=training.max_grad_norm > 0,
         accumulation=training.gradient_accumulation_steps > 1,
@@ -84,6 +90,12 @@ def step_of(
         evaluation_batch=_evaluated(spec),
         workspace_mib=32.0 if capability is not None and capability >= _HOPPER else 8.125,
     )
+
+
+def _attention(asked: str) -> AttentionKernel:
+    """Return the kernel whose memory is meant: versions of FlashAttention keep the same tensors."""
+    known: AttentionKernel = "flash_attention_2" if asked in FLASH else asked  # type: ignore[assignment]
+    return known
 
 
 def _objective(objective: Objective) -> StepObjective:

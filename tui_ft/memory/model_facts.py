@@ -11,7 +11,7 @@ import httpx
 
 from tui_ft import paths
 from tui_ft.hub.model_config import model_config
-from tui_ft.hub.outputs import adapter_in, folder_of
+from tui_ft.hub.outputs import Adapter
 from tui_ft.models import Architecture, ArchitectureError, architecture_of
 from tui_ft.models.catalogue import CatalogueEntry, catalogue_entry
 
@@ -28,6 +28,7 @@ class ModelFacts:
         note: what a person should know of them: that they are the catalogue's, and why.
         problem: why there are none, and what to do.
         entry: what the catalogue says of it, whatever its configuration is from.
+        adapter: the adapter that was named; all else is said of its base.
     """
 
     config: dict[str, Any] | None = None
@@ -35,6 +36,7 @@ class ModelFacts:
     note: str | None = None
     problem: str | None = None
     entry: CatalogueEntry | None = None
+    adapter: Adapter | None = None
 
     def architecture(self, labels: int | None = None) -> Architecture:
         """Return the architecture.
@@ -65,14 +67,18 @@ def model_facts(
         transport: how the Hub is reached; httpx's own when None.
     """
     found = model_config(name_or_path, revision, environ, transport)
-    adapter = adapter_in(folder_of(name_or_path))
+    adapter = found.adapter
     if adapter is not None and adapter.base:  # the name of what is counted
         name_or_path, revision = adapter.base, adapter.revision
     entry = None if paths.expand(name_or_path).exists() else catalogue_entry(name_or_path)
     if found.values is not None:
-        return ModelFacts(found.values, found.where, entry=entry)
+        said = None
+        if adapter is not None and adapter.id is not None:
+            said = f"{adapter.id} is an adapter ({adapter.peft_type}) of {adapter.base}: what is "
+            said += "counted is that model"
+        return ModelFacts(found.values, found.where, said, entry=entry, adapter=adapter)
     if entry is None:
-        return ModelFacts(problem=found.problem)
+        return ModelFacts(problem=found.problem, adapter=adapter)
     of_which = f" (of its main version, and not of {revision})" if revision else ""
     note = f"{entry.id} is counted by ftui's own catalogue{of_which}: {found.problem}"
-    return ModelFacts(dict(entry.config), "catalogue", note, entry=entry)
+    return ModelFacts(dict(entry.config), "catalogue", note=note, entry=entry, adapter=adapter)

@@ -36,6 +36,8 @@ class _Kind:
         follows: they are of the parameter's own type, not of float32.
         paged: large ones live in managed memory, which is not the allocator's.
         counts: a float32 number of steps on the GPU for each parameter.
+        joined: the first moment is two in one tensor (AdEMAMix, arXiv:2409.03137).
+        compensates: what rounding took from weights of two bytes is held as well (Kahan).
     """
 
     moments: int
@@ -43,6 +45,8 @@ class _Kind:
     follows: bool = False
     paged: bool = False
     counts: bool = False
+    joined: bool = False
+    compensates: bool = False
 
 
 _KINDS: Final[dict[str, _Kind]] = {
@@ -57,12 +61,26 @@ _KINDS: Final[dict[str, _Kind]] = {
     "lion_32bit": _Kind(1),
     "paged_lion_8bit": _Kind(1, quantized=True, paged=True),
     "paged_lion_32bit": _Kind(1, paged=True),
+    "ademamix": _Kind(2, joined=True),
+    "ademamix_8bit": _Kind(2, quantized=True, joined=True),
+    "paged_ademamix_32bit": _Kind(2, paged=True, joined=True),
+    "paged_ademamix_8bit": _Kind(2, quantized=True, paged=True, joined=True),
     "rmsprop_bnb": _Kind(1),
+    "rmsprop_bnb_32bit": _Kind(1),
+    "rmsprop_bnb_8bit": _Kind(1, quantized=True),
     "rmsprop": _Kind(1, follows=True),
     "adagrad": _Kind(1, follows=True),
     "sgd": _Kind(0, follows=True),
+    "schedule_free_adamw": _Kind(2, follows=True),
+    "schedule_free_radam": _Kind(2, follows=True),
+    "schedule_free_sgd": _Kind(1, follows=True),
+    "stable_adamw": _Kind(2, follows=True, compensates=True),
 }
-KNOWN_OPTIMIZERS: Final = (*_KINDS, "adafactor")
+_TORCHAO_BITS: Final = {"adamw_torch_8bit": 8, "adamw_torch_4bit": 4}
+COPIES_IN_STEP: Final = ("adamw_torch", "schedule_free_adamw", "schedule_free_radam")
+"""Their foreach form makes the roots of all second moments at once: a copy of what is trained
+(torch/optim/adam.py, schedulefree/adamw_schedulefree.py)."""
+KNOWN_OPTIMIZERS: Final = (*_KINDS, *_TORCHAO_BITS, "adafactor")
 
 
 def optimizer_states(
@@ -85,6 +103,8 @@ def optimizer_states(
     """
     if name == "adafactor":
         return _adafactor(shape)
+    if name in _TORCHAO_BITS:
+        return _torchao(_TORCHAO_BITS[name], shape, dtype)
     kind = _KINDS.get(name)
     if kind is None:
         known = ", ".join(sorted(KNOWN_OPTIMIZERS))
@@ -114,12 +134,40 @@ def _states(
     kind: _Kind, shape: tuple[int, ...], dtype: str, *, embedding: bool
 ) -> tuple[StateTensor, ...]:
     numel = prod(shape)
+    shapes = [shape] * kind.moments
+    if kind.joined:
+        shapes[0] = (2, *shape)
     if kind.quantized and not embedding and numel >= _EIGHT_BIT_FROM:
-        constants = StateTensor((-(-numel // _EIGHT_BIT_BLOCK),), "float32")
-        return (StateTensor(shape, "uint8"), constants) * kind.moments
+        blocks = -(-numel // _EIGHT_BIT_BLOCK)
+        return tuple(
+            tensor
+            for one in shapes
+            for tensor in (
+                StateTensor(one, "uint8"),
+                StateTensor((prod(one) // numel * blocks,), "float32"),
+            )
+        )
     own: StateDtype = dtype if kind.follows else "float32"  # type: ignore[assignment]
     count = (StateTensor((), "float32"),) if kind.counts else ()
-    return (StateTensor(shape, own),) * kind.moments + count
+    if kind.compensates:
+        shapes += [shape] * (dtype != "float32")
+        # StableAdamW keeps its epsilon's square for each weight (optimi/stableadamw.py).
+        count = (StateTensor((), own),)
+    return (*(StateTensor(one, own) for one in shapes), *count)
+
+
+def _torchao(bits: int, shape: tuple[int, ...], dtype: str) -> tuple[StateTensor, ...]:
+    """Return both moments in 8 or 4 bits, by blocks, each with a table of its values.
+
+    torchao 0.18 (torchao/optim/adam.py, `_new_buffer`); small tensors, and those that blocks do not
+    fill, are held in the parameter's type.
+    """
+    numel = prod(shape)
+    if numel < _EIGHT_BIT_FROM or numel % _EIGHT_BIT_BLOCK:
+        return (StateTensor(shape, dtype),) * 2  # type: ignore[arg-type]
+    codes = StateTensor((numel * bits // 8,), "uint8")
+    scale = StateTensor((numel // _EIGHT_BIT_BLOCK,), "float32")
+    return (codes, scale, StateTensor((2**bits,), "float32")) * 2
 
 
 def _adafactor(shape: tuple[int, ...]) -> tuple[StateTensor, ...]:

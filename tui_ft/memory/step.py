@@ -83,6 +83,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
             before an optimizer step).
         reference_model: a frozen second copy of the model; without an adapter, DPO and KTO always
             have it, and so has PPO; GRPO and RLOO only with a beta above 0.
+        reference_adapter: the adapter is held a second time, frozen, as the reference: one that is
+            trained further is compared with itself as it was.
         reward_model: a frozen model scores generated answers: it is taken to be of the policy's own
             architecture, and held as its base is.
         reference_known: the reference's log-probabilities are in the batch: it was asked before
@@ -122,6 +124,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     clip: bool = True
     accumulation: bool = False
     reference_model: bool = False
+    reference_adapter: bool = False
     reward_model: bool = False
     reference_known: bool = False
     beta: float = 0.1

@@ -40,7 +40,7 @@ class Sought(msgspec.Struct, frozen=True, kw_only=True):
         evaluation: data to examine it on; they are looked through for rows of the training data.
         gpu: the GPUs to advise for, such as `24` or `8x80`; this machine's when None.
         columns: which of the data's columns plays which part.
-        said: what a person said: `goal`, `prompt`, `budget`, `facts`.
+        said: what a person said: `goal`, `prompt`, `budget`, `facts`, `reward`.
     """
 
     model: str
@@ -92,6 +92,7 @@ def gather(sought: Sought, listener: Listener | None = None) -> Situation:
         prompt=_asked(said, "prompt"),
         budget=_asked(said, "budget"),
         facts_change=_asked(said, "facts"),
+        reward=_asked(said, "reward"),
         data=_data(sought, model, told),
         model=model,
         gpus=gpus,
@@ -156,13 +157,19 @@ def _data(sought: Sought, model: ModelFacts, told: Listener) -> DataFacts:
     if counted is not None and counted.problem is not None:
         told.lacking(counted.problem)
         counted = None
-    mapped = _sft_columns(summary.rows_file, sought.columns)
+    rows = _first_rows(summary.rows_file)
+    detection = detect(rows, columns=sought.columns) if rows else None
     verdict = verdict_of(summary, counted)
+    if verdict.format == "prompt_only":  # that no token carries loss is no fault of prompts
+        verdict = msgspec.structs.replace(verdict, quality=verdict_of(summary).quality)
     words = summary.numbers.words_at
     evaluation = sought.evaluation or ""
-    return data_facts(
-        *(sought.data, verdict, _whole(counted), mapped, words, evaluation), columns=sought.columns
+    found = data_facts(
+        *(sought.data, verdict, _whole(counted)),
+        *({} if detection is None else sft_columns(detection, rows) or {}, words, evaluation),
+        columns=sought.columns,
     )
+    return found if detection is None else facts.with_prompts(found, rows, detection)
 
 
 def _local(data: str, told: Listener) -> str:
@@ -203,10 +210,7 @@ def _followed(asked: Asked, told: Listener) -> Summary:
     return summary
 
 
-def _sft_columns(rows_file: str, columns: dict[str, str]) -> dict[str, str]:
-    """Return the columns by which answers can be learned from rows made for something else."""
+def _first_rows(rows_file: str) -> list[Row]:
+    """Return the first rows, by which it is seen what their columns hold."""
     looked_at = islice(read_rows(Path(rows_file)), _ROWS_LOOKED_AT)
-    rows = [row for row in looked_at if isinstance(row, Row)]
-    if not rows:
-        return {}
-    return sft_columns(detect(rows, columns=columns), rows) or {}
+    return [row for row in looked_at if isinstance(row, Row)]

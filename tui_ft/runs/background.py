@@ -43,6 +43,7 @@ def start_in_background(
 
     Raises:
         RunError: it cannot be started, or ended before that.
+        KeyboardInterrupt: with what goes on as its text.
     """
     # -P: a `torch.py` in the folder where one happens to stand is not to be imported.
     command = [sys.executable, "-P", "-m", module, str(folder), *arguments]
@@ -61,6 +62,15 @@ def start_in_background(
         raise RunError(f"cannot start {name}: {error.strerror}") from None
     # Somebody has to collect its exit status, or it stays a zombie for as long as the app lives.
     threading.Thread(target=process.wait, daemon=True, name="ftui-reaper").start()
+    try:
+        _await_first_word(process, has_begun, name, log)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"{name} is started all the same, and goes on") from None
+
+
+def _await_first_word(
+    process: subprocess.Popen[bytes], has_begun: Callable[[], bool], name: str, log: Path
+) -> None:
     deadline = time.monotonic() + _FIRST_WORD_SECONDS
     while time.monotonic() < deadline and not has_begun():
         if process.poll() is not None:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from tui_ft import paths, text
 from tui_ft.hub import ModelLocation
-from tui_ft.hub.merged import merged_folder
+from tui_ft.hub.continuing import continues, in_words, why_not_continued
+from tui_ft.hub.merged import host_memory_refusal, merged_folder
 from tui_ft.hub.model_config import model_config
-from tui_ft.hub.outputs import Adapter, adapter_in, folder_of, why_not_mergeable
+from tui_ft.hub.outputs import Adapter, folder_of, why_not_mergeable
 from tui_ft.spec import RunSpec
 from tui_ft.spec.objectives import ANSWERS_NOTHING
 
@@ -38,22 +39,44 @@ def check_base(spec: RunSpec, model: ModelLocation) -> Base:
         spec: the run.
         model: where its model is; of an adapter, its base.
     """
-    folder = folder_of(spec.model.name_or_path)
-    adapter = adapter_in(folder)
-    refused = _scores_only(spec, folder, adapter)
-    if refused is not None or adapter is None:
+    adapter = model.adapter
+    refused = _scores_only(spec, folder_of(spec.model.name_or_path), adapter)
+    if refused is not None:
         return Base(refused)
+    if continues(spec):
+        return _further(spec, adapter, is_known=model.where not in ("unknown", "missing"))
+    return Base() if adapter is None else _merged(adapter, model)
+
+
+def _merged(adapter: Adapter, model: ModelLocation) -> Base:
     refused = why_not_mergeable(adapter) or _quantised(adapter)
     if refused is not None:
         return Base(refused)
     size = model.weights_bytes or 0
     if model.path is not None and _is_there(adapter, model.path):
-        return Base(note=f"the adapter {folder} is merged into {adapter.base} already")
+        return Base(note=f"the adapter {adapter.name} is merged into {adapter.base} already")
+    refused = host_memory_refusal(adapter, size)
+    if refused is not None:
+        return Base(refused)
     note = (
-        f"the adapter {folder} is merged into {adapter.base} first, in 16 bits or as it is stored; "
-        f"the copy ({text.size(size)}) stays in {paths.models_dir()} for this run and later ones"
+        f"the adapter {adapter.name} is merged into {adapter.base} first, in 16 bits or as it is "
+        f"stored; the copy ({text.size(size)}) stays in {paths.models_dir()} for this run and "
+        "later ones"
     )
     return Base(note=note, bytes_written=size)
+
+
+def _further(spec: RunSpec, adapter: Adapter | None, *, is_known: bool) -> Base:
+    if adapter is None:
+        no_adapter = f"model.adapter is continue, and {spec.model.name_or_path} is no adapter"
+        advice = "leave model.adapter out, or name an adapter: a folder, run:NAME, or a Hub id"
+        return Base((no_adapter, advice) if is_known else None)
+    refused = why_not_continued(spec, adapter)
+    if refused is not None:
+        return Base(refused)
+    return Base(
+        note=f"the adapter {adapter.name} is trained further on {adapter.base}: {in_words(adapter)}"
+    )
 
 
 def _is_there(adapter: Adapter, base: Path) -> bool:
@@ -74,8 +97,8 @@ def _scores_only(spec: RunSpec, folder: Path, adapter: Adapter | None) -> tuple[
     if not scores:
         return None
     return (
-        f"{folder} scores texts with a head of its own and generates none: it is no base for the "
-        f"objective {spec.objective.kind}",
+        f"{folder if adapter is None else adapter.name} scores texts with a head of its own and "
+        f"generates none: it is no base for the objective {spec.objective.kind}",
         "set model.name_or_path to the run of an objective that generates, such as sft",
     )
 

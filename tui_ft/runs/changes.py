@@ -30,6 +30,7 @@ _LONGEST: Final = 80
 _ARITHMETIC: Final = ("torch", "transformers", "peft", "trl", "accelerate", "bitsandbytes")
 _UNFIT: Final = (
     "model.name_or_path",
+    "model.adapter",
     "model.revision",
     "objective.kind",
     "method",
@@ -83,12 +84,13 @@ class Change:
 class ChangedError(RunError):
     """A run does not go on, or not without being told to, for what has changed."""
 
-    def __init__(self, run_id: str, changes: Sequence[Change]) -> None:
+    def __init__(self, run_id: str, changes: Sequence[Change], go_on: str | None = None) -> None:
         self.changes = tuple(changes)
         stops = [one for one in changes if one.weight in ("asks", "bad")]
         self.can_be_told = not any(one.weight == "bad" for one in stops)
         why = "; ".join(one.sentence for one in stops)
-        told = f"Put it back, or go on all the same with `ftui resume {run_id} --anyway`"
+        command = go_on or f"ftui resume {run_id}"
+        told = f"Put it back, or go on all the same with `{command} --anyway`"
         super().__init__(
             f"{run_id} does not go on: {why}. {told}"
             if self.can_be_told
@@ -126,8 +128,15 @@ def changes_since(folder: RunFolder, gpus: Sequence[Gpu] | None = None) -> tuple
     return tuple(Change(one.what, one.old, one.new, "note", anew) for one in found)
 
 
-def refuse_unless_told(folder: RunFolder, *, anyway: bool) -> tuple[Change, ...]:
+def refuse_unless_told(
+    folder: RunFolder, *, anyway: bool, go_on: str | None = None
+) -> tuple[Change, ...]:
     """Return what has changed since, where the run goes on with it.
+
+    Args:
+        folder: the run's.
+        anyway: also on other data than before.
+        go_on: the command that a person takes it up with; `ftui resume` when None.
 
     Raises:
         ChangedError: it does not.
@@ -136,7 +145,7 @@ def refuse_unless_told(folder: RunFolder, *, anyway: bool) -> tuple[Change, ...]
     changes = changes_since(folder)
     stopping = ("bad",) if anyway else ("asks", "bad")
     if any(one.weight in stopping for one in changes):
-        raise ChangedError(folder.id, changes)
+        raise ChangedError(folder.id, changes, go_on)
     return changes
 
 

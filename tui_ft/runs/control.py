@@ -25,7 +25,7 @@ class CommandLine(msgspec.Struct, frozen=True):
 
     command: Command
     user: str
-    t: float
+    t: float = msgspec.field(default_factory=time.time)
 
 
 def request_stop(folder: RunFolder) -> None:
@@ -60,7 +60,7 @@ def append_command(file: Path, command: Command) -> None:
     Raises:
         RunError: it cannot be written.
     """
-    line = msgspec.json.encode(CommandLine(command, user_name(), time.time())) + b"\n"
+    line = msgspec.json.encode(CommandLine(command, user_name())) + b"\n"
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, paths.PRIVATE_FILE)
         try:

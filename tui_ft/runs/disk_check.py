@@ -47,7 +47,9 @@ def check_disk(spec: RunSpec, output: Path, model: ModelLocation, merged: int = 
         what = f"output.checkpoint_budget of {text.size(allowed)} holds less than the best and the "
         what += f"last checkpoint ({BEST_AND_LAST} x {text.size(one)}), and both are kept"
         findings.append(Finding("warning", what, "raise it, or train fewer weights"))
-    fetched = weights if model.where == "hub" else 0
+    fetched = weights if model.where == "hub" and model.path is None else 0
+    if model.adapter is not None and not model.adapter.is_here:
+        fetched += model.adapter.size or 0
     # EWC keeps the old weights, and as much again for how much each of them matters.
     held_to = 2 * output_size if getattr(spec.method, "ewc", None) is not None else 0
     needed = one * most + output_size + fetched + merged + held_to

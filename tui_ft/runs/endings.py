@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import signal
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -12,11 +14,37 @@ from tui_ft import text
 from tui_ft.runs import events as ev
 from tui_ft.runs.folder import RunFolder
 from tui_ft.runs.history import RunHistory
+from tui_ft.runs.out_of_memory import Memory, memory_that_ran_out
+
+Cause = Literal["", "gpu_memory", "host_memory"]
 
 _NEARLY_FULL: Final = 0.9
+_FULL_BYTES: Final = 1 << 20
 _LOG_TAIL_BYTES: Final = 16_384
 _LOG_TAIL_LINES: Final = 12
 
+_NO_REASON: Final = " and no reason"
+_SMALLER: Final = (
+    "make training.per_device_train_batch_size or max_length smaller, or turn "
+    "training.gradient_checkpointing on",
+    "training.on_out_of_memory: {} lets the run try such things by itself",
+)
+_MEMORIES: Final[dict[Memory, str]] = {
+    "gpu": "the GPU's memory",
+    "host": "the host's memory",
+    "shared": "shared memory (/dev/shm)",
+}
+_LESS: Final[dict[Memory, tuple[str, ...]]] = {
+    "gpu": _SMALLER,
+    "host": ("use a smaller model, batch or dataloader_num_workers, or free memory",),
+    "shared": (
+        "set training.dataloader_num_workers to 0, or give the container more: "
+        "`docker run --shm-size=8g`",
+    ),
+}
+_CAUSES: Final[dict[Memory, Cause]] = {"gpu": "gpu_memory", "host": "host_memory", "shared": ""}
+_BY_OTHERS: Final = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
+"""Signals by which others end a process, whatever it wrote last."""
 _NATIVE_FAULTS: Final = frozenset(
     (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.SIGFPE)
 )
@@ -32,17 +60,26 @@ def worker_died(
         who: the process, for people.
     """
     if exit_code >= 0:
-        reason = f"{who} ended with exit code {exit_code} and no reason"
+        reason = f"{who} ended with exit code {exit_code}{_NO_REASON}"
         advice: tuple[str, ...] = ()
+        if _disk_is_full(folder.path):
+            reason, advice = f"{reason}, on a full disk", (f"make room for {folder.path}",)
     else:
         reason, advice = _by_signal(-exit_code, history, who)
     killed = -exit_code == signal.SIGKILL
+    tail = log_tail(folder.worker_log)
+    cause: Cause = "host_memory" if killed and _host_was_full(history) else ""
+    if not killed and -exit_code not in _BY_OTHERS:
+        missing = memory_that_ran_out(tail or "")
+        if missing is not None:
+            reason = f"{_MEMORIES[missing]} ran out: {reason.removesuffix(_NO_REASON)}"
+            advice, cause = _LESS[missing], _CAUSES[missing]
     return ev.Ended(
         state="crashed",
         reason=reason,
         advice=(*advice, how_to_go_on(folder), f"the worker's output is in {folder.worker_log}"),
-        detail=log_tail(folder.worker_log),
-        cause="host_memory" if killed and _host_was_full(history) else "",
+        detail=tail,
+        cause=cause,
     )
 
 
@@ -93,15 +130,21 @@ def log_tail(path: Path) -> str | None:
     return "\n".join(kept) or None
 
 
+def _disk_is_full(path: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return shutil.disk_usage(path).free < _FULL_BYTES
+    return False
+
+
 def _by_signal(number: int, history: RunHistory, who: str) -> tuple[str, tuple[str, ...]]:
     name = _signal_name(number)
     reason = f"{who} was killed by signal {number} ({name})"
     memory = _host_memory(history)
     if number == signal.SIGKILL:
         if memory and _host_was_full(history):
-            used, total = (text.gigabytes(value) for value in memory)
+            used, total = (text.gibibytes(value) for value in memory)
             return (
-                f"{reason} while {used} of {total} GB of the host's memory were in use: "
+                f"{reason} while {used} of {total} GiB of the host's memory were in use: "
                 "the system ran out of memory",
                 ("use a smaller model, batch or dataloader_num_workers, or free memory",),
             )

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from tui_ft import paths
 from tui_ft.runs.place import Place, write_place
@@ -27,16 +28,85 @@ class RunError(Exception):
     """A run that cannot be found, started, resumed or removed; the message says what to do."""
 
 
+class LockedError(RunError):
+    """Another process takes care of it."""
+
+
 @dataclass(frozen=True, slots=True)
-class RunFolder:
-    """The paths of one run. Its id is the folder's name."""
+class AttendedFolder:
+    """A folder of which one process at a time takes care: a run's, or a chain's.
+
+    The process holds the lock while it lives, and alone appends to the events. Where their last
+    word is not that it has ended, and nobody holds the lock, the process is gone.
+    """
 
     path: Path
 
+    LOG: ClassVar[str] = "log"
+    """The name of the file for what the process prints."""
+
     @property
     def id(self) -> str:
-        """The run's id, unique under one `$FTUI_HOME`."""
+        """What it is called: the folder's name, unique beside its like."""
         return self.path.name
+
+    @property
+    def events_file(self) -> Path:
+        """The append-only log of events."""
+        return self.path / "events.jsonl"
+
+    @property
+    def control_file(self) -> Path:
+        """Commands from people, append-only; anyone who may write the folder."""
+        return self.path / "control.jsonl"
+
+    @property
+    def lock_file(self) -> Path:
+        """Held with flock by the process while it lives."""
+        return self.path / "lock"
+
+    @property
+    def log(self) -> Path:
+        """What the process printed: empty unless it broke."""
+        return self.path / self.LOG
+
+    def beat(self) -> None:
+        """Let other hosts see, where the lock says nothing, that the process is there."""
+        with contextlib.suppress(OSError):
+            os.utime(self.lock_file)
+
+    def has_beaten_since(self, t: float) -> bool:
+        """Tell whether the process was there at ``t`` or later, in Unix seconds."""
+        try:
+            return self.lock_file.stat().st_mtime >= t
+        except OSError:
+            return False
+
+    def is_attended(self) -> bool:
+        """Tell whether a process on this host holds the lock."""
+        return is_locked(self.lock_file)
+
+
+def is_locked(file: Path) -> bool:
+    """Tell whether a process on this host holds the lock ``file``."""
+    try:
+        with file.open("rb") as opened:
+            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+_Folder = TypeVar("_Folder", bound=AttendedFolder)
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder(AttendedFolder):
+    """The paths of one run. Its process is the supervisor."""
+
+    LOG: ClassVar[str] = "supervisor.log"
 
     @property
     def spec_file(self) -> Path:
@@ -54,34 +124,19 @@ class RunFolder:
         return self.path / "prediction.json"
 
     @property
-    def events_file(self) -> Path:
-        """The append-only log of events; the supervisor alone writes it."""
-        return self.path / "events.jsonl"
-
-    @property
-    def control_file(self) -> Path:
-        """Commands from people, append-only; anyone who may write the folder."""
-        return self.path / "control.jsonl"
-
-    @property
     def status_file(self) -> Path:
         """Summary of the events and heartbeat, rewritten by the supervisor every few seconds."""
         return self.path / "status.json"
 
     @property
-    def lock_file(self) -> Path:
-        """Held with flock by the supervisor while it lives."""
-        return self.path / "lock"
+    def worker_lock(self) -> Path:
+        """Held with flock by the worker, which may outlive its supervisor to save."""
+        return self.path / "worker.lock"
 
     @property
     def worker_log(self) -> Path:
         """Everything the worker printed, tracebacks included."""
         return self.path / "worker.log"
-
-    @property
-    def supervisor_log(self) -> Path:
-        """What the supervisor printed: empty unless it broke."""
-        return self.path / "supervisor.log"
 
     @property
     def checkpoints_dir(self) -> Path:
@@ -122,34 +177,6 @@ class RunFolder:
                     found.append((int(match[1]), entry))
         return sorted(found)
 
-    def is_supervised(self) -> bool:
-        """Tell whether a supervisor on this host holds the run's lock."""
-        return is_locked(self.lock_file)
-
-
-class Lockable(Protocol):
-    """Something of which one process at a time takes care."""
-
-    @property
-    def id(self) -> str:
-        """What it is called."""
-
-    @property
-    def lock_file(self) -> Path:
-        """Held with flock by that process."""
-
-
-def is_locked(file: Path) -> bool:
-    """Tell whether a process on this host holds the lock ``file``."""
-    try:
-        with file.open("rb") as opened:
-            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
-
 
 def create(spec: RunSpec, place: Place | None = None) -> RunFolder:
     """Make a new run folder named after ``spec`` (`name`, `name-2`, …) and freeze the spec in it.
@@ -163,18 +190,35 @@ def create(spec: RunSpec, place: Place | None = None) -> RunFolder:
     """
     from tui_ft.spec import dump_spec
 
-    try:
-        root = paths.make_private_dir(paths.runs_dir())
-        folder = RunFolder(make_unique(root, spec.name))
+    with new_folder(paths.runs_dir(), spec.name) as path:
+        folder = RunFolder(path)
         if place is not None:
-            write_place(folder.path, place)
+            write_place(path, place)
         paths.write_atomically(folder.spec_file, dump_spec(spec))
+    return folder
+
+
+@contextlib.contextmanager
+def new_folder(root: Path, name: str) -> Iterator[Path]:
+    """Make the first free folder of name, name-2, …; it goes again where it cannot be filled.
+
+    `mkdir` is the arbiter between two who begin at once.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    path = None
+    try:
+        paths.make_private_dir(root)
+        path = _make_unique(root, name)
+        yield path
     except OSError as error:
+        if path is not None:
+            shutil.rmtree(path, ignore_errors=True)
         raise RunError(
-            f"cannot write {paths.runs_dir()}: {error.strerror}. "
+            f"cannot write {root}: {error.strerror}. "
             "Make room, or set FTUI_HOME to a folder you may write"
         ) from None
-    return folder
 
 
 def find(run_id: str) -> RunFolder:
@@ -183,15 +227,28 @@ def find(run_id: str) -> RunFolder:
     Raises:
         RunError: there is none, or several begin so.
     """
-    names = [folder.id for folder in all_folders()]
-    if run_id in names:
-        return RunFolder(paths.runs_dir() / run_id)
-    matching = [name for name in names if run_id and name.startswith(run_id)]
-    if len(matching) == 1:
-        return RunFolder(paths.runs_dir() / matching[0])
-    if matching:
-        raise RunError(f"`{run_id}` could be any of: {', '.join(sorted(matching))}")
-    raise RunError(f"there is no run `{run_id}` under {paths.runs_dir()}; `ftui runs` lists them")
+    none = f"there is no run `{run_id}` under {paths.runs_dir()}; `ftui runs` lists them"
+    return the_one(all_folders(), run_id, none)
+
+
+def the_one(folders: Sequence[_Folder], name: str, none: str) -> _Folder:
+    """Return the folder called ``name``, which may be a unique beginning of its id.
+
+    Args:
+        folders: those there are.
+        name: as a person wrote it.
+        none: what is said where there is no such folder.
+
+    Raises:
+        RunError: there is none, or several begin so.
+    """
+    exact = [one for one in folders if one.id == name]
+    matching = exact or [one for one in folders if name and one.id.startswith(name)]
+    if not matching:
+        raise RunError(none)
+    if len(matching) > 1:
+        raise RunError(f"`{name}` could be any of: {', '.join(sorted(o.id for o in matching))}")
+    return matching[0]
 
 
 def exactly(run_id: str) -> RunFolder:
@@ -219,33 +276,45 @@ def all_folders() -> list[RunFolder]:
     ]
 
 
-def delete(folder: RunFolder) -> None:
-    """Remove a run and all that came out of it.
+def delete(folder: AttendedFolder, stop: str = "ftui stop") -> None:
+    """Remove a run, or a chain, with all that is in its folder.
+
+    Its lock is held meanwhile, so nobody takes it up again. A process that has written its last
+    word may hold it for another moment: that is waited for.
+
+    Args:
+        folder: what is removed.
+        stop: the command that would stop it.
 
     Raises:
-        RunError: it is still supervised, or cannot be removed.
+        RunError: a process is at work in it, or it cannot be removed.
     """
-    if folder.is_supervised():
-        raise RunError(f"{folder.id} is still running: stop it first (`ftui stop {folder.id}`)")
     try:
-        shutil.rmtree(folder.path)
+        with hold_lock(folder):
+            shutil.rmtree(folder.path)
+    except FileNotFoundError:
+        raise RunError(f"{folder.id} is not there any more") from None
     except OSError as error:
         raise RunError(f"cannot remove {folder.path}: {error.strerror}") from None
+    except LockedError:
+        told = f"stop it first (`{stop} {folder.id}`)"
+        raise RunError(f"{folder.id} is still running: {told}") from None
 
 
 @contextlib.contextmanager
-def hold_lock(folder: Lockable) -> Iterator[None]:
+def hold_lock(folder: AttendedFolder) -> Iterator[None]:
     """Hold the lock of a run, or of a chain.
 
     Raises:
-        RunError: another process holds it.
+        LockedError: another process holds it.
+        OSError: there is no such folder, or it cannot be written.
     """
     descriptor = os.open(folder.lock_file, os.O_RDWR | os.O_CREAT, paths.PRIVATE_FILE)
     try:
         _lock_within(descriptor, _LOCK_SECONDS)
     except BlockingIOError:
         os.close(descriptor)
-        raise RunError(f"{folder.id} is already running") from None
+        raise LockedError(f"{folder.id} is already running") from None
     try:
         yield
     finally:
@@ -253,7 +322,7 @@ def hold_lock(folder: Lockable) -> Iterator[None]:
 
 
 def _lock_within(descriptor: int, seconds: float) -> None:
-    """Lock, and try again for a while: whoever asks `is_supervised` holds it for an instant."""
+    """Lock, and try again for a while: whoever asks `is_attended` holds it for an instant."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -266,14 +335,10 @@ def _lock_within(descriptor: int, seconds: float) -> None:
             return
 
 
-def make_unique(root: Path, name: str) -> Path:
-    """Make the first free folder of name, name-2, …: mkdir is the arbiter between two launches."""
-    number = 1
-    while True:
+def _make_unique(root: Path, name: str) -> Path:
+    for number in itertools.count(1):
         path = root / (name if number == 1 else f"{name}-{number}")
-        try:
+        with contextlib.suppress(FileExistsError):
             path.mkdir(mode=paths.PRIVATE_DIR)
-        except FileExistsError:
-            number += 1
-        else:
             return path
+    raise AssertionError("unreachable")

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tui_ft import paths
+from tui_ft.hub.continuing import as_continued
 from tui_ft.hub.dataset_info import is_dataset_id
 from tui_ft.hub.outputs import folder_of
-from tui_ft.runs.background import start_in_background
 from tui_ft.runs.folder import RunError, RunFolder, create
 from tui_ft.runs.registry import read_status, summary_of
 from tui_ft.runs.worker_process import TRAIN_ENTRY
@@ -24,7 +24,7 @@ def launch(spec: RunSpec, *, worker: str = TRAIN_ENTRY, place: Place | None = No
     """Write the run's folder, start its supervisor, and return the folder.
 
     Relative paths in ``spec`` are those of the present working directory; they are frozen as
-    absolute ones.
+    absolute ones. Where an adapter is trained further, the method is frozen as the adapter has it.
 
     Args:
         spec: the run.
@@ -34,7 +34,7 @@ def launch(spec: RunSpec, *, worker: str = TRAIN_ENTRY, place: Place | None = No
     Raises:
         RunError: the folder cannot be written or the supervisor cannot be started.
     """
-    folder = create(with_absolute_paths(spec, Path.cwd()), place)
+    folder = create(as_continued(with_absolute_paths(spec, Path.cwd())), place)
     _start_supervisor(folder, worker, attempts=0)
     return folder
 
@@ -99,17 +99,11 @@ def with_absolute_paths(spec: RunSpec, base: Path) -> RunSpec:
 
 
 def _start_supervisor(folder: RunFolder, worker: str, attempts: int) -> None:
-    offset = folder.control_file.stat().st_size if folder.control_file.exists() else 0
+    from tui_ft.runs.attending import begin_to_attend
 
     def has_begun() -> bool:
         status = read_status(folder)
         return status is not None and status.attempt > attempts
 
-    start_in_background(
-        "tui_ft.runs.supervisor",
-        folder.path,
-        ("--worker", worker, "--control-offset", str(offset)),
-        log=folder.supervisor_log,
-        name=f"the supervisor of {folder.id}",
-        has_begun=has_begun,
-    )
+    module = "tui_ft.runs.supervisor"
+    begin_to_attend(module, folder, worker, name="the supervisor", has_begun=has_begun)

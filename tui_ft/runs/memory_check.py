@@ -69,8 +69,8 @@ def memory_of(spec: RunSpec, gpus: Sequence[Gpu]) -> Finding:
         return Finding("note", f"how much memory it takes is not known: {answer.reason}")
     card = next((card.name for card in CARDS if fit(answer, card.memory_bytes) == "fits"), None)
     said = (
-        f"memory: {text.size(answer.expected)} expected ({text.size(answer.low)} to "
-        f"{text.size(answer.high)}), most in the {answer.stage} pass"
+        f"memory: {text.memory(answer.expected)} expected ({text.memory(answer.low)} to "
+        f"{text.memory(answer.high)}), most in the {answer.stage} pass"
         f"{_by(answer)}{_how_corrected(answer)}"
     )
     if card is None:
@@ -112,8 +112,8 @@ def _finding(gpu: Gpu, step: Step, answer: Figure | Unknown) -> Finding:
         return Finding("note", f"how much memory it takes is not known: {answer.reason}")
     free = gpu.memory_free_bytes or 0
     said = (
-        f"memory: {text.size(answer.expected)} expected ({text.size(answer.low)} to "
-        f"{text.size(answer.high)}) of {text.size(free)} free on GPU {gpu.index}"
+        f"memory: {text.memory(answer.expected)} expected ({text.memory(answer.low)} to "
+        f"{text.memory(answer.high)}) of {text.memory(free)} free on GPU {gpu.index}"
         f"{_by(answer)}{_how_corrected(answer)}"
     )
     match fit(answer, free):
@@ -133,10 +133,10 @@ def _how_corrected(figure: Figure) -> str:
     """Return what finished runs did to a figure, and the figure before; empty for nothing."""
     if figure.computed is None:
         return ""
-    return f", {figure.correction}; computed were {text.size(figure.computed.expected)}"
+    return f", {figure.correction}; computed were {text.memory(figure.computed.expected)}"
 
 
 def _way_out(step: Step) -> str:
     """Return the changes that free most, and how much each does; they can be combined."""
-    ways = [f"{one.words} ({text.size(one.freed)} less)" for one in changes(step)[:_WAYS]]
+    ways = [f"{one.words} ({text.memory(one.freed)} less)" for one in changes(step)[:_WAYS]]
     return "; or ".join(ways)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +11,7 @@ import msgspec
 from tui_ft import paths
 
 _FILE: Final = "chain.json"
+_WORDS: Final = re.compile(r"(\S+) (\d+)/(\d+) (\S+)")
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +32,20 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     def __str__(self) -> str:
         """Return the place in words: `rlhf 2/3 reward`."""
         return f"{self.chain} {self.number}/{self.of} {self.stage}"
+
+    @property
+    def sentence(self) -> str:
+        """The place as one says it: `stage 2/3 reward of chain rlhf`."""
+        return f"stage {self.number}/{self.of} {self.stage} of chain {self.chain}"
+
+    @classmethod
+    def parse(cls, words: str) -> Place | None:
+        """Return the place that was put into words; None for a run that stands alone."""
+        match = _WORDS.fullmatch(words)
+        if match is None:
+            return None
+        chain, number, of, stage = match.groups()
+        return cls(chain=chain, stage=stage, number=int(number), of=int(of))
 
 
 def write_place(run_dir: Path, place: Place) -> None:

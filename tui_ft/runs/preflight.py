@@ -6,7 +6,6 @@ Tokens are not looked at here (that takes the model's tokenizer, and so the work
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Mapping, Sequence
 from itertools import islice
@@ -18,6 +17,7 @@ from tui_ft.data import BadLine, DataError, detect, objective_refusal, read_rows
 from tui_ft.data.hub_download import Wanted, on_this_machine
 from tui_ft.hardware import Gpu
 from tui_ft.hub import ModelLocation, locate_model
+from tui_ft.hub.continuing import as_continued
 from tui_ft.hub.dataset_info import dataset_info
 from tui_ft.runs import events as ev
 from tui_ft.runs import hub_data
@@ -26,6 +26,7 @@ from tui_ft.runs.base_check import Base, check_base
 from tui_ft.runs.disk_check import check_disk, existing_part, free_bytes
 from tui_ft.runs.finding import Finding
 from tui_ft.runs.learning_rates import far_learning_rate
+from tui_ft.runs.libraries_check import check_libraries
 from tui_ft.runs.rewards_check import check_rewards, unanswered_refusal
 from tui_ft.runs.run_data import Use, wanted_of
 from tui_ft.runs.trackers import missing_trackers
@@ -39,27 +40,31 @@ from tui_ft.spec.distributed import (
     sharding_kind,
     strategy_name,
 )
-from tui_ft.spec.kernels import is_installed, kernels_asked, why_not
 from tui_ft.spec.objectives import PretrainingObjective
-from tui_ft.spec.optimizers import OPTIMIZERS
 
 _ROWS_LOOKED_AT: Final = 1_000
 _FEW_ROWS: Final = 20
 
 
-def check(spec: RunSpec, output: Path, gpus: Sequence[Gpu] = ()) -> tuple[Finding, ...]:
+def check(
+    spec: RunSpec, output: Path, gpus: Sequence[Gpu] = (), *, adapter_comes_later: bool = False
+) -> tuple[Finding, ...]:
     """Return what is found: hardware asked for, data, model, disk, GPU, output. Never raises.
 
     Args:
         output: the folder that will take checkpoints and weights, or its nearest parent.
         gpus: the GPUs that the run gets; none means the CPU.
+        adapter_comes_later: an earlier stage will leave the adapter that it trains further, and
+            the base stands for it here.
     """
     model = locate_model(spec.model.name_or_path, spec.model.revision)
-    base = check_base(spec, model)
+    base = Base() if adapter_comes_later else check_base(spec, model)
+    if base.refused is None:
+        spec = as_continued(spec, model.adapter)
     return (
         *_check_hardware(spec, gpus),
         *_check_objective(spec),
-        *_check_needs(spec, gpus),
+        *check_libraries(spec, gpus),
         *check_data(spec),
         *_check_model(model, base),
         *_check_template(spec),
@@ -67,7 +72,6 @@ def check(spec: RunSpec, output: Path, gpus: Sequence[Gpu] = ()) -> tuple[Findin
         *_check_gpus(spec, gpus, model),
         *_check_output(output),
         *_check_trackers(spec),
-        *_check_backend(spec, gpus),
     )
 
 
@@ -97,6 +101,10 @@ def _check_hardware(spec: RunSpec, gpus: Sequence[Gpu]) -> list[Finding]:
     findings = [Finding("note", said)]
     if isinstance(strategy, DeepSpeedStrategy) and not has_deepspeed():
         findings.append(Finding("bad", *NO_DEEPSPEED))
+    if sharding_kind(strategy) == "zero3":
+        reads = f"each of the {count} processes reads the whole model into the host's memory first"
+        once = "with too little of it set hardware.distributed.kind to fsdp, which reads it once"
+        findings.append(Finding("note", f"{strategy_name(strategy)}: {reads}", once))
     cores = len(os.sched_getaffinity(0))
     if not gpus and count > cores:
         few = f"hardware.cpu_processes is {count}, and this machine has {cores} cores"
@@ -124,40 +132,6 @@ def _check_objective(spec: RunSpec) -> list[Finding]:
                 "note",
                 "without packing, every text shorter than training.max_length is padded",
                 "set training.packing to true",
-            )
-        )
-    return findings
-
-
-def _check_needs(spec: RunSpec, gpus: Sequence[Gpu]) -> list[Finding]:
-    """Look for libraries that the optimizer and the kernels need."""
-    findings = []
-    needs = OPTIMIZERS[spec.training.optim]
-    if needs.module and not is_installed(needs.module):
-        reason = f"training.optim: {spec.training.optim} needs {needs.package}, which is not here"
-        findings.append(Finding("bad", reason, f"`pip install {needs.package}`"))
-    for key, asked in kernels_asked(spec).items():
-        if asked is False:
-            continue
-        reason_why = why_not(spec, key, on_gpu=bool(gpus))
-        if asked == "auto":
-            said = f"{key}: used" if reason_why is None else f"not used: {reason_why[0]}"
-            findings.append(Finding("note", said))
-        elif reason_why is not None:
-            findings.append(Finding("bad", *reason_why))
-    training = spec.training
-    if (
-        training.packing
-        and training.packing_strategy != "wrapped"
-        and training.per_device_train_batch_size > 1
-        and not spec.model.attn_implementation.startswith("flash")
-    ):
-        findings.append(
-            Finding(
-                "note",
-                f"packing: the {training.per_device_train_batch_size} rows of a pass are one "
-                "sequence, and attention other than FlashAttention is computed between them too",
-                "take per_device_train_batch_size 1 and as many more gradient_accumulation_steps",
             )
         )
     return findings
@@ -283,10 +257,19 @@ def _found(model: ModelLocation, reason: str) -> list[Finding]:
         case "unknown":
             return [Finding("warning", reason)]
         case "hub":
-            size = text.size(model.weights_bytes)
-            return [Finding("note", f"the model is fetched from the Hub first ({size})")]
+            return [Finding("note", f"{_fetched(model)} from the Hub first")]
         case _:
             return []
+
+
+def _fetched(model: ModelLocation) -> str:
+    adapter, size = model.adapter, text.size(model.weights_bytes)
+    if adapter is None or adapter.is_here:
+        return f"the model is fetched ({size})"
+    own = f"the adapter {adapter.name} ({text.size(adapter.size)}) is fetched"
+    if model.path is not None:
+        return own
+    return f"{own} with the model that it belongs on, {adapter.base} ({size}),"
 
 
 def _check_template(spec: RunSpec) -> list[Finding]:
@@ -317,34 +300,20 @@ def _check_gpus(spec: RunSpec, gpus: Sequence[Gpu], model: ModelLocation) -> lis
         if gpu.memory_free_bytes is None or gpu.memory_free_bytes >= least:
             continue
         holders = ", ".join(
-            f"{process.user or 'someone'} (pid {process.pid}, {text.size(process.memory_bytes)})"
+            f"{process.user or 'someone'} (pid {process.pid}, {text.memory(process.memory_bytes)})"
             for process in gpu.processes
         )
         findings.append(
             Finding(
                 "warning",
-                f"GPU {gpu.index} has {text.size(gpu.memory_free_bytes)} free of "
-                f"{text.size(gpu.memory_total_bytes)}; {method} needs at least {text.size(least)} "
-                "for the weights alone, so it will most likely run out of memory"
+                f"GPU {gpu.index} has {text.memory(gpu.memory_free_bytes)} free of "
+                f"{text.memory(gpu.memory_total_bytes)}; {method} needs at least "
+                f"{text.memory(least)} for the weights alone, so memory will most likely run out"
                 + (f". The rest is held by {holders}" if holders else ""),
                 "wait for a free GPU, or take qlora or a smaller model",
             )
         )
     return findings
-
-
-def _check_backend(spec: RunSpec, gpus: Sequence[Gpu]) -> list[Finding]:
-    """Say why the backend that is asked for cannot be had."""
-    if spec.model.backend != "unsloth":
-        return []
-    back = "set model.backend to transformers"
-    if importlib.util.find_spec("unsloth") is None:
-        reason = "model.backend is unsloth, which is not installed"
-        return [Finding("bad", reason, f"pip install 'tui-ft[unsloth]', or {back}")]
-    if not gpus:
-        reason = "model.backend unsloth takes an NVIDIA GPU, and the run has none"
-        return [Finding("bad", reason, back)]
-    return []
 
 
 def _check_trackers(spec: RunSpec) -> list[Finding]:

@@ -146,7 +146,7 @@ def _is_behind(folder: RunFolder, status: RunSummary) -> bool:
 
 def _supervisor_lives(folder: RunFolder, status: RunSummary, now: float) -> bool:
     if status.host in ("", socket.gethostname()):
-        if folder.is_supervised():
+        if folder.is_attended():
             return True
         # Between the launch and the lock the supervisor is still starting up.
         return not status.attempt and _was_made_since(folder, now - STALE_SECONDS)
@@ -169,5 +169,5 @@ def _what_now(folder: RunFolder, status: RunSummary) -> dict[str, object]:
         advice = f"no checkpoint was saved: `ftui resume {folder.id}` starts it again"
     return {
         "reason": f"its supervisor{where} is gone without a word: killed, or the machine went down",
-        "advice": (advice, f"see {folder.supervisor_log} and {folder.worker_log}"),
+        "advice": (advice, f"see {folder.log} and {folder.worker_log}"),
     }

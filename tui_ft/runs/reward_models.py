@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tui_ft import paths
+from tui_ft.hub.outputs import run_name
 from tui_ft.runs.folder import RunError, RunFolder, exactly
-from tui_ft.spec import RunSpec, SpecError
+from tui_ft.spec import RunSpec, SpecError, find_presets
 from tui_ft.spec.rewards import RewardModelReward
 
 
@@ -32,6 +33,12 @@ def find_reward_model(reward: RewardModelReward) -> RewardModelPlace:
     Raises:
         RunError: a run is named that made no reward model (yet), or a folder holds none.
     """
+    said = run_name(reward.model)
+    if said is not None:
+        folder = RunFolder(paths.runs_dir() / said)
+        if not folder.spec_file.is_file():
+            raise RunError(f"there is no run {said}; {how_to_make(said)}")
+        return _made_by(folder)
     named = Path(paths.expand(reward.model))
     run = _run_at(named, reward.model)
     if run is not None:
@@ -46,6 +53,16 @@ def find_reward_model(reward: RewardModelReward) -> RewardModelPlace:
     if inside.spec_file.is_file() and named.name in ("adapter", "model"):
         return _made_by(inside)
     return RewardModelPlace(named)
+
+
+def how_to_make(run: str) -> str:
+    """Return how a run that would be a reward model is made."""
+    preset = run if run in find_presets() else "reward-lora"
+    named = "" if preset == run else f" --set name={run}"
+    return (
+        f"a reward model is made by `ftui train {preset}{named} --set model.name_or_path=… "
+        "--set data.train=…`, whose data are pairs of answers"
+    )
 
 
 def _run_at(named: Path, name: str) -> RunFolder | None:

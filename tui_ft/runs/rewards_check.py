@@ -15,7 +15,7 @@ from tui_ft.hub import locate_model
 from tui_ft.runs.finding import Finding
 from tui_ft.runs.folder import RunError
 from tui_ft.runs.json_schema import SchemaError, read_schema, validator_of
-from tui_ft.runs.reward_models import find_reward_model
+from tui_ft.runs.reward_models import find_reward_model, how_to_make
 from tui_ft.spec import RunSpec
 from tui_ft.spec.online import OnlineFields
 from tui_ft.spec.rewards import (
@@ -162,6 +162,10 @@ def _check_model(reward: RewardModelReward) -> Sequence[Found]:
     if place.path is not None:
         return []
     model = locate_model(reward.model, reward.revision)
+    if "/" not in reward.model and model.where in ("missing", "gated", "unknown"):
+        # Ids on the Hub have an owner, but for a few old ones: a run is meant.
+        reason = f"objective.rewards: there is no run {reward.model}, nor a folder or a model of "
+        return [("bad", f"{reason}that name", how_to_make(reward.model))]
     if model.where in ("missing", "gated"):
         reason = f"the reward model: {model.reason or 'it is not there'}"
         return [("bad", reason, "name a run with objective reward, a folder, or a Hub id")]

@@ -6,15 +6,12 @@ hardware shows, passes commands down, and says why it ended. It never imports to
 
 from __future__ import annotations
 
-import argparse
 import os
-import signal
 import socket
 import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from types import FrameType
 from typing import Final, Literal
 
 import msgspec
@@ -24,23 +21,23 @@ from tui_ft.data.hub_download import Cancelled, Progress
 from tui_ft.hardware import Gpu, Sampler, Snapshot, take_snapshot
 from tui_ft.runs import endings, preflight
 from tui_ft.runs import events as ev
+from tui_ft.runs.attending import Orders, attend, say_in_log, why_it_broke
 from tui_ft.runs.changes import changes_since
 from tui_ft.runs.control import CommandLine, user_name
 from tui_ft.runs.environment import record_environment
 from tui_ft.runs.finding import Finding
-from tui_ft.runs.folder import RunError, RunFolder, hold_lock
+from tui_ft.runs.folder import RunFolder, is_locked
 from tui_ft.runs.gpu_choice import GpuChoice, choose
 from tui_ft.runs.journal import Journal
 from tui_ft.runs.ladder import as_trained, step_down
 from tui_ft.runs.leases import GpuQueue, Waiting
 from tui_ft.runs.prediction import predict_behind
-from tui_ft.runs.reader import LineTail
 from tui_ft.runs.registry import HEARTBEAT_SECONDS, placed, summarise
 from tui_ft.runs.run_data import bring_data
 from tui_ft.runs.telemetry import TelemetryClock, reading
 from tui_ft.runs.trackers import Trackers
-from tui_ft.runs.worker_process import TRAIN_ENTRY, Assignment, WorkerHandle, start_worker
-from tui_ft.spec import RunSpec, SpecError
+from tui_ft.runs.worker_process import Assignment, WorkerHandle, start_worker
+from tui_ft.spec import RunSpec
 
 _TICK_SECONDS: Final = 0.25
 _GRACE_AFTER_END: Final = 60.0
@@ -57,10 +54,10 @@ class Stopped(Exception):
 class Supervisor:
     """Everything one run needs beside its worker, from its lock to its last event."""
 
-    def __init__(self, folder: RunFolder, entry: str, control_offset: int) -> None:
-        self.folder = folder
+    def __init__(self, path: Path, entry: str, control_offset: int) -> None:
+        self.folder = folder = RunFolder(path)
         self._entry = entry
-        self._control = LineTail(folder.control_file, control_offset)
+        self._orders = Orders(folder, control_offset)
         self._journal = Journal(folder)
         self._sampler = Sampler(folder.path, HEARTBEAT_SECONDS)
         self._telemetry = TelemetryClock()
@@ -68,39 +65,29 @@ class Supervisor:
         self._worker: WorkerHandle | None = None
         self._trackers: Trackers | None = None
         self._gpus: tuple[Gpu, ...] = ()
-        self._signalled = 0
-        self._stop_user: str | None = None
-        self._kill_user: str | None = None
         self._outcome: ev.Ended | None = None
 
-    def run(self) -> ev.Ended:
-        """Bring the run to its end, and return that end."""
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, self._on_sigterm)
+    def run(self) -> ev.State:
+        """Bring the run to its end, and return that end's state."""
         self._sampler.start()
         try:
             ended = self._attempt()
         except Stopped as stopped:
             ended = endings.stopped_before_training(self.folder, stopped.user)
-        except (SpecError, RunError) as error:
-            ended = ev.Ended(state="failed", reason=str(error))
         except Exception as error:  # the supervisor's own fault must end the run with a reason
-            ended = ev.Ended(
-                state="failed",
-                reason=f"the supervisor broke: {type(error).__name__}: {error}",
-                advice=(f"please report it, with {self.folder.supervisor_log}",),
-            )
-            sys.excepthook(type(error), error, error.__traceback__)
+            reason, advice = why_it_broke(error, "the supervisor", self.folder)
+            ended = ev.Ended(state="failed", reason=reason, advice=advice)
         finally:
             if self._worker:
                 self._worker.kill()
         self._journal.write(ended)
-        self._write_status()
         self._journal.close()
-        return ended
+        # Last, as readers take its word: what comes after this must not take long.
+        self._write_status()
+        return ended.state
 
     def _attempt(self) -> ev.Ended:
+        self._let_the_worker_before_save()
         checkpoint = self._begin()
         spec = as_trained(self.folder)
         choice = choose(spec.hardware, take_snapshot(self.folder.path))
@@ -109,6 +96,17 @@ class Supervisor:
         with GpuQueue(self.folder.id, choice.wanted, count=choice.count) as queue:
             granted = self._wait_for_gpus(queue, choice)
             return self._work(spec, choice, granted, checkpoint)
+
+    def _let_the_worker_before_save(self) -> None:
+        """Wait for a worker whose supervisor was killed: two must never write one folder."""
+        if not is_locked(self.folder.worker_lock):
+            return
+        text = "waits for the worker of the attempt before, which saves what it has learned"
+        self._journal.write(ev.Phase(phase="wait", text=text))
+        self._write_status()
+        while is_locked(self.folder.worker_lock):
+            self._tick(_TICK_SECONDS)
+            self._stop_if_told()
 
     def _begin(self) -> Path | None:
         """Write down that an attempt begins; return the checkpoint it goes on from."""
@@ -138,8 +136,7 @@ class Supervisor:
                 text = f"waits for {choice.names(answer.gpus)}, after {', '.join(answer.behind)}"
                 self._journal.write(ev.Phase(phase="wait", text=text))
             self._tick(_TICK_SECONDS)
-            if self._stop_user or self._kill_user:
-                raise Stopped(self._stop_user or self._kill_user or "")
+            self._stop_if_told()
 
     def _work(
         self, spec: RunSpec, choice: GpuChoice, granted: tuple[str, ...], checkpoint: Path | None
@@ -172,8 +169,7 @@ class Supervisor:
         be trusted any more.
         """
         while True:
-            if self._stop_user or self._kill_user:
-                raise Stopped(self._stop_user or self._kill_user or "")
+            self._stop_if_told()
             ended = self._one_worker(checkpoint)
             if not (ended.cause and self._step_down(ended)):
                 return endings.at_the_ladders_end(ended, self._journal.history)
@@ -181,7 +177,7 @@ class Supervisor:
 
     def _step_down(self, ended: ev.Ended) -> bool:
         """Take the next step of the run's ladder; tell whether there was one."""
-        if self._stop_user or self._kill_user:
+        if self._orders.end:
             return False
         phase = self._journal.history.phase
         rung = step_down(self.folder, ended, phase, on_gpu=bool(self._gpus))
@@ -233,12 +229,12 @@ class Supervisor:
 
         def is_over() -> bool:
             self._tick(0)
-            return bool(self._stop_user or self._kill_user)
+            return bool(self._orders.end)
 
         try:
             local, notes = bring_data(self.folder, spec, tell, is_over)
         except Cancelled:
-            raise Stopped(self._stop_user or self._kill_user or "") from None
+            raise Stopped(self._orders.end or "") from None
         for note in notes:
             self._journal.write(ev.Alert(severity="note", kind="data", text=note))
         return local
@@ -249,7 +245,7 @@ class Supervisor:
         while worker.process.is_alive() or listening:
             listening = self._listen(worker, listening)
             self._tick(0 if listening else _TICK_SECONDS)
-            if self._kill_user:
+            if self._orders.kill:
                 worker.kill()
             if self._outcome and not ended_at:
                 ended_at = time.monotonic()
@@ -258,8 +254,8 @@ class Supervisor:
         worker.process.join()
         if self._outcome:
             return self._outcome
-        if self._kill_user:
-            return endings.killed_by_request(self.folder, self._kill_user)
+        if self._orders.kill:
+            return endings.killed_by_request(self.folder, self._orders.kill)
         exit_code = worker.process.exitcode or 0
         return endings.worker_died(self.folder, self._journal.history, exit_code)
 
@@ -289,13 +285,8 @@ class Supervisor:
 
     def _tick(self, seconds: float) -> None:
         """Do what is due at all times: commands, telemetry, heartbeat. Then sleep."""
-        for line in self._control.read():
-            self._obey(line)
-        if self._signalled:
-            self._on_stop("the system (SIGTERM)")
-            if self._signalled > 1:
-                self._kill_user = "the system (SIGTERM)"
-            self._signalled = 0
+        for command in self._orders.read():
+            self._obey(command)
         snapshot = self._sampler.latest()
         if snapshot is not None and self._telemetry.is_due():
             self._journal.write(self._reading(snapshot))
@@ -308,22 +299,19 @@ class Supervisor:
         if seconds:
             time.sleep(seconds)
 
-    def _obey(self, line: bytes) -> None:
-        try:
-            command = msgspec.json.decode(line, type=CommandLine)
-        except (msgspec.DecodeError, msgspec.ValidationError):
-            return
-        self._journal.write(ev.Commanded(command=command.command, user=command.user))
-        if command.command == "stop":
-            self._on_stop(command.user)
-        elif command.command == "kill":
-            self._kill_user = command.user
-        elif self._worker:
+    def _obey(self, said: CommandLine) -> None:
+        self._journal.write(ev.Commanded(command=said.command, user=said.user))
+        if said.command == "stop":
+            self._on_stop(said.user)
+        elif said.command == "checkpoint" and self._worker:
             self._worker.send("checkpoint")
+
+    def _stop_if_told(self) -> None:
+        if self._orders.end:
+            raise Stopped(self._orders.end)
 
     def _on_stop(self, user: str) -> None:
         """Stop in the gentlest way there is: while it prepares, there is nothing to save."""
-        self._stop_user = user
         if self._worker is None:
             return
         if self._journal.history.state == "preparing":
@@ -331,9 +319,6 @@ class Supervisor:
             self._worker.kill()
         else:
             self._worker.send("stop")
-
-    def _on_sigterm(self, _number: int, _frame: FrameType | None) -> None:
-        self._signalled += 1
 
     def _reading(self, snapshot: Snapshot) -> ev.Telemetry:
         uuids = frozenset(gpu.uuid for gpu in self._gpus)
@@ -351,25 +336,12 @@ class Supervisor:
         try:
             paths.write_atomically(self.folder.status_file, msgspec.json.encode(summary))
         except OSError as error:
-            print(f"cannot write {self.folder.status_file}: {error}", file=sys.stderr)  # noqa: T201
+            say_in_log(f"cannot write {self.folder.status_file}: {error}")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Supervise the run in the folder given; return 0 when it finished or was stopped."""
-    parser = argparse.ArgumentParser(prog="python -m tui_ft.runs.supervisor")
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--worker", default=TRAIN_ENTRY, help="module:function of the worker")
-    parser.add_argument("--control-offset", type=int, default=0, help="commands before are past")
-    options = parser.parse_args(arguments)
-    os.umask(0o077)
-    folder = RunFolder(options.folder)
-    try:
-        with hold_lock(folder):
-            ended = Supervisor(folder, options.worker, options.control_offset).run()
-    except RunError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - goes to supervisor.log
-        return 1
-    return 0 if ended.state in ("finished", "stopped") else 1
+    return attend("tui_ft.runs.supervisor", Supervisor, arguments)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import fcntl
 import importlib
 import multiprocessing
 import os
@@ -97,13 +98,22 @@ def _run(assignment: Assignment, events: Connection, commands: Connection) -> No
         link.close()
 
 
+def _hold(file: Path) -> None:
+    """Hold the lock ``file`` until this process ends, whatever ends it: so its descriptor stays."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT, paths.PRIVATE_FILE)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # who looks holds it for an instant
+
+
 def _settle(assignment: Assignment) -> None:
     """Make the process independent of terminals and supervisor, and pick its GPUs."""
     os.setpgrp()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    log = RunFolder(assignment.run_dir).worker_log
+    folder = RunFolder(assignment.run_dir)
+    _hold(folder.worker_lock)
+    log = folder.worker_log
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, paths.PRIVATE_FILE)
     os.dup2(descriptor, sys.stdout.fileno())
     os.dup2(descriptor, sys.stderr.fileno())

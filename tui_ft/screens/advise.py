@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar, Final
 
+import msgspec
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -18,13 +19,14 @@ from tui_ft import paths, text
 from tui_ft.advise.advice import Advice, Taken
 from tui_ft.advise.facts import GpuError
 from tui_ft.advise.node import AnswerError
-from tui_ft.advise.situation import Situation
+from tui_ft.advise.situation import Known, Situation
 from tui_ft.advise.tree import advise
 from tui_ft.data import DataError
 from tui_ft.data.hub_download import Progress
 from tui_ft.plan.estimator import estimator
 from tui_ft.plan.gathering import Listener, Sought, gather
 from tui_ft.screens import advise_text
+from tui_ft.screens.advise_chain import start_chain, what_it_takes
 from tui_ft.screens.advise_text import PathLine
 from tui_ft.screens.base import HELP, FtuiScreen
 from tui_ft.screens.choose_model import ChooseModel
@@ -34,15 +36,18 @@ from tui_ft.spec.draft import Draft
 from tui_ft.survey.request import Request
 from tui_ft.survey.summary import Summary
 from tui_ft.widgets.choose import Choice, Choose
+from tui_ft.widgets.confirm import Confirm
 from tui_ft.widgets.row_table import RowTable
 
 _LOOK_SECONDS: Final = 1.0
 _PANES: Final = ("path", "ways", "run")
 _NUMBER: Final = "another number …"
+_NAMED: Final = "one that you name …"
 _ASKED: Final = {
     "gpu": "GPUs to advise for, such as 24 or 8x80; empty for this machine's",
     "number": "a number",
-    "file": "a file; enter writes the run and its reasons",
+    "reward": "a reward model (run, folder, id), an address (http://…), or a Python file",
+    "file": "a file; enter writes it with its reasons",
 }
 
 
@@ -56,7 +61,8 @@ class AdviseScreen(FtuiScreen):
         Binding("h", "gpus", "GPUs", id="advise.gpus", tooltip="Advise for other GPUs"),
         Binding("v", "view", "View", id="advise.view", tooltip="Path, ways to train, run"),
         Binding("c", "configure", "Configure", id="advise.configure", tooltip="Take the run over"),
-        Binding("w", "write", "Write", id="advise.write", tooltip="Write the run as YAML"),
+        Binding("w", "write", "Write", id="advise.write", tooltip="Write run or chain as YAML"),
+        Binding("ctrl+s", "start", "Start", id="advise.start", tooltip="Start the chain of runs"),
         Binding("escape", "back", "Back", show=False, id="advise.back", tooltip="Leave this"),
         Binding("q", "app.home", "Back", id="advise.quit", tooltip="Back to Home"),
         HELP,
@@ -81,6 +87,13 @@ class AdviseScreen(FtuiScreen):
 
         def __init__(self, advice: Advice | None, problem: str = "") -> None:
             self.advice, self.problem = advice, problem
+            super().__init__()
+
+    class ChainStarted(Message):
+        """A chain was started, or what stands against it."""
+
+        def __init__(self, said: str, started: bool) -> None:
+            self.said, self.started = said, started
             super().__init__()
 
     def __init__(self, model: str = "", data: str = "") -> None:
@@ -266,6 +279,7 @@ class AdviseScreen(FtuiScreen):
         choices = [Choice(node.choice, f"as it is: {node.label}")]
         choices += [Choice(other.choice, other.label) for other in node.others]
         choices += [Choice(_NUMBER)] if node.number else []
+        choices += [Choice(_NAMED, _ASKED["reward"])] if node.node == "reward" else []
         self.app.push_screen(
             Choose(node.question, choices, node.choice), partial(self._answered, node)
         )
@@ -276,6 +290,9 @@ class AdviseScreen(FtuiScreen):
         if choice == _NUMBER:
             self._asked_node = node
             self._ask("number", node.choice)
+            return
+        if choice == _NAMED:
+            self._ask("reward", "")
             return
         self._advise({**self._answers, node.node: choice})
 
@@ -321,6 +338,10 @@ class AdviseScreen(FtuiScreen):
                 self._gather()
             case "number" if self._asked_node is not None and typed:
                 self._advise({**self._answers, self._asked_node.node: typed})
+            case "reward" if typed and self._situation is not None:
+                named = Known(typed, "asked", "as you said")
+                self._situation = msgspec.structs.replace(self._situation, reward=named)
+                self._advise({k: v for k, v in self._answers.items() if k != "reward"})
             case "file" if typed:
                 self._write(paths.expand(typed))
 
@@ -342,21 +363,58 @@ class AdviseScreen(FtuiScreen):
         if advice is None or advice.run is None:
             self.notify(advice.no_run if advice else "there is no advice yet", markup=False)
             return
+        if advice.chain:
+            said = f"the first of the chain {advice.chain}: here, `w` writes it, `ctrl+s` starts it"
+            self.notify(said, markup=False)
         reasons = {choice.key: choice.reason for choice in advice.choices}
         self.shell.configure(Draft.of(advice.run, "the advice", reasons))
 
     def action_write(self) -> None:
-        """Write the run as YAML, with its reasons."""
+        """Write the run or the chain as YAML, with its reasons."""
         advice = self._advice
-        if advice is None or advice.run is None:
+        if advice is None or advice.to_write is None:
             self.notify(advice.no_run if advice else "there is no advice yet", markup=False)
             return
-        self._ask("file", f"{advice.run.name}.yaml")
+        self._ask("file", f"{advice.chain or advice.to_write.name}.yaml")
+
+    def action_start(self) -> None:
+        """Start the chain, once what it takes has been seen."""
+        advice = self._advice
+        if advice is None or not advice.chain or advice.no_run:
+            said = "there is no advice yet" if advice is None else advice.no_run
+            self.notify(said or "this is one run: `c` configures and starts it", markup=False)
+            return
+        box = Confirm(
+            f"Start the chain {advice.chain}?",
+            what_it_takes(advice),
+            confirm_label="Start",
+            destructive=False,
+        )
+        self.app.push_screen(box, self._start_answered)
+
+    def _start_answered(self, start: bool | None) -> None:
+        advice = self._advice
+        if not start or advice is None:
+            return
+
+        def work() -> None:
+            said, started = start_chain(advice)
+            self.post_message(self.ChainStarted(said, started))
+
+        self._say("looks at every stage, and replays a step of each …")
+        self.run_worker(work, thread=True, group="advise", exit_on_error=False)
+
+    def on_advise_screen_chain_started(self, message: ChainStarted) -> None:
+        """Say what became of it."""
+        if self._advice is not None:
+            self.query_one("#headline", Static).update(advise_text.headline(self._advice))
+        severity = "information" if message.started else "error"
+        self.notify(message.said, severity=severity, markup=False)  # type: ignore[arg-type]
 
     def _write(self, file: Path) -> None:
         from tui_ft.advise.explained_yaml import explained_yaml
 
-        assert self._advice is not None, "only asked for when there is a run"
+        assert self._advice is not None, "only asked for when there is something to write"
         if file.exists():
             self.notify(f"{file} is there already: give another name", severity="error",
                         markup=False)  # fmt: skip
@@ -367,7 +425,9 @@ class AdviseScreen(FtuiScreen):
             said = f"{file} cannot be written: {error.strerror}"
             self.notify(said, severity="error", markup=False)
         else:
-            self.notify(f"written to {file.absolute()}", markup=False)
+            left = ", ".join(self._advice.fill)
+            more = f"; fill in {left} where it says FILL IN" if left else ""
+            self.notify(f"written to {file.absolute()}{more}", markup=False)
 
 
 class _Teller(Listener):

@@ -9,9 +9,9 @@ from typing import Final
 from textual.content import Content
 
 from tui_ft import text
-from tui_ft.advise.advice import Advice, Candidate, Taken
+from tui_ft.advise.advice import Advice, Candidate, Choice, Taken
 from tui_ft.advise.node import STAGES, Stage
-from tui_ft.widgets.advice_signs import FITS, HOW
+from tui_ft.widgets.advice_signs import FITS, HOW, differing, phase_line
 from tui_ft.widgets.bars import bar_string
 from tui_ft.widgets.signs import sign
 
@@ -76,7 +76,7 @@ def headline(advice: Advice) -> Content:
 
 
 def ways(advice: Advice, width: int) -> Content:
-    """Return every way to train against the memory that is free, in GB: low, expected, high."""
+    """Return every way to train against the memory that is free, in GiB: low, expected, high."""
     if not advice.candidates:
         return Content(text.plain(advice.no_run or "nothing is trained"))
     longest = max(len(one.name) for one in advice.candidates)
@@ -91,7 +91,7 @@ def ways(advice: Advice, width: int) -> Content:
             Content.styled(f"      {text.one_line(why, max(20, width - 7))}", "$text-muted")
         )
     free = advice.candidates[0].free
-    lines.append(Content(f"    against {text.size(free)} free"))
+    lines.append(Content(f"    against {text.memory(free)} free"))
     return Content("\n").join(lines)
 
 
@@ -103,7 +103,7 @@ def _way(one: Candidate, name_width: int, has_bar: bool) -> Content:
         share = one.low / one.free if one.low is not None and one.free else None
         high = one.high / one.free if one.high is not None and one.free else None
         drawn = f"  {bar_string(share, _BAR, predicted=high)}"
-    figures = "  ".join(f"{text.gigabytes(size):>5}" for size in (one.low, one.expected, one.high))
+    figures = "  ".join(f"{text.gibibytes(size):>5}" for size in (one.low, one.expected, one.high))
     time = text.duration(one.seconds)
     return Content.assemble(
         f"{chosen} ",
@@ -115,22 +115,35 @@ def _way(one: Candidate, name_width: int, has_bar: bool) -> Content:
 
 def run_text(advice: Advice) -> Content:
     """Return the run's fields with their reasons, the stages after it, and what to beware of."""
-    lines = list(_cautions(advice))
+    lines = [*_stages(advice), *_cautions(advice)]
     if advice.run is None:
         lines.append(Content(text.plain(f"no run: {advice.no_run}")))
-    for choice in advice.choices:
-        mark = sign(HOW[choice.how]).text()
-        value = "none" if choice.value is None else f"{choice.value}"
-        lines.append(
-            Content.assemble(
-                f"{mark} ", (text.plain(f"{choice.key}: {value}"), "bold"),
-                f"  {text.plain(choice.reason)}",
-            )
-        )  # fmt: skip
-    for number, phase in enumerate(advice.phases[1:], start=2):
-        said = f"stage {number}: {phase.name} ({phase.text})"
-        lines.append(Content(text.plain(said)))
+    lines += [_field(choice) for choice in advice.choices]
+    for phase in advice.phases[1:]:
+        said = f"{phase.objective}: {phase.text}; as above, but for"
+        lines.append(Content.styled(text.plain(said), "bold"))
+        lines += [_field(choice) for choice in differing(advice.phases[0], phase)]
     return Content("\n").join(lines)
+
+
+def _stages(advice: Advice) -> Iterator[Content]:
+    """Return the stages of a chain, each with what it takes."""
+    if len(advice.phases) == 1:
+        return
+    if advice.chain:
+        said = f"chain {advice.chain}: `ctrl+s` starts it, `w` writes it"
+        yield Content.styled(text.plain(said), "bold")
+    for number, phase in enumerate(advice.phases, 1):
+        said = f"{number} {phase.objective}  {phase_line(phase)}"
+        yield sign(FITS[phase.fit]).content(text.plain(said))
+
+
+def _field(choice: Choice) -> Content:
+    mark = sign(HOW[choice.how]).text()
+    value = "none" if choice.value is None else f"{choice.value}"
+    return Content.assemble(
+        f"{mark} ", (text.plain(f"{choice.key}: {value}"), "bold"), f"  {text.plain(choice.reason)}"
+    )
 
 
 def _cautions(advice: Advice) -> Iterator[Content]:

@@ -1,23 +1,69 @@
-"""What the palette does with chains: go on with one that ended, stop one that is at work."""
+"""What can be done to a chain from a screen, by key in Home and by name in the palette."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from tui_ft import text
+from tui_ft.screens.run_actions import RunAction, go_on, perform
 
 if TYPE_CHECKING:
-    from textual.app import App
+    from textual.screen import Screen
 
-    from tui_ft.chains.status import ChainStatus
+    from tui_ft.chains.folder import ChainFolder
 
 Action = tuple[str, str, Callable[[], None]]
 """A title, what is said of it, and what is done."""
 
 
-def chain_actions(app: App[None]) -> Iterator[Action]:
+def _stop(folder: ChainFolder, *, now: bool = False) -> str:
+    from tui_ft.chains import life  # it knows specs, which no home needs
+
+    return life.stop(folder, now=now)
+
+
+def _delete(folder: ChainFolder) -> None:
+    from tui_ft.chains import life
+
+    life.delete(folder)
+
+
+def _take_up(folder: ChainFolder, *, anyway: bool = False) -> None:
+    from tui_ft.chains import life
+
+    life.resume(folder, anyway=anyway)
+
+
+def _find(name: str) -> ChainFolder:
+    from tui_ft.chains import folder as folders
+
+    return folders.find(name)
+
+
+STOP: Final = RunAction(
+    "Stop", "Its run saves a checkpoint first; `r` goes on from there.", _stop, destructive=False
+)
+KILL: Final = RunAction(
+    "Kill", "What its run learned since the last checkpoint is lost.", partial(_stop, now=True)
+)
+DELETE: Final = RunAction("Delete", "Its runs stay, each as a run of its own.", _delete)
+
+
+def act_on_chain(
+    screen: Screen[Any], action: RunAction, name: str, *, then: Callable[[], None]
+) -> None:
+    """Do it, and say what came of it."""
+    perform(screen, action.act, name, find=_find, then=then)
+
+
+def resume_chain(screen: Screen[Any], name: str, *, then: Callable[[], None]) -> None:
+    """Take a chain up again; where the data of its stage have changed since, ask first."""
+    go_on(screen, name, _take_up, find=_find, done="goes on", then=then)
+
+
+def chain_actions(screen: Screen[Any]) -> Iterator[Action]:
     """Return for each chain that has not finished what can be done with it."""
     from tui_ft.chains.status import all_statuses
 
@@ -26,34 +72,11 @@ def chain_actions(app: App[None]) -> Iterator[Action]:
             continue
         name, said = text.plain(one.id), text.one_line(one.reason, 120)
         if one.is_live:
-            yield f"Stop chain {name}", said, partial(_do, app, _stop, one)
+            act = partial(act_on_chain, screen, STOP, one.id, then=_nothing)
+            yield f"Stop chain {name}", said, act
         else:
-            yield f"Resume chain {name}", said, partial(_do, app, _resume, one)
+            yield f"Resume chain {name}", said, partial(resume_chain, screen, one.id, then=_nothing)
 
 
-def _do(app: App[None], act: Callable[[str], str], one: ChainStatus) -> None:
-    """Act in a thread: a process is started, and the screen must not wait for it."""
-    from tui_ft.runs.folder import RunError
-    from tui_ft.spec import SpecError
-
-    def perform() -> None:
-        try:
-            said, severity = act(one.id), "information"
-        except (RunError, SpecError, OSError) as error:
-            said, severity = str(error), "error"
-        app.call_from_thread(app.notify, text.plain(said), severity=severity, markup=False)
-
-    app.run_worker(perform, thread=True, exit_on_error=False)
-
-
-def _stop(name: str) -> str:
-    from tui_ft.chains import folder, life
-
-    return f"{name} {life.stop(folder.find(name))}"
-
-
-def _resume(name: str) -> str:
-    from tui_ft.chains import folder, life
-
-    life.resume(folder.find(name))
-    return f"{name} goes on"
+def _nothing() -> None:
+    """Nothing is left to do."""

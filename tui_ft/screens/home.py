@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -12,11 +13,13 @@ from textual.message import Message
 from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
+from tui_ft.chains.glance import ChainGlance, glances
 from tui_ft.runs.registry import RunSummary, list_runs
+from tui_ft.screens import chain_actions
 from tui_ft.screens.base import HELP, FtuiScreen
-from tui_ft.screens.run_actions import DELETE, KILL, STOP, RunAction, ask, perform, resume
-from tui_ft.screens.run_row import detail_of
-from tui_ft.screens.runs_table import RunsTable
+from tui_ft.screens.run_actions import DELETE, KILL, STOP, RunAction, ask, perform_on_run, resume
+from tui_ft.screens.run_row import chain_detail, detail_of
+from tui_ft.screens.runs_table import Row, RunsTable, row_key
 from tui_ft.screens.top_line import TopLine
 from tui_ft.widgets.gpu_panel import HardwarePanel
 
@@ -46,15 +49,16 @@ class HomeScreen(FtuiScreen):
     ]
 
     class RunsRead(Message):
-        """The runs were read anew."""
+        """The runs, and the chains of which some are, were read anew."""
 
-        def __init__(self, runs: list[RunSummary]) -> None:
-            self.runs = runs
+        def __init__(self, runs: list[RunSummary], chains: list[ChainGlance]) -> None:
+            self.runs, self.chains = runs, chains
             super().__init__()
 
     def __init__(self) -> None:
         super().__init__()
         self.runs: list[RunSummary] = []
+        self.chains: list[ChainGlance] = []
         self._marked: set[str] = set()
         self._looks = 0
         self._filter = ""
@@ -96,8 +100,9 @@ class HomeScreen(FtuiScreen):
 
     def _read(self) -> None:
         runs = list_runs()
+        chains = glances(runs)
         if not get_current_worker().is_cancelled:
-            self.post_message(self.RunsRead(runs))
+            self.post_message(self.RunsRead(runs, chains))
 
     def _show_hardware(self) -> None:
         hardware = self.shell.hardware
@@ -112,7 +117,7 @@ class HomeScreen(FtuiScreen):
     def on_home_screen_runs_read(self, message: RunsRead) -> None:
         """Show what was read; only what changed is drawn again."""
         self.reading = False
-        self.runs = message.runs
+        self.runs, self.chains = message.runs, message.chains
         self._marked &= {run.id for run in self.runs}
         if self.is_current:
             self._fill()
@@ -122,16 +127,33 @@ class HomeScreen(FtuiScreen):
         wanted = self._filter.lower()
         return [r for r in self.runs if wanted in r.id.lower() or wanted in r.state]
 
+    def _rows(self) -> list[Row]:
+        """Return what is listed: the runs of a chain stand under it, where its first one would."""
+        visible = {run.id: run for run in self._visible()}
+        chain_of = {run: chain for chain in self.chains for run in chain.runs}
+        rows: dict[str, Row] = {}
+        for run in visible.values():
+            chain = chain_of.get(run.id)
+            together: list[Row] = [run]
+            if chain is not None:
+                together = [chain, *(visible[one] for one in chain.runs if one in visible)]
+            rows |= {row_key(one): one for one in together}
+        return list(rows.values())
+
     def _fill(self) -> None:
         table = self.query_one(RunsTable)
         self.query_one("#empty").display = not self.runs
         table.display = bool(self.runs)
-        table.show(self._visible(), self._marked, self.shell.clock())
+        table.show(self._rows(), self._marked, self.shell.clock())
         self._show_detail()
 
     def _selected(self) -> RunSummary | None:
         wanted = self.query_one(RunsTable).selected_id
         return next((run for run in self.runs if run.id == wanted), None)
+
+    def _selected_chain(self) -> ChainGlance | None:
+        wanted = self.query_one(RunsTable).selected_id
+        return next((one for one in self.chains if row_key(one) == wanted), None)
 
     def _chosen(self) -> list[str]:
         """Return the runs to act on: those marked and in sight, else the one under the cursor."""
@@ -140,9 +162,9 @@ class HomeScreen(FtuiScreen):
         return marked or ([selected.id] if selected else [])
 
     def _show_detail(self) -> None:
-        run = self._selected()
+        run, chain = self._selected(), self._selected_chain()
         detail = self.query_one("#detail", Static)
-        content = detail_of(run) if run else Content("")
+        content = detail_of(run) if run else chain_detail(chain) if chain else Content("")
         if detail.content != content:
             detail.update(content)
 
@@ -152,9 +174,11 @@ class HomeScreen(FtuiScreen):
 
     def on_data_table_row_selected(self) -> None:
         """Open the run on enter or click."""
-        selected = self._selected()
+        selected, chain = self._selected(), self._selected_chain()
         if selected:
             self.shell.open_run(selected.id)
+        elif chain and chain.runs:
+            self.shell.open_run(chain.runs[-1])  # the stage that it is at
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Filter as one types."""
@@ -195,29 +219,35 @@ class HomeScreen(FtuiScreen):
 
     def action_stop(self) -> None:
         """Save a checkpoint and stop."""
-        self._ask(STOP)
+        self._ask_of_either(STOP, chain_actions.STOP)
 
     def action_kill(self) -> None:
         """End at once."""
-        self._ask(KILL)
+        self._ask_of_either(KILL, chain_actions.KILL)
 
     def action_delete(self) -> None:
         """Remove the runs' folders."""
-        self._ask(DELETE)
+        self._ask_of_either(DELETE, chain_actions.DELETE)
 
     def action_resume(self) -> None:
         """Go on from the newest checkpoint."""
-        for run_id in self._chosen():
+        chosen, chain = self._chosen(), self._selected_chain()
+        if chain is not None and not chosen:
+            chain_actions.resume_chain(self, chain.id, then=self._look)
+        for run_id in chosen:
             resume(self, run_id, then=self._look)
 
-    def _ask(self, action: RunAction) -> None:
-        chosen = self._chosen()
+    def _ask_of_either(self, action: RunAction, on_chain: RunAction) -> None:
+        chosen, chain = self._chosen(), self._selected_chain()
+        if chain is not None and not chosen:
+            act = partial(chain_actions.act_on_chain, self, on_chain, chain.id, then=self._look)
+            ask(self, on_chain, [f"chain {chain.id}"], act)
         if not chosen:
             return
 
         def go_on() -> None:
             for run_id in chosen:
-                perform(self, action.act, run_id, then=self._look)
+                perform_on_run(self, action.act, run_id, then=self._look)
             self._marked.difference_update(chosen)
 
         ask(self, action, chosen, go_on)

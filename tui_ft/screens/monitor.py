@@ -18,7 +18,7 @@ from tui_ft.runs.reader import RunReader
 from tui_ft.runs.registry import RunSummary, summary_of
 from tui_ft.screens import run_text
 from tui_ft.screens.base import HELP, FtuiScreen
-from tui_ft.screens.run_actions import KILL, STOP, Act, RunAction, ask, perform, resume
+from tui_ft.screens.run_actions import KILL, STOP, Act, RunAction, ask, perform_on_run, resume
 from tui_ft.screens.run_charts import SMALL_CHARTS, RunCharts
 from tui_ft.screens.top_line import TopLine
 from tui_ft.widgets.chart import LineChart
@@ -177,10 +177,13 @@ class MonitorScreen(FtuiScreen):
         host = history.attempt.host if history.attempt else ""
         snapshot = run_text.run_snapshot(history, host)
         self.query_one("#hardware", HardwarePanel).update(snapshot)
-        self._update("#facts", run_text.facts_content(history))
+        self._update("#facts", run_text.facts_content(history, self._place()))
         self._update("#scores", run_text.scores_content(history))
         self._update("#answers", run_text.samples_content(history.samples))
         self.query_one(TopLine).show(self.shell.hardware.latest(), self.shell.live_runs())
+
+    def _place(self) -> str:
+        return self._summary.place if self._summary else ""
 
     def _update(self, selector: str, content: Content) -> None:
         """Show ``content`` where ``selector`` says, and redraw nothing that is as it was."""
@@ -269,4 +272,4 @@ class MonitorScreen(FtuiScreen):
         ask(self, action, [self.folder.id], lambda: self._do(action.act, done))
 
     def _do(self, act: Act, done: str) -> None:
-        perform(self, act, self.folder.id, done=done, then=self._look)
+        perform_on_run(self, act, self.folder.id, done=done, then=self._look)

@@ -38,8 +38,8 @@ def _memory(outlook: Outlook, width: int, behind: str) -> Content:
     memory = outlook.memory
     if not isinstance(memory, Figure):
         return Content(text.plain(f"memory n/a: {memory.reason}"))
-    band = f"{text.gigabytes(memory.low)} to {text.gigabytes(memory.high)}"
-    of = "" if outlook.free is None else f" of {text.gigabytes(outlook.free)}"
+    band = f"{text.gibibytes(memory.low)} to {text.gibibytes(memory.high)}"
+    of = "" if outlook.free is None else f" of {text.gibibytes(outlook.free)}"
     drawn = ""
     if outlook.free:
         cells = _BAR if width >= _ROOMY else _SHORT_BAR
@@ -49,7 +49,7 @@ def _memory(outlook: Outlook, width: int, behind: str) -> Content:
     about = "~" if memory.source == "estimate" else ""
     return Content.assemble(
         "memory ", drawn, " " * bool(drawn), fits, " " * bool(fits),
-        (f"{about}{text.gigabytes(memory.expected)}{of} GB", "bold"),
+        (f"{about}{text.gibibytes(memory.expected)}{of} GiB", "bold"),
         text.plain(f" ({band}) {_where(outlook)}"),
         (text.plain(f"  {_source(memory, behind)}"), "$text-muted"),
     )  # fmt: skip
@@ -83,7 +83,7 @@ def _each_gpu(outlook: Outlook, width: int) -> Content:
             share, high = figure.expected / free, figure.high / free
             drawn = f"{bar_string(share, cells, predicted=high)} "
         mark = sign(FITS[fits or "unknown"]).content()
-        parts.append(Content.assemble(f"{number}: {drawn}", mark, f" {text.gigabytes(free)}"))
+        parts.append(Content.assemble(f"{number}: {drawn}", mark, f" {text.gibibytes(free)}"))
     return Content("  ").join(parts)
 
 

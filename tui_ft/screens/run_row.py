@@ -1,4 +1,4 @@
-"""A run as a row of a list, in columns that do not move, and in the lines below the list."""
+"""A run, or a chain, as a row of a list in columns that do not move, and in the lines below."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Final
 from textual.content import Content
 
 from tui_ft import text
+from tui_ft.chains.glance import ChainGlance
 from tui_ft.runs.registry import RunSummary
 from tui_ft.widgets.bars import bar_string
-from tui_ft.widgets.signs import sign, state_content
+from tui_ft.widgets.signs import ascii_only, sign, state_content
 
 _STATE_WIDTH: Final = 12
 _FIGURE_WIDTH: Final = 7
@@ -72,13 +73,16 @@ class Columns:
         ]
 
 
-def run_cells(run: RunSummary, columns: Columns, now: float, *, marked: bool) -> list[Content]:
-    """Return the cells of ``run``, one for each of ``columns``."""
+def run_cells(
+    run: RunSummary, columns: Columns, now: float, *, marked: bool, is_stage: bool = False
+) -> list[Content]:
+    """Return the cells of ``run``, one for each of ``columns``; a stage stands under its chain."""
     since = run.ended or run.created
+    under = ("- " if ascii_only() else "└ ") if is_stage else ""
     cells = {
         "mark": sign("marked").content() if marked else Content(" "),
         "state": state_content(run.state),
-        "run": Content(short_name(run.id, columns.name)),
+        "run": Content(under + short_name(run.id, columns.name - len(under))),
         "progress": Content(progress_text(run, columns.progress)),
         "loss": _figure(None if run.loss is None else text.significant(run.loss)),
         "eval": _figure(None if run.eval_loss is None else text.significant(run.eval_loss)),
@@ -88,6 +92,29 @@ def run_cells(run: RunSummary, columns: Columns, now: float, *, marked: bool) ->
         "user": Content(text.one_line(run.user, _USER_WIDTH)),
     }
     return [cells[key] for key, _, _ in columns.table()]
+
+
+def chain_cells(chain: ChainGlance, columns: Columns, now: float) -> list[Content]:
+    """Return the cells of ``chain``: where the steps of a run would be, its stage."""
+    since = chain.verdict.ended or chain.created
+    cells = {
+        "state": state_content(chain.verdict.state),
+        "run": Content.styled(short_name(chain.id, columns.name), "bold"),
+        "progress": Content(stage_text(chain, columns.progress)),
+        "age": Content(f"{'' if since is None else text.age(now - since):>{_AGE_WIDTH}}"),
+        "method": Content("chain"),
+    }
+    return [cells.get(key, Content("")) for key, _, _ in columns.table()]
+
+
+def stage_text(chain: ChainGlance, width: int) -> str:
+    """Return the stage that a chain is at, or was at last: `stage 2/3 reward`."""
+    if chain.place is None:
+        return "begins"
+    of = chain.place.of
+    if chain.verdict.state == "finished":
+        return f"{of}/{of} stages"
+    return text.one_line(f"stage {chain.place.number}/{of} {chain.place.stage}", width)
 
 
 def progress_text(run: RunSummary, width: int) -> str:
@@ -116,6 +143,14 @@ def detail_of(run: RunSummary) -> Content:
     stage = f"  chain {text.plain(run.place)}" if run.place else ""
     first = Content.assemble((text.plain(run.id), "bold"), f"{stage}  {text.plain(run.reason)}")
     return Content("\n").join([first, *(Content(f"→ {text.plain(a)}") for a in run.advice)])
+
+
+def chain_detail(chain: ChainGlance) -> Content:
+    """Return what a person should know of the chain selected."""
+    reason = f"  chain, {chain.verdict.state}  {text.plain(chain.verdict.reason)}"
+    first = Content.assemble((text.plain(chain.id), "bold"), reason)
+    lines = [Content(f"→ {text.plain(one)}") for one in chain.verdict.advice]
+    return Content("\n").join([first, *lines])
 
 
 def _figure(shown: str | None) -> Content:

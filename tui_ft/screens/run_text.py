@@ -12,6 +12,7 @@ from tui_ft import text
 from tui_ft.hardware import Gpu, Host, Snapshot
 from tui_ft.runs import events as ev
 from tui_ft.runs.history import RunHistory
+from tui_ft.runs.place import Place
 from tui_ft.runs.registry import RunSummary
 from tui_ft.screens.reward_text import reward_lines, rows_text
 from tui_ft.widgets.bars import bar_string
@@ -231,9 +232,15 @@ def _spread_lines(plan: ev.Plan) -> list[str]:
     return [f"{spread}: {plan.effective_batch_size} rows a step"]
 
 
-def facts_content(history: RunHistory) -> Content:
-    """Return what is fixed in this run and what it needed: method, batch, memory, checkpoints."""
-    lines = []
+def facts_content(history: RunHistory, place: str = "") -> Content:
+    """Return what is fixed in this run and what it needed: method, batch, memory, checkpoints.
+
+    Args:
+        history: the run's.
+        place: its place in a chain, in words.
+    """
+    chained = Place.parse(place)
+    lines = [] if chained is None else [text.plain(chained.sentence)]
     plan, memory = history.plan, history.peak_memory
     if plan is not None:
         share = plan.trainable_parameters / max(1, plan.total_parameters)
@@ -249,9 +256,10 @@ def facts_content(history: RunHistory) -> Content:
         words = ", ".join(rung.words for rung in history.rungs)
         lines.append(f"out of memory, so changed: {text.plain(words)}")
     if memory is not None and memory.allocated is not None:
-        lines.append(f"peak {text.size(memory.allocated)} ({text.size(memory.reserved)} reserved)")
+        reserved = text.memory(memory.reserved)
+        lines.append(f"peak {text.memory(memory.allocated)} ({reserved} reserved)")
     elif memory is not None and memory.resident is not None:
-        lines.append(f"peak {text.size(memory.resident)} of host memory")
+        lines.append(f"peak {text.memory(memory.resident)} of host memory")
     best = history.best_evaluation()
     if best is not None:
         value, step = text.significant(best[1]), f"{best[0]:.0f}"

@@ -10,13 +10,24 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.widgets import DataTable
 
+from tui_ft.chains.glance import ChainGlance
 from tui_ft.runs.registry import RunSummary
-from tui_ft.screens.run_row import Columns, run_cells
+from tui_ft.screens.run_row import Columns, chain_cells, run_cells
 from tui_ft.widgets.signs import as_text
+
+Row = RunSummary | ChainGlance
+
+
+def row_key(row: Row) -> str:
+    """Return the key of a row; no run is called like a chain's."""
+    return f"chain:{row.id}" if isinstance(row, ChainGlance) else row.id
 
 
 class RunsTable(DataTable[Text]):
-    """Runs, one in a row. `enter` or a click posts `DataTable.RowSelected`."""
+    """Runs, one in a row, those of a chain under it.
+
+    `enter` or a click posts `DataTable.RowSelected`.
+    """
 
     BINDING_GROUP_TITLE = "Runs"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -36,27 +47,33 @@ class RunsTable(DataTable[Text]):
         super().__init__(id=id, cursor_type="row")
         self._drawn_columns: Columns | None = None
         self._drawn: dict[str, list[Content]] = {}
-        self._told: tuple[Sequence[RunSummary], Collection[str], float] = ((), (), 0.0)
+        self._told: tuple[Sequence[Row], Collection[str], float] = ((), (), 0.0)
 
     @property
     def selected_id(self) -> str | None:
-        """The id of the run under the cursor."""
+        """The key of the row under the cursor: the run's id, or the chain's with `chain:`."""
         ids = list(self._drawn)
         return ids[self.cursor_row] if 0 <= self.cursor_row < len(ids) else None
 
-    def show(self, runs: Sequence[RunSummary], marked: Collection[str], now: float) -> None:
-        """Show ``runs`` in their order, in the columns there is room for."""
-        self._told = runs, marked, now
+    def show(self, rows: Sequence[Row], marked: Collection[str], now: float) -> None:
+        """Show ``rows`` in their order, in the columns there is room for."""
+        self._told = rows, marked, now
         if self.size.width:  # else not laid out yet
-            self._fill(runs, marked, now)
+            self._fill(rows, marked, now)
 
     def on_resize(self) -> None:
         """Choose the columns anew."""
         self._fill(*self._told)
 
-    def _fill(self, runs: Sequence[RunSummary], marked: Collection[str], now: float) -> None:
+    def _fill(self, shown: Sequence[Row], marked: Collection[str], now: float) -> None:
         layout = Columns.within(self.scrollable_content_region.width, self.cell_padding)
-        rows = {run.id: run_cells(run, layout, now, marked=run.id in marked) for run in runs}
+        stages = {run for row in shown if isinstance(row, ChainGlance) for run in row.runs}
+        rows = {
+            row_key(row): chain_cells(row, layout, now)
+            if isinstance(row, ChainGlance)
+            else run_cells(row, layout, now, marked=row.id in marked, is_stage=row.id in stages)
+            for row in shown
+        }
         if layout == self._drawn_columns and list(rows) == list(self._drawn):
             self._update(rows, layout)
         else:

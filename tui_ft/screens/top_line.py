@@ -39,13 +39,13 @@ class TopLine(Static):
 
 
 def gpus_in_words(snapshot: Snapshot) -> str:
-    """Return the GPUs by kind: `2 x H100 80 GB`, or that there are none."""
+    """Return the GPUs by kind: `2 x H100 80 GiB`, or that there are none."""
     if not snapshot.gpus:
         return "no GPU"
     kinds: dict[str, int] = {}
     for gpu in snapshot.gpus:
         memory = gpu.memory_total_bytes
-        size = f" {memory / 1e9:.0f} GB" if memory else ""
+        size = f" {memory / (1 << 30):.0f} GiB" if memory else ""
         name = f"{short_name(gpu.name)}{size}"
         kinds[name] = kinds.get(name, 0) + 1
     return ", ".join(f"{count} x {name}" for name, count in kinds.items())

@@ -19,7 +19,7 @@ from pydantic import Field, ValidationError
 
 from tui_ft.spec.group import Group
 from tui_ft.spec.loading import Lines, build_spec, read_yaml
-from tui_ft.spec.methods import VIRTUAL_TOKENS
+from tui_ft.spec.methods import TRAINS_BASE, VIRTUAL_TOKENS
 from tui_ft.spec.objectives import ANSWERS_NOTHING
 from tui_ft.spec.presets import preset_values
 from tui_ft.spec.problems import Problem, SpecError
@@ -296,10 +296,28 @@ def _unfit(stage: Stage, taken: Reference, earlier: RunSpec) -> str | None:
             f"names the stage {taken.stage}, whose model scores texts and generates none: take the "
             "stage before that, such as stage:sft"
         )
+    if stage.run.model.adapter == "continue":
+        return _not_continued(stage, taken, earlier)
     if earlier.method.kind in VIRTUAL_TOKENS:
         return (
             f"names the stage {taken.stage}, which learns tokens before every row "
             f"({earlier.method.kind}): no later stage can begin with them; use lora there"
+        )
+    return None
+
+
+def _not_continued(stage: Stage, taken: Reference, earlier: RunSpec) -> str | None:
+    """Return why a stage cannot train the adapter of an earlier one further."""
+    left, now = earlier.method.kind, stage.run.method.kind
+    if left in TRAINS_BASE:
+        return (
+            f"names the stage {taken.stage}, which leaves a whole model ({left}) and no adapter "
+            "that model.adapter continue could train further"
+        )
+    if left != now and not {left, now} <= {"lora", "qlora"}:
+        return (
+            f"names the stage {taken.stage}, whose adapter is {left}: with model.adapter continue "
+            f"method.kind has to be {left} too, and is {now}"
         )
     return None
 

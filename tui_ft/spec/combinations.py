@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from tui_ft.spec.combination import Combination
+from tui_ft.spec.continue_combinations import CONTINUE_COMBINATIONS
 from tui_ft.spec.distributed_combinations import DISTRIBUTED_COMBINATIONS
+from tui_ft.spec.kernels import FLASH
 from tui_ft.spec.method_combinations import METHOD_COMBINATIONS
 from tui_ft.spec.methods import BEGINS_ELSEWHERE, CHANGES_BASE, TRAINS_BASE, has_virtual_tokens
 from tui_ft.spec.objectives import ANSWERS_NOTHING
@@ -66,8 +68,13 @@ def _layerwise_accumulates(spec: RunSpec) -> bool:
     return OPTIMIZERS[training.optim].layerwise and training.gradient_accumulation_steps > 1
 
 
+def _steps_backward_in_fp16(spec: RunSpec) -> bool:
+    training = spec.training
+    return OPTIMIZERS[training.optim].layerwise and training.precision == "fp16"
+
+
 def _pads_without_flash(spec: RunSpec) -> bool:
-    return spec.training.padding_free and not spec.model.attn_implementation.startswith("flash")
+    return spec.training.padding_free and spec.model.attn_implementation not in FLASH
 
 
 COMBINATIONS: Final = (
@@ -105,6 +112,18 @@ COMBINATIONS: Final = (
         "set model.attn_implementation to flash_attention_2, or padding_free to false",
     ),
     Combination(
+        "FlashAttention on the CPU",
+        lambda spec: spec.model.attn_implementation in FLASH and spec.hardware.gpus == "none",
+        "FlashAttention runs on GPUs, and hardware.gpus is none",
+        "set model.attn_implementation to auto",
+    ),
+    Combination(
+        "FlashAttention in float32",
+        lambda spec: spec.model.attn_implementation in FLASH and spec.training.precision == "fp32",
+        "FlashAttention computes in bf16 or fp16, and training.precision is fp32",
+        "set training.precision to auto, or model.attn_implementation to auto",
+    ),
+    Combination(
         "no padding in rows that are looked at one by one",
         lambda spec: spec.training.padding_free and spec.objective.kind not in _PACKED,
         "training.padding_free makes one sequence of a pass, and this objective looks at each row "
@@ -138,9 +157,27 @@ COMBINATIONS: Final = (
     Combination(
         "a layerwise optimizer that accumulates",
         _layerwise_accumulates,
-        "a layerwise optimizer steps in the backward pass of each layer, and so keeps no gradients "
-        "to add to",
+        "a layerwise optimizer (LOMO and AdaLOMO are) steps in the backward pass of each layer, "
+        "and so keeps no gradients to add to",
         "set training.gradient_accumulation_steps to 1",
+    ),
+    Combination(
+        "a layerwise optimizer in fp16",
+        _steps_backward_in_fp16,
+        "a layerwise optimizer steps in the backward pass, where fp16's gradients are still scaled",
+        "set training.precision to bf16 or fp32, or training.optim to adamw_torch_fused",
+    ),
+    Combination(
+        "an optimizer that transformers cannot make",
+        lambda spec: bool(OPTIMIZERS[spec.training.optim].broken),
+        OPTIMIZERS["galore_adafactor_layerwise"].broken,
+        "set training.optim to galore_adafactor, or to galore_adamw_layerwise",
+    ),
+    Combination(
+        "an optimizer of CUDA's on the CPU",
+        lambda spec: OPTIMIZERS[spec.training.optim].cuda and spec.hardware.gpus == "none",
+        "this training.optim keeps its states on an NVIDIA GPU, and hardware.gpus is none",
+        "set training.optim to adamw_torch, or to adafactor",
     ),
     Combination(
         "a schedule without what it needs",
@@ -229,6 +266,7 @@ COMBINATIONS: Final = (
         "a scoring head reads the last token of a row, whose place learned tokens would shift",
         "set method.kind to lora",
     ),
+    *CONTINUE_COMBINATIONS,
     *ONLINE_COMBINATIONS,
     *METHOD_COMBINATIONS,
     *DISTRIBUTED_COMBINATIONS,

@@ -9,8 +9,8 @@ from pydantic import Field, PositiveInt
 
 from tui_ft.spec.group import Extra, Group, about
 
-ShardingKind = Literal["ddp", "zero2", "zero3", "fsdp"]
-"""What of a run is shared out: nothing; gradients and states; weights as well (two ways)."""
+ShardingKind = Literal["ddp", "zero1", "zero2", "zero3", "fsdp"]
+"""What of a run is shared out: nothing; states; gradients; weights as well (two ways)."""
 OffloadDevice = Literal["none", "cpu"]
 
 
@@ -58,12 +58,12 @@ class FsdpStrategy(Group):
 
 
 class DeepSpeedStrategy(Group):
-    """DeepSpeed ZeRO (arXiv:1910.02054): stage 2 shares out gradients and states, 3 weights too."""
+    """DeepSpeed ZeRO (arXiv:1910.02054): states are shared out, then gradients, then weights."""
 
     kind: Literal["deepspeed"] = "deepspeed"
     """ZeRO by DeepSpeed, which has to be installed."""
-    zero_stage: Annotated[Literal[2, 3], Field(json_schema_extra=about(basic=True))] = 3
-    """2: gradients and optimizer states are shared out; 3: weights as well."""
+    zero_stage: Annotated[Literal[1, 2, 3], Field(json_schema_extra=about(basic=True))] = 3
+    """1: optimizer states are shared out; 2: gradients as well; 3: weights too."""
     offload_optimizer_device: OffloadDevice = "none"
     """Hold optimizer states in the host's memory (cpu); slower."""
     offload_param_device: OffloadDevice = "none"
@@ -72,6 +72,7 @@ class DeepSpeedStrategy(Group):
     """Passed to `accelerate.DeepSpeedPlugin`."""
 
 
+_ZERO: Final[dict[int, ShardingKind]] = {1: "zero1", 2: "zero2", 3: "zero3"}
 Strategy = DdpStrategy | FsdpStrategy | DeepSpeedStrategy
 Distributed = Annotated[Strategy, Field(discriminator="kind")]
 
@@ -79,7 +80,7 @@ Distributed = Annotated[Strategy, Field(discriminator="kind")]
 def sharding_kind(strategy: Strategy) -> ShardingKind:
     """Return what ``strategy`` shares out."""
     if isinstance(strategy, DeepSpeedStrategy):
-        return "zero3" if strategy.zero_stage == 3 else "zero2"  # noqa: PLR2004 - ZeRO's stage
+        return _ZERO[strategy.zero_stage]
     return strategy.kind
 
 

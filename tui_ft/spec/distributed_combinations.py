@@ -79,6 +79,13 @@ DISTRIBUTED_COMBINATIONS: Final = (
         "set training.optim to adamw_torch_fused: FSDP shares out its states as well",
     ),
     Combination(
+        "a layerwise optimizer in several processes",
+        lambda spec: OPTIMIZERS[spec.training.optim].layerwise and spec.hardware.processes != 1,
+        "a layerwise optimizer (LOMO and AdaLOMO are) steps in the backward pass, before gradients "
+        "are averaged: each process would train a model of its own",
+        "set training.optim to adamw_torch_fused, or train on one GPU",
+    ),
+    Combination(
         "a frozen copy for reference of weights that are shared out",
         lambda spec: (
             _shares_weights(spec)
@@ -110,14 +117,5 @@ DISTRIBUTED_COMBINATIONS: Final = (
         ),
         "hardware.distributed.cpu_offload moves what a GPU holds, and hardware.gpus is none",
         "set hardware.distributed.cpu_offload to false: it is in the host's memory already",
-    ),
-    Combination(
-        "DeepSpeed on the CPU",
-        lambda spec: (
-            isinstance(spec.hardware.distributed, DeepSpeedStrategy)
-            and spec.hardware.gpus == "none"
-        ),
-        "accelerate runs DeepSpeed on GPUs only, and hardware.gpus is none",
-        "set hardware.distributed.kind to fsdp, which shares out the same over gloo",
     ),
 )

@@ -5,12 +5,16 @@ Names and defaults are those of trl's GRPOConfig and RLOOConfig.
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from tui_ft.spec.group import Group, about
-from tui_ft.spec.rewards import Reward
+from tui_ft.spec.rewards import HttpReward, PythonReward, Reward
+
+if TYPE_CHECKING:
+    from tui_ft.spec.training import TrainingSpec
 
 Positive = Annotated[PositiveInt, Field(json_schema_extra=about(basic=True))]
 Probability = Annotated[float, Field(gt=0, le=1)]
@@ -111,3 +115,32 @@ class RlooObjective(GroupFields):
 
 GENERATES: Final = ("grpo", "rloo", "ppo")
 """The kinds of objectives that let the model answer prompts."""
+
+REFERENCE: Final = "reference"
+"""The column of rewards with the answer of the data; None in rows that have none."""
+_OF_TRL: Final = ("environment", "trainer_state", "log_extra", "log_metric", "image", "images")
+_OF_REWARDS: Final = ("prompt", "prompts", "completion", "completions", "completion_ids", REFERENCE)
+_TAKEN: Final = frozenset((*_OF_TRL, *_OF_REWARDS))
+"""Names that mean something to trl: columns that are called so stay at home."""
+
+
+def wanted_columns(asked: OnlineFields) -> tuple[str, ...] | None:
+    """Return the columns of the data that the rewards are given; None for all there are."""
+    if any(isinstance(reward, PythonReward) for reward in asked.rewards):
+        return None
+    named = [c for one in asked.rewards if isinstance(one, HttpReward) for c in one.columns]
+    return tuple(dict.fromkeys(named))
+
+
+def columns_for(wanted: tuple[str, ...] | None, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return of a row's ``values`` what `wanted_columns` names."""
+    if wanted is None:
+        return {name: value for name, value in values.items() if name not in _TAKEN}
+    return {name: values.get(name) for name in wanted}
+
+
+def evaluation_batch(asked: GroupFields, training: TrainingSpec) -> int:
+    """Return answers in one pass of the evaluation: whole groups, as many as asked or some more."""
+    group = asked.num_generations_eval or asked.num_generations
+    wanted = training.per_device_eval_batch_size or training.per_device_train_batch_size
+    return -(-wanted // group) * group

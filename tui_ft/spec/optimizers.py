@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 
@@ -21,21 +21,30 @@ class Needs:
         module: the module that has to be importable; empty for none.
         package: what is installed to have it.
         targets: whether `optim_target_modules` has to say which layers it projects.
-        layerwise: whether it steps in the backward pass, and so cannot accumulate gradients.
+        layerwise: whether it steps in the backward pass, and so cannot accumulate gradients, nor
+            wait for those of other processes, nor know how long all of them together are.
+        cuda: whether it runs on NVIDIA GPUs alone.
+        forgets: whether its states are not in checkpoints, so that a resumed run goes on without
+            them (layerwise ones: with the schedule from its beginning, too).
+        broken: why it cannot be made at all with today's transformers; empty where it can.
     """
 
     module: str = ""
     package: str = ""
     targets: bool = False
     layerwise: bool = False
+    cuda: bool = False
+    forgets: bool = False
+    broken: str = ""
 
 
 _TORCH: Final = Needs()
 _BITSANDBYTES: Final = Needs("bitsandbytes", "bitsandbytes")
 _TORCHAO: Final = Needs("torchao", "torchao")
 _GALORE: Final = Needs("galore_torch", "galore-torch", targets=True)
-_GALORE_LAYERWISE: Final = Needs("galore_torch", "galore-torch", targets=True, layerwise=True)
-_LOMO: Final = Needs("lomo_optim", "lomo-optim")
+_GALORE_LAYERWISE: Final = replace(_GALORE, layerwise=True, forgets=True)
+_LOMO: Final = Needs("lomo_optim", "lomo-optim", layerwise=True)
+_APOLLO: Final = Needs("apollo_torch", "apollo-torch", targets=True)
 _FREE: Final = Needs("schedulefree", "schedulefree")
 
 OPTIMIZERS: Final[dict[str, Needs]] = {
@@ -66,22 +75,29 @@ OPTIMIZERS: Final[dict[str, Needs]] = {
     "rmsprop_bnb_8bit": _BITSANDBYTES,
     "rmsprop_bnb_32bit": _BITSANDBYTES,
     "galore_adamw": _GALORE,
-    "galore_adamw_8bit": _GALORE,
+    "galore_adamw_8bit": replace(_GALORE, cuda=True),
     "galore_adafactor": _GALORE,
     "galore_adamw_layerwise": _GALORE_LAYERWISE,
-    "galore_adamw_8bit_layerwise": _GALORE_LAYERWISE,
-    "galore_adafactor_layerwise": _GALORE_LAYERWISE,
+    "galore_adamw_8bit_layerwise": replace(_GALORE_LAYERWISE, cuda=True),
+    "galore_adafactor_layerwise": replace(
+        _GALORE_LAYERWISE,
+        # Only the other form is given scale_parameter and relative_step (trainer_optimizer.py).
+        broken="transformers makes galore_adafactor_layerwise with a rate and relative steps at "
+        "once, which GaLore refuses",
+    ),
     "lomo": _LOMO,
-    "adalomo": _LOMO,
-    "grokadamw": Needs("grokadamw", "grokadamw"),
+    "adalomo": replace(_LOMO, cuda=True, forgets=True),
+    "grokadamw": Needs("grokadamw", "grokadamw", forgets=True),
     "schedule_free_radam": _FREE,
     "schedule_free_adamw": _FREE,
     "schedule_free_sgd": _FREE,
-    "apollo_adamw": Needs("apollo_torch", "apollo-torch", targets=True),
-    "apollo_adamw_layerwise": Needs("apollo_torch", "apollo-torch", targets=True, layerwise=True),
+    "apollo_adamw": _APOLLO,
+    "apollo_adamw_layerwise": replace(_APOLLO, layerwise=True, forgets=True),
     "stable_adamw": Needs("optimi", "torch-optimi"),
 }
 
+SCHEDULE_FREE: Final = tuple(name for name, needs in OPTIMIZERS.items() if needs is _FREE)
+"""They average their weights in place of a falling rate (arXiv:2405.15682)."""
 _ARGUMENTS: Final = re.compile(r"\s*\w+\s*=[^,=]+(,\s*\w+\s*=[^,=]+)*")
 _COSINE: Final = ("num_cycles",)
 _MIN_LR: Final = ("num_cycles", "min_lr", "min_lr_rate")

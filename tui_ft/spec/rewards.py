@@ -50,7 +50,7 @@ class RewardModelReward(RewardFields):
     kind: Literal["reward_model"] = "reward_model"
     """The score of a reward model."""
     model: Annotated[str, Field(min_length=1)]
-    """A run of ftui's with objective reward (its name or folder), a model's folder or Hub id."""
+    """A run of ftui's with objective reward (`run:NAME`), or a model's folder or Hub id."""
     revision: str | None = None
     """Branch, tag or commit of a model on the Hub; the newest when not given."""
     batch_size: PositiveInt = 16

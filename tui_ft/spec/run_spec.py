@@ -47,15 +47,21 @@ class ModelSpec(Group):
     """The model that is fine-tuned."""
 
     name_or_path: Annotated[str, Field(min_length=1, json_schema_extra=about(basic=True))]
-    """A local folder, or a model's id on the Hub."""
+    """A local folder, a model's or an adapter's id on the Hub, or `run:NAME`: what a run left."""
+    adapter: Literal["merge", "continue"] = "merge"
+    """Where it names an adapter: merge it into its base first and train anew on that, or continue:
+    train the same adapter further on its base as it is, quantised or not."""
     revision: str | None = None
     """Branch, tag or commit on the Hub; the newest when not given."""
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     """The type in which the weights are loaded; `auto` follows the precision of the run."""
     backend: Literal["transformers", "unsloth"] = "transformers"
     """What loads the model and puts LoRA on it; Unsloth's kernels take an NVIDIA GPU."""
-    attn_implementation: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
-    """The attention kernel; `auto` takes what transformers chooses for the model."""
+    attn_implementation: Literal[
+        "auto", "eager", "sdpa", "flash_attention_2", "flash_attention_3"
+    ] = "auto"
+    """The attention kernel; `auto` takes what transformers chooses for the model. FlashAttention
+    takes its package (flash-attn, flash-attn-3) or that of the Hub's kernels, and a GPU."""
     use_kernels: AutoOrNot = False
     """Kernels of the Hub (pip install kernels) in place of the model's own, on a GPU."""
     chat_template: str | None = None

@@ -51,8 +51,8 @@ class TokenRequest(msgspec.Struct, frozen=True):
         """
         found = locate_model(self.model)
         # An adapter's own comes before its base's: the chat template may be another.
-        if found.adapter is not None and (found.adapter / _TOKENIZER_FILES[0]).is_file():
-            return found.adapter
+        if found.adapter is not None and (found.adapter.folder / _TOKENIZER_FILES[0]).is_file():
+            return found.adapter.folder
         if found.path is None or not (found.path / _TOKENIZER_FILES[0]).is_file():
             # The tokenizer alone will do: weights need not be there.
             local = folder_of(self.model)

@@ -101,7 +101,7 @@ def _feed(folder: RunFolder, place: Path, name: TrackerName, patience: Patience)
     tail = LineTail(folder.events_file, state.offset)
     ended: str | None = None
     while True:
-        supervised = folder.is_supervised()  # before reading: what it wrote last is then there
+        supervised = folder.is_attended()  # before reading: what it wrote last is then there
         lines = tail.read()
         for line in lines:
             event = ev.decode(line)

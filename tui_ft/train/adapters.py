@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +12,7 @@ from peft import PeftConfig
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
 from tui_ft.spec.bottleneck_places import stands_behind
+from tui_ft.spec.heads import outside
 from tui_ft.spec.methods import (
     BottleneckMethod,
     FreezeMethod,
@@ -35,6 +37,7 @@ def adapter_config(
     task: Task = "CAUSAL_LM",
     new_modules: Sequence[str] = (),
     tokenizer: str | None = None,
+    heads: Sequence[str] = (),
 ) -> PeftConfig | None:
     """Return the peft configuration of ``method``; None where weights of the model are trained.
 
@@ -44,6 +47,7 @@ def adapter_config(
         new_modules: modules with random weights, which the base's checkpoint does not hold: they
             are trained and saved whole beside the adapter.
         tokenizer: the name or path of the tokenizer, for a prompt that is begun with a text.
+        heads: modules that peft trains whole by itself.
 
     Raises:
         RunFailure: `method.extra` has an argument that the configuration does not take.
@@ -55,17 +59,21 @@ def adapter_config(
         refuse_unknown_arguments(method)
     named = {name: value for name, value in own_arguments.items() if name != "peft_type"}
     arguments: dict[str, Any] = {"task_type": task, **named}
-    if new_modules:
-        arguments["modules_to_save"] = [*(named.get("modules_to_save") or ()), *new_modules]
-    if new_modules and "target_modules" in named:
-        arguments["exclude_modules"] = [*(named.get("exclude_modules") or ()), *new_modules]
+    config_class = PEFT_TYPE_TO_CONFIG_MAPPING[own_arguments["peft_type"]]
+    takes = {field.name for field in dataclasses.fields(config_class)}
+    # One that takes no modules to save would leave a new head as it is: peft refuses the argument.
+    whole = outside(new_modules, heads) if "modules_to_save" in takes else new_modules
+    if whole:
+        arguments["modules_to_save"] = [*(named.get("modules_to_save") or ()), *whole]
+    kept_out = sorted({*new_modules, *heads})
+    if kept_out and "target_modules" in named and "exclude_modules" in takes:
+        arguments["exclude_modules"] = [*(named.get("exclude_modules") or ()), *kept_out]
     if isinstance(method, PromptTuningMethod) and method.prompt_tuning_init_text:
         arguments |= {
             "prompt_tuning_init": "TEXT",
             "prompt_tuning_init_text": method.prompt_tuning_init_text,
             "tokenizer_name_or_path": tokenizer,
         }
-    config_class = PEFT_TYPE_TO_CONFIG_MAPPING[own_arguments["peft_type"]]
     own = type(method).model_fields
     extra = getattr(method, "extra", {})
     checked = checked_extra("method", extra, config_class, arguments, own)

@@ -1,5 +1,7 @@
 """An adapter as the base of a run: it becomes a part of its own base before anything is trained.
 
+Where a run trains the same adapter further nothing is merged: see `tui_ft.train.continuing`.
+
 The merged model is written once, as safetensors, and every run that begins with the adapter loads
 that copy: as it is, or quantised. So an adapter that is trained on it names a base that anybody can
 load, and the reference of DPO, which is the model without its new adapter, is the earlier run's.
@@ -22,12 +24,13 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from tui_ft import paths
 from tui_ft.hub import locate_model
-from tui_ft.hub.merged import merged_folder
+from tui_ft.hub.continuing import as_continued, continues, why_not_continued
+from tui_ft.hub.merged import host_memory_refusal, merged_folder
 from tui_ft.hub.outputs import (
     ADAPTER_WEIGHTS,
     MERGED_FILE,
     Adapter,
-    adapter_in,
+    adapter_named,
     bases_of,
     folder_of,
     run_of,
@@ -45,19 +48,35 @@ _HEADS: Final = ("score.weight", "classifier.weight", "classifier.out_proj.weigh
 def with_whole_base(spec: RunSpec, say: Say) -> RunSpec:
     """Return ``spec`` with a whole model as its base, where it names an adapter or a run.
 
+    One that trains the adapter further keeps it, and is given what the adapter says of the method.
+
     Args:
         spec: the run; its model, and an adapter's base, are on this machine.
         say: told what takes time.
 
     Raises:
-        RunFailure: the adapter cannot become a part of its base.
+        RunFailure: the adapter cannot become a part of its base, or not be trained further.
         OSError: the copy cannot be written.
     """
+    adapter = adapter_named(spec.model.name_or_path, spec.model.revision)
+    if continues(spec):
+        return _going_on(spec, adapter)
     folder = folder_of(spec.model.name_or_path)
-    adapter = adapter_in(folder)
     if adapter is None:
         return spec if str(folder) == spec.model.name_or_path else _named(spec, folder)
     return _named(spec, merged(adapter, say, trust=spec.model.trust_remote_code))
+
+
+def _going_on(spec: RunSpec, adapter: Adapter | None) -> RunSpec:
+    if adapter is None:
+        raise RunFailure(
+            f"model.adapter is continue, and {spec.model.name_or_path} is no adapter",
+            "leave model.adapter out, or name an adapter",
+        )
+    refused = why_not_continued(spec, adapter)
+    if refused is not None:
+        raise RunFailure(*refused)
+    return as_continued(_named(spec, adapter.folder), adapter)
 
 
 def merged(adapter: Adapter, say: Say, *, trust: bool = False) -> Path:
@@ -81,7 +100,10 @@ def merged(adapter: Adapter, say: Say, *, trust: bool = False) -> Path:
     target = merged_folder(adapter, base.path)
     if (target / MERGED_FILE).is_file():
         return target
-    say(f"merges the adapter {adapter.folder} into {adapter.base}, once, in {target}")
+    short = host_memory_refusal(adapter, base.weights_bytes)
+    if short is not None:
+        raise RunFailure(*short)
+    say(f"merges the adapter {adapter.name} into {adapter.base}, once, in {target}")
     paths.make_private_dir(target.parent)
     _remove_left_behind(target)
     unfinished = target.with_name(f".{target.name}.{_UNFINISHED}-{os.getpid()}")
@@ -118,12 +140,12 @@ def _write(adapter: Adapter, base: Path, folder: Path, trust: bool) -> None:
     whole.save_pretrained(str(folder))
     _tokenizer(adapter, base).save_pretrained(str(folder))
     said = {
-        "adapter": str(adapter.folder.absolute()),
+        "adapter": adapter.id or str(adapter.folder.absolute()),
         "run": run_of(adapter.folder),
         "base": adapter.base,
         "revision": adapter.revision,
         "peft_type": adapter.peft_type,
-        "bases": bases_of(str(adapter.folder)),
+        "bases": bases_of(adapter.name),
     }
     paths.write_atomically(folder / MERGED_FILE, json.dumps(said, indent=2))
 

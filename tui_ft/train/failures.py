@@ -14,6 +14,7 @@ import torch
 from tui_ft import text
 from tui_ft.data import DataError
 from tui_ft.runs import events as ev
+from tui_ft.runs.out_of_memory import Memory, memory_that_ran_out
 from tui_ft.spec import RunSpec
 from tui_ft.train.errors import RunFailure, RunStopped
 
@@ -36,12 +37,32 @@ def is_of_the_run(error: BaseException) -> bool:
 
 
 def _out_of_something(error: BaseException, spec: RunSpec | None, run_dir: Path) -> ev.Ended | None:
-    if isinstance(error, torch.OutOfMemoryError) or _looks_like_cuda_oom(error):
-        return _out_of_gpu_memory(spec)
-    if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
-        return _out_of_host_memory(spec)
+    match out_of_memory(error):
+        case "gpu":
+            return _out_of_gpu_memory(spec)
+        case "shared":
+            return _out_of_shared_memory()
+        case "host":
+            return _out_of_host_memory(spec)
     if is_about_disk_space(error):
         return _disk_full(error, run_dir)
+    return None
+
+
+def out_of_memory(error: BaseException | None) -> Memory | None:
+    """Return which memory was missing, if ``error`` or what led to it was for want of it.
+
+    A compiler, a process that prepares batches or a trainer may put an error of its own around it.
+    """
+    while error is not None:
+        if isinstance(error, torch.OutOfMemoryError):
+            return "gpu"
+        if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+            return "host"
+        found = memory_that_ran_out(str(error))
+        if found is not None:
+            return found
+        error = error.__cause__ or error.__context__
     return None
 
 
@@ -110,15 +131,16 @@ def memory_settings(spec: RunSpec) -> tuple[str, ...]:
 
 def _out_of_gpu_memory(spec: RunSpec | None) -> ev.Ended:
     held = "its size could not be read"
-    if torch.cuda.is_available():
+    # After a fault the driver may answer nothing more, and the reason is known without it.
+    with contextlib.suppress(RuntimeError, AssertionError):
         free, total = torch.cuda.mem_get_info()
         peak = torch.cuda.max_memory_allocated()
         reserved = torch.cuda.memory_reserved()
         others = max(0, total - free - reserved)
         held = (
-            f"this run held {text.size(reserved)} of {text.size(total)} "
-            f"(peak {text.size(peak)} allocated), others {text.size(others)}, "
-            f"{text.size(free)} were free"
+            f"this run held {text.memory(reserved)} of {text.memory(total)} "
+            f"(peak {text.memory(peak)} allocated), others {text.memory(others)}, "
+            f"{text.memory(free)} were free"
         )
     settings = ""
     if spec is not None:
@@ -141,11 +163,40 @@ def _out_of_host_memory(spec: RunSpec | None) -> ev.Ended:
     return ev.Ended(
         state="failed",
         reason=(
-            f"the host ran out of memory: this run held {text.size(own)} of "
-            f"{text.size(memory.total)}, {text.size(memory.available)} were free{_limited()}"
+            f"the host ran out of memory: this run held {text.memory(own)} of "
+            f"{text.memory(memory.total)}, {text.memory(memory.available)} were free{_limited()}"
         ),
-        advice=memory_settings(spec) if spec else (),
+        advice=_host_settings(spec) if spec else (),
         cause="host_memory",
+    )
+
+
+def _host_settings(spec: RunSpec) -> tuple[str, ...]:
+    """Return what frees the host's memory; where a GPU computes, other things than on the CPU."""
+    if not torch.cuda.is_available() or spec.hardware.gpus == "none":
+        return memory_settings(spec)
+    advice = ["free memory on the host: other processes, caches held in RAM (/dev/shm, /tmp)"]
+    if spec.training.dataloader_num_workers:
+        advice.append("training.dataloader_num_workers: 0 (each holds a process's memory)")
+    spread = spec.hardware.distributed
+    for name in ("cpu_offload", "offload_optimizer_device", "offload_param_device"):
+        if getattr(spread, name, None) not in (None, False, "none"):
+            advice.append(f"leave hardware.distributed.{name} out: it fills the host's memory")
+    return tuple(advice)
+
+
+def _out_of_shared_memory() -> ev.Ended:
+    free = ""
+    with contextlib.suppress(OSError):
+        there = psutil.disk_usage("/dev/shm")  # noqa: S108 - where torch has it
+        free = f": {text.size(there.free)} of {text.size(there.total)} are free"
+    return ev.Ended(
+        state="failed",
+        reason=f"shared memory (/dev/shm) ran out{free}; processes hand batches on over it",
+        advice=(
+            "set training.dataloader_num_workers to 0",
+            "or give the container more: `docker run --shm-size=8g`",
+        ),
     )
 
 
@@ -153,7 +204,7 @@ def _limited() -> str:
     """Return what the process may take at most, where a shell or a scheduler has set a limit."""
     limits = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
     set_ = [limit for limit in limits if limit != resource.RLIM_INFINITY]
-    return f", and it may take {text.size(min(set_))} (ulimit)" if set_ else ""
+    return f", and it may take {text.memory(min(set_))} (ulimit)" if set_ else ""
 
 
 def _disk_full(error: BaseException, run_dir: Path) -> ev.Ended:
@@ -182,11 +233,6 @@ def _model_unavailable(error: OSError) -> ev.Ended:
             "for a gated model ask for access on its page and log in with `hf auth login`",
         ),
     )
-
-
-def _looks_like_cuda_oom(error: BaseException) -> bool:
-    said = str(error)
-    return "CUDA out of memory" in said or "CUDNN_STATUS_ALLOC_FAILED" in said
 
 
 def is_about_disk_space(error: BaseException | None) -> bool:

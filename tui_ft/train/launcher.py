@@ -14,6 +14,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -36,7 +37,7 @@ from tui_ft.runs.reader import RunReader
 from tui_ft.spec import RunSpec
 from tui_ft.train.errors import RunStopped
 from tui_ft.train.failures import is_of_the_run
-from tui_ft.train.together import lost_a_peer, threads_of_each
+from tui_ft.train.together import MEETING, lost_a_peer, threads_of_each
 from tui_ft.train.worker import last_word, run_attempt
 
 _LISTEN_SECONDS: Final = 0.1
@@ -78,13 +79,19 @@ def launch(launched: Launch, spec: RunSpec, link: WorkerLink) -> ev.Ended:
     # All ranks are on this machine: gloo shall not look for it by its name.
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     lines = [_Line(rank, link) for rank in range(launched.count)]
+    # torch's store listens at all addresses, and what it is told it unpickles: on a shared machine
+    # anybody could run code as this user. So all meet over files that are this user's alone.
+    meeting = tempfile.mkdtemp(prefix="ftui-ranks-")
+    os.environ[MEETING] = f"{meeting}/group"
+    os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
         nproc_per_node=launched.count,
         run_id=folder.id,
         rdzv_backend="c10d",
-        rdzv_endpoint="127.0.0.1:0",
+        rdzv_endpoint=f"{meeting}/launch",
+        rdzv_configs={"store_type": "file"},
         local_addr="127.0.0.1",
         max_restarts=0,
         logs_specs=DefaultLogsSpecs(log_dir=str(logs)),
@@ -106,7 +113,8 @@ def launch(launched: Launch, spec: RunSpec, link: WorkerLink) -> ev.Ended:
         orders.join()
         for line in lines:
             line.close()
-        shutil.rmtree(logs, ignore_errors=True)
+        for folder_of_ours in (logs, meeting):
+            shutil.rmtree(folder_of_ours, ignore_errors=True)
     ended = {line.rank: line.ended for line in lines if line.ended is not None}
     return how_it_ended(launched, ended, failure)
 

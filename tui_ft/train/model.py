@@ -16,8 +16,10 @@ from transformers import (
     set_seed,
 )
 
+from tui_ft.hub.continuing import continued
 from tui_ft.spec import RunSpec
 from tui_ft.spec.chat_templates import template_file
+from tui_ft.spec.heads import heads_of
 from tui_ft.spec.kernels import HUB, uses
 from tui_ft.spec.run_spec import ModelSpec, QloraMethod
 from tui_ft.train.errors import RunFailure
@@ -42,9 +44,13 @@ def load_tokenizer(spec: RunSpec) -> Any:  # noqa: ANN401 - transformers is unty
     Raises:
         RunFailure: the template file cannot be read.
     """
+    name, revision = base_of(spec)
+    adapter = continued(spec)
+    if adapter is not None and (adapter.folder / "tokenizer_config.json").is_file():
+        name, revision = str(adapter.folder), None
     tokenizer = AutoTokenizer.from_pretrained(
-        spec.model.name_or_path,
-        revision=spec.model.revision,
+        name,
+        revision=revision,
         trust_remote_code=spec.model.trust_remote_code,
     )
     if spec.model.chat_template is not None:
@@ -57,15 +63,22 @@ def load_tokenizer(spec: RunSpec) -> Any:  # noqa: ANN401 - transformers is unty
     return tokenizer
 
 
+def base_of(spec: RunSpec) -> tuple[str, str | None]:
+    """Return the folder or id of the whole model that is loaded, and its revision."""
+    adapter = continued(spec)
+    if adapter is None:
+        return spec.model.name_or_path, spec.model.revision
+    return adapter.base, adapter.revision
+
+
 def stop_token_ids(spec: RunSpec) -> tuple[int, ...]:
     """Return the tokens that end a generation by the model's own configuration; often none.
 
     Some models (GLM-4, Phi-3-small) end a turn with a token that their tokenizer does not name.
     """
+    name, revision = base_of(spec)
     try:
-        found = GenerationConfig.from_pretrained(
-            spec.model.name_or_path, revision=spec.model.revision
-        ).eos_token_id
+        found = GenerationConfig.from_pretrained(name, revision=revision).eos_token_id
     except OSError:  # the model has no such file
         return ()
     return tuple(found) if isinstance(found, list) else (found,) if found is not None else ()
@@ -97,8 +110,9 @@ def load_model(
         if isinstance(spec.method, QloraMethod):
             quantised = quantization(spec.method, precision)
         return load_with_unsloth(spec, precision.weights, on_gpu, quantised)
+    name, revision = base_of(spec)
     arguments: dict[str, Any] = {
-        "revision": spec.model.revision,
+        "revision": revision,
         "dtype": precision.weights,
         "trust_remote_code": spec.model.trust_remote_code,
         "use_safetensors": True,
@@ -115,20 +129,20 @@ def load_model(
     if spec.model.extra:
         arguments = _with_extra(spec, arguments)
     if classes is None:
-        model = AutoModelForCausalLM.from_pretrained(spec.model.name_or_path, **arguments)
+        model = AutoModelForCausalLM.from_pretrained(name, **arguments)
     else:
-        model = _load_with_scores(spec, arguments, classes)
+        set_seed(spec.training.seed)  # the head is not in the checkpoint
+        model = _load_with_scores(name, arguments, classes)
     model.config.use_cache = False  # a cache is of no use while training, and warns
     _keep_as_quantised(model)
     return model
 
 
-def _load_with_scores(spec: RunSpec, arguments: dict[str, Any], classes: tuple[str, ...]) -> Any:  # noqa: ANN401
-    set_seed(spec.training.seed)  # the head is not in the checkpoint
+def _load_with_scores(name: str, arguments: dict[str, Any], classes: tuple[str, ...]) -> Any:  # noqa: ANN401
     if "quantization_config" in arguments:
         arguments["quantization_config"].llm_int8_skip_modules = list(_HEADS)
     model, report = AutoModelForSequenceClassification.from_pretrained(
-        spec.model.name_or_path,
+        name,
         output_loading_info=True,
         num_labels=len(classes),
         id2label=dict(enumerate(classes)),
@@ -139,6 +153,7 @@ def _load_with_scores(spec: RunSpec, arguments: dict[str, Any], classes: tuple[s
     replaced = [key for key, *_ in report["mismatched_keys"]]
     new = {key.rpartition(".")[0] for key in (*report["missing_keys"], *replaced)}
     model.ftui_new_modules = tuple(sorted(new))
+    model.ftui_heads = heads_of(name for name, _ in model.named_modules())
     return model
 
 
@@ -149,6 +164,11 @@ def new_modules(model: Any) -> tuple[str, ...]:  # noqa: ANN401
     `pre_classifier`, ModernBERT's `head`): whoever loads the model would get others.
     """
     return getattr(model, "ftui_new_modules", ())
+
+
+def scoring_heads(model: Any) -> tuple[str, ...]:  # noqa: ANN401
+    """Return the paths of what peft trains whole by itself where ``model`` scores texts."""
+    return getattr(model, "ftui_heads", ())
 
 
 def _keep_as_quantised(model: torch.nn.Module) -> None:
@@ -165,9 +185,10 @@ def _keep_as_quantised(model: torch.nn.Module) -> None:
 
 def _with_extra(spec: RunSpec, arguments: dict[str, Any]) -> dict[str, Any]:
     """Put `model.extra` over ``arguments``; it may also set what stands in the model's config."""
+    name, revision = base_of(spec)
     config = AutoConfig.from_pretrained(
-        spec.model.name_or_path,
-        revision=spec.model.revision,
+        name,
+        revision=revision,
         trust_remote_code=spec.model.trust_remote_code,
     )
     return checked_extra(

@@ -21,6 +21,7 @@ from tui_ft.runs.ladder import rungs_of
 from tui_ft.runs.link import WorkerLink
 from tui_ft.runs.prediction import read_prediction
 from tui_ft.train.callback import folder_bytes
+from tui_ft.train.optimizers import show_averages
 from tui_ft.train.together import Ranks
 
 _LIBRARIES: Final = ("torch", "transformers", "trl", "peft", "bitsandbytes")
@@ -65,6 +66,7 @@ def save_weights(
     output = folder.output_dir()
     link.send(ev.Phase(phase="save", text=f"saves the {output.name}"))
     paths.make_private_dir(output)
+    show_averages(trainer.optimizer)
     with _whole_weights(trainer):
         trainer.save_model(str(output))
     ranks.wait()

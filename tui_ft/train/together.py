@@ -20,6 +20,7 @@ import torch.distributed as dist
 from transformers import TrainerCallback
 
 from tui_ft.runs import events as ev
+from tui_ft.runs.out_of_memory import memory_that_ran_out
 from tui_ft.spec.distributed import DeepSpeedStrategy, FsdpStrategy, Strategy, strategy_name
 from tui_ft.spec.run_spec import HardwareSpec
 from tui_ft.train.errors import RunFailure, RunStopped
@@ -28,6 +29,8 @@ T = TypeVar("T")
 
 _PATIENCE: Final = timedelta(days=7)
 """How long ranks wait for the first one, which fetches a model, prepares data, grades answers."""
+MEETING: Final = "FTUI_MEETING"
+"""The environment variable with the file over which the ranks find each other."""
 _SLOWEST_COLLECTIVE: Final = timedelta(minutes=30)
 """How long a step's exchange may take before a rank is taken for dead; transformers' default."""
 
@@ -200,12 +203,26 @@ def _join(rank: int, count: int, strategy: Strategy | None, *, on_gpu: bool) -> 
         torch.cuda.set_device(rank)
     backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
     if not dist.is_initialized():
-        dist.init_process_group(backend, timeout=_SLOWEST_COLLECTIVE)
+        here = _meeting(rank, count)
+        dist.init_process_group(backend, timeout=_SLOWEST_COLLECTIVE, **here)
     found = dist.get_world_size()
     if found != count or dist.get_rank() != rank:
         raise RunFailure(f"{count} processes were to train together, and {found} came together")
     _prepare_environment(strategy)
     return Ranks(rank, count, strategy, dist.new_group(backend="gloo", timeout=_PATIENCE))
+
+
+def _meeting(rank: int, count: int) -> dict[str, Any]:
+    """Return where the ranks meet: in the launcher's file, where it has named one.
+
+    torch's own way, which is to ask at a port, is open to all.
+    """
+    file = os.environ.get(MEETING)
+    if file is None:
+        return {}
+    store = dist.FileStore(file, count)  # type: ignore[attr-defined]  # torch exports it
+    store.set_timeout(_SLOWEST_COLLECTIVE)
+    return {"store": store, "rank": rank, "world_size": count}
 
 
 def _prepare_environment(strategy: Strategy | None) -> None:
@@ -222,6 +239,8 @@ def _prepare_environment(strategy: Strategy | None) -> None:
 
 def lost_a_peer(error: BaseException | None) -> bool:
     """Tell whether ``error`` only says that another rank is gone: that one knows the reason."""
+    if memory_that_ran_out(str(error)) is not None:
+        return False  # NCCL's own buffers, for one: that is said by this rank alone
     while error is not None:
         said = str(error)
         if isinstance(error, dist.DistBackendError | dist.DistNetworkError):

@@ -12,6 +12,7 @@ from typing import Any, Final
 from tui_ft.spec import RunSpec
 from tui_ft.spec.run_spec import LoraMethod, QloraMethod
 from tui_ft.train.errors import RunFailure
+from tui_ft.train.failures import out_of_memory
 
 _ADVICE: Final = "set model.backend to transformers"
 _ALL_LINEAR: Final = (
@@ -92,7 +93,7 @@ def load_with_unsloth(spec: RunSpec, dtype: Any, on_gpu: bool, quantised: Any) -
         model, _ = fast.from_pretrained(**loading)
         adapted = fast.get_peft_model(model, **adapting)
     except (NotImplementedError, RuntimeError, ValueError, TypeError) as error:
-        if "out of memory" in str(error):
+        if out_of_memory(error) is not None:
             raise
         raise RunFailure(f"Unsloth does not take this model: {error}", _ADVICE) from error
     adapted.config.use_cache = False

@@ -131,7 +131,8 @@ class _Work:
         precision = choose_precision(self._spec, self._on_gpu)
         with self._ranks.first_goes_first():
             self._fetch()
-            # From here on the model is a whole one, whatever it was made of.
+            # From here on the model is a whole one, whatever it was made of, or an adapter's that
+            # is trained further.
             self._spec = with_whole_base(self._spec, lambda text: self._say("load", text))
         tokenizer = load_tokenizer(self._spec)
         objective = objective_of(self._spec.objective.kind)

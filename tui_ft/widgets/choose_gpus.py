@@ -88,7 +88,7 @@ class ChooseGpus(ModalScreen[str | None]):
         mark = sign("marked").text() if gpu.index in self._chosen else " "
         holders = {process.user or "someone" for process in gpu.processes}
         held = f"held by {', '.join(sorted(holders))}" if holders else "free"
-        used = f"{text.gigabytes(gpu.memory_used_bytes)}/{text.size(gpu.memory_total_bytes)}"
+        used = f"{text.gibibytes(gpu.memory_used_bytes)}/{text.memory(gpu.memory_total_bytes)}"
         line = (
             f"{mark} {gpu.index} {short_name(gpu.name):<8} {used:>14}  "
             f"{text.percent(gpu.utilization):>6}  {held}"

@@ -145,5 +145,5 @@ class HardwarePanel(Widget):
 
 def _heading(gpu: Gpu, width: int) -> str:
     total = gpu.memory_total_bytes
-    memory = "" if total is None else f" {total / 1e9:.0f} GB"
+    memory = "" if total is None else f" {total / (1 << 30):.0f} GiB"
     return text.one_line(f"GPU {gpu.index}: {short_name(gpu.name)}{memory}", width)

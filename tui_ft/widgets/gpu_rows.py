@@ -27,7 +27,7 @@ _NOISE: Final = re.compile(
 _NAME_WIDTH: Final = 9
 _LONGEST_BAR: Final = 32
 _SHORTEST_BAR: Final = 6
-_VALUE_WIDTH: Final = 13
+_VALUE_WIDTH: Final = 15
 _IDLE_SHARE: Final = 0.02
 
 
@@ -95,7 +95,7 @@ def detail_lines(row: GpuRow, width: int, *, ascii: bool | None = None) -> list[
         )
 
     total = gpu.memory_total_bytes
-    memory = _of(text.gigabytes, gpu.memory_used_bytes, total, "GB")
+    memory = _of(text.gibibytes, gpu.memory_used_bytes, total, "GiB")
     watts = _of(_whole, gpu.power_w, gpu.power_limit_w, "W")
     lines = [
         gauge(
@@ -108,7 +108,7 @@ def detail_lines(row: GpuRow, width: int, *, ascii: bool | None = None) -> list[
         gauge("power", watts, _share(gpu.power_w, gpu.power_limit_w)),
     ]
     if row.predicted_bytes is not None:
-        note = f"{'':9}predicted peak {text.size(row.predicted_bytes)}"
+        note = f"{'':9}predicted peak {text.memory(row.predicted_bytes)}"
         lines.insert(1, Content(_fit(note, width)))
     figures = f"{_unit(gpu.temperature_c, _degrees(ascii))}   {_unit(gpu.sm_clock_mhz, 'MHz')}"
     throttling = _throttling(gpu, ascii)
@@ -118,8 +118,8 @@ def detail_lines(row: GpuRow, width: int, *, ascii: bool | None = None) -> list[
 
 
 def host_line(host: Host, width: int) -> Content:
-    """Return `host cpu 12 %   memory 41/128 GB   disk 1.2 TB free`, the last cut first."""
-    memory = _of(text.gigabytes, host.memory_used_bytes, host.memory_total_bytes, "GB")
+    """Return `host cpu 12 %   memory 41/128 GiB   disk 1.2 TB free`, the last cut first."""
+    memory = _of(text.gibibytes, host.memory_used_bytes, host.memory_total_bytes, "GiB")
     parts = [
         f"cpu {text.percent(host.cpu_utilization):>5}",
         f"memory {memory}",
@@ -157,7 +157,7 @@ def _compact_line(row: GpuRow, columns: _Columns, width: int, ascii: bool | None
         head += set_cell_size(short_name(gpu.name)[:_NAME_WIDTH], columns.name)
     if gpu.error:
         return Content.assemble(head, _error(gpu.error, width - cell_len(head), ascii))
-    memory = _of(text.gigabytes, gpu.memory_used_bytes, gpu.memory_total_bytes, "GB")
+    memory = _of(text.gibibytes, gpu.memory_used_bytes, gpu.memory_total_bytes, "GiB")
     drawn = bar(
         _share(gpu.memory_used_bytes, gpu.memory_total_bytes),
         columns.bar,
@@ -205,7 +205,7 @@ def _unit(value: float | None, unit: str) -> str:
 def _of(
     written: Callable[[float | None], str], part: float | None, whole: float | None, unit: str
 ) -> str:
-    """Return `61.2/79.6 GB`, or as much of it as is known."""
+    """Return `61.2/79.6 GiB`, or as much of it as is known."""
     if part is None and whole is None:
         return text.NOT_AVAILABLE
     return (

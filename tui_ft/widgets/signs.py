@@ -78,6 +78,7 @@ _SIGN_OF_STATE: Final[Mapping[str, SignName]] = MappingProxyType(
         "queued": "waiting",
         "preparing": "running",
         "training": "running",
+        "running": "running",
         "evaluating": "running",
         "saving": "running",
         "finished": "good",

@@ -43,6 +43,8 @@ def test_as_dry_runs_say_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         Step(**base, weights="float32", arithmetic="bfloat16", optim="adamw_torch_fused"),
         Step(**base, adapter=LORA, arithmetic="bfloat16", checkpointing=True, padded=True),
         Step(**base, adapter={**LORA, "lora_dropout": 0.1}, objective="causal_lm"),
+        # An adapter that is trained further, and is there a second time as the reference.
+        Step(**base, adapter={**LORA, "r": 256}, objective="dpo", reference_adapter=True),
     ]
     answers = dry_runs([Question(step=step) for step in steps])
     for step, answer in zip(steps, answers, strict=True):

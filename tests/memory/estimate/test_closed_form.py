@@ -165,8 +165,12 @@ def test_several_gpus_share_what_they_share_and_the_band_is_a_guess() -> None:
     alone = _terms(_figure(step))
     parts = {
         kind: _terms(_figure(step, sharding=Sharding(kind=kind, gpus=8)))
-        for kind in ("ddp", "zero2", "zero3")
+        for kind in ("ddp", "zero1", "zero2", "zero3")
     }
+    assert parts["zero1"]["optimizer states"] == parts["zero2"]["optimizer states"]
+    sharding = {kind: Sharding(kind=kind, gpus=8) for kind in ("zero1", "zero2")}
+    assert sharding["zero1"].gradients(800) == 800
+    assert sharding["zero2"].gradients(800) == 100
     assert parts["ddp"]["weights"] == parts["zero2"]["weights"] == alone["weights"]
     assert parts["zero3"]["weights"] == pytest.approx(alone["weights"] / 8, abs=1)
     assert parts["zero2"]["optimizer states"] * 8 >= alone["optimizer states"]

@@ -122,12 +122,15 @@ def inputs_of(model: Model, loss: Loss) -> int:
 def _persistent(model: Model, plan: Plan, sharding: Sharding | None) -> dict[str, int]:
     """Return what is held all the time, by name."""
     sizes = model.sizes
+    copies = plan.references * (sizes.weights + sizes.constants)
+    if model.step.reference_adapter:
+        copies += sizes.adapters
     held = {
         "weights": sizes.weights,
         "quantisation constants": sizes.constants,
         "adapters": sizes.adapters,
         "optimizer states": sizes.states,
-        "frozen copies": plan.references * (sizes.weights + sizes.constants),
+        "frozen copies": copies,
     }
     if sharding is not None:
         for name in ("weights", "quantisation constants", "adapters", "frozen copies"):
@@ -288,7 +291,8 @@ def _forward(
     loss = {"saved activations": one.during, "logits and loss": one.head.forward}
     yield Moment("forward", "the loss", {**before, **loss})
     if plan.compared:
-        reference = _without_gradients(model, plan.loss, frozen=True)
+        bare = not model.step.reference_adapter
+        reference = _without_gradients(model, plan.loss, frozen=bare)
         most = _most(reference)
         compared = {
             "saved activations": one.during,

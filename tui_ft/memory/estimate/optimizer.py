@@ -7,7 +7,7 @@ from typing import Final
 
 from tui_ft.memory.estimate.tape import FLOAT32, block_of
 from tui_ft.memory.estimate.weights import Held
-from tui_ft.memory.states import optimizer_states
+from tui_ft.memory.states import COPIES_IN_STEP, optimizer_states
 
 _NAMES: Final = {4: "float32", 2: "bfloat16"}
 
@@ -38,12 +38,12 @@ def step_takes(name: str, trained: Iterable[Held]) -> int:
 def moments_of_step(name: str, trained: Iterable[Held]) -> Iterator[list[int]]:
     """Yield what an optimizer's step makes and lets go of again, in bytes.
 
-    AdamW in its foreach form makes the roots of all second moments at once: a copy of all that is
-    trained (torch/optim/adam.py, `_multi_tensor_adam`). Adafactor goes one weight after the other:
-    gradient and weight in float32 where they are shorter, the squared gradient, and its sum with
-    epsilon (transformers/optimization.py). Fused, 8-bit and SGD steps work in place.
+    AdamW in its foreach form makes a copy of all that is trained (`COPIES_IN_STEP`). Adafactor goes
+    one weight after the other: gradient and weight in float32 where they are shorter, the squared
+    gradient, and its sum with epsilon (transformers/optimization.py). Fused, 8-bit and SGD steps
+    work in place.
     """
-    if name == "adamw_torch":
+    if name in COPIES_IN_STEP:
         yield [held.count * held.width for held in trained for _ in range(held.number)]
     elif name == "adafactor":
         for held in trained:

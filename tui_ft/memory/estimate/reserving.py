@@ -74,6 +74,8 @@ class _Run:
         held = list(self._held())
         self.trained = [one for one in held if one.trained]
         frozen = [one for one in held if one.kind != "adapters"] * self.plan.references
+        if step.reference_adapter:
+            frozen += [one for one in held if one.kind == "adapters"]
         for one in (*held, *frozen, *(self.trained if step.accumulation else ())):
             self._request([one.count * one.width] * one.number)
         self._request([int(step.workspace_mib * MIB)])
@@ -120,7 +122,7 @@ class _Run:
         shapes = shapes_of_pass(self.model, loss)
         chain, casting = self._forward(tape, loss, shapes)
         if self.plan.compared:
-            self._without_gradients(loss, frozen=True)
+            self._without_gradients(loss, frozen=not self.model.step.reference_adapter)
         for one in (tape, *casting):
             one.forget_casts()
         casting.clear()

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 import msgspec
 
-ShardingKind = Literal["ddp", "zero2", "zero3", "fsdp"]
+ShardingKind = Literal["ddp", "zero1", "zero2", "zero3", "fsdp"]
 _BUCKET: Final = 25 << 20
 
 
@@ -17,8 +17,8 @@ class Sharding(msgspec.Struct, frozen=True, kw_only=True):
     """How a run is spread over GPUs.
 
     Attributes:
-        kind: `ddp` holds all on each GPU and averages gradients (arXiv:2006.15704); `zero2` shares
-            out gradients and optimizer states, `zero3` and `fsdp` weights as well
+        kind: `ddp` holds all on each GPU and averages gradients (arXiv:2006.15704); `zero1` shares
+            out optimizer states, `zero2` gradients as well, `zero3` and `fsdp` weights too
             (arXiv:1910.02054, sections 5 and 7; arXiv:2304.11277).
         gpus: how many there are.
     """
@@ -36,14 +36,14 @@ class Sharding(msgspec.Struct, frozen=True, kw_only=True):
 
     def gradients(self, size: int) -> int:
         """Return this GPU's share of gradients."""
-        return size if self.kind == "ddp" else -(-size // self.gpus)
+        return size if self.kind in ("ddp", "zero1") else -(-size // self.gpus)
 
     def beside(self, layer: int, layer_gradients: int, gradients: int) -> int:
         """Return what is held for the exchange.
 
-        DDP copies gradients into buckets, which together are as large as they are; ZeRO-2 fills
-        two buckets at a time; with weights shared out, the layer that is computed and the one
-        fetched ahead are whole, and so are one layer's gradients before they are reduced.
+        DDP copies gradients into buckets, which together are as large as they are; ZeRO-1 and
+        ZeRO-2 fill two buckets at a time; with weights shared out, the layer that is computed and
+        the one fetched ahead are whole, and so are one layer's gradients before they are reduced.
 
         Args:
             layer: bytes of the largest layer's weights.
@@ -53,7 +53,7 @@ class Sharding(msgspec.Struct, frozen=True, kw_only=True):
         match self.kind:
             case "ddp":
                 return gradients
-            case "zero2":
+            case "zero1" | "zero2":
                 return min(gradients, 2 * _BUCKET) + layer_gradients
             case _:
                 return 2 * layer + layer_gradients

@@ -12,10 +12,12 @@ import torch
 from torch.distributed.tensor import DTensor
 from transformers import Trainer, TrainerCallback
 
+from tui_ft.hub.continuing import continued
 from tui_ft.runs import events as ev
 from tui_ft.runs.folder import RunFolder
 from tui_ft.spec import RunSpec
-from tui_ft.spec.kernels import LIGER, uses
+from tui_ft.spec.continue_combinations import compares_with_itself
+from tui_ft.spec.kernels import LIGER, LIGER_LAYERS, uses
 from tui_ft.spec.methods import (
     CHANGES_BASE,
     AdaLoraMethod,
@@ -36,8 +38,15 @@ from tui_ft.train.adapters import (
     refuse_missing_places,
 )
 from tui_ft.train.checkpoints import CheckpointKeeper
+from tui_ft.train.continuing import adapter_further, begin_where_it_is, saved_alone
 from tui_ft.train.errors import RunFailure
-from tui_ft.train.model import new_modules
+from tui_ft.train.model import new_modules, scoring_heads
+from tui_ft.train.optimizers import (
+    place_states,
+    readable_states,
+    refuse_scaled_gradients,
+    show_averages,
+)
 from tui_ft.train.penalties import Penalties, Penalty
 from tui_ft.train.precision import Precision
 from tui_ft.train.ranks import MovesRanks, Orthogonality
@@ -190,6 +199,7 @@ class SoundnessTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
         return LengthOrder(rows, self._train_batch_size, self.args)
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        show_averages(self.optimizer)
         checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
 
         def write() -> None:
@@ -217,13 +227,20 @@ class SoundnessTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
         tied = getattr(self.model, "all_tied_weights_keys", None) or {}
         if state_dict:
             state_dict = {k: v for k, v in state_dict.items() if tied.get(k) not in state_dict}
-        super()._save(output_dir, state_dict)
+        with saved_alone(self.model):
+            super()._save(output_dir, state_dict)
 
     def _load_from_checkpoint(self, checkpoint: str, *args: Any, **kwargs: Any) -> None:
         if not load_unfinished(self.model, Path(checkpoint)):
             super()._load_from_checkpoint(checkpoint, *args, **kwargs)
 
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        with readable_states(self.args.optim):
+            super()._load_optimizer_and_scheduler(checkpoint)
+        place_states(self.optimizer)
+
     def _load_best_model(self) -> None:
+        show_averages(self.optimizer)  # it would later turn the best weights into others
         best = self.state.best_model_checkpoint
         if best is None or not load_unfinished(self.model, Path(best)):
             super()._load_best_model()
@@ -261,6 +278,27 @@ class CountsTokens(SoundnessTrainer):
         super().log(logs, *args)
 
 
+class AsksBeforehand(TakesTokens):
+    """A trainer of trl's that may ask its reference of all rows while it is made."""
+
+    def _precompute_ref_logps(self, *args: Any) -> Any:  # noqa: ANN401
+        _begin(self)
+        return super()._precompute_ref_logps(*args)
+
+
+def _begin(trainer: Any) -> None:  # noqa: ANN401
+    """Bring what is trained into its types, and to the weights that it begins with."""
+    _hold_adapter_in_float32(trainer.model)
+    base = trainer.model.get_base_model() if _is_adapted(trainer.model) else trainer.model
+    adapter, compares = getattr(base, "ftui_further", (None, False))
+    if adapter is not None:
+        begin_where_it_is(trainer, adapter, compares=compares)
+
+
+def _is_adapted(model: Any) -> bool:  # noqa: ANN401
+    return hasattr(model, "peft_config") and hasattr(model, "get_base_model")
+
+
 def build(
     job: Job,
     trainer_class: Callable[..., Any],
@@ -281,6 +319,7 @@ def build(
         RunFailure: an `extra` has an argument that nothing takes.
     """
     spec = job.spec
+    refuse_scaled_gradients(spec.training.optim, job.precision)
     schedule = plan_schedule(spec.training, job.evaluates, job.note)
     arguments = {
         **schedule.arguments,
@@ -296,7 +335,7 @@ def build(
         "data_seed": spec.training.seed,
         "dataloader_pin_memory": job.on_gpu,
         **spread.trainer_arguments(job.ranks),
-        "use_liger_kernel": uses(spec, LIGER, on_gpu=job.on_gpu),
+        **_liger(job),
         **own,
     }
     if learns_keys(spec.method) and spec.training.gradient_checkpointing:
@@ -328,10 +367,11 @@ def build(
         "callbacks": callbacks,
         **handed,
     }
+    job.model.ftui_further = continued(spec), compares_with_itself(spec)
     trainer = _made(trainer_class, given, spec)
     folder = RunFolder(job.checkpoints.parent)
     trainer.keeper = CheckpointKeeper(folder, spec.output.checkpoint_budget, job.note)
-    _hold_adapter_in_float32(trainer.model)
+    _begin(trainer)
     trainer.penalties = Penalties(_penalties(job, trainer.model))
     if getattr(spec.method, "init_lora_weights", None) == "loftq":
         _begin_with_loftq(job, trainer.model)
@@ -340,6 +380,13 @@ def build(
             trainer.model, job.checkpoints.parent / "cache" / "initial-adapter"
         )
     return trainer
+
+
+def _liger(job: Job) -> dict[str, Any]:
+    """Return what says whether Liger's kernels are used, and which."""
+    if not uses(job.spec, LIGER, on_gpu=job.on_gpu):
+        return {}
+    return {"use_liger_kernel": True, "liger_kernel_config": dict(LIGER_LAYERS)}
 
 
 def _penalties(job: Job, model: Any) -> list[Penalty]:  # noqa: ANN401
@@ -387,9 +434,13 @@ def adapter_of(job: Job, task: Task = "CAUSAL_LM") -> Any:  # noqa: ANN401
     spec = job.spec
     if spec.model.backend == "unsloth":  # which has put it on the model already
         return None
+    further = continued(spec)
+    if further is not None:
+        return adapter_further(further, spec.method)
     if isinstance(spec.method, BottleneckMethod):
         refuse_missing_places(spec.method, job.model)
-    return adapter_config(spec.method, task, new_modules(job.model), spec.model.name_or_path)
+    new, heads = new_modules(job.model), scoring_heads(job.model)
+    return adapter_config(spec.method, task, new, spec.model.name_or_path, heads)
 
 
 def own_fields(job: Job, *but: str) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from trl import DPOConfig, DPOTrainer
 
 from tui_ft.spec.objectives import DpoObjective
 from tui_ft.train.objectives.common import (
+    AsksBeforehand,
     Job,
     Objective,
     SoundnessTrainer,
-    TakesTokens,
     adapter_of,
     build,
     own_fields,
@@ -23,7 +23,7 @@ from tui_ft.train.objectives.common import (
 from tui_ft.train.objectives.pairs import PairRows, StackedPairs
 
 
-class DpoRunTrainer(TakesTokens, DPOTrainer):  # type: ignore[misc]  # trl is untyped here
+class DpoRunTrainer(AsksBeforehand, DPOTrainer):  # type: ignore[misc]  # trl is untyped here
     """trl's DPOTrainer, sound, on tokens."""
 
 

@@ -18,10 +18,10 @@ from tui_ft.spec import RunSpec
 from tui_ft.spec.objectives import KtoObjective
 from tui_ft.train.chat_tokenizer import TransformersChatTokenizer
 from tui_ft.train.objectives.common import (
+    AsksBeforehand,
     Job,
     Objective,
     SoundnessTrainer,
-    TakesTokens,
     adapter_of,
     build,
     own_fields,
@@ -169,7 +169,7 @@ class JudgedBatch:
         return mixed_ids, mixed_masks
 
 
-class KtoRunTrainer(TakesTokens, KTOTrainer):  # type: ignore[misc]  # trl is untyped here
+class KtoRunTrainer(AsksBeforehand, KTOTrainer):  # type: ignore[misc]  # trl is untyped here
     """trl's KTOTrainer, sound, on tokens."""
 
 

@@ -14,13 +14,13 @@ import torch
 
 from tui_ft.runs import events as ev
 from tui_ft.spec.methods import TRAINS_BASE
-from tui_ft.spec.online import GroupFields
+from tui_ft.spec.online import REFERENCE, GroupFields, evaluation_batch
 from tui_ft.train.dropout import without_dropout
 from tui_ft.train.errors import RunFailure
 from tui_ft.train.objectives.common import Job, SoundnessTrainer, adapter_of, build, own_fields
 from tui_ft.train.objectives.prompt_order import PromptOrder
 from tui_ft.train.objectives.prompts import PROMPT_TOKENS, whole_row
-from tui_ft.train.rewards import REFERENCE, Turns, reward_functions, text_of
+from tui_ft.train.rewards import Turns, reward_functions, text_of
 
 BUFFER: Final = "answers-{}.safetensors"
 """The file of a checkpoint that holds answers which a rank has still to learn from."""
@@ -201,7 +201,7 @@ def build_online(
         **own_fields(job, "rewards"),
         "reward_weights": weights,
         "remove_unused_columns": False,
-        "per_device_eval_batch_size": evaluation_batch(job),
+        "per_device_eval_batch_size": evaluation_batch(asked, job.spec.training),
     }
     if job.spec.method.kind in TRAINS_BASE and asked.beta > 0:
         own["model_init_kwargs"] = _as_it_was(job)
@@ -239,15 +239,6 @@ def _note_long_evaluations(job: Job, trainer: AnswersPrompts) -> None:
             "them: objective.num_generations_eval: 1, a smaller data.max_eval_rows or a larger "
             "training.eval_steps saves that time"
         )
-
-
-def evaluation_batch(job: Job) -> int:
-    """Return answers in one pass of the evaluation: whole groups, as many as asked or some more."""
-    asked, training = job.spec.objective, job.spec.training
-    assert isinstance(asked, GroupFields)
-    group = asked.num_generations_eval or asked.num_generations
-    wanted = training.per_device_eval_batch_size or training.per_device_train_batch_size
-    return -(-wanted // group) * group
 
 
 def _as_it_was(job: Job) -> dict[str, Any]:

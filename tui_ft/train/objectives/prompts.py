@@ -13,20 +13,14 @@ from tui_ft.data import TemplateError
 from tui_ft.data.items import AnyItem
 from tui_ft.data.prompts import asked_in, asked_text
 from tui_ft.spec import RunSpec
-from tui_ft.spec.online import OnlineFields
-from tui_ft.spec.rewards import HttpReward, PythonReward
+from tui_ft.spec.online import REFERENCE, OnlineFields, columns_for, wanted_columns
 from tui_ft.train.chat_tokenizer import TransformersChatTokenizer
-from tui_ft.train.rewards import REFERENCE
 from tui_ft.train.rows import NO_ITEM, TokenRow, Totals
 
 PROMPT_TOKENS: Final = "prompt_input_ids"
 """The column of a prompt's tokens; by its end `mixing` knows what to count."""
 NEEDS_REFERENCE: Final = ("exact_match",)
 """The kinds of rewards that have nothing to say without the row's own answer."""
-_OF_TRL: Final = ("environment", "trainer_state", "log_extra", "log_metric", "image", "images")
-_OF_REWARDS: Final = ("prompt", "prompts", "completion", "completions", "completion_ids", REFERENCE)
-_TAKEN: Final = frozenset((*_OF_TRL, *_OF_REWARDS))
-"""Names that mean something to trl: columns that are called so stay at home."""
 _FEATURES: Final = {
     "prompt": Value("string"),  # JSON: a text, or messages, which differ in their keys
     PROMPT_TOKENS: ListOf(Value("int32")),
@@ -45,7 +39,7 @@ class PromptRows:
         assert isinstance(asked, OnlineFields)
         self._rewards = asked.rewards
         self._room = spec.training.max_length - asked.max_completion_length
-        self._wanted = wanted_columns(spec)
+        self._wanted = wanted_columns(asked)
         self._columns: Mapping[str, Any] = {}
         self._missing = dict.fromkeys(self._wanted or (), 0)
         self._rows = self._with_reference = self._tokens = self._longest = 0
@@ -126,22 +120,9 @@ class PromptRows:
         return Totals(self._rows, self._tokens, 0, self._longest)
 
     def _kept_columns(self) -> dict[str, Any]:
-        values = self._columns
-        if self._wanted is None:
-            return {name: value for name, value in values.items() if name not in _TAKEN}
-        for name in self._wanted:
-            self._missing[name] += values.get(name) is None
-        return {name: values.get(name) for name in self._wanted}
-
-
-def wanted_columns(spec: RunSpec) -> tuple[str, ...] | None:
-    """Return the columns that the run's rewards are given; None for all there are."""
-    asked = spec.objective
-    assert isinstance(asked, OnlineFields)
-    if any(isinstance(reward, PythonReward) for reward in asked.rewards):
-        return None
-    named = [c for one in asked.rewards if isinstance(one, HttpReward) for c in one.columns]
-    return tuple(dict.fromkeys(named))
+        for name in self._wanted or ():
+            self._missing[name] += self._columns.get(name) is None
+        return columns_for(self._wanted, self._columns)
 
 
 def whole_row(row: Mapping[str, Any]) -> dict[str, Any]:

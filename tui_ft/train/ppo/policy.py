@@ -5,18 +5,21 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import torch
 from peft import PeftModel
 from torch import Tensor
 from transformers import GenerationConfig
 from trl.models.utils import disable_gradient_checkpointing, unwrap_model_for_generation
-from trl.trainer.utils import add_fused_lm_head
+from trl.trainer.utils import add_fused_lm_head, use_adapter
 
 from tui_ft.spec.ppo import PpoObjective
 from tui_ft.train.ppo.rollout import Rows, until_end
 from tui_ft.train.ppo.value_head import attach_head, bare
+
+_REFERENCE: Final = "ref"
+"""The adapter as it was, where one is trained further; put there when the trainer was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,8 @@ class Policy:
 
     Args:
         model: the model that is trained, its adapter attached; it is given the heads.
-        reference: a frozen copy of what it was; None where that is the model without its adapter.
+        reference: a frozen copy of what it was; None where that is the model without its adapter,
+            or with the adapter that it began with.
         asked: how answers are sampled.
         pad: the token that fills up.
         ends: the tokens that end an answer.
@@ -102,7 +106,8 @@ class Policy:
         """Return what the reference finds of ``rows``."""
         if self.reference is not None:
             return self.judge(self.reference, rows)
-        with self.model.disable_adapter():
+        as_it_was = _REFERENCE if _REFERENCE in self.model.peft_config else None
+        with use_adapter(self.model, as_it_was):
             return self.judge(self.model, rows)
 
     @contextlib.contextmanager

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from tui_ft.runs import events as ev
+from tui_ft.spec.online import REFERENCE
 from tui_ft.train.objectives.prompts import whole_row
-from tui_ft.train.rewards import REFERENCE, RewardFunction, Turns, text_of
+from tui_ft.train.rewards import RewardFunction, Turns, text_of
 
 
 @dataclass(frozen=True, slots=True)

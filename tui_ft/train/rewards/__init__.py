@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from tui_ft import text
-from tui_ft.spec.online import OnlineFields
+from tui_ft.spec.online import REFERENCE, OnlineFields
 from tui_ft.spec.rewards import reward_names
 from tui_ft.train.errors import RunFailure
 
@@ -33,8 +33,6 @@ MODULES: Final = {
 }
 """The kind of a reward in a RunSpec -> the module here that holds its `make`."""
 
-REFERENCE: Final = "reference"
-"""The column with the answer of the data; None in rows that have none."""
 _LONGEST_MESSAGE: Final = 300
 
 Turns = str | list[dict[str, Any]]

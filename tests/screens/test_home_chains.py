@@ -1,0 +1,105 @@
+"""Chains in Home: their runs stand together, and keys act on the whole."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.screens.test_home import names, running, settled, shown, until
+from tui_ft.chains import journal, life
+from tui_ft.chains.folder import ChainFolder, all_chains
+from tui_ft.runs.changes import Change, ChangedError
+from tui_ft.runs.folder import find
+from tui_ft.runs.registry import list_runs
+from tui_ft.screens.monitor import MonitorScreen
+from tui_ft.screens.runs_table import RunsTable
+from tui_ft.widgets.confirm import Confirm
+
+
+async def test_its_runs_stand_under_it_in_the_order_of_their_stages(
+    three_stages: ChainFolder,
+) -> None:
+    async with running() as (app, pilot):
+        assert names(app) == ["chain:rlhf", "rlhf-sft", "rlhf-reward", "demo-json"]
+        rows = app.screen.query_one(RunsTable)
+        cells = [[str(cell) for cell in rows.get_row(key)] for key in names(app)]
+        assert [cell.strip() for cell in cells[0][1:4]] == ["▶ running", "rlhf", "stage 2/3 reward"]
+        assert cells[2][2] == "└ rlhf-reward"
+        assert cells[3][2] == "demo-json"
+        assert "rlhf  chain, running  stage reward: trains" in shown(app, "#detail")
+        await pilot.press("slash", *"demo")
+        await pilot.pause()
+        assert names(app) == ["demo-json"]
+
+
+async def test_enter_opens_the_stage_at_work_which_names_its_place(
+    three_stages: ChainFolder,
+) -> None:
+    async with running() as (app, pilot):
+        await pilot.press("enter")
+        await settled(app, pilot)
+        assert isinstance(app.screen, MonitorScreen)
+        assert app.screen.folder.id == "rlhf-reward"
+        assert "stage 2/3 reward of chain rlhf" in shown(app, "#facts")
+
+
+@pytest.mark.parametrize(("key", "command"), [("s", "stop"), ("K", "kill")])
+async def test_a_key_stops_the_whole(three_stages: ChainFolder, key: str, command: str) -> None:
+    async with running() as (app, pilot):
+        await pilot.press(key)
+        assert isinstance(app.screen, Confirm)
+        await pilot.press("n")
+        assert not three_stages.control_file.exists()
+        await pilot.press(key, "y")
+        await settled(app, pilot)
+        (line,) = three_stages.control_file.read_text().splitlines()
+        assert json.loads(line)["command"] == command
+
+
+def _end(chain: ChainFolder) -> None:
+    journal.note(chain, [journal.Ended(state="stopped", reason="stopped by anna", advice=("go",))])
+
+
+async def test_a_key_takes_it_up_again_and_asks_where_the_data_changed(
+    three_stages: ChainFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+    change = Change("data.train", "a of 1 MB", "a of 2 MB", "asks", "it learned other rows")
+
+    def resume(folder: ChainFolder, *, anyway: bool = False) -> None:
+        asked.append(anyway)
+        if not anyway:
+            raise ChangedError(folder.id, [change])
+
+    monkeypatch.setattr(life, "resume", resume)
+    _end(three_stages)
+    async with running() as (app, pilot):
+        await pilot.press("home")
+        assert "rlhf  chain, stopped  stopped by anna\n→ go" in shown(app, "#detail")
+        await pilot.press("r")
+        await settled(app, pilot)
+        assert isinstance(app.screen, Confirm)
+        await pilot.press("y")
+        await settled(app, pilot)
+    assert asked == [False, True]
+
+
+async def test_deleted_it_leaves_its_runs_each_on_its_own(three_stages: ChainFolder) -> None:
+    _end(three_stages)
+    async with running() as (app, pilot):
+        await pilot.press("home", "x", "y")
+        await settled(app, pilot)
+        assert not all_chains()
+        await until(lambda: "chain:rlhf" not in names(app), app, pilot)
+        assert names(app) == ["rlhf-reward", "rlhf-sft", "demo-json"]
+    assert len(list_runs()) == 3
+
+
+async def test_a_run_of_a_chain_is_still_stopped_alone(three_stages: ChainFolder) -> None:
+    async with running() as (app, pilot):
+        await pilot.press("j", "j", "s", "y")
+        await settled(app, pilot)
+    control = find("rlhf-reward").control_file
+    assert json.loads(control.read_text())["command"] == "stop"
+    assert not three_stages.control_file.exists()

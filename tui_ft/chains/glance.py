@@ -1,0 +1,120 @@
+"""A chain at a glance: from its journal and the summaries of its runs, which a list has anyway.
+
+It reads no spec, so that a list of runs is made as quickly with chains as without.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from tui_ft.chains import journal
+from tui_ft.chains.folder import ChainFolder, all_chains
+from tui_ft.runs.place import Place
+from tui_ft.runs.registry import STALE_SECONDS, RunSummary
+
+ChainState = Literal["running", "finished", "stopped", "failed", "crashed"]
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """How a chain is as a whole, what it does or why it ended, and what to do about it."""
+
+    state: ChainState
+    reason: str
+    advice: tuple[str, ...] = ()
+    ended: float | None = None
+
+
+class ChainGlance(msgspec.Struct, frozen=True, kw_only=True):
+    """A chain on one line; times are Unix seconds.
+
+    Attributes:
+        place: the stage that it is at, or was at last.
+        done: how many stages have finished.
+        runs: the ids of its runs, in the order of their stages.
+    """
+
+    id: str
+    verdict: Verdict
+    created: float | None = None
+    place: Place | None = None
+    done: int = 0
+    runs: tuple[str, ...] = ()
+
+    @property
+    def is_live(self) -> bool:
+        """Whether its process is at work."""
+        return self.verdict.state == "running"
+
+
+def glances(runs: Sequence[RunSummary]) -> list[ChainGlance]:
+    """Return the chains that any of ``runs`` belong to, the newest first."""
+    placed = [(run, place) for run in runs if (place := Place.parse(run.place)) is not None]
+    if not placed:
+        return []
+    return [
+        _glance(folder, [(run, place) for run, place in placed if place.chain == folder.id])
+        for folder in all_chains()
+    ]
+
+
+def verdict_of(
+    folder: ChainFolder, events: Sequence[journal.Event], *, attended: bool, at_work: str, how: str
+) -> Verdict:
+    """Return how a chain is, as true as can be known from here.
+
+    Args:
+        folder: the chain's.
+        events: its journal, read after the lock was looked at.
+        attended: whether its lock was held: its last word is written while it is.
+        at_work: the stage that is to be done now.
+        how: what that does, or its state.
+    """
+    last = events[-1] if events else None
+    if isinstance(last, journal.Ended):
+        return Verdict(state=last.state, reason=last.reason, advice=last.advice, ended=last.t)
+    if attended or _is_at_work_elsewhere(folder, events):
+        return Verdict(state="running", reason=f"stage {at_work}: {how}")
+    go_on = f"`ftui chain resume {folder.id}` goes on from there; no finished stage is redone"
+    return Verdict(
+        state="crashed",
+        reason="its process is gone without a word: killed, or the machine went down; "
+        f"stage {at_work}: {how}",
+        advice=(go_on,),
+    )
+
+
+def _glance(folder: ChainFolder, placed: list[tuple[RunSummary, Place]]) -> ChainGlance:
+    attended = folder.is_attended()
+    events = journal.read(folder)
+    born = events[0].t if events else 0.0
+    # A chain that was deleted may have had this one's name.
+    mine = sorted(
+        ((run, place) for run, place in placed if (run.created or 0.0) >= born),
+        key=lambda one: (one[1].number, one[0].created or 0.0),
+    )
+    newest = {place.number: run for run, place in mine}
+    place: Place | None = None
+    name, how = "", "begins"
+    if mine:
+        run, place = mine[-1]
+        name, how = place.stage, run.reason or run.state
+    return ChainGlance(
+        id=folder.id,
+        verdict=verdict_of(folder, events, attended=attended, at_work=name, how=how),
+        created=born or None,
+        place=place,
+        done=sum(one.state == "finished" for one in newest.values()),
+        runs=tuple(one.id for one, _ in mine),
+    )
+
+
+def _is_at_work_elsewhere(folder: ChainFolder, events: Sequence[journal.Event]) -> bool:
+    """Tell whether its process is on another host, of which the lock says nothing here."""
+    attended = [event for event in events if isinstance(event, journal.Attended)]
+    is_elsewhere = bool(attended) and attended[-1].host != socket.gethostname()
+    return is_elsewhere and folder.has_beaten_since(time.time() - STALE_SECONDS)

@@ -1,0 +1,232 @@
+"""Whether a program can tell a right answer to the rows' questions from a wrong one."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Literal
+
+import msgspec
+import orjson
+
+from tui_ft import text
+from tui_ft.data.converting import convert
+from tui_ft.data.final_answer import as_number, extract
+from tui_ft.data.formats import Detection
+from tui_ft.data.items import AnyItem, Pair
+from tui_ft.data.problems import RowProblem
+from tui_ft.data.prompts import asked_in, said_in
+from tui_ft.data.rows import Row
+
+_MOST: Final = 0.9
+_WORDS: Final = 6
+_CHARACTERS: Final = 60
+_WORKING: Final = 20
+"""Characters before a final answer from which they are taken for what leads to it."""
+_TRUTHS: Final = (
+    *("ground_truth", "final_answer", "answer", "solution", "reference", "reference_answer"),
+    *("expected", "expected_output", "expected_answer", "target", "gold", "label"),
+)
+_TESTS: Final = (
+    *("tests", "test", "test_list", "unit_tests", "test_cases", "public_tests", "private_tests"),
+    *("verification_info", "input_output", "checker"),
+)
+
+
+class Checkable(msgspec.Struct, frozen=True):
+    """How a program can tell a right answer from a wrong one.
+
+    Attributes:
+        kind: `answer`: by the row's own answer; `form`: only whether it has the right form;
+            `tests`: by tests in a column, which somebody has to run.
+        reward: values of the group in `objective.rewards`; empty where none of ftui's can.
+        what: what was seen, in words.
+        worked: whether answers show how they were come to, so that there is something to imitate.
+        marked: whether rows are plainly made to be checked.
+        columns: `data.columns` by which the rows' own answers are read; empty where they are.
+    """
+
+    kind: Literal["answer", "form", "tests"]
+    reward: dict[str, Any] = {}
+    what: str = ""
+    worked: bool = False
+    marked: bool = False
+    columns: dict[str, str] = {}
+
+
+def checkable(rows: Sequence[Row], detection: Detection) -> Checkable | None:
+    """Return how answers to these rows can be checked; None where no way is seen.
+
+    Args:
+        rows: some of the data set; at least one.
+        detection: their format.
+    """
+    present = {name for row in rows for name in row.values}
+    tests = next((name for name in _TESTS if name in present), None)
+    if tests is not None:
+        said = f"the column `{text.one_line(tests, 40)}` holds tests"
+        return Checkable("tests", what=said, marked=True)
+    if detection.format == "prompt_only":
+        return _in_a_column(rows, detection.columns)
+    if detection.format not in ("messages", "alpaca", "prompt_completion"):
+        return None
+    return of_answers(_references(rows, detection))
+
+
+def prompt_share(rows: Sequence[Row], detection: Detection) -> float | None:
+    """Return the longest prompt against the longest row, by characters; None without prompts."""
+    prompts: list[int] = []
+    wholes: list[int] = []
+    for row in rows:
+        item = convert(row, detection)
+        asked = None if isinstance(item, RowProblem) else asked_in(item)
+        if asked is None or isinstance(item, RowProblem):
+            continue
+        told = asked.prompt
+        said = told if isinstance(told, str) else "".join(map(said_in, told))
+        prompts.append(len(said))
+        answer = max((len(one) for one in answers_in(item)), default=0)
+        wholes.append(len(said) + answer)
+    longest = max(wholes, default=0)
+    return max(prompts) / longest if longest else None
+
+
+def answers_in(item: AnyItem) -> list[str]:
+    """Return what is answered in an item, of a pair both answers."""
+    sides = (item.chosen, item.rejected) if isinstance(item, Pair) else (item,)
+    found = (asked_in(side) for side in sides)
+    return [one.reference for one in found if one is not None and one.reference]
+
+
+def asked_columns(rows: Sequence[Row], columns: Mapping[str, str]) -> dict[str, str]:
+    """Return `data.columns` by which plain prompts are asked through a chat model's template.
+
+    A column `prompt` with text is else gone on from as it stands; empty where it holds dialogues.
+    """
+    if set(columns) != {"prompt"}:
+        return {}
+    values = [row.values.get(columns["prompt"]) for row in rows]
+    plain = all(isinstance(one, str) and not one.lstrip().startswith("[") for one in values)
+    return {"instruction": columns["prompt"]} if plain else {}
+
+
+def of_answers(answers: Sequence[str]) -> Checkable | None:
+    """Return how answers like these can be checked; None where no way is seen."""
+    if not answers:
+        return None
+    for found in (_marked(answers), _json(answers), _short(answers)):
+        if found is not None:
+            return found
+    return None
+
+
+def _references(rows: Sequence[Row], detection: Detection) -> list[str]:
+    found = []
+    for row in rows:
+        item = convert(row, detection)
+        asked = None if isinstance(item, RowProblem) else asked_in(item)
+        if asked is not None and asked.reference:
+            found.append(asked.reference)
+    return found if len(found) >= _MOST * len(rows) else []
+
+
+def _share(answers: Sequence[str], holds: Callable[[str], object]) -> float:
+    return sum(bool(holds(one)) for one in answers) / len(answers)
+
+
+def _marked(answers: Sequence[str]) -> Checkable | None:
+    """Return the check of answers that end in `#### 42` or in a box."""
+    marks: tuple[tuple[Literal["after_hashes", "boxed"], str], ...] = (
+        ("after_hashes", "`####`"),
+        ("boxed", "`\\boxed{}`"),
+    )
+    for how, mark in marks:
+        finals = [final for one in answers if (final := extract(one, how))]
+        if len(finals) < _MOST * len(answers):
+            continue
+        numbers = _share(finals, lambda one: as_number(one) is not None) >= _MOST
+        reward = {"kind": "exact_match", "extract_reference": how}
+        reward["extract"] = "last_number" if numbers else how
+        before = [len(one) - len(extract(one, how) or "") for one in answers]
+        share = text.percent(len(finals) / len(answers))
+        what = "a number" if numbers else "the final answer"
+        return Checkable(
+            "answer",
+            reward=reward,
+            what=f"{share} of the answers looked at end in {mark} and {what}",
+            worked=statistics.median(before) > _WORKING,
+            marked=True,
+        )
+    return None
+
+
+def _json(answers: Sequence[str]) -> Checkable | None:
+    values = [value for one in answers if isinstance(value := _parsed(one), dict | list)]
+    if len(values) < _MOST * len(answers):
+        return None
+    reward = {"kind": "json", "json_schema": _schema(values), "valid_only": 0.2}
+    return Checkable("form", reward=reward, what="the answers are JSON", worked=True)
+
+
+def _parsed(answer: str) -> object:
+    if answer.lstrip()[:1] not in ("{", "["):
+        return None
+    try:
+        return orjson.loads(answer)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _schema(values: Sequence[object]) -> dict[str, Any]:
+    """Return what all the values have in common: keys that each has, with their types."""
+    objects = [value for value in values if isinstance(value, dict)]
+    if len(objects) < len(values):
+        return {"type": "object"} if objects else {"type": "array"}
+    shared = [key for key in objects[0] if all(key in other for other in objects)]
+    properties = {key: _types({_type(other[key]) for other in objects}) for key in shared}
+    return {"type": "object", "properties": properties, "required": shared}
+
+
+def _types(names: set[str]) -> dict[str, Any]:
+    if {"integer", "number"} <= names:
+        names = names - {"integer"}
+    ordered = sorted(names)
+    return {"type": ordered[0] if len(ordered) == 1 else ordered}
+
+
+def _type(value: object) -> str:
+    if value is None:
+        return "null"
+    kinds = {bool: "boolean", int: "integer", float: "number", str: "string", dict: "object"}
+    return kinds.get(type(value), "array")
+
+
+def _short(answers: Sequence[str]) -> Checkable | None:
+    """Return the check of answers of a few words, which are all answer."""
+    few = _share(answers, lambda one: len(one) <= _CHARACTERS and len(one.split()) <= _WORDS)
+    if few < _MOST:
+        return None
+    if _share(answers, lambda one: as_number(one) is not None) >= _MOST:
+        reward: dict[str, Any] = {"kind": "exact_match", "extract": "last_number"}
+        return Checkable("answer", reward=reward, what="the answers are numbers alone")
+    reward = {"kind": "exact_match", "extract": "last_line", "ignore_punctuation": True}
+    return Checkable("answer", reward=reward, what="the answers are a few words")
+
+
+def _in_a_column(rows: Sequence[Row], columns: Mapping[str, str]) -> Checkable | None:
+    """Return the check of prompts beside which a column holds what is right."""
+    asked = asked_columns(rows, columns)
+    for name in _TRUTHS if asked else ():
+        values = [row.values.get(name) for row in rows]
+        answers = [value for value in values if isinstance(value, str) and value.strip()]
+        if len(answers) < _MOST * len(rows):
+            continue
+        found = of_answers(answers)
+        if found is not None:
+            return msgspec.structs.replace(
+                found,
+                what=f"the column `{name}` holds what is right: {found.what}",
+                marked=True,
+                columns={**asked, "output": name},
+            )
+    return None
