@@ -52,10 +52,10 @@ class PpoObjective(OnlineFields):
     """Bring the rewards of a rollout to spread 1."""
     whiten_advantages: bool = True
     """Bring the advantages of a rollout to mean 0 and spread 1, however rewards are scaled."""
-    whiten_memory: Annotated[float, Field(ge=0, lt=1)] = 0.99
-    """They are divided by no less than their spread of late, of which this share stays at each
-    rollout: when all answers come to get the same reward, what is left is noise, and is not made as
-    loud as the rewards were. 0 divides by the spread of the rollout alone (arXiv:2403.17031)."""
+    whiten_memory: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Above 0, advantages are divided by no less than their spread of late, of which this share
+    stays at each rollout: when all answers come to get the same reward, what is left is noise, and
+    is not made as loud as the rewards were. 0 whitens each rollout by itself (arXiv:2403.17031)."""
     missing_eos_penalty: PositiveFloat | None = None
     """Taken off the score of an answer that was cut before its end of turn; 1 is common."""
     local_rollout_forward_batch_size: PositiveInt = 64
