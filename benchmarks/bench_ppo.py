@@ -59,7 +59,7 @@ _OBJECTIVES: Final[dict[str, dict[str, Any]]] = {
         "disable_dropout": True,
     },
 }
-_OBJECTIVES["ppo, each rollout whitened by itself"] = {**_OBJECTIVES["ppo"], "whiten_memory": 0.0}
+_OBJECTIVES["ppo, no louder than of late"] = {**_OBJECTIVES["ppo"], "whiten_memory": 0.99}
 _OBJECTIVES["ppo, advantages not whitened"] = {**_OBJECTIVES["ppo"], "whiten_advantages": False}
 
 
