@@ -16,6 +16,7 @@ from tui_ft.spec import RunSpec, build_spec
 
 # The fields of AxolotlInputConfig that are written, with the types that its schema gives them.
 SCHEMA: dict[str, type | tuple[type, ...]] = {
+    "metric_for_best_model": str, "greater_is_better": bool,
     "base_model": str, "datasets": list, "test_datasets": list, "train_on_inputs": bool,
     "adapter": str, "lora_r": int, "lora_alpha": int, "lora_dropout": float,
     "lora_target_linear": bool, "lora_target_modules": list, "lora_modules_to_save": list,
@@ -173,7 +174,7 @@ def test_preferences_mean_the_same_there(
         ({"objective": {"kind": "dpo", "loss_type": ["sigmoid", "sft"]}}, "ipo and simpo"),
         ({"method": {"kind": "ia3"}}, "Axolotl has no ia3"),
         ({"method": {"kind": "lora", "init_lora_weights": "olora"}}, "belongs on the base"),
-        ({"method": {"kind": "qlora", "init_lora_weights": "loftq"}}, "quantises no base"),
+        ({"method": {"kind": "qlora", "init_lora_weights": "loftq"}}, "begins on an unquantised base"),
     ],
 )
 def test_what_axolotl_has_no_form_for_is_refused_with_the_reason(

@@ -145,6 +145,25 @@ def test_what_cannot_be_used_is_told(there: Hub, files: dict[str, int], said: st
     assert said in (locate_model("org/my-lora").reason or "")
 
 
+def test_what_loftq_left_belongs_on_its_quantised_base(there: Hub, tmp_path: Path) -> None:
+    folder = tmp_path / "home" / "runs" / "quantised" / "adapter"
+    folder.mkdir(parents=True)
+    (folder / "adapter_config.json").write_text(json.dumps(LORA))
+    (folder / "adapter_model.safetensors").write_bytes(b"")
+    method = {"kind": "qlora", "init_lora_weights": "loftq"}
+    (folder.parent / "run.yaml").write_text(json.dumps({"method": method}))
+
+    def refused(kind: str, adapter: str) -> list[str]:
+        asked = {"name_or_path": "run:quantised", "adapter": adapter}
+        spec = _spec(tmp_path, f"method.kind={kind}", **asked)
+        bad = [one for one in preflight.check(spec, tmp_path) if one.severity == "bad"]
+        return [one.text for one in bad]
+
+    assert "it would be too much" in refused("qlora", "merge")[0]
+    assert "belongs on the base in 4 bits" in refused("lora", "continue")[0]
+    assert refused("qlora", "continue") == []
+
+
 def test_a_whole_model_with_an_adapters_file_beside_it_stays_one(there: Hub) -> None:
     files = {"adapter_config.json": 1, "adapter_model.safetensors": 5, "model.safetensors": 70}
     there.answer("/api/models/org/my-lora", {"siblings": _sizes(**files)})
@@ -162,10 +181,10 @@ def test_a_run_that_is_meant_is_named(there: Hub, tmp_path: Path) -> None:
 def test_merging_takes_the_hosts_memory_and_says_so_before(there: Hub, tmp_path: Path) -> None:
     adapter = locate_model("org/my-lora").adapter
     assert adapter is not None
-    assert host_memory_refusal(adapter, 10**9, available=2 * 10**9) is None
+    assert host_memory_refusal(adapter, 10**9, available=3 * 10**9) is None
     refused = host_memory_refusal(adapter, 140 * 10**9, available=64 * 10**9)
     assert refused is not None
-    assert all(size in refused[0] for size in ("161 GB", "140 GB", "64.0 GB"))
+    assert all(size in refused[0] for size in ("152 GB", "140 GB", "64.0 GB"))
     assert "model.adapter to continue" in refused[1]
     whole = _sizes(**{"config.json": 100, "model.safetensors": 10**15})
     there.answer("/api/models/org/base", {"sha": COMMIT, "siblings": whole})

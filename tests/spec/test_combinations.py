@@ -35,6 +35,24 @@ ZERO2: dict[str, Any] = {**TWO, "distributed": {"kind": "deepspeed", "zero_stage
 
 # What has the combination, and the nearest run that may start.
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "pairs the wrong way round where the loss has no place for them": (
+        {"objective": {"kind": "dpo", "label_smoothing": 0.1}},
+        {"objective": {"kind": "dpo", "loss_type": ["robust", "sft"], "label_smoothing": 0.1}},
+    ),
+    "trained weights in float16": (
+        {"model": {**LEAST["model"], "dtype": "float16"}, "method": {"kind": "freeze"}},
+        {"model": {**LEAST["model"], "dtype": "float16"}, "method": {"kind": "lora"}},
+    ),
+    "layers and dropout that p-tuning's small network does not have": (
+        {"method": {"kind": "p_tuning", "encoder_dropout": 0.1}},
+        {
+            "method": {
+                "kind": "p_tuning",
+                "encoder_dropout": 0.1,
+                "extra": {"encoder_reparameterization_type": "LSTM"},
+            }
+        },
+    ),
     "an adapter kept whole beside weights that are shared out": (
         {"method": {"kind": "prefix_tuning"}, "hardware": FSDP},
         {"method": {"kind": "prefix_tuning"}, "hardware": TWO},

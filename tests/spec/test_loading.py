@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -273,3 +274,31 @@ def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
 def test_a_key_that_is_a_number_is_told_by_its_line(tmp_path: Path) -> None:
     path = _write(tmp_path, "model: {name_or_path: m}\ndata: {train: d}\n3: x\n")
     assert [(problem.key, problem.line) for problem in _faults(path)] == [("3", 3)]
+
+
+def test_a_number_with_an_exponent_is_one_where_no_type_is_known() -> None:
+    training = {
+        "lr_scheduler_kwargs": {"min_lr": "1e-6"},
+        "lr_scheduler_type": "cosine_with_min_lr",
+    }
+    text = "a: [1e-3, -2.5E+4, .5e1, 1e, e5, sha1e4]\n"
+    spec = build_spec({**LEAST, "training": {**training, "extra": yaml.safe_load(text)}})
+    assert spec.training.lr_scheduler_kwargs == {"min_lr": 1e-6}
+    assert spec.training.extra == {"a": [1e-3, -2.5e4, 5.0, "1e", "e5", "sha1e4"]}
+
+
+@pytest.mark.parametrize("value", [".inf", "-.inf", ".nan"])
+@pytest.mark.parametrize("name", ["num_train_epochs", "weight_decay", "max_grad_norm"])
+def test_what_is_no_finite_number_is_refused(name: str, value: str) -> None:
+    with pytest.raises(SpecError, match=f"training.{name}"):
+        build_spec(LEAST, [f"training.{name}={value}"])
+
+
+def test_aliases_that_unfold_without_end_are_refused_at_once() -> None:
+    lines = ["a: &a [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [
+        f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]"
+        for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+    ]
+    with pytest.raises(SpecError, match="unfold into more than 100,000"):
+        parse_yaml("\n".join(lines), "bomb.yaml")

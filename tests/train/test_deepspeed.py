@@ -75,10 +75,8 @@ def test_an_argument_that_its_plugin_does_not_take_is_told() -> None:
 
 SAME: Final[dict[str, tuple[int, dict[str, Any]]]] = {
     "1 full": (1, FULL),
-    "2 full": (2, FULL),
     "3 full": (3, FULL),
     "2 lora": (2, LORA),
-    "3 lora": (3, LORA),
 }
 """Name -> ZeRO's stage and what is trained."""
 

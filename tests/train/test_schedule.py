@@ -6,8 +6,10 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from tests.tiny_model import chat_rows, write_rows
 from tests.train.running import make_spec, run_worker
@@ -15,6 +17,7 @@ from tui_ft.runs import events as ev
 from tui_ft.spec.run_spec import TrainingSpec
 from tui_ft.spec.trainer_arguments import plan_schedule
 from tui_ft.train import worker
+from tui_ft.train.schedule import StopsEarly
 
 
 @pytest.mark.parametrize(
@@ -52,6 +55,50 @@ def test_without_rows_to_evaluate_saving_goes_by_its_own_steps() -> None:
     assert schedule.arguments["save_steps"] == 25
     assert not schedule.arguments["load_best_model_at_end"]
     assert "no early stopping" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("asked", "metric", "greater"),
+    [
+        ({}, "eval_loss", False),
+        ({"metric_for_best_model": "f1"}, "eval_f1", True),
+        ({"extra": {"metric_for_best_model": "eval_accuracy"}}, "eval_accuracy", True),
+        ({"metric_for_best_model": "entropy", "greater_is_better": False}, "eval_entropy", False),
+    ],
+)
+def test_the_best_checkpoint_is_known_by_its_figure_the_right_way_round(
+    asked: dict[str, Any], metric: str, greater: bool
+) -> None:
+    arguments = plan_schedule(TrainingSpec(**asked), True, lambda _: None).arguments
+    assert arguments["metric_for_best_model"] == metric
+    assert arguments["greater_is_better"] is greater
+
+
+def test_a_warm_up_that_a_schedule_passes_over_is_told() -> None:
+    said = {}
+    for kind in ("constant", "constant_with_warmup"):
+        notes: list[str] = []
+        plan_schedule(TrainingSpec(lr_scheduler_type=kind, warmup_steps=0.1), True, notes.append)
+        said[kind] = notes
+    assert "warmup_steps 0.1 does nothing" in said["constant"][0]
+    assert not said["constant_with_warmup"]
+
+
+def test_early_stopping_counts_the_figure_that_is_asked_for(tmp_path: Path) -> None:
+    args = TrainingArguments(
+        output_dir=str(tmp_path),
+        eval_strategy="steps",
+        save_strategy="steps",
+        load_best_model_at_end=True,
+        metric_for_best_model="eval_reward",
+        greater_is_better=True,
+        use_cpu=True,
+    )
+    rewards = (0.1, 0.5, 0.4, 0.3)
+    logged = [{"eval_reward": one, "eval_loss": -one} for one in rewards]
+    callback = StopsEarly(early_stopping_patience=3)
+    callback.on_train_begin(args, TrainerState(log_history=logged), TrainerControl())
+    assert callback.early_stopping_patience_counter == 2
 
 
 def test_shares_of_all_steps_meet_on_every_checkpoint(tmp_path: Path, tiny_llama: Path) -> None:

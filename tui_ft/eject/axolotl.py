@@ -21,6 +21,7 @@ from tui_ft.spec.objectives import CpoObjective
 from tui_ft.spec.online import GrpoObjective, evaluation_batch
 from tui_ft.spec.peft_arguments import peft_arguments
 from tui_ft.spec.run_spec import QloraMethod
+from tui_ft.spec.trainer_arguments import best_by
 
 _SAME: Final = {
     "gradient_accumulation_steps": "gradient_accumulation_steps",
@@ -54,7 +55,7 @@ _IF_ASKED: Final = (
 """Named alike, and said where they are not the default."""
 _OTHERWISE: Final = (
     *("num_train_epochs", "warmup_steps", "eval_steps", "save_steps", "load_best_model_at_end"),
-    *("precision", "extra"),
+    *("metric_for_best_model", "greater_is_better", "precision", "extra"),
 )
 """Fields of training that are said in other words."""
 _OPTIMIZERS: Final = {"adamw_8bit": "adamw_bnb_8bit"}
@@ -126,8 +127,10 @@ def axolotl_config(spec: RunSpec, layout: str, *, evaluates: bool) -> AxolotlCon
     if evaluates and training.eval_steps is not None:
         values["eval_steps"] = training.eval_steps
         values["load_best_model_at_end"] = training.load_best_model_at_end
-        if spec.objective.kind == "grpo" and training.load_best_model_at_end:
-            values |= {"metric_for_best_model": "eval_reward", "greater_is_better": True}
+        if training.load_best_model_at_end:
+            values |= best_by(
+                training, "eval_reward" if spec.objective.kind == "grpo" else "eval_loss"
+            )
     if training.save_steps is not None:
         values["save_steps"] = training.save_steps
     else:

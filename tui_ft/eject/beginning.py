@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from tui_ft.eject.adapter_lines import Adapter as AdapterLines
+from tui_ft.eject.modules import BOTTLENECK
 from tui_ft.hub.continuing import as_continued, continues, why_not_continued
 from tui_ft.hub.outputs import Adapter, adapter_named, folder_of, no_output, why_not_mergeable
 from tui_ft.spec import RunSpec
@@ -144,10 +145,17 @@ def _further(spec: RunSpec, begins: Beginning) -> Beginning:
         constants=constants,
         parts=("further",),
         imports=("import copy",),
-        adapter=_FURTHER,
+        adapter=_further_lines(spec),
         after=(f"begin_where_it_is(trainer.model, compares={compares})",),
         saves=('trainer.model.delete_adapter("ref")',) if compares else (),
     )
+
+
+def _further_lines(spec: RunSpec) -> AdapterLines:
+    if spec.method.kind != "bottleneck":
+        return _FURTHER
+    known_to_peft = f"import {BOTTLENECK}  # which makes peft know them"
+    return replace(_FURTHER, imported=f"{_FURTHER.imported}\n{known_to_peft}")
 
 
 def _adapter_of(spec: RunSpec) -> Adapter | None:

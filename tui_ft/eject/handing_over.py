@@ -27,7 +27,6 @@ from tui_ft.eject.reward_lines import FOLDER as REWARDS_FOLDER
 from tui_ft.eject.reward_lines import NoRewardError, rewards_of
 from tui_ft.eject.rows import WrittenRows, write_items, write_masked
 from tui_ft.eject.script import TEMPLATE_FILE, script
-from tui_ft.hub.continuing import continues
 from tui_ft.spec import RunSpec
 from tui_ft.spec.chat_templates import template_file
 from tui_ft.spec.online import OnlineFields
@@ -83,11 +82,6 @@ def eject(spec: RunSpec, target: Target, folder: Path) -> Ejected:
 
 def _no_script(spec: RunSpec) -> str:
     """Return why a run cannot be a script; empty where it can."""
-    if isinstance(spec.objective, OnlineFields) and continues(spec):
-        return (
-            f"a script of {spec.objective.kind} cannot train an adapter further yet: set "
-            "model.adapter to merge"
-        )
     return no_beginning(spec)
 
 

@@ -25,7 +25,7 @@ from tui_ft.spec.objectives import KtoObjective, ReferenceFields
 from tui_ft.spec.online import OnlineFields
 from tui_ft.spec.ppo import PpoObjective
 from tui_ft.spec.run_spec import QloraMethod
-from tui_ft.spec.trainer_arguments import plan_schedule, shared_arguments
+from tui_ft.spec.trainer_arguments import best_by, plan_schedule, shared_arguments
 
 TEMPLATE_FILE: Final = "chat_template.jinja"
 """Beside the script, where the run brings a chat template of its own."""
@@ -298,7 +298,8 @@ class _Script:
 
     def _config(self) -> list[str]:
         spec = self._spec
-        schedule = plan_schedule(spec.training, self._evaluates, lambda _: None)
+        evaluates = self._evaluates and spec.training.eval_steps is not None
+        schedule = plan_schedule(spec.training, evaluates, lambda _: None)
         arguments: dict[str, Any] = {
             **schedule.arguments,
             **shared_arguments(spec.training),
@@ -307,8 +308,7 @@ class _Script:
         if schedule.evaluations_a_save not in (None, 1):
             arguments["save_steps"] = arguments["eval_steps"] * schedule.evaluations_a_save
         if self._form.answers and arguments["load_best_model_at_end"]:
-            best = {"metric_for_best_model": "eval_reward", "greater_is_better": True}
-            arguments |= best if spec.training.load_best_model_at_end else {}
+            arguments |= best_by(spec.training, "eval_reward")
         if spec.training.max_steps is not None:
             del arguments["num_train_epochs"]
         if spec.method.kind == "prefix_tuning":  # peft refuses both together

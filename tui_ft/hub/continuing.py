@@ -13,7 +13,13 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from tui_ft.hub.outputs import PROMPTS, Adapter, adapter_named, why_not_usable
+from tui_ft.hub.outputs import (
+    PROMPTS,
+    Adapter,
+    adapter_named,
+    needs_its_quantised_base,
+    why_not_usable,
+)
 from tui_ft.spec import RunSpec
 from tui_ft.spec.methods import LoraMethod, Method, PeftMethod, QloraMethod
 from tui_ft.spec.objectives import ANSWERS_NOTHING
@@ -101,6 +107,12 @@ def why_not_continued(spec: RunSpec, adapter: Adapter) -> Refusal | None:
             f"the adapter {adapter.name} {does}, which the objective {spec.objective.kind} does "
             "not",
             _MERGE if not adapter.scores else "name a run of an objective that generates",
+        )
+    if method.kind == "lora" and needs_its_quantised_base(adapter):
+        return (
+            f"method.kind is lora, and the adapter {adapter.name} was begun with LoftQ: it makes "
+            "up for what quantising took away, and belongs on the base in 4 bits",
+            "set method.kind to qlora",
         )
     return next(_contradictions(spec.method, adapter), None)
 

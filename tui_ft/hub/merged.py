@@ -13,8 +13,11 @@ from tui_ft.hub.outputs import ADAPTER_CONFIG, ADAPTER_WEIGHTS, Adapter, run_of
 
 _BLOCK: Final = 1 << 20
 _LONGEST_NAME: Final = 60
-_BESIDE: Final = 1.15
+_IN_MEMORY: Final = 1.05
 """Host memory that merging takes, in weights of the base: the model, and a layer's update."""
+SHARD_BYTES: Final = 5_000_000_000
+"""The largest file that a copy is written in: safetensors makes bytes of a file before it writes
+them, beside the model."""
 
 
 def merged_folder(adapter: Adapter, base: Path) -> Path:
@@ -53,7 +56,7 @@ def host_memory_refusal(
     if not weights:
         return None
     there = psutil.virtual_memory().available if available is None else available
-    needed = int(weights * _BESIDE)
+    needed = int(weights * _IN_MEMORY) + min(weights, SHARD_BYTES)
     if needed <= there:
         return None
     return (

@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+import yaml
+
 from tui_ft import paths, text
 from tui_ft.hub.cached import snapshot_of
 from tui_ft.hub.client import ID
@@ -203,6 +205,12 @@ def why_not_mergeable(adapter: Adapter) -> tuple[str, str] | None:
             f"({adapter.peft_type}), which no weight of a model can stand for",
             "train the earlier run with method.kind lora, whose update becomes a part of the base",
         )
+    if needs_its_quantised_base(adapter):
+        return (
+            f"the adapter in {adapter.name} was begun with LoftQ and makes up for what quantising "
+            "took away from its base: on weights that are not quantised it would be too much",
+            "set model.adapter to continue and method.kind to qlora",
+        )
     if adapter.peft_type == "BOTTLENECK":
         return (
             f"the adapter in {adapter.name} stands behind a non-linearity, and is no part of a "
@@ -210,6 +218,18 @@ def why_not_mergeable(adapter: Adapter) -> tuple[str, str] | None:
             "set model.adapter to continue, to train the same adapter further",
         )
     return None
+
+
+def needs_its_quantised_base(adapter: Adapter) -> bool:
+    """Tell whether a run of LoftQ left the adapter: it makes up for what quantising took away.
+
+    peft's file does not say so; the run's own description does.
+    """
+    try:
+        said = yaml.safe_load((adapter.folder.parent / "run.yaml").read_bytes())
+        return bool(said["method"]["init_lora_weights"] == "loftq")
+    except (OSError, yaml.YAMLError, LookupError, TypeError, UnicodeDecodeError):
+        return False
 
 
 def read_merged(folder: Path) -> dict[str, Any] | None:

@@ -62,7 +62,9 @@ class AdviseScreen(FtuiScreen):
         Binding("v", "view", "View", id="advise.view", tooltip="Path, ways to train, run"),
         Binding("c", "configure", "Configure", id="advise.configure", tooltip="Take the run over"),
         Binding("w", "write", "Write", id="advise.write", tooltip="Write run or chain as YAML"),
-        Binding("ctrl+s", "start", "Start", id="advise.start", tooltip="Start the chain of runs"),
+        Binding(
+            "ctrl+s", "start", "Start", show=False, id="advise.start", tooltip="Start the chain"
+        ),
         Binding("escape", "back", "Back", show=False, id="advise.back", tooltip="Leave this"),
         Binding("q", "app.home", "Back", id="advise.quit", tooltip="Back to Home"),
         HELP,

@@ -10,7 +10,7 @@ from tui_ft.spec.distributed_combinations import DISTRIBUTED_COMBINATIONS
 from tui_ft.spec.kernels import FLASH
 from tui_ft.spec.method_combinations import METHOD_COMBINATIONS
 from tui_ft.spec.methods import BEGINS_ELSEWHERE, CHANGES_BASE, TRAINS_BASE, has_virtual_tokens
-from tui_ft.spec.objectives import ANSWERS_NOTHING
+from tui_ft.spec.objectives import ANSWERS_NOTHING, CpoObjective, DpoObjective
 from tui_ft.spec.online_combinations import ONLINE_COMBINATIONS
 from tui_ft.spec.optimizers import FOLLOWS_EVALUATION, OPTIMIZERS, lacks_its_argument
 from tui_ft.spec.run_spec import RunSpec
@@ -50,8 +50,21 @@ _FULL_LOGITS: Final = ("orpo", "cpo")
 
 _SMOOTHS: Final = ("sft", "pretraining", "classification")
 """Objectives whose loss label smoothing really changes; the others' trainers leave it out."""
+_SMOOTHED: Final = {
+    "dpo": {"robust", "exo_pair", "aot", "aot_unpaired"},
+    "cpo": {"sigmoid", "simpo"},
+}
+"""Losses on preferences in which trl has a place for the share of pairs the wrong way round."""
 _INPUT_IDS: Final = ("sft", "pretraining", "classification")
 """Objectives with one text a row, which has one length."""
+
+
+def _smooths_nothing(spec: RunSpec) -> bool:
+    objective = spec.objective
+    if not isinstance(objective, DpoObjective | CpoObjective) or not objective.label_smoothing:
+        return False
+    losses = objective.losses if isinstance(objective, DpoObjective) else [objective.loss_type]
+    return not _SMOOTHED[objective.kind] & set(losses)
 
 
 def _needs_targets(spec: RunSpec) -> bool:
@@ -86,6 +99,12 @@ COMBINATIONS: Final = (
         "training.label_smoothing_factor is left out by the loss of this objective, and would do "
         "nothing",
         "set it to 0; dpo and cpo have an objective.label_smoothing of their own",
+    ),
+    Combination(
+        "pairs the wrong way round where the loss has no place for them",
+        _smooths_nothing,
+        "objective.label_smoothing is left out by this loss, and would do nothing",
+        "set it to 0, or objective.loss_type to robust (dpo) or sigmoid (cpo)",
     ),
     Combination(
         "label smoothing of virtual tokens",

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from tui_ft.spec.optimizers import passes_over_warmup
 from tui_ft.spec.run_spec import RunSpec
 
 FieldKind = Literal["flag", "choice", "number", "text", "yaml"]
@@ -251,6 +252,7 @@ def _has_steps(values: Mapping[str, Any], name: str) -> bool:
         return True
 
 
+_EIGHT: Final = 8
 _OF_USE: Final[Mapping[str, Callable[[Mapping[str, Any]], bool]]] = {
     "data.eval_fraction": lambda values: _said(values, "data.eval") is None,
     "data.split_seed": lambda values: _said(values, "data.eval") is None,
@@ -260,6 +262,15 @@ _OF_USE: Final[Mapping[str, Callable[[Mapping[str, Any]], bool]]] = {
     "training.load_best_model_at_end": lambda values: (
         _has_steps(values, "eval_steps") and _has_steps(values, "save_steps")
     ),
+    "training.metric_for_best_model": lambda values: _has_steps(values, "eval_steps"),
+    "training.greater_is_better": lambda values: _has_steps(values, "eval_steps"),
+    "training.warmup_steps": lambda values: (
+        not passes_over_warmup(
+            str(_said(values, "training.lr_scheduler_type")), str(_said(values, "training.optim"))
+        )
+    ),
+    "method.bnb_4bit_quant_type": lambda values: _said(values, "method.bits") != _EIGHT,
+    "method.bnb_4bit_use_double_quant": lambda values: _said(values, "method.bits") != _EIGHT,
     "training.save_total_limit": lambda values: _has_steps(values, "save_steps"),
     "output.checkpoint_budget": lambda values: _has_steps(values, "save_steps"),
     "evaluation.sample_max_new_tokens": lambda values: _said(values, "evaluation.samples") != 0,

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from tui_ft.spec.group import number_or_text
 from tui_ft.spec.problems import Problem, SpecError
 from tui_ft.spec.run_spec import RunSpec
 
@@ -21,6 +22,8 @@ Location = tuple[str | int, ...]
 Lines = dict[Location, int]
 
 _BIGGEST_SPEC_BYTES = 1_000_000
+_MOST_VALUES = 100_000
+"""That a file may hold once its aliases are written out; a run has some hundreds."""
 _DEEPEST = 4
 """No key of a spec lies deeper; a file whose aliases hold themselves has no bottom."""
 
@@ -119,6 +122,9 @@ def parse_yaml(
         raise SpecError([Problem("", fault, line=line, file=file)]) from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: the 99th of May
         raise SpecError([Problem("", f"not valid YAML: {error}", file=file)]) from None
+    if _unfolded(node, {}) > _MOST_VALUES:
+        fault = f"its aliases unfold into more than {_MOST_VALUES:,} values: no run has so many"
+        raise SpecError([Problem("", fault, file=file)])
     if not isinstance(values, dict):
         fault = "is empty" if values is None else f"holds a {_kind(values)}, not a mapping of keys"
         raise SpecError([Problem("", fault, file=file, allowed=_fields_in_words(what))])
@@ -135,6 +141,20 @@ def dump_spec(spec: RunSpec) -> str:
     return yaml.safe_dump(
         spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100
     )
+
+
+def _unfolded(node: yaml.Node | None, known: dict[int, int]) -> int:
+    """Return how many values a node holds, those of an alias counted wherever it stands."""
+    if node is None or id(node) in known:
+        return known[id(node)] if node is not None else 0
+    known[id(node)] = _MOST_VALUES  # what holds itself has no end
+    inner: list[yaml.Node] = []
+    if isinstance(node, yaml.MappingNode):
+        inner = [one for pair in node.value for one in pair]
+    elif isinstance(node, yaml.SequenceNode):
+        inner = node.value
+    known[id(node)] = 1 + sum(_unfolded(one, known) for one in inner)
+    return known[id(node)]
 
 
 def _note_lines(
@@ -185,7 +205,7 @@ def read_value(raw: str) -> object:
         value = yaml.safe_load(raw) if raw.strip() else None
     except (yaml.YAMLError, ValueError):
         value = raw
-    return _number_or_text(value) if isinstance(value, str) else value
+    return number_or_text(value) if isinstance(value, str) else value
 
 
 def put(values: dict[str, Any], key: str, value: object) -> None:
@@ -197,14 +217,6 @@ def put(values: dict[str, Any], key: str, value: object) -> None:
         inner[group] = child = dict(child) if isinstance(child, Mapping) else {}
         inner = child
     inner[last] = value
-
-
-def _number_or_text(value: str) -> str | float:
-    """Read `1e-4` as a number: YAML 1.1 takes it for text, people do not."""
-    try:
-        return float(value) if "e" in value.lower() else value
-    except ValueError:
-        return value
 
 
 def _problems(

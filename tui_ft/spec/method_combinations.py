@@ -5,11 +5,18 @@ from __future__ import annotations
 from typing import Any, Final
 
 from tui_ft.spec.combination import Combination
-from tui_ft.spec.methods import CHANGES_BASE, AdaLoraMethod, QloraMethod
+from tui_ft.spec.methods import (
+    CHANGES_BASE,
+    TRAINS_BASE,
+    AdaLoraMethod,
+    PTuningMethod,
+    QloraMethod,
+)
 from tui_ft.spec.objectives import ANSWERS_NOTHING
 from tui_ft.spec.run_spec import RunSpec
 
 _FOUR_BITS: Final = 4
+_LAYERS_OF_MLP: Final = 2
 _TEXTS: Final = ("sft", "pretraining")
 
 
@@ -54,6 +61,14 @@ def _saves_more_than_lora(spec: RunSpec) -> bool:
     return whole or biases or spec.objective.kind in ANSWERS_NOTHING
 
 
+def _asks_more_of_an_mlp(spec: RunSpec) -> bool:
+    method = spec.method
+    if not isinstance(method, PTuningMethod):
+        return False
+    is_mlp = method.extra.get("encoder_reparameterization_type", "MLP") == "MLP"
+    return is_mlp and (method.encoder_num_layers != _LAYERS_OF_MLP or method.encoder_dropout > 0)
+
+
 METHOD_COMBINATIONS: Final = (
     Combination(
         "PiSSA or OLoRA beside something else that is trained",
@@ -61,6 +76,21 @@ METHOD_COMBINATIONS: Final = (
         "what PiSSA and OLoRA trained is saved as a plain LoRA, and peft leaves out of that what "
         "was trained beside it: a scoring head, method.modules_to_save, biases, DoRA's magnitudes",
         "set method.init_lora_weights to default",
+    ),
+    Combination(
+        "trained weights in float16",
+        lambda spec: spec.method.kind in TRAINS_BASE and spec.model.dtype == "float16",
+        "weights that are trained cannot be held in float16: their gradients are scaled against "
+        "underflow, and torch scales none in float16 back",
+        "set model.dtype to auto (float32), or method.kind to lora; training.precision fp16 "
+        "computes in float16 all the same",
+    ),
+    Combination(
+        "layers and dropout that p-tuning's small network does not have",
+        _asks_more_of_an_mlp,
+        "peft's network for p-tuning is an MLP of two layers without dropout, whatever is asked",
+        "leave method.encoder_num_layers and encoder_dropout out, or set "
+        "method.extra.encoder_reparameterization_type to LSTM, which has both",
     ),
     Combination(
         "LoftQ on a base that is not in 4 bits",

@@ -189,9 +189,9 @@ class PTuningMethod(Group):
     encoder_hidden_size: PositiveInt = 128
     """The width of the network."""
     encoder_num_layers: PositiveInt = 2
-    """Its layers."""
+    """Its layers; an MLP, peft's default, has two."""
     encoder_dropout: Fraction = 0.0
-    """Its dropout."""
+    """Its dropout, which only an LSTM has (`extra.encoder_reparameterization_type`)."""
     extra: Extra = Field(default_factory=dict)
     """Passed to `peft.PromptEncoderConfig`."""
 

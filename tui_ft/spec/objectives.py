@@ -79,7 +79,7 @@ class DpoObjective(ReferenceFields):
     reference_free: bool = False
     """Compare with no reference: every answer counts as equally likely before training."""
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
-    """Share of pairs that may be the wrong way round; for the losses robust and exo_pair."""
+    """Share of pairs that may be the wrong way round; for robust, exo_pair and aot."""
     f_divergence_type: Divergence = "reverse_kl"
     """How far from the reference is measured (arXiv:2309.16240)."""
     ld_alpha: Annotated[float, Field(ge=0, le=1)] | None = None

@@ -149,6 +149,8 @@ SCHEDULES: Final[dict[str, tuple[str, ...]]] = {
 """The name of a schedule -> the names that its `lr_scheduler_kwargs` may have."""
 FOLLOWS_EVALUATION: Final = ("reduce_lr_on_plateau", "greedy")
 """Schedules that look at the evaluation loss."""
+_WITHOUT_WARMUP: Final = ("constant", *FOLLOWS_EVALUATION)
+"""Schedules that pass over `warmup_steps`."""
 _ONE_OF: Final[dict[str, tuple[str, ...]]] = {
     "cosine_with_min_lr": ("min_lr", "min_lr_rate"),
     "cosine_warmup_with_min_lr": ("min_lr", "min_lr_rate"),
@@ -195,6 +197,11 @@ def schedule_fault(name: str, given: Iterable[str]) -> str | None:
         hint = f"did you mean `{near[0]}`?" if near else there
         return f"lr_scheduler_kwargs: {name} takes no `{unknown[0]}`; {hint}"
     return None
+
+
+def passes_over_warmup(schedule: str, optimizer: str) -> bool:
+    """Tell whether `warmup_steps` do nothing; a schedule-free optimizer warms up by itself."""
+    return schedule in _WITHOUT_WARMUP and optimizer not in SCHEDULE_FREE
 
 
 def lacks_its_argument(name: str, given: Iterable[str]) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tui_ft.spec.optimizers import passes_over_warmup
 from tui_ft.spec.run_spec import TrainingSpec
 
 Note = Callable[[str], None]
@@ -94,6 +95,9 @@ class Schedule:
     evaluations_a_save: int | None = None
 
 
+_NO_WISH: Final = (0.0, TrainingSpec().warmup_steps)
+
+
 def plan_schedule(training: TrainingSpec, evaluates: bool, note: Note) -> Schedule:
     """Return when to evaluate and save.
 
@@ -105,6 +109,12 @@ def plan_schedule(training: TrainingSpec, evaluates: bool, note: Note) -> Schedu
         evaluates: whether there are rows to evaluate.
         note: called with what had to be set otherwise than asked.
     """
+    nothing = passes_over_warmup(training.lr_scheduler_type, training.optim)
+    if nothing and training.warmup_steps not in _NO_WISH:
+        note(
+            f"the schedule {training.lr_scheduler_type} has no warm-up: training.warmup_steps "
+            f"{training.warmup_steps:g} does nothing; constant_with_warmup has one"
+        )
     save = training.save_steps
     best = training.load_best_model_at_end and evaluates and save is not None
     patience = training.early_stopping_patience
@@ -129,10 +139,24 @@ def plan_schedule(training: TrainingSpec, evaluates: bool, note: Note) -> Schedu
         "save_strategy": "no" if save is None else "steps",
         "save_steps": 500 if save is None else _steps(save),
         "load_best_model_at_end": best,
-        "metric_for_best_model": "eval_loss" if best else None,
-        "greater_is_better": False if best else None,
+        **(best_by(training) if best else {}),
     }
     return Schedule(arguments, multiple)
+
+
+def best_by(training: TrainingSpec, usual: str = "eval_loss") -> dict[str, Any]:
+    """Return the figure by which the best checkpoint is known, and its direction.
+
+    Args:
+        training: what was asked for.
+        usual: the figure where none was.
+    """
+    metric = training.metric_for_best_model or usual
+    greater = training.greater_is_better
+    return {
+        "metric_for_best_model": f"eval_{metric.removeprefix('eval_')}",
+        "greater_is_better": not metric.endswith("loss") if greater is None else greater,
+    }
 
 
 def _evaluations_a_save(save: float, evaluate: float) -> int:

@@ -102,9 +102,9 @@ class _CommonFields(Group):
     save_total_limit: PositiveInt | None = 2
     """Only this many checkpoints are kept, the best one among them."""
     load_best_model_at_end: bool = True
-    """Keep the weights of the checkpoint with the lowest evaluation loss."""
+    """Keep the weights of the best checkpoint: by default that of the lowest evaluation loss."""
     early_stopping_patience: PositiveInt | None = None
-    """Stop after this many evaluations without a lower loss."""
+    """Stop after this many evaluations that are no better than the best one."""
     dataloader_num_workers: NonNegativeInt = 0
     """Processes that prepare batches."""
     on_out_of_memory: OutOfMemorySpec | None = None
@@ -126,7 +126,7 @@ class _OptimizerFields(Group):
     """What an optimizer of its own kind takes: `rank=64, scale=0.25` for galore_adamw."""
     optim_target_modules: str | list[str] | None = None
     """The layers that GaLore and APOLLO project: `all-linear`, a pattern, or names."""
-    lr_scheduler_kwargs: dict[str, Any] = Field(default_factory=dict)
+    lr_scheduler_kwargs: Extra = Field(default_factory=dict)
     """What the schedule takes, such as `min_lr_rate: 0.1` for cosine_with_min_lr."""
 
 
@@ -150,6 +150,16 @@ class _RowFields(Group):
     """Order of the rows; group_by_length puts rows of about a length together: less padding."""
 
 
+class _BestFields(Group):
+    """By which figure the best checkpoint is known."""
+
+    metric_for_best_model: str | None = None
+    """The figure of the evaluation that tells the best checkpoint, such as `f1` of a
+    classification; by default the loss, and where answers are rewarded the reward."""
+    greater_is_better: bool | None = None
+    """Whether more of it is better; by default so for all but what ends in `loss`."""
+
+
 class _SpeedFields(Group):
     """What makes a step faster, or smaller."""
 
@@ -163,7 +173,14 @@ class _SpeedFields(Group):
     """Every how many steps unused GPU memory is given back: smaller peaks, slower steps."""
 
 
-class TrainingSpec(_SpeedFields, _RowFields, _RegularisingFields, _OptimizerFields, _CommonFields):
+class TrainingSpec(
+    _BestFields,
+    _SpeedFields,
+    _RowFields,
+    _RegularisingFields,
+    _OptimizerFields,
+    _CommonFields,
+):
     """How it is trained. Names and meaning are those of transformers and `trl.SFTConfig`."""
 
     @model_validator(mode="before")
@@ -187,6 +204,6 @@ class TrainingSpec(_SpeedFields, _RowFields, _RegularisingFields, _OptimizerFiel
 
 _ONCE_EXTRA: Final = tuple(
     name
-    for group in (_OptimizerFields, _RegularisingFields, _RowFields, _SpeedFields)
+    for group in (_OptimizerFields, _RegularisingFields, _RowFields, _SpeedFields, _BestFields)
     for name in group.model_fields
 )

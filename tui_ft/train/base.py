@@ -25,7 +25,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from tui_ft import paths
 from tui_ft.hub import locate_model
 from tui_ft.hub.continuing import as_continued, continues, why_not_continued
-from tui_ft.hub.merged import host_memory_refusal, merged_folder
+from tui_ft.hub.merged import SHARD_BYTES, host_memory_refusal, merged_folder
 from tui_ft.hub.outputs import (
     ADAPTER_WEIGHTS,
     MERGED_FILE,
@@ -137,7 +137,7 @@ def _write(adapter: Adapter, base: Path, folder: Path, trust: bool) -> None:
         raise RunFailure(
             f"the adapter {adapter.folder} cannot be merged into its base: {error}"
         ) from None
-    whole.save_pretrained(str(folder))
+    whole.save_pretrained(str(folder), max_shard_size=SHARD_BYTES)
     _tokenizer(adapter, base).save_pretrained(str(folder))
     said = {
         "adapter": adapter.id or str(adapter.folder.absolute()),

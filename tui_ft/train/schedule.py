@@ -31,7 +31,7 @@ class SavesOnEvaluations(TrainerCallback):  # type: ignore[misc]  # transformers
 
 
 class StopsEarly(EarlyStoppingCallback):  # type: ignore[misc]  # transformers is untyped here
-    """Stops after so many evaluations without a lower loss, those before a resume counted too.
+    """Stops after so many evaluations that are no better, those before a resume counted too.
 
     transformers' own begins to count anew with each attempt.
     """
@@ -41,12 +41,13 @@ class StopsEarly(EarlyStoppingCallback):  # type: ignore[misc]  # transformers i
     ) -> None:
         """Count what the checkpoint knows of."""
         super().on_train_begin(args, state, control, **kwargs)
+        sign = -1.0 if args.greater_is_better else 1.0
         lowest, since = float("inf"), 0
         for entry in state.log_history:
-            loss = entry.get("eval_loss")
-            if loss is None:
+            figure = entry.get(args.metric_for_best_model)
+            if figure is None:
                 continue
             since += 1
-            if loss < lowest:
-                lowest, since = loss, 0
+            if sign * figure < lowest:
+                lowest, since = sign * figure, 0
         self.early_stopping_patience_counter = since

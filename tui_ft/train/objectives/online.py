@@ -15,6 +15,7 @@ import torch
 from tui_ft.runs import events as ev
 from tui_ft.spec.methods import TRAINS_BASE
 from tui_ft.spec.online import REFERENCE, GroupFields, evaluation_batch
+from tui_ft.spec.trainer_arguments import best_by
 from tui_ft.train.dropout import without_dropout
 from tui_ft.train.errors import RunFailure
 from tui_ft.train.objectives.common import Job, SoundnessTrainer, adapter_of, build, own_fields
@@ -206,7 +207,7 @@ def build_online(
     if job.spec.method.kind in TRAINS_BASE and asked.beta > 0:
         own["model_init_kwargs"] = _as_it_was(job)
     if job.evaluates and job.spec.training.load_best_model_at_end:
-        own |= {"metric_for_best_model": "eval_reward", "greater_is_better": True}
+        own |= best_by(job.spec.training, "eval_reward")
     trainer: AnswersPrompts = build(
         job,
         trainer_class,

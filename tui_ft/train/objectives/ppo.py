@@ -25,6 +25,7 @@ from trl.trainer.utils import disable_dropout_in_model, identity
 from tui_ft.hub.outputs import MERGED_FILE
 from tui_ft.runs import events as ev
 from tui_ft.spec.ppo import PpoObjective
+from tui_ft.spec.trainer_arguments import best_by
 from tui_ft.train.dropout import without_dropout
 from tui_ft.train.errors import RunFailure
 from tui_ft.train.generation import ends_of
@@ -386,7 +387,7 @@ def build_trainer(job: Job) -> SoundnessTrainer:
         disable_dropout_in_model(model)
     own: dict[str, Any] = {"remove_unused_columns": False}
     if job.evaluates and spec.training.load_best_model_at_end:
-        own |= {"metric_for_best_model": "eval_reward", "greater_is_better": True}
+        own |= best_by(spec.training, "eval_reward")
     trainer: PpoRunTrainer = build(
         job,
         PpoRunTrainer,
