@@ -88,13 +88,13 @@ COLOURS: Final = {"kind": "regex", "pattern": "green|blue|black"}
 _ANSWERS: Final = {"rewards": [COLOURS], "max_completion_length": 16}
 _GROUPS: Final = {**_ANSWERS, "num_generations": 8}
 OBJECTIVES: Final[dict[str, Row]] = {
-    "sft": Row(0.3, chat_rows),
-    "pretraining": Row(0.3, text_rows),
+    "sft": Row(0.2, chat_rows),
+    "pretraining": Row(0.2, text_rows),
     "dpo": Row(0.2, pair_rows),
     "kto": Row(0.08, judged_rows),
-    "orpo": Row(0.3, pair_rows),
-    "cpo": Row(0.3, pair_rows),
-    "reward": Row(0.3, pair_rows),
+    "orpo": Row(0.2, pair_rows),
+    "cpo": Row(0.2, pair_rows),
+    "reward": Row(0.15, pair_rows),
     "classification": Row(0.1, labelled_rows, steps=40),
     "grpo": Row(0.15, chat_rows, _GROUPS, steps=25, answers=True),
     "rloo": Row(0.15, chat_rows, {**_GROUPS, "beta": 0.02}, steps=25, answers=True),
@@ -117,10 +117,10 @@ METHODS: Final[dict[str, Column]] = {
     "dora": Column({**_LORA, "use_dora": True}, online=5e-3),
     "pissa": Column({**_LORA, "init_lora_weights": "pissa"}, online=5e-3),
     "qlora": Column({**_LORA, "kind": "qlora"}, online=5e-3),
-    "adalora": Column({"kind": "adalora", "init_r": 8, "target_r": 4}, 5e-2, 2e-2),
+    "adalora": Column({"kind": "adalora", "init_r": 8, "target_r": 4}, 2e-2),
     "ia3": Column({"kind": "ia3"}, 1e-1, 5e-2, _FEW),
     "ln tuning": Column({"kind": "ln_tuning"}, 5e-2, 5e-2),
-    "bottleneck": Column({"kind": "bottleneck", "bottleneck_size": 8}, 2e-2, 1e-2),
+    "bottleneck": Column({"kind": "bottleneck", "bottleneck_size": 8}, 2e-3, 1e-2, 0.5),
     "prompt": Column({"kind": "prompt_tuning", "num_virtual_tokens": 4}, 3e-1, 3e-1, _FEW),
     "prefix": Column({"kind": "prefix_tuning", "num_virtual_tokens": 4}, 3e-1, 1e-1, _FEW),
     "p-tuning": Column(
