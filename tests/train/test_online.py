@@ -46,6 +46,8 @@ CELLS: Final = {
     "grpo qlora": Cell({"kind": "grpo"}, QLORA, 2e-2, 0.4),
     "grpo full": Cell({"kind": "grpo", "beta": 0.02}, FULL, 2e-3, 0.3),
     "rloo lora": Cell({"kind": "rloo", "beta": 0.02}, LORA, 1e-2, 0.15),
+    # At twice this rate it may lose all reward for good, in 4 bits and not: then nothing differs.
+    "rloo qlora": Cell({"kind": "rloo", "beta": 0.02}, QLORA, 5e-3, 0.15),
     "rloo full": Cell({"kind": "rloo", "beta": 0.02}, FULL, 2e-3, 0.3),
 }
 

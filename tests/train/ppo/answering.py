@@ -13,13 +13,17 @@ COLOUR = {"kind": "regex", "pattern": "is (red|blue)"}
 LORA = {"kind": "lora", "r": 8, "lora_alpha": 16, "target_modules": "all-linear"}
 
 
-def make_answering_llama(folder: Path, tiny_llama: Path) -> Path:
-    """Teach the tiny Llama to answer in `folder`, so that its answers are worth something."""
+def make_answering_llama(folder: Path, tiny_llama: Path, steps: int = 60) -> Path:
+    """Teach the tiny Llama to answer in `folder`, so that its answers are worth something.
+
+    After 60 steps it draws colours, of which its head hardly tells one from the other; after 300
+    it does.
+    """
     spec = make_spec(
         folder,
         tiny_llama,
         training={
-            "max_steps": 60,
+            "max_steps": steps,
             "per_device_train_batch_size": 16,
             "eval_steps": None,
             "save_steps": None,

@@ -1,0 +1,135 @@
+"""The policy that answers is the one whose probabilities are compared, and at first its reference.
+
+Were it not, ratios would differ from 1 before anything is learned, and clipping would decide what
+is. Looked at with adapters, a base in 4 bits, all weights, dropout and recomputed activations.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import torch
+from transformers import GenerationMixin
+
+from tests.tiny_model import chat_rows, write_rows
+from tests.train.ppo.answering import COLOUR, LORA
+from tests.train.running import make_spec, make_trainer, run_worker
+from tui_ft.runs import events as ev
+from tui_ft.spec import RunSpec
+
+GROUPS: Final = {"num_generations": 4, "num_iterations": 2, "beta": 0.05}
+OBJECTIVES: Final[dict[str, dict[str, Any]]] = {
+    "ppo": {"num_ppo_epochs": 2, "disable_dropout": False},
+    "rloo": GROUPS,
+    "grpo": GROUPS,
+}
+METHODS: Final[dict[str, dict[str, Any]]] = {
+    "lora": {**LORA, "lora_dropout": 0.3},
+    "qlora": {**LORA, "kind": "qlora", "lora_dropout": 0.3},
+    "full": {"kind": "full"},
+}
+
+
+def _spec(folder: Path, model: Path, objective: str, method: str, **training: Any) -> RunSpec:
+    write_rows(folder / "rows.jsonl", chat_rows(40))
+    return make_spec(
+        folder,
+        model,
+        objective={
+            "kind": objective,
+            "rewards": [COLOUR],
+            "max_completion_length": 8,
+            **OBJECTIVES[objective],
+        },
+        method=METHODS[method],
+        training={
+            "per_device_train_batch_size": 8,
+            "eval_steps": None,
+            "save_steps": None,
+            **training,
+        },
+        hardware={"gpus": "none", "cpu_threads": 1},
+    )
+
+
+class _Sampled:
+    """What generating found of each token that it sampled."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.log_probs = torch.empty(0)
+        real = GenerationMixin.generate
+
+        def generate(model: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
+            found = real(model, *args, **kwargs, return_dict_in_generate=True, output_logits=True)
+            logits = torch.stack(found.logits, dim=1).float().log_softmax(-1)
+            tokens = found.sequences[:, -logits.shape[1] :]
+            self.log_probs = logits.gather(-1, tokens[..., None])[..., 0]
+            return found.sequences  # type: ignore[no-any-return]
+
+        patch.setattr(GenerationMixin, "generate", generate)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("method", ["lora", "qlora"])
+def test_what_was_sampled_is_as_likely_when_it_is_scored(
+    tmp_path: Path,
+    tiny_llama: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    objective: str,
+    method: str,
+) -> None:
+    """With an adapter that does something already, and that has dropout."""
+    trainer = make_trainer(_spec(tmp_path, tiny_llama, objective, method), tmp_path)
+    torch.manual_seed(0)
+    for name, parameter in trainer.model.named_parameters():
+        if "lora_" in name:
+            torch.nn.init.normal_(parameter, std=0.1)
+    trainer.model.train()
+    sampled = _Sampled(monkeypatch)
+    rows = [trainer.train_dataset[number // 4] for number in range(8)]
+    if objective == "ppo":
+        rollout = trainer._roll_out(rows, learning=True)
+        for place, mask in enumerate(rollout.rows.answer_mask):
+            scored = rollout.log_probs[place][mask]
+            torch.testing.assert_close(
+                scored, sampled.log_probs[place, : len(scored)], atol=1e-4, rtol=0
+            )
+    else:
+        found = trainer._generate_and_score_completions(rows)
+        mask = found["completion_mask"]
+        expected = sampled.log_probs[:, : mask.shape[1]] * mask
+        if objective == "rloo":
+            torch.testing.assert_close(found["old_logps"], expected.sum(1), atol=1e-4, rtol=0)
+        else:
+            scored = found["old_per_token_logps"] * mask
+            torch.testing.assert_close(scored, expected, atol=1e-4, rtol=0)
+    dropouts = [m for m in trainer.model.modules() if isinstance(m, torch.nn.Dropout)]
+    assert any(m.p == 0.3 for m in dropouts)
+    assert all(m.training for m in dropouts)  # it trains with what was asked for
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("method", METHODS)
+def test_without_learning_ratios_are_one_and_the_kl_is_zero(
+    tmp_path: Path, tiny_llama: Path, objective: str, method: str
+) -> None:
+    spec = _spec(
+        tmp_path,
+        tiny_llama,
+        objective,
+        method,
+        learning_rate=1e-30,
+        max_steps=2,
+        gradient_checkpointing=True,
+    )
+    ran = run_worker(spec, tmp_path / "run")
+    assert ran.ended.state == "finished", ran.ended
+    for event in ran.of(ev.Metrics):
+        assert event.values["clip_ratio/region_mean"] == 0
+        assert event.values.get("kl", 0.0) == pytest.approx(0, abs=1e-6)
+        if objective == "ppo":
+            assert event.values["approx_kl"] == pytest.approx(0, abs=1e-12)
+        else:  # advantages add up to nothing, so that only ratios other than 1 make a loss
+            assert event.values["loss"] == pytest.approx(0, abs=1e-5)
