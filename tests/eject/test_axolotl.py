@@ -174,7 +174,10 @@ def test_preferences_mean_the_same_there(
         ({"objective": {"kind": "dpo", "loss_type": ["sigmoid", "sft"]}}, "ipo and simpo"),
         ({"method": {"kind": "ia3"}}, "Axolotl has no ia3"),
         ({"method": {"kind": "lora", "init_lora_weights": "olora"}}, "belongs on the base"),
-        ({"method": {"kind": "qlora", "init_lora_weights": "loftq"}}, "begins on an unquantised base"),
+        (
+            {"method": {"kind": "qlora", "init_lora_weights": "loftq"}},
+            "begins on an unquantised base",
+        ),
     ],
 )
 def test_what_axolotl_has_no_form_for_is_refused_with_the_reason(

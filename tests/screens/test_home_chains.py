@@ -44,6 +44,26 @@ async def test_enter_opens_the_stage_at_work_which_names_its_place(
         assert "stage 2/3 reward of chain rlhf" in shown(app, "#facts")
 
 
+async def test_what_is_done_to_a_chain_that_is_gone_does_not_hit_its_like(
+    three_stages: ChainFolder,
+) -> None:
+    async with running() as (app, pilot):
+        await pilot.press("home", "s")
+        three_stages.path.rename(three_stages.path.with_name("rlhf-2"))
+        await pilot.press("y")
+        await settled(app, pilot)
+        assert not (three_stages.path.with_name("rlhf-2") / "control.jsonl").exists()
+        assert "rlhf is not there any more" in str([one.message for one in app._notifications])
+
+
+async def test_a_damaged_chain_is_told_and_not_passed_over(three_stages: ChainFolder) -> None:
+    three_stages.chain_file.write_text("stages: 3")
+    async with running() as (app, pilot):
+        await pilot.press("home", "r")
+        await settled(app, pilot)
+        assert "chain.yaml" in str([one.message for one in app._notifications])
+
+
 @pytest.mark.parametrize(("key", "command"), [("s", "stop"), ("K", "kill")])
 async def test_a_key_stops_the_whole(three_stages: ChainFolder, key: str, command: str) -> None:
     async with running() as (app, pilot):
