@@ -121,3 +121,22 @@ def test_a_run_whose_worker_still_saves_is_not_deleted_under_it(home: Path, spec
         assert folder.spec_file.is_file()
     delete(folder)
     assert not folder.path.exists()
+
+
+def test_the_lock_goes_when_nobody_has_it_open_as_nfs_asks(
+    home: Path, spec: RunSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, whole = create(spec), shutil.rmtree
+    (folder.path / "checkpoints" / "checkpoint-1").mkdir(parents=True)
+    left: list[list[str]] = []
+
+    def remove(path: Path) -> None:
+        if path == folder.path:
+            assert not folder.is_attended()
+            left.append([one.name for one in path.iterdir()])
+        whole(path)
+
+    monkeypatch.setattr(shutil, "rmtree", remove)
+    delete(folder)
+    assert left == [["lock"]]
+    assert not folder.path.exists()

@@ -23,7 +23,7 @@ from tui_ft.train import launcher, spread
 from tui_ft.train.errors import RunFailure, RunStopped
 from tui_ft.train.launcher import Launch, how_it_ended
 from tui_ft.train.precision import Precision
-from tui_ft.train.together import ALONE, Ranks, lost_a_peer
+from tui_ft.train.together import ALONE, MEETING, Ranks, lost_a_peer
 
 BF16 = Precision("bf16", torch.bfloat16)
 FP32 = Precision("fp32", torch.float32)
@@ -145,7 +145,7 @@ def test_deepspeed_is_told_by_accelerates_plugin(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_signal_leaves_nothing_in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("OMP_NUM_THREADS", "GLOO_SOCKET_IFNAME", launcher.MEETING):
+    for name in ("OMP_NUM_THREADS", "GLOO_SOCKET_IFNAME", MEETING):
         monkeypatch.setenv(name, "")  # each is put back in the end
     monkeypatch.setenv("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "")
     scratch = tmp_path / "tmp"

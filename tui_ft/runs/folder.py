@@ -296,7 +296,8 @@ def delete(folder: AttendedFolder, stop: str = "ftui stop") -> None:
             if is_locked(folder.path / WORKER_LOCK):
                 told = "lost its supervisor, and its worker still saves what it has learned"
                 raise RunError(f"{folder.id} {told}: try again in a moment")
-            shutil.rmtree(folder.path)
+            _empty(folder.path, but=folder.lock_file)
+        shutil.rmtree(folder.path)
     except FileNotFoundError:
         raise RunError(f"{folder.id} is not there any more") from None
     except OSError as error:
@@ -304,6 +305,15 @@ def delete(folder: AttendedFolder, stop: str = "ftui stop") -> None:
     except LockedError:
         told = f"stop it first (`{stop} {folder.id}`)"
         raise RunError(f"{folder.id} is still running: {told}") from None
+
+
+def _empty(path: Path, but: Path) -> None:
+    """Remove all but one file of a folder: NFS keeps a folder for as long as that is open."""
+    for entry in path.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry != but:
+            entry.unlink()
 
 
 @contextlib.contextmanager
