@@ -59,6 +59,8 @@ _KINDS: Final[dict[str, tuple[str, tuple[str, ...], int, int]]] = {
     "labels": ("text_label", ("classification",), 200, 500),
     "text": ("text", ("pretraining", "sft"), 700, 2000),
     "math": ("alpaca", ("sft", "grpo"), 220, 500),
+    "code": ("alpaca", ("sft", "grpo"), 220, 500),
+    "measures": ("alpaca", ("sft", "grpo"), 220, 500),
     "bare": ("alpaca", ("sft", "grpo"), 90, 250),
     "json": ("alpaca", ("sft", "grpo"), 180, 500),
     "truths": ("prompt_only", ("grpo", "rloo", "ppo"), 80, 200),
@@ -73,6 +75,17 @@ _CHECKS: Final[dict[str, Checkable]] = {
             "extract_reference": "after_hashes",
         },
         what="99 % of the answers end in `####` and a number",
+        worked=True,
+        marked=True,
+    ),
+    "measures": Checkable(
+        "answer",
+        reward={
+            "kind": "exact_match",
+            "extract": "after_hashes",
+            "extract_reference": "after_hashes",
+        },
+        what="99 % of the answers end in `####` and the final answer",
         worked=True,
         marked=True,
     ),
@@ -94,6 +107,7 @@ _CHECKS: Final[dict[str, Checkable]] = {
         marked=True,
         columns={"instruction": "prompt", "output": "ground_truth"},
     ),
+    "code": Checkable("tests", what="the column `test` holds tests", worked=True, marked=True),
     "tests": Checkable("tests", what="the column `test_list` holds tests", marked=True),
 }
 _SFT_COLUMNS: Final[dict[str, dict[str, str]]] = {

@@ -25,6 +25,7 @@ from tui_ft.spec.chain import load_chain
 from tui_ft.spec.combinations import impossible
 from tui_ft.spec.online import GrpoObjective
 from tui_ft.spec.problems import SpecError
+from tui_ft.spec.trainer_arguments import plan_schedule
 
 SUMS = {"goal": "reasoning", "model": "llama-8b-chat", "gpus": 24, "data": "math-7k"}
 
@@ -174,3 +175,29 @@ def test_time_is_that_of_the_answers_and_of_learning_from_them() -> None:
     longer = seconds_of(held, model, trained=0)
     assert isinstance(longer, Seconds)
     assert longer.expected > found.expected  # the reference looks at every answer too
+
+
+def test_the_name_of_a_chain_ends_with_a_whole_word() -> None:
+    situation = situation_of({"goal": "preference", "model": "llama-8b-chat", "gpus": 80,
+                              "data": "pairs-5k"})  # fmt: skip
+    assert situation.model is not None
+    assert situation.data is not None
+    situation = msgspec.structs.replace(
+        situation,
+        model=msgspec.structs.replace(situation.model, name="x/Llama-3.1-8B-Instruct"),
+        data=msgspec.structs.replace(situation.data, path="/data/dpo_zh_demo.json"),
+    )
+    advice = advise(situation, {"on_policy": "yes"}, estimator=Arithmetic())
+    assert advice.chain == "Llama-3.1-8B-Instruct-dpo_zh"
+
+
+def test_few_prompts_are_watched_by_their_reward() -> None:
+    few = {one.id: one.text for one in _advise(data="math-500").cautions}["few-rows"]
+    assert "held-out reward" in few
+
+
+@pytest.mark.parametrize("answers", [{}, {"objective": "ppo"}, {"objective": "rloo"}])
+def test_no_field_of_the_run_does_nothing(answers: dict[str, str]) -> None:
+    notes: list[str] = []
+    plan_schedule(_run(_advise(answers)).training, True, notes.append)
+    assert notes == []

@@ -46,6 +46,17 @@ def test_a_mark_that_many_rows_lack_is_none() -> None:
 
 
 @pytest.mark.parametrize(
+    "answer",
+    [
+        "#### Introduction\nA text with headings.\n#### Summary\nIt says what there is to say.",
+        "Here is the function that was asked for:\ndef f():\n    pass\n########\n# the end",
+    ],
+)
+def test_headings_and_rulers_are_no_marks_of_answers(answer: str) -> None:
+    assert of_answers([answer] * 9) is None
+
+
+@pytest.mark.parametrize(
     ("answers", "extract"),
     [(["42", "1,000", "$7"], "last_number"), (["yes", "no", "It depends"], "last_line")],
 )
@@ -67,13 +78,14 @@ def test_json_answers_have_a_schema_of_what_they_share() -> None:
     }
 
 
-def test_what_is_right_may_stand_in_a_column_beside_the_prompt() -> None:
+@pytest.mark.parametrize("asked_by", ["prompt", "question"])
+def test_what_is_right_may_stand_in_a_column_beside_the_prompt(asked_by: str) -> None:
     values: list[dict[str, Any]] = [
-        {"prompt": f"{n}+1?", "ground_truth": f"{n + 1}"} for n in range(9)
+        {asked_by: f"{n}+1?", "ground_truth": f"{n + 1}"} for n in range(9)
     ]
     found = found_in(values)
     assert found is not None
-    assert found.columns == {"instruction": "prompt", "output": "ground_truth"}
+    assert found.columns == {"instruction": asked_by, "output": "ground_truth"}
     rows = as_rows(values)
     asked = convert(rows[0], detect(rows, columns=found.columns))
     assert isinstance(asked, Conversation)
@@ -84,6 +96,21 @@ def test_tests_are_seen_and_no_reward_of_ours_runs_them() -> None:
     found = found_in([{"prompt": "Write f.", "test_list": ["assert f()"]}] * 3)
     assert found is not None
     assert (found.kind, found.reward) == ("tests", {})
+
+
+@pytest.mark.parametrize("value", [None, "", "false", []])
+def test_a_column_called_test_may_hold_none(value: object) -> None:
+    prose = "The sea is blue because water takes up red light, and more so the deeper it is."
+    rows = [{"question": "Why?", "answer": prose, "test": value}] * 3
+    assert found_in(rows) is None
+
+
+def test_classes_and_grades_are_not_what_is_right() -> None:
+    grades = [{"prompt": f"Poem {n}", "label": str(n % 5)} for n in range(40)]
+    assert found_in(grades) is None
+    sums = found_in([{"prompt": f"{n}+1?", "label": f"{n + 1}"} for n in range(40)])
+    assert sums is not None
+    assert sums.columns == {"instruction": "prompt", "output": "label"}
 
 
 def test_plain_prompts_are_asked_through_the_template() -> None:

@@ -73,7 +73,7 @@ def _goal(state: State) -> Answer:
     if known is not None:
         return Answer(known.value, known.how, known.note or "as you said")
     check = state.data.check
-    if check is not None and check.value.marked:
+    if check is not None and check.value.marked and check.value.reward:
         return Answer("reasoning", "assumed", check.value.what, sources.RLVR)
     format = state.data.format.value if state.data.format is not None else ""
     if format in _ASSUMED_GOALS:

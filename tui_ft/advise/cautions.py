@@ -11,6 +11,7 @@ from tui_ft.advise import online_cautions as online
 from tui_ft.advise import sources
 from tui_ft.advise.advice import Caution, Phase
 from tui_ft.advise.approach import ENOUGH_ROWS
+from tui_ft.advise.online import is_online
 from tui_ft.advise.plans import Plan, longest_option
 from tui_ft.advise.sources import at
 from tui_ft.advise.state import State
@@ -169,10 +170,11 @@ def _rank(state: State, _plan: Plan) -> str | None:
 def _few(state: State, _plan: Plan) -> str | None:
     if state.passed("examples") != "few":
         return None
+    watched = "reward" if is_online(state.choice("objective")) else "loss"
     return (
         f"{state.rows or 0:,} rows, where {ENOUGH_ROWS[state.choice('goal')]:,} and more are asked "
-        "for: expect a small effect, watch the held-out loss, and compare with examples in the "
-        "prompt"
+        f"for: expect a small effect, watch the held-out {watched}, and compare with examples in "
+        "the prompt"
     )
 
 
@@ -202,6 +204,8 @@ def _compare(state: State, _plan: Plan) -> str | None:
 
 def _pairs(state: State, _plan: Plan) -> str | None:
     if state.choice("goal") != "preference" or state.choice("teaches") != "answers":
+        return None
+    if state.choice("approach") == "rl":  # a reward that was named stands for the pairs
         return None
     return (
         "the rows are answers, not pairs: this is supervised fine-tuning. For preferences collect "
@@ -283,6 +287,8 @@ _CHECKS: Final = (
     _Check("no-filtering", "bad", _poor, _ANTI),
     _Check("out-of-memory", "bad", _will_run_out),
     _Check("cpu-slow", "bad", _cpu),
+    _Check("reward-of-one-form", "warning", online.strict_form, sources.OWN),
+    _Check("few-answers-a-gpu", "warning", online.few_on_each, sources.OWN),
     _Check("rewards-too-rare", "warning", online.too_rare, at(sources.DAPO, "3.2")),
     _Check("kl-off", "warning", online.kl_off, sources.OVEROPTIMISED),
     _Check("small-group", "warning", online.small_group, at(sources.GRPO, "4.2")),

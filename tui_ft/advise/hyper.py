@@ -197,7 +197,7 @@ def _epochs_of_answers(state: State) -> Answer:
         return Answer("1", how, "each prompt once, answered several times", sources.OWN)
     share = max(0.01, round(share, 2))
     why = (
-        f"about {_MOST_STEPS} steps, {text.percent(share)} of the prompts: enough to see whether "
+        f"{_MOST_STEPS} steps at most, {text.percent(share)} of the prompts: enough to see whether "
         "the reward rises, and each costs its answers; raise it when it still does at the end"
     )
     return Answer(f"{share:g}", how, why, sources.OWN)

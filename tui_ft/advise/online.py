@@ -97,6 +97,14 @@ def rewards_of(state: State) -> list[dict[str, Any]]:
             return []
 
 
+def extracted(state: State) -> str:
+    """Return what of an answer is compared with the row's own; empty where nothing is."""
+    check = state.data.check
+    if check is None or state.choice("reward") != "answer":
+        return ""
+    return str(check.value.reward.get("extract", "auto"))
+
+
 def named_file(state: State) -> str:
     """Return the Python file that a person names as the reward; empty without."""
     named = state.situation.reward
@@ -120,6 +128,9 @@ def _solves(state: State) -> Answer:
             "SmolLM2-135M-Instruct 1.4 %, 360M 7 %); answer `solves` otherwise for an easier task"
         )
         return Answer("never", "assumed", why, f"the models' cards; {source}")
+    if extracted(state) == "after_hashes":
+        why = "no model ends its answers in `####` of its own, and others earn nothing"
+        return Answer("unformed", "assumed", why, at(sources.R1, "2.3, cold start"))
     if kind is not None and kind.value == "base":
         why = "a base model goes on with text: answers are not in the form that earns a reward"
         return Answer("unformed", kind.how, why, at(sources.R1, "2.3, cold start"))

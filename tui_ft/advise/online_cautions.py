@@ -8,6 +8,7 @@ from tui_ft import text
 from tui_ft.advise.online import (
     GROUPS,
     REWARDS,
+    extracted,
     last_of,
     learns_a_reward,
     rewards_of,
@@ -19,6 +20,14 @@ from tui_ft.spec.online import GENERATES
 
 _FEW_PAIRS: Final = 5_000
 _SMALL_GROUP: Final = 4
+_FEW_ANSWERS: Final = 16
+_FULL_OF_ANSWERS: Final = 64
+_MOST_A_STEP: Final = 512
+_FORMS: Final = {
+    "after_hashes": "that ends in `####` and what is right",
+    "boxed": "in `\\boxed{}`",
+    "last_line": "that stands alone on the last line",
+}
 _TYPICAL: Final = {"never": 0.01, "mostly": 0.98}
 
 
@@ -40,9 +49,24 @@ def before_sft(state: State, _plan: Plan) -> str | None:
     base = state.choice("model_kind") == "base" and state.passed("solves") not in ("some", "mostly")
     if not base and state.passed("solves") != "unformed":
         return None
+    if state.choice("model_kind") != "base":
+        return (
+            "its answers are not in the form that earns a reward, and it would spend them "
+            "searching for it: ask for that form in the prompts, or SFT first"
+        )
     return (
         "a base model spends its answers searching for a form that earns anything: SFT first, or "
         "begin with the chat model of its family"
+    )
+
+
+def strict_form(state: State, _plan: Plan) -> str | None:
+    """Right answers that earn nothing, for the form they are in."""
+    if not _begins_with_answers(state) or extracted(state) not in _FORMS:
+        return None
+    return (
+        f"only an answer {_FORMS[extracted(state)]} is compared: a right one said otherwise earns "
+        "0. Ask for that form in the prompts, and read what the first steps reward"
     )
 
 
@@ -155,15 +179,28 @@ def checkable(state: State, _plan: Plan) -> str | None:
         return None
     if state.choice("goal") not in ("domain", "style", "instruction"):
         return None
+    by = "an exact match" if check.value.reward else "a program of yours that runs them (--reward)"
     return (
         f"{check.value.what}: a program can check them. To get more of them right, rather than "
-        "answers like these, take the goal `reasoning`: GRPO with an exact match"
+        f"answers like these, take the goal `reasoning`: GRPO with {by}"
+    )
+
+
+def few_on_each(state: State, plan: Plan) -> str | None:
+    """Several GPUs that each generate a few answers, and wait as long as for many."""
+    if not _kind(state) or plan.gpus == 1 or not 0 < plan.at_once <= _FEW_ANSWERS:
+        return None
+    many = min(_MOST_A_STEP, int(state.choice("effective_batch")) * plan.gpus)
+    return (
+        f"each of {plan.gpus} GPUs generates {plan.at_once} answers at once, which takes about as "
+        f"long as {_FULL_OF_ANSWERS} would: with --answer effective_batch={many} a step sees more "
+        "prompts in much the same time, and all prompts are seen sooner"
     )
 
 
 def takes_long(state: State, _plan: Plan) -> str | None:
     """Most of the time goes into answers."""
-    if not _kind(state):
+    if not _kind(state) or state.choice("gpus") == "none":  # vLLM would not help there
         return None
     return (
         "most of the time goes into generating answers: where vLLM is installed, "

@@ -55,6 +55,8 @@ def _several(state: State, plan: Plan) -> list[Choice]:
 
 
 def _faster(plan: Plan) -> str:
+    if plan.at_once:
+        return "and learned from at once; generating a few answers takes as long as many"
     return f"which takes about 1/{plan.gpus} of the time"
 
 

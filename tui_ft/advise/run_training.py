@@ -97,7 +97,7 @@ def _schedule(state: State, plan: Plan) -> list[Choice]:
     evaluates = evaluates_on(state)
     known: How = "assumed" if steps is None else "measured"
     said = "a run of unknown length" if steps is None else f"{steps:,} steps in all"
-    saves = 0.2 if way.kind == "full" else 0.1
+    saves = 0.2 if way.kind == "full" or is_online(state.choice("objective")) else 0.1
     choices = [
         _scheduler(state),
         Choice(
@@ -131,11 +131,7 @@ def _schedule(state: State, plan: Plan) -> list[Choice]:
         Choice(
             key="training.save_steps",
             value=saves,
-            reason=(
-                "a checkpoint is three times the weights: at every second evaluation"
-                if way.kind == "full"
-                else "an adapter's checkpoint is small: at each evaluation, so the best is kept"
-            ),
+            reason=_why_saved(state, is_full=way.kind == "full"),
             source=sources.OWN,
         ),
     ]
@@ -144,6 +140,15 @@ def _schedule(state: State, plan: Plan) -> list[Choice]:
             from_node(state, "training.early_stopping_patience", "early_stopping", _PATIENCE)
         )
     return choices
+
+
+def _why_saved(state: State, *, is_full: bool) -> str:
+    online = is_online(state.choice("objective"))
+    each = "at each evaluation, so the best is kept"
+    if is_full:
+        often = each if online else "at every second evaluation"
+        return f"a checkpoint is three times the weights: {often}"
+    return f"an adapter's checkpoint is small: {each}"
 
 
 def _looks(state: State, said: str, known: How) -> Choice:
@@ -168,7 +173,7 @@ def _scheduler(state: State) -> Choice:
     why = "the reward may rise to the end, and nobody knows when it will"
     return Choice(
         key="training.lr_scheduler_type",
-        value="constant" if online else "cosine",
+        value="constant_with_warmup" if online else "cosine",
         reason=why if online else "cosine in four guides' recipes (linear: Part 3, 8)",
         source=sources.GRPO if online else at(sources.EXPERT, "training with TRL"),
     )

@@ -67,7 +67,10 @@ def _chain_name(first: Phase) -> str:
     """Return what a chain is called: as its first run, without the method."""
     assert first.run is not None, "all stages of a chain have a run"
     bare = re.sub(r"-(full|lora|qlora|prompt_tuning)$", "", first.run.name)
-    return bare[:_CHAIN_NAME].rstrip("-._") or "chain"
+    short = bare[:_CHAIN_NAME]
+    if re.match(r"\w", bare[_CHAIN_NAME:]):  # no half of a word
+        short = re.sub(r"[-._][^-._]*$", "", short)
+    return short.rstrip("-._") or "chain"
 
 
 def _named(phase: Phase, chain: str) -> Phase:

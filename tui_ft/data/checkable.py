@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal
@@ -23,10 +24,15 @@ _WORDS: Final = 6
 _CHARACTERS: Final = 60
 _WORKING: Final = 20
 """Characters before a final answer from which they are taken for what leads to it."""
+_AT_THE_END: Final = re.compile(r"(?<!#)####(?!#)[^\n#]+\Z")
+"""`#### 42` on the last line; `####` above more text is a heading of Markdown."""
 _TRUTHS: Final = (
     *("ground_truth", "final_answer", "answer", "solution", "reference", "reference_answer"),
     *("expected", "expected_output", "expected_answer", "target", "gold", "label"),
 )
+_VAGUE: Final = ("label", "target")
+"""Of these, columns that hold few values over and over are classes or grades, not what is right."""
+_FEW_VALUES: Final = 0.25
 _TESTS: Final = (
     *("tests", "test", "test_list", "unit_tests", "test_cases", "public_tests", "private_tests"),
     *("verification_info", "input_output", "checker"),
@@ -62,7 +68,7 @@ def checkable(rows: Sequence[Row], detection: Detection) -> Checkable | None:
         detection: their format.
     """
     present = {name for row in rows for name in row.values}
-    tests = next((name for name in _TESTS if name in present), None)
+    tests = next((name for name in _TESTS if name in present and _holds_tests(rows, name)), None)
     if tests is not None:
         said = f"the column `{text.one_line(tests, 40)}` holds tests"
         return Checkable("tests", what=said, marked=True)
@@ -120,6 +126,15 @@ def of_answers(answers: Sequence[str]) -> Checkable | None:
     return None
 
 
+def _holds_tests(rows: Sequence[Row], name: str) -> bool:
+    """Tell whether a column holds cases or code, not a mark such as `false`, in most rows."""
+    held = [row.values.get(name) for row in rows]
+    tests = sum(
+        bool(one) and (isinstance(one, list | dict) or len(str(one).split()) > 1) for one in held
+    )
+    return tests >= _MOST * len(rows)
+
+
 def _references(rows: Sequence[Row], detection: Detection) -> list[str]:
     found = []
     for row in rows:
@@ -141,13 +156,13 @@ def _marked(answers: Sequence[str]) -> Checkable | None:
         ("boxed", "`\\boxed{}`"),
     )
     for how, mark in marks:
-        finals = [final for one in answers if (final := extract(one, how))]
+        finals = [final for one in answers if (final := _final(one, how))]
         if len(finals) < _MOST * len(answers):
             continue
         numbers = _share(finals, lambda one: as_number(one) is not None) >= _MOST
         reward = {"kind": "exact_match", "extract_reference": how}
         reward["extract"] = "last_number" if numbers else how
-        before = [len(one) - len(extract(one, how) or "") for one in answers]
+        before = [len(one) - len(_final(one, how) or "") for one in answers]
         share = text.percent(len(finals) / len(answers))
         what = "a number" if numbers else "the final answer"
         return Checkable(
@@ -158,6 +173,15 @@ def _marked(answers: Sequence[str]) -> Checkable | None:
             marked=True,
         )
     return None
+
+
+def _final(answer: str, how: Literal["after_hashes", "boxed"]) -> str | None:
+    """Return what an answer ends in by its mark; None where the mark is a heading, or is not."""
+    found = extract(answer, how)
+    if how == "after_hashes" and found is not None:
+        ends = _AT_THE_END.search(answer.strip()) and len(found) <= _CHARACTERS
+        return found if ends else None
+    return found
 
 
 def _json(answers: Sequence[str]) -> Checkable | None:
@@ -215,11 +239,13 @@ def _short(answers: Sequence[str]) -> Checkable | None:
 
 def _in_a_column(rows: Sequence[Row], columns: Mapping[str, str]) -> Checkable | None:
     """Return the check of prompts beside which a column holds what is right."""
-    asked = asked_columns(rows, columns)
+    asked = dict(columns) if set(columns) == {"instruction"} else asked_columns(rows, columns)
     for name in _TRUTHS if asked else ():
         values = [row.values.get(name) for row in rows]
         answers = [value for value in values if isinstance(value, str) and value.strip()]
         if len(answers) < _MOST * len(rows):
+            continue
+        if name in _VAGUE and len(set(answers)) <= _FEW_VALUES * len(answers):
             continue
         found = of_answers(answers)
         if found is not None:

@@ -9,8 +9,11 @@ from typing import Final
 from tui_ft.spec.rewards import Extract
 
 _NUMBER: Final = re.compile(
-    r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?|[-+]?\.\d+"
+    r"(?:(?<![\w)\]}])[-+])?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?|\.\d+)"
 )
+"""A minus after a digit, a letter or a bracket is none of the number's: 10-3 ends in 3."""
+_THOUSANDS: Final = re.compile(r"(?<=\d)(?:\{,\}|,?\\[,!])(?=\d{3})")
+"""As LaTeX writes them: 12{,}345, 12,\\!345 and 12\\,345."""
 _BOX: Final = re.compile(r"\\f?boxed\s*\{")
 _HASHES: Final = "####"
 _MONEY: Final = "$€£¥"
@@ -27,13 +30,18 @@ def extract(whole: str, how: Extract) -> str | None:
         case "boxed":
             return _boxed(whole)
         case "last_number":
-            numbers = _NUMBER.findall(whole)
+            numbers = _NUMBER.findall(_as_typed(whole))
             return numbers[-1] if numbers else None
         case "last_line":
             lines = [line.strip() for line in whole.splitlines() if line.strip()]
             return lines[-1] if lines else None
         case "whole":
             return whole.strip()
+
+
+def _as_typed(said: str) -> str:
+    """Return a text with its numbers as a keyboard has them: LaTeX's thousands, a true minus."""
+    return _THOUSANDS.sub(",", said).replace("\N{MINUS SIGN}", "-")
 
 
 def _boxed(whole: str) -> str | None:
@@ -51,7 +59,8 @@ def _boxed(whole: str) -> str | None:
 
 def as_number(said: str) -> Decimal | None:
     """Return the number that ``said`` is: without currency, percent and thousands; else None."""
-    bare = said.strip().strip("$\\ ").strip(_MONEY).removesuffix("%").rstrip("\\.").strip()
+    bare = _as_typed(said).strip().strip("$\\ ")
+    bare = bare.strip(_MONEY).removesuffix("%").rstrip("\\.").strip()
     if not _NUMBER.fullmatch(bare):
         return None
     try:

@@ -36,6 +36,8 @@ SOLUTION = "6 times 7 is <<6*7=42>>42.\n#### 42"
         ("#### $42.00", {}, 1.0),
         ("#### 42.00", {"numbers": False}, 0.0),
         ("#### -42", {}, 0.0),
+        ("50-8 is 43-1, or 44-42", {"extract": "last_number"}, 1.0),  # no minus of the number's
+        ("it is \N{MINUS SIGN}42", {"extract": "last_number"}, 0.0),
         ("", {}, 0.0),
     ],
 )
@@ -47,6 +49,9 @@ def test_the_answer_of_gsm8k(said: str, options: dict[str, Any], expected: float
     ("said", "reference", "options", "expected"),
     [
         ("1,234,567", "1234567", {}, 1.0),
+        (r"\boxed{12{,}345}", "12345", {}, 1.0),
+        (r"it is 12,\!345", "12345", {"extract": "last_number"}, 1.0),
+        (r"it is $12\,345$.", "12345", {"extract": "last_number"}, 1.0),
         ("1,23", "123", {}, 0.0),  # no thousands
         ("1e3", "1000", {}, 1.0),
         (".5", "0.50", {}, 1.0),
