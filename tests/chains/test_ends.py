@@ -105,6 +105,21 @@ def test_a_stage_whose_run_was_deleted_begins_anew_and_so_do_its_takers(
     assert status_of(chain).state == "finished"
 
 
+def test_a_deleted_run_that_nobody_needs_any_more_costs_no_later_stage_its_run(
+    home: Path, chain_file: Path
+) -> None:
+    text = chain_file.read_text().replace("{max_length: 512}", "{per_device_train_batch_size: 1}")
+    third = text[text.index("- name: dpo") :].replace("name: dpo", "name: again", 1)
+    chain_file.write_text(text + third.replace("batch_size: 1", "batch_size: 2"))
+    chain = _failed(chain_file)
+    delete_run(_run("two-sft"))
+    status = status_of(chain)
+    assert [one.state for one in status.stages] == ["deleted", "finished", "failed"]
+    onward = resume(chain, worker=BUT_FOR_DPO)
+    assert (onward.stage, onward.run, onward.anew) == ("again", "two-again", ())
+    assert wait_until(chain, ended).stages[0].state == "deleted"
+
+
 @pytest.mark.usefixtures("slowly")
 def test_a_run_that_a_person_brought_to_its_end_is_taken(home: Path, chain_file: Path) -> None:
     chain = start(load_chain(chain_file), worker=WORK)

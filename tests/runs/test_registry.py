@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import socket
@@ -11,7 +12,7 @@ import pytest
 
 from tui_ft import paths
 from tui_ft.runs import events as ev
-from tui_ft.runs.folder import RunError, RunFolder, create, exactly, find
+from tui_ft.runs.folder import RunError, RunFolder, create, delete, exactly, find
 from tui_ft.runs.journal import Journal
 from tui_ft.runs.registry import list_runs, summarise, summary_of
 from tui_ft.spec import RunSpec
@@ -109,3 +110,33 @@ def test_a_run_that_is_just_being_deleted_breaks_no_list(home: Path, spec: RunSp
     folder = create(spec)
     folder.spec_file.unlink()
     assert summary_of(folder).state == "crashed"
+
+
+def test_a_run_whose_worker_still_saves_is_not_deleted_under_it(home: Path, spec: RunSpec) -> None:
+    folder = create(spec)
+    with folder.worker_lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(RunError, match="its worker still saves"):
+            delete(folder)
+        assert folder.spec_file.is_file()
+    delete(folder)
+    assert not folder.path.exists()
+
+
+def test_the_lock_goes_when_nobody_has_it_open_as_nfs_asks(
+    home: Path, spec: RunSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, whole = create(spec), shutil.rmtree
+    (folder.path / "checkpoints" / "checkpoint-1").mkdir(parents=True)
+    left: list[list[str]] = []
+
+    def remove(path: Path) -> None:
+        if path == folder.path:
+            assert not folder.is_attended()
+            left.append([one.name for one in path.iterdir()])
+        whole(path)
+
+    monkeypatch.setattr(shutil, "rmtree", remove)
+    delete(folder)
+    assert left == [["lock"]]
+    assert not folder.path.exists()

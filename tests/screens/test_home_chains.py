@@ -6,11 +6,14 @@ import json
 
 import pytest
 
+from tests.screens.conftest import START, MakeRun
 from tests.screens.test_home import names, running, settled, shown, until
 from tui_ft.chains import journal, life
 from tui_ft.chains.folder import ChainFolder, all_chains
+from tui_ft.chains.glance import glances
 from tui_ft.runs.changes import Change, ChangedError
 from tui_ft.runs.folder import find
+from tui_ft.runs.place import Place
 from tui_ft.runs.registry import list_runs
 from tui_ft.screens.monitor import MonitorScreen
 from tui_ft.screens.runs_table import RunsTable
@@ -42,6 +45,39 @@ async def test_enter_opens_the_stage_at_work_which_names_its_place(
         assert isinstance(app.screen, MonitorScreen)
         assert app.screen.folder.id == "rlhf-reward"
         assert "stage 2/3 reward of chain rlhf" in shown(app, "#facts")
+
+
+def test_a_stage_that_is_done_anew_is_the_one_it_is_at(
+    three_stages: ChainFolder, make_run: MakeRun
+) -> None:
+    changed = journal.Changed(t=START + 10, stage="sft", user="anna")
+    started = journal.Started(t=START + 11, stage="sft", run="rlhf-sft-2")
+    journal.note(three_stages, [changed, started])
+    place = Place(chain="rlhf", stage="sft", number=1, of=3)
+    make_run("rlhf-sft-2", steps=5, live=True, started=START + 12, place=place)
+    (glance,) = glances(list_runs())
+    assert (glance.at, glance.place, glance.done) == ("rlhf-sft-2", place, 0)
+    assert glance.verdict.reason.startswith("stage sft: ")
+
+
+async def test_what_is_done_to_a_chain_that_is_gone_does_not_hit_its_like(
+    three_stages: ChainFolder,
+) -> None:
+    async with running() as (app, pilot):
+        await pilot.press("home", "s")
+        three_stages.path.rename(three_stages.path.with_name("rlhf-2"))
+        await pilot.press("y")
+        await settled(app, pilot)
+        assert not (three_stages.path.with_name("rlhf-2") / "control.jsonl").exists()
+        assert "rlhf is not there any more" in str([one.message for one in app._notifications])
+
+
+async def test_a_damaged_chain_is_told_and_not_passed_over(three_stages: ChainFolder) -> None:
+    three_stages.chain_file.write_text("stages: 3")
+    async with running() as (app, pilot):
+        await pilot.press("home", "r")
+        await settled(app, pilot)
+        assert "chain.yaml" in str([one.message for one in app._notifications])
 
 
 @pytest.mark.parametrize(("key", "command"), [("s", "stop"), ("K", "kill")])

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import signal
+import tempfile
+from multiprocessing import Pipe
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NoReturn
 
 import pytest
 import torch
 import torch.distributed as dist
+from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 from tui_ft.runs import events as ev
+from tui_ft.runs.link import WorkerLink
 from tui_ft.spec.distributed import DdpStrategy, DeepSpeedStrategy, FsdpStrategy
-from tui_ft.train import spread
+from tui_ft.spec.run_spec import HardwareSpec
+from tui_ft.train import launcher, spread
 from tui_ft.train.errors import RunFailure, RunStopped
 from tui_ft.train.launcher import Launch, how_it_ended
 from tui_ft.train.precision import Precision
-from tui_ft.train.together import ALONE, Ranks, lost_a_peer
+from tui_ft.train.together import ALONE, MEETING, Ranks, lost_a_peer
 
 BF16 = Precision("bf16", torch.bfloat16)
 FP32 = Precision("fp32", torch.float32)
@@ -135,3 +142,30 @@ def test_deepspeed_is_told_by_accelerates_plugin(monkeypatch: pytest.MonkeyPatch
     assert (zero["stage"], zero["offload_optimizer"]["device"]) == (3, "cpu")
     assert zero["stage3_gather_16bit_weights_on_model_save"] is True
     assert config["gradient_clipping"] == config["train_batch_size"] == "auto"
+
+
+def test_a_signal_leaves_nothing_in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OMP_NUM_THREADS", "GLOO_SOCKET_IFNAME", MEETING):
+        monkeypatch.setenv(name, "")  # each is put back in the end
+    monkeypatch.setenv("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "")
+    scratch = tmp_path / "tmp"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    died: list[tuple[int, list[Path]]] = []
+
+    def ended(*_: object) -> NoReturn:
+        assert list(scratch.iterdir())
+        raise SignalException("ended", signal.SIGTERM)
+
+    def die(number: int) -> NoReturn:
+        died.append((number, list(scratch.iterdir())))
+        raise SystemExit
+
+    monkeypatch.setattr(launcher, "elastic_launch", lambda *_: ended)
+    monkeypatch.setattr(launcher, "_die_of", die)
+    _, events = Pipe(duplex=False)
+    commands, _there = Pipe(duplex=False)
+    spec: Any = SimpleNamespace(hardware=HardwareSpec())
+    with pytest.raises(SystemExit):
+        launcher.launch(_launch(tmp_path), spec, WorkerLink(events, commands))
+    assert died == [(signal.SIGTERM, [])]

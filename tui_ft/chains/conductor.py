@@ -100,10 +100,11 @@ class Conductor:
     def _tell(self, run: RunFolder, command: control.Command, user: str | None) -> None:
         if user is None or command in self._told:
             return
-        self._told.add(command)
         ask = control.request_kill if command == "kill" else control.request_stop
-        with contextlib.suppress(RunError):  # it has ended by itself meanwhile
+        # It has ended by itself meanwhile; or its disk is full, and it is told again.
+        with contextlib.suppress(RunError):
             ask(run)
+            self._told.add(command)
 
     def _listen(self) -> None:
         """Hear what is wanted; let those on other hosts see that somebody is there."""

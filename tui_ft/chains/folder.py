@@ -73,6 +73,18 @@ def all_chains() -> list[ChainFolder]:
     return [ChainFolder(path) for _, path in sorted(made, reverse=True)]
 
 
+def exactly(name: str) -> ChainFolder:
+    """Return the chain called just so: what is done to a chain must not hit its like.
+
+    Raises:
+        RunError: it is not there (any more).
+    """
+    folder = ChainFolder(chains_dir() / name)
+    if not folder.chain_file.is_file():
+        raise RunError(f"the chain {name} is not there any more")
+    return folder
+
+
 def find(name: str | None) -> ChainFolder:
     """Return the chain called ``name``, which may be a unique beginning; None for the newest.
 

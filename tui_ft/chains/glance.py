@@ -36,6 +36,7 @@ class ChainGlance(msgspec.Struct, frozen=True, kw_only=True):
         place: the stage that it is at, or was at last.
         done: how many stages have finished.
         runs: the ids of its runs, in the order of their stages.
+        at: the id of the run that it is at, or was at last.
     """
 
     id: str
@@ -44,6 +45,7 @@ class ChainGlance(msgspec.Struct, frozen=True, kw_only=True):
     place: Place | None = None
     done: int = 0
     runs: tuple[str, ...] = ()
+    at: str = ""
 
     @property
     def is_live(self) -> bool:
@@ -97,19 +99,26 @@ def _glance(folder: ChainFolder, placed: list[tuple[RunSummary, Place]]) -> Chai
         ((run, place) for run, place in placed if (run.created or 0.0) >= born),
         key=lambda one: (one[1].number, one[0].created or 0.0),
     )
-    newest = {place.number: run for run, place in mine}
+    newest = {place.stage: run for run, place in mine}
+    # Stages that are done anew stand before those of an earlier time.
+    changed = {event.stage: event.t for event in events if isinstance(event, journal.Changed)}
+    of_now = [run for name, run in newest.items() if (run.created or 0.0) > changed.get(name, 0.0)]
+    begun = {e.run: e.t for e in events if isinstance(e, (journal.Started, journal.Resumed))}
     place: Place | None = None
-    name, how = "", "begins"
+    name, how, at = "", "begins", ""
     if mine:
-        run, place = mine[-1]
-        name, how = place.stage, run.reason or run.state
+        run, place = max(
+            mine, key=lambda one: max(one[0].created or 0.0, begun.get(one[0].id, 0.0))
+        )
+        name, how, at = place.stage, run.reason or run.state, run.id
     return ChainGlance(
         id=folder.id,
         verdict=verdict_of(folder, events, attended=attended, at_work=name, how=how),
         created=born or None,
         place=place,
-        done=sum(one.state == "finished" for one in newest.values()),
+        done=sum(one.state == "finished" for one in of_now),
         runs=tuple(one.id for one, _ in mine),
+        at=at,
     )
 
 

@@ -82,9 +82,11 @@ def resume(
         raise RunError(f"{folder.id} has finished: there is nothing left to do in it")
     states = {one.name: one.state for one in status.stages}
     chain, changed = _changed(folder, overrides, states)
-    anew = _anew(chain, states, changed, redone)
-    events = journal.read(folder)
-    runs = {name: run for name, run in runs_by_stage(folder, events).items() if name not in anew}
+    there = runs_by_stage(folder, journal.read(folder))
+    gone = [one.name for one in chain.stages if states[one.name] == "deleted"]
+    lost = [name for name in gone if not is_done(chain, chain.stage(name), there)]
+    anew = _anew(chain, states, [*lost, *changed], changed, redone)
+    runs = {name: run for name, run in there.items() if name not in anew}
     onward = _onward(folder, chain, runs, anew, anyway=anyway)
     user = control.user_name()
     if changed:
@@ -117,18 +119,26 @@ def _onward(
     return Onward(stage.name, run.id, tuple(anew), changes)
 
 
-def _anew(chain: Chain, states: dict[str, str], changed: list[str], redone: list[str]) -> list[str]:
+def _anew(
+    chain: Chain, states: dict[str, str], altered: list[str], changed: list[str], redone: list[str]
+) -> list[str]:
     """Return the stages that get a new run, in their order.
 
     Whoever takes what is trained anew begins anew too. One that has finished stays as it is unless
     it was asked for.
+
+    Args:
+        chain: the chain.
+        states: of each stage.
+        altered: the stages whose output will be another: changed, or deleted and not done.
+        changed: those that were set anew.
+        redone: those that were asked for.
     """
     unknown = [name for name in redone if name not in states]
     if unknown:
         raise RunError(f"there is no stage {unknown[0]}; there are {', '.join(states)}")
     asked = {*redone, *(one.name for one in takers(chain, redone))}
-    gone = [name for name, state in states.items() if state == "deleted"]
-    follow = {one.name for one in takers(chain, [*gone, *changed])}
+    follow = {one.name for one in takers(chain, altered)}
     begun = {name for name in follow if states[name] not in ("finished", "waiting", "deleted")}
     wanted = asked | begun | set(changed)
     return [one.name for one in chain.stages if one.name in wanted]

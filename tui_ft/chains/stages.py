@@ -13,7 +13,7 @@ from tui_ft.spec.chain import Chain, Stage
 
 
 def runs_by_stage(folder: ChainFolder, events: list[journal.Event]) -> dict[str, RunFolder]:
-    """Return the run of each stage that has one which is still there.
+    """Return the run of each stage that has one which is still there, in the stages' order.
 
     One that was started in the very moment in which the chain's process was killed is not in the
     journal; its folder says which stage it is.
@@ -22,15 +22,16 @@ def runs_by_stage(folder: ChainFolder, events: list[journal.Event]) -> dict[str,
     # A chain that was deleted may have had this one's name.
     born = events[0].t if events else 0.0
     changed = {e.stage: e.t for e in events if isinstance(e, journal.Changed)}
-    found: dict[str, RunFolder] = {}
+    found: dict[str, tuple[int, RunFolder]] = {}
     for run in all_folders():
         place = read_place(run.path)
         if place is None or place.chain != folder.id:
             continue
         is_newer = run.spec_file.stat().st_mtime > changed.get(place.stage, born)
         if known.get(place.stage, run.id if is_newer else "") == run.id:
-            found[place.stage] = run
-    return found
+            found[place.stage] = place.number, run
+    in_order = sorted(found.items(), key=lambda one: one[1][0])
+    return {stage: run for stage, (_, run) in in_order}
 
 
 def takers(chain: Chain, names: Iterable[str]) -> list[Stage]:

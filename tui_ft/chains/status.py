@@ -9,7 +9,7 @@ import msgspec
 from tui_ft.chains import journal
 from tui_ft.chains.folder import ChainFolder, all_chains
 from tui_ft.chains.glance import ChainState, verdict_of
-from tui_ft.chains.stages import runs_by_stage
+from tui_ft.chains.stages import is_done, runs_by_stage
 from tui_ft.runs.folder import RunFolder
 from tui_ft.runs.registry import RunSummary, summary_of
 from tui_ft.spec import SpecError
@@ -66,7 +66,8 @@ def status_of(folder: ChainFolder) -> ChainStatus:
     runs = runs_by_stage(folder, events)
     deleted = journal.runs_of(events).keys() - runs.keys()
     stages = tuple(_stage(chain, stage.name, runs, deleted) for stage in chain.stages)
-    now = next((one for one in stages if one.state != "finished"), stages[-1])
+    left = (one for one in stages if not is_done(chain, chain.stage(one.name), runs))
+    now = next(left, stages[-1])
     how = now.reason or now.state
     verdict = verdict_of(folder, events, attended=attended, at_work=now.name, how=how)
     return ChainStatus(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tui_ft.spec import RunSpec  # takes 0.1 s to import, and lists of runs do without it
 
 _LOCK_SECONDS = 2.0
+WORKER_LOCK = "worker.lock"
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
 
@@ -131,7 +132,7 @@ class RunFolder(AttendedFolder):
     @property
     def worker_lock(self) -> Path:
         """Held with flock by the worker, which may outlive its supervisor to save."""
-        return self.path / "worker.lock"
+        return self.path / WORKER_LOCK
 
     @property
     def worker_log(self) -> Path:
@@ -287,11 +288,16 @@ def delete(folder: AttendedFolder, stop: str = "ftui stop") -> None:
         stop: the command that would stop it.
 
     Raises:
-        RunError: a process is at work in it, or it cannot be removed.
+        RunError: a process is at work in it, its worker outlives its supervisor to save, or it
+            cannot be removed.
     """
     try:
         with hold_lock(folder):
-            shutil.rmtree(folder.path)
+            if is_locked(folder.path / WORKER_LOCK):
+                told = "lost its supervisor, and its worker still saves what it has learned"
+                raise RunError(f"{folder.id} {told}: try again in a moment")
+            _empty(folder.path, but=folder.lock_file)
+        shutil.rmtree(folder.path)
     except FileNotFoundError:
         raise RunError(f"{folder.id} is not there any more") from None
     except OSError as error:
@@ -299,6 +305,15 @@ def delete(folder: AttendedFolder, stop: str = "ftui stop") -> None:
     except LockedError:
         told = f"stop it first (`{stop} {folder.id}`)"
         raise RunError(f"{folder.id} is still running: {told}") from None
+
+
+def _empty(path: Path, but: Path) -> None:
+    """Remove all but one file of a folder: NFS keeps a folder for as long as that is open."""
+    for entry in path.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry != but:
+            entry.unlink()
 
 
 @contextlib.contextmanager

@@ -54,4 +54,4 @@ def start_chain(advice: Advice) -> tuple[str, bool]:
         folder = life.start(chain)
     except (RunError, SpecError, OSError) as error:
         return str(error), False
-    return f"{folder.id} runs in the background; the palette stops it", True
+    return f"{folder.id} runs in the background; Home shows and stops it", True

@@ -39,7 +39,7 @@ def _take_up(folder: ChainFolder, *, anyway: bool = False) -> None:
 def _find(name: str) -> ChainFolder:
     from tui_ft.chains import folder as folders
 
-    return folders.find(name)
+    return folders.exactly(name)
 
 
 STOP: Final = RunAction(

@@ -177,8 +177,8 @@ class HomeScreen(FtuiScreen):
         selected, chain = self._selected(), self._selected_chain()
         if selected:
             self.shell.open_run(selected.id)
-        elif chain and chain.runs:
-            self.shell.open_run(chain.runs[-1])  # the stage that it is at
+        elif chain and chain.at:
+            self.shell.open_run(chain.at)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Filter as one types."""

@@ -89,7 +89,7 @@ def perform(
     def work() -> None:
         try:
             said = act(find(name))
-        except (RunError, OSError) as error:
+        except (RunError, OSError, ValueError) as error:  # a SpecError is one: a damaged file
             _say(screen, str(error), failed=True)
         else:
             words = said if isinstance(said, str) else done

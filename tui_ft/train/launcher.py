@@ -102,12 +102,13 @@ def launch(launched: Launch, spec: RunSpec, link: WorkerLink) -> ev.Ended:
     orders = threading.Thread(target=_pass_orders, args=(link, lines, over), daemon=True)
     orders.start()
     failure: tuple[int, ProcessFailure] | None = None
+    killed_by: signal.Signals | None = None
     try:
         elastic_launch(config, run_rank)(launched, tuple(line.far_ends for line in lines))
     except ChildFailedError as error:
         failure = error.get_first_failure()
     except SignalException as error:
-        _die_of(error.sigval)
+        killed_by = error.sigval  # to be died of when what lies in /tmp is gone
     finally:
         over.set()
         orders.join()
@@ -115,6 +116,8 @@ def launch(launched: Launch, spec: RunSpec, link: WorkerLink) -> ev.Ended:
             line.close()
         for folder_of_ours in (logs, meeting):
             shutil.rmtree(folder_of_ours, ignore_errors=True)
+    if killed_by is not None:
+        _die_of(killed_by)
     ended = {line.rank: line.ended for line in lines if line.ended is not None}
     return how_it_ended(launched, ended, failure)
 
