@@ -191,6 +191,18 @@ def test_the_run_outlives_the_process_that_started_it_and_its_terminal(
     assert wait_until(folder, ended).state == "finished"
 
 
+def test_what_a_worker_leaves_behind_ends_with_it(start: Start) -> None:
+    """It would hold the worker's lock, for which the next attempt waits."""
+    folder = start("leaves_a_child")
+    assert wait_until(folder, ended).state == "finished"
+    child = int((folder.path / "child").read_text())
+    for _ in range(100):
+        if not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE:
+            return
+        time.sleep(0.05)
+    raise AssertionError("the forked process is still there")
+
+
 def test_sigterm_to_the_supervisor_is_a_stop(start: Start) -> None:
     folder = start("train")
     summary = wait_until(folder, steps_done(folder, 3))

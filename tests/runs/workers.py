@@ -50,6 +50,19 @@ def short(run_dir: Path, gpus: tuple[int, ...], checkpoint: Path | None, link: W
     link.send(ev.Ended(state="finished", reason="all steps done"))
 
 
+def leaves_a_child(
+    run_dir: Path, gpus: tuple[int, ...], checkpoint: Path | None, link: WorkerLink
+) -> None:
+    """Finish, and leave a process behind that was forked from this one."""
+    child = os.fork()
+    if child == 0:
+        time.sleep(120)
+        os._exit(0)
+    (run_dir / "child").write_text(str(child))
+    link.send(ev.Phase(phase="train"))
+    link.send(ev.Ended(state="finished", reason="all steps done"))
+
+
 def many(run_dir: Path, gpus: tuple[int, ...], checkpoint: Path | None, link: WorkerLink) -> None:
     """Send 5,000 figures as fast as can be."""
     link.send(ev.Phase(phase="train"))

@@ -249,7 +249,9 @@ class Supervisor:
                 worker.kill()
             if self._outcome and not ended_at:
                 ended_at = time.monotonic()
-            if ended_at and time.monotonic() - ended_at > _GRACE_AFTER_END:
+            over = ended_at and time.monotonic() - ended_at > _GRACE_AFTER_END
+            # What a dead worker forked and left behind holds its pipe, its lock and GPU memory.
+            if over or not worker.process.is_alive():
                 worker.kill()
         worker.process.join()
         if self._outcome:
