@@ -29,7 +29,7 @@ def _refused(ftui: Ftui, *arguments: str) -> str:
         ("a: [", "not valid YAML"),
         ("a: 2024-99-99\n", "not valid YAML: month"),
         ("a: 1\na: 2\n", "is given twice"),
-        ("a: &a [*a]\n" + _RUN, "a: unknown key"),
+        ("a: &a [*a]\n" + _RUN, "its aliases unfold into more than 100,000 values"),
         ("1: 2\n" + _RUN, "1: is no name"),
         ("int: 2\n" + _RUN, "int: unknown key"),
         ("data: {train: data.jsonl}\n", "model: is missing; allowed: model.name_or_path"),

@@ -72,7 +72,7 @@ def test_memory_is_that_of_the_gpu_it_gets() -> None:
     assert free.fit == "fits"
     taken = of(spec_of(hardware={"gpus": [0]}, method={"kind": "full"}))
     assert taken.gpus == (0,)
-    assert taken.free == pytest.approx(18.8e9)
+    assert taken.free == pytest.approx(18.8 * 2**30)
     assert taken.fit == "no"
     cpu = of(spec_of(hardware={"gpus": "none"}))
     assert (cpu.gpus, cpu.free, cpu.fit) == ((), None, None)

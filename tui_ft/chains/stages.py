@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 
 from tui_ft.chains import journal
@@ -20,7 +21,7 @@ def runs_by_stage(folder: ChainFolder, events: list[journal.Event]) -> dict[str,
     """
     known = journal.runs_of(events)
     # A chain that was deleted may have had this one's name.
-    born = events[0].t if events else 0.0
+    born = events[0].t if events else math.inf
     changed = {e.stage: e.t for e in events if isinstance(e, journal.Changed)}
     found: dict[str, tuple[int, RunFolder]] = {}
     for run in all_folders():

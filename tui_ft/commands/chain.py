@@ -289,8 +289,9 @@ def delete(name: str, runs: bool, yes: bool, as_json: bool) -> None:
     folder = find(name)
     mine = [one.run for one in status_of(folder).stages if one.run]
     if not yes:
-        what = f" and {', '.join(mine)} with all that came out of them" if runs and mine else ""
-        click.confirm(f"Remove {folder.path}{what}?", abort=True, err=True)
+        named = ", ".join(mine)
+        what = f" and {named} with all that came out of them" if runs else f" ({named} stay)"
+        click.confirm(f"Remove {folder.path}{what if mine else ''}?", abort=True, err=True)
     gone = life.delete(folder, runs=runs)
     if as_json:
         say_json({"chain": folder.id, "command": "delete", "runs": gone})

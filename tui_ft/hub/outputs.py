@@ -15,8 +15,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from tui_ft import paths, text
 from tui_ft.hub.cached import snapshot_of
 from tui_ft.hub.client import ID
@@ -226,6 +224,8 @@ def needs_its_quantised_base(adapter: Adapter) -> bool:
     peft's file does not say so; the run's own description does, or that of the run whose adapter it
     trained further.
     """
+    import yaml  # the app opens without it
+
     earlier: Adapter | None = adapter
     for _ in range(_DEEPEST):
         if earlier is None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tui_ft import paths
-from tui_ft.hub.continuing import as_continued
 from tui_ft.hub.dataset_info import is_dataset_id
 from tui_ft.hub.outputs import folder_of
 from tui_ft.runs.folder import RunError, RunFolder, create
@@ -34,6 +33,8 @@ def launch(spec: RunSpec, *, worker: str = TRAIN_ENTRY, place: Place | None = No
     Raises:
         RunError: the folder cannot be written or the supervisor cannot be started.
     """
+    from tui_ft.hub.continuing import as_continued  # knows what a run is: the app opens without it
+
     folder = create(as_continued(with_absolute_paths(spec, Path.cwd())), place)
     _start_supervisor(folder, worker, attempts=0)
     return folder
