@@ -140,9 +140,7 @@ def test_a_machine_that_goes_down_leaves_a_chain_that_goes_on(home: Path, chain_
     wait_until(chain, at_work("dpo", 3))
     os.kill(conductor_of(chain), signal.SIGKILL)
     end_run(_run("two-dpo"))
-    wait_until(chain, ended)
-    status = status_of(chain)
-    assert (status.state, status.stages[1].state) == ("crashed", "crashed")
+    wait_until(chain, lambda now: (now.state, now.stages[1].state) == ("crashed", "crashed"))
     assert glances(list_runs())[0].verdict.state == "crashed"
     resume(chain, worker=WORK)
     assert wait_until(chain, ended).state == "finished"
@@ -201,8 +199,10 @@ def test_glance_and_status_say_the_same(home: Path, chain_file: Path) -> None:
     assert (str(glance.place), glance.done) == ("two 2/2 dpo", 1)
 
 
-@pytest.mark.usefixtures("slowly")
-def test_watching_ends_with_ctrl_c_and_the_chain_goes_on(home: Path, chain_file: Path) -> None:
+def test_watching_ends_with_ctrl_c_and_the_chain_goes_on(
+    home: Path, chain_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STEPS", "3000")  # a minute: the watcher may be slow to start
     start(load_chain(chain_file), worker=WORK)
     program = "from tui_ft.cli import main; main()"
     command = [sys.executable, "-c", program, "chain", "watch", "two"]
