@@ -26,7 +26,6 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
-    BitsAndBytesConfig,
 )
 
 from tests.tiny_model import (
@@ -38,7 +37,7 @@ from tests.tiny_model import (
     text_rows,
     write_rows,
 )
-from tests.train.running import Ran, make_spec, run_worker
+from tests.train.running import Ran, in_4_bits, make_spec, run_worker
 from tui_ft.spec import RunSpec
 from tui_ft.spec.combinations import impossible
 from tui_ft.spec.objectives import ANSWERS_NOTHING
@@ -287,13 +286,7 @@ def _loaded(spec: RunSpec, ran: Ran, model: Path) -> Any:  # noqa: ANN401 - peft
     if output.name == "model":
         return auto.from_pretrained(output, **arguments)
     if spec.method.kind == "qlora":
-        arguments["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=torch.float32,
-            llm_int8_skip_modules=["score", "lm_head"],
-        )
+        arguments["quantization_config"] = in_4_bits()
     base = auto.from_pretrained(model, **arguments)
     if spec.method.kind == "bottleneck":
         return bottleneck.load(base, output)

@@ -134,14 +134,17 @@ def test_a_run_that_a_person_brought_to_its_end_is_taken(home: Path, chain_file:
     assert len(all_folders()) == 2
 
 
-@pytest.mark.usefixtures("slowly")
-def test_a_machine_that_goes_down_leaves_a_chain_that_goes_on(home: Path, chain_file: Path) -> None:
+def test_a_machine_that_goes_down_leaves_a_chain_that_goes_on(
+    home: Path, chain_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STEPS", "400")  # eight seconds: long enough to be killed in time
     chain = start(load_chain(chain_file), worker=WORK)
     wait_until(chain, at_work("dpo", 3))
     os.kill(conductor_of(chain), signal.SIGKILL)
     end_run(_run("two-dpo"))
     wait_until(chain, lambda now: (now.state, now.stages[1].state) == ("crashed", "crashed"))
     assert glances(list_runs())[0].verdict.state == "crashed"
+    monkeypatch.setenv("STEPS", "5")
     resume(chain, worker=WORK)
     assert wait_until(chain, ended).state == "finished"
     assert (_run("two-sft").path / "began").read_text().split() == ["0"]

@@ -12,14 +12,13 @@ from tests.screens.test_home import running, settled, shown
 from tests.tiny_model import chat_rows, write_rows
 from tui_ft.advise.advice import Advice
 from tui_ft.advise.situation import Situation
-from tui_ft.advise.tree import advise as advise_on
 from tui_ft.app import FtuiApp
-from tui_ft.chains.folder import all_chains
+from tui_ft.chains.folder import ChainFolder
 from tui_ft.data import DataError
+from tui_ft.plan import advised_chain
 from tui_ft.plan.gathering import Listener, Sought
 from tui_ft.screens import advise
 from tui_ft.screens.advise import AdviseScreen
-from tui_ft.screens.advise_chain import start_chain
 from tui_ft.screens.choose_model import ChooseModel
 from tui_ft.screens.configure import ConfigureScreen
 from tui_ft.screens.data_open import OpenData
@@ -229,11 +228,11 @@ async def test_a_chain_is_shown_written_and_started_once_it_was_seen(
     monkeypatch.setattr(advise, "estimator", Arithmetic)
     started: list[str] = []
 
-    def start(advice: Advice) -> tuple[str, bool]:
+    def start(advice: Advice) -> ChainFolder:
         started.append(advice.chain)
-        return "it runs", True
+        return ChainFolder(tmp_path / advice.chain)
 
-    monkeypatch.setattr(advise, "start_chain", start)
+    monkeypatch.setattr(advised_chain, "start_chain", start)
     file = tmp_path / "chain.yaml"
     async with running(WIDE) as (app, pilot):
         screen = await opened(app, pilot)
@@ -261,20 +260,6 @@ async def test_a_single_run_is_no_chain_to_start(given: list[Sought]) -> None:
         await pilot.press("ctrl+s")
         await pilot.pause()
         assert "this is one run" in str([note.message for note in app._notifications])
-
-
-def test_a_chain_that_cannot_run_is_not_started(
-    home: Path,
-) -> None:
-    """What `ftui chain check` finds stands in its way, and no folder is left behind."""
-    said = {"goal": "reasoning", "model": "llama-8b", "data": "math-7k", "gpus": "none"}
-    advice = advise_on(situation_of(said), estimator=Arithmetic())
-    reason, started = start_chain(advice)
-    assert not started
-    assert "sft: " in reason
-    assert "grpo: " in reason
-    assert "/data/math-7k.jsonl" in reason
-    assert all_chains() == []
 
 
 async def test_a_reward_is_named_where_the_rows_have_none(

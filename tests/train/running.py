@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import BitsAndBytesConfig
 
 from tests.tiny_model import chat_rows, write_rows
 from tui_ft.runs import events as ev
@@ -180,4 +181,15 @@ def make_trainer(spec: RunSpec, folder: Path) -> Any:
             note=lambda _: None,
             load_again=load,
         )
+    )
+
+
+def in_4_bits() -> BitsAndBytesConfig:
+    """Return how qlora holds a base, for loading it beside what was trained."""
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.float32,
+        llm_int8_skip_modules=["score", "lm_head"],
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.tiny_model import pair_rows, write_rows
 from tests.train.running import Ran, make_spec, run_worker
-from tui_ft import paths
 from tui_ft.hub import locate_model
 from tui_ft.hub.outputs import bases_of
 from tui_ft.memory.model_facts import model_facts
@@ -62,16 +60,7 @@ def _dpo(work: Path, tiny: Path, max_steps: int, **groups: Any) -> RunSpec:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("home")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FTUI_HOME", str(folder))
-        paths.make_private_dir(folder / "runs")
-        yield folder
-
-
-@pytest.fixture(scope="module")
-def chain(home: Path, tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Chain:
+def chain(own_home: Path, tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Chain:
     work = tmp_path_factory.mktemp("chain")
     (work / "own.jinja").write_text(TEMPLATE)
     sft = make_spec(
@@ -81,10 +70,10 @@ def chain(home: Path, tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory
         method=LORA,
         training={"learning_rate": 1e-2, "max_steps": 20},
     )
-    first = run_worker(sft, home / "runs" / "sft")
+    first = run_worker(sft, own_home / "runs" / "sft")
     assert first.ended.state == "finished", first.ended
     dpo = _dpo(work, tiny_llama, 10, model={"name_or_path": "run:sft"})
-    second = run_worker(dpo, home / "runs" / "dpo")
+    second = run_worker(dpo, own_home / "runs" / "dpo")
     assert second.ended.state == "finished", second.ended
     return Chain(work, tiny_llama, first, second)
 
@@ -140,24 +129,24 @@ def test_what_it_was_made_of_is_written_down(chain: Chain) -> None:
     ]
 
 
-def test_the_merged_copy_is_private_and_made_once(chain: Chain, home: Path) -> None:
-    (copy,) = (home / "models").iterdir()
+def test_the_merged_copy_is_private_and_made_once(chain: Chain, own_home: Path) -> None:
+    (copy,) = (own_home / "models").iterdir()
     assert copy.stat().st_mode & 0o777 == 0o700
     before = (copy / "model.safetensors").stat().st_mtime_ns
-    run = run_worker(chain.spec(method={"kind": "full"}), home / "runs" / "again")
+    run = run_worker(chain.spec(method={"kind": "full"}), own_home / "runs" / "again")
     assert run.ended.state == "finished"
     assert not any("merges" in phase.text for phase in run.of(ev.Phase))
-    assert [one.name for one in (home / "models").iterdir()] == [copy.name]
+    assert [one.name for one in (own_home / "models").iterdir()] == [copy.name]
     assert (copy / "model.safetensors").stat().st_mtime_ns == before
 
 
-def test_a_quantised_base_is_merged_first_and_quantised_then(chain: Chain, home: Path) -> None:
-    run = run_worker(chain.spec(method={**LORA, "kind": "qlora"}), home / "runs" / "qlora")
+def test_a_quantised_base_is_merged_first_and_quantised_then(chain: Chain, own_home: Path) -> None:
+    run = run_worker(chain.spec(method={**LORA, "kind": "qlora"}), own_home / "runs" / "qlora")
     assert run.ended.state == "finished"
     # Quantised, it is nearer to the merged model than to the one that SFT began with.
     with run.trainer.model.disable_adapter():
         found = logits_of(run.trainer.model, chain.tiny).float()
-    (copy,) = (home / "models").iterdir()
+    (copy,) = (own_home / "models").iterdir()
     merged = logits_of(AutoModelForCausalLM.from_pretrained(copy), chain.tiny)
     bare = logits_of(AutoModelForCausalLM.from_pretrained(chain.tiny), chain.tiny)
     assert (found - merged).abs().mean() < (found - bare).abs().mean() / 2
@@ -206,9 +195,9 @@ def test_an_adapter_that_is_no_base_is_refused_with_the_reason(
     assert said in bad[0].text
 
 
-def test_a_run_without_output_is_refused(chain: Chain, home: Path, tmp_path: Path) -> None:
-    (home / "runs" / "young").mkdir()
-    (home / "runs" / "young" / "run.yaml").write_text("")
+def test_a_run_without_output_is_refused(chain: Chain, own_home: Path, tmp_path: Path) -> None:
+    (own_home / "runs" / "young").mkdir()
+    (own_home / "runs" / "young" / "run.yaml").write_text("")
     for name, said in (("run:young", "has not finished"), ("run:none", "there is no run none")):
         findings = preflight.check(chain.spec(model={"name_or_path": name}), tmp_path)
         assert any(said in one.text for one in findings if one.severity == "bad")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from transformers import AutoModelForCausalLM
 from tests.tiny_model import judged_rows, labelled_rows, pair_rows, write_rows
 from tests.train.running import Ran, make_spec, run_worker
 from tests.train.test_bases import logits_of
-from tui_ft import paths
 from tui_ft.hub.outputs import bases_of
 from tui_ft.runs import preflight
 from tui_ft.spec import RunSpec
@@ -38,31 +36,22 @@ METHODS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("home")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FTUI_HOME", str(folder))
-        paths.make_private_dir(folder / "runs")
-        yield folder
-
-
-@pytest.fixture(scope="module")
-def sft(home: Path, tiny_llama: Path) -> dict[str, Ran]:
+def sft(own_home: Path, tiny_llama: Path) -> dict[str, Ran]:
     """Return for each method a run of SFT."""
     found: dict[str, Ran] = {}
     for name, method in METHODS.items():
         training = {"learning_rate": 1e-2, "max_steps": 8, "eval_steps": None, "save_steps": None}
-        spec = make_spec(home, tiny_llama, method=method, training=training)
-        found[name] = run_worker(spec, home / "runs" / f"sft-{name}")
+        spec = make_spec(own_home, tiny_llama, method=method, training=training)
+        found[name] = run_worker(spec, own_home / "runs" / f"sft-{name}")
         assert found[name].ended.state == "finished", found[name].ended
     return found
 
 
-def _further(home: Path, tiny: Path, name: str, **groups: Any) -> RunSpec:
+def _further(own_home: Path, tiny: Path, name: str, **groups: Any) -> RunSpec:
     kind = METHODS[name]["kind"]
     method = {"kind": kind} if kind != "peft" else {"kind": kind, "peft_type": "LOHA"}
     return make_spec(
-        home,
+        own_home,
         tiny,
         **{
             "model": {"name_or_path": f"run:sft-{name}", "adapter": "continue"},
@@ -74,8 +63,8 @@ def _further(home: Path, tiny: Path, name: str, **groups: Any) -> RunSpec:
     )  # fmt: skip
 
 
-def _pairs(home: Path, **objective: Any) -> dict[str, Any]:
-    rows = home / "pairs.jsonl"
+def _pairs(own_home: Path, **objective: Any) -> dict[str, Any]:
+    rows = own_home / "pairs.jsonl"
     if not rows.exists():
         write_rows(rows, pair_rows(40))
     return {"data": {"train": str(rows)}, "objective": {"kind": "dpo", **objective}}
@@ -93,10 +82,10 @@ def _base(spec: RunSpec) -> Any:
 
 @pytest.mark.parametrize("name", list(METHODS))
 def test_dpo_begins_at_the_adapter_that_sft_left_and_is_compared_with_it(
-    sft: dict[str, Ran], home: Path, tiny_llama: Path, name: str
+    sft: dict[str, Ran], own_home: Path, tiny_llama: Path, name: str
 ) -> None:
-    spec = _further(home, tiny_llama, name, **_pairs(home))
-    run = run_worker(spec, home / "runs" / f"dpo-{name}")
+    spec = _further(own_home, tiny_llama, name, **_pairs(own_home))
+    run = run_worker(spec, own_home / "runs" / f"dpo-{name}")
     assert run.ended.state == "finished", run.ended
     assert run.losses[0] == pytest.approx(math.log(2), abs=1e-5)
     assert run.losses[1] != pytest.approx(math.log(2), abs=1e-4)
@@ -115,13 +104,13 @@ def test_dpo_begins_at_the_adapter_that_sft_left_and_is_compared_with_it(
     config = json.loads((output / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == str(tiny_llama)
     assert bases_of(str(output))[0] == {"kind": "model", "name": str(tiny_llama)}
-    assert not (home / "models").exists()  # nothing was merged
+    assert not (own_home / "models").exists()  # nothing was merged
     loaded = _left(run, _base(sft[name].folder.spec()))
     assert torch.allclose(logits_of(loaded, tiny_llama), trained, atol=1e-5)
 
 
-def test_sft_goes_on_where_it_was(sft: dict[str, Ran], home: Path, tiny_llama: Path) -> None:
-    run = run_worker(_further(home, tiny_llama, "lora"), home / "runs" / "more")
+def test_sft_goes_on_where_it_was(sft: dict[str, Ran], own_home: Path, tiny_llama: Path) -> None:
+    run = run_worker(_further(own_home, tiny_llama, "lora"), own_home / "runs" / "more")
     assert run.ended.state == "finished", run.ended
     before, begun = sft["lora"].losses, run.losses[0]
     assert before[0] is not None and before[-1] is not None and begun is not None
@@ -135,17 +124,17 @@ def test_sft_goes_on_where_it_was(sft: dict[str, Ran], home: Path, tiny_llama: P
 
 
 def test_resumed_it_comes_to_the_same_and_keeps_its_reference(
-    sft: dict[str, Ran], home: Path, tiny_llama: Path
+    sft: dict[str, Ran], own_home: Path, tiny_llama: Path
 ) -> None:
     training = {"learning_rate": 1e-2, "max_steps": 4, "eval_steps": None, "save_steps": 2}
-    spec = _further(home, tiny_llama, "qlora", training=training, **_pairs(home))
-    whole = run_worker(spec, home / "runs" / "whole")
-    (home / "runs" / "torn").mkdir()
-    torn = home / "runs" / "torn" / "checkpoints"
+    spec = _further(own_home, tiny_llama, "qlora", training=training, **_pairs(own_home))
+    whole = run_worker(spec, own_home / "runs" / "whole")
+    (own_home / "runs" / "torn").mkdir()
+    torn = own_home / "runs" / "torn" / "checkpoints"
     torn.mkdir()
     (whole.folder.checkpoints_dir / "checkpoint-2").rename(torn / "checkpoint-2")
     assert not (torn / "checkpoint-2" / "ref").exists()
-    again = run_worker(spec, home / "runs" / "torn", resume=True)
+    again = run_worker(spec, own_home / "runs" / "torn", resume=True)
     assert again.ended.state == "finished", again.ended
     assert again.losses[-2:] == pytest.approx(whole.losses[-2:], abs=1e-6)
     one, other = (load_peft_weights(str(r.folder.path / "adapter")) for r in (whole, again))
@@ -165,16 +154,16 @@ OTHERS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", list(OTHERS))
 def test_every_objective_is_compared_with_the_adapter_as_it_was(
-    sft: dict[str, Ran], home: Path, tiny_llama: Path, name: str
+    sft: dict[str, Ran], own_home: Path, tiny_llama: Path, name: str
 ) -> None:
-    rows = write_rows(home / "judged.jsonl", judged_rows(40))
+    rows = write_rows(own_home / "judged.jsonl", judged_rows(40))
     judged = {"data": {"train": str(rows)}} if name == "kto" else {}
-    groups = {**_pairs(home), **judged, "objective": OTHERS[name]}
+    groups = {**_pairs(own_home), **judged, "objective": OTHERS[name]}
     if "rewards" in OTHERS[name]:
-        groups["data"] = {"train": str(home / "rows.jsonl")}
+        groups["data"] = {"train": str(own_home / "rows.jsonl")}
     training = {"learning_rate": 1e-6, "max_steps": 1, "eval_steps": None, "save_steps": None}
-    spec = _further(home, tiny_llama, "qlora", training=training, **groups)
-    run = run_worker(spec, home / "runs" / name.replace(" ", "-"))
+    spec = _further(own_home, tiny_llama, "qlora", training=training, **groups)
+    run = run_worker(spec, own_home / "runs" / name.replace(" ", "-"))
     assert run.ended.state == "finished", run.ended
     logged = {k: v for one in run.trainer.state.log_history for k, v in one.items()}
     compares = name != "orpo"
@@ -187,17 +176,19 @@ def test_every_objective_is_compared_with_the_adapter_as_it_was(
         assert run.losses[0] == pytest.approx(0.5, abs=1e-4)
 
 
-def test_a_classifier_goes_on_with_its_head(home: Path, tiny_bert: Path) -> None:
-    rows = write_rows(home / "labelled.jsonl", labelled_rows(200))
+def test_a_classifier_goes_on_with_its_head(own_home: Path, tiny_bert: Path) -> None:
+    rows = write_rows(own_home / "labelled.jsonl", labelled_rows(200))
     group = {"data": {"train": str(rows)}, "objective": {"kind": "classification"}}
     training = {"learning_rate": 1e-2, "max_steps": 4, "eval_steps": None, "save_steps": None}
-    spec = make_spec(home, tiny_bert, method=LORA, training=training, **group)
-    first = run_worker(spec, home / "runs" / "classify")
+    spec = make_spec(own_home, tiny_bert, method=LORA, training=training, **group)
+    first = run_worker(spec, own_home / "runs" / "classify")
     model = {"name_or_path": "run:classify", "adapter": "continue"}
     barely = {**training, "learning_rate": 1e-9, "max_steps": 1}
     second = run_worker(
-        make_spec(home, tiny_bert, model=model, method={"kind": "lora"}, training=barely, **group),
-        home / "runs" / "classify-more",
+        make_spec(
+            own_home, tiny_bert, model=model, method={"kind": "lora"}, training=barely, **group
+        ),
+        own_home / "runs" / "classify-more",
     )
     assert second.ended.state == "finished", second.ended
     ids = torch.arange(5, 15)[None]
@@ -222,28 +213,28 @@ def test_a_classifier_goes_on_with_its_head(home: Path, tiny_bert: Path) -> None
     ],
 )
 def test_what_contradicts_the_adapter_is_told_with_its_key(
-    sft: dict[str, Ran], home: Path, tiny_llama: Path, groups: dict[str, Any], said: str
+    sft: dict[str, Ran], own_home: Path, tiny_llama: Path, groups: dict[str, Any], said: str
 ) -> None:
     if "model" in groups:
         groups = {"model": {**groups["model"], "name_or_path": str(tiny_llama)}}
-    pairs = _pairs(home)
-    spec = _further(home, tiny_llama, "lora", **{**pairs, **groups})
-    bad = [one.text for one in preflight.check(spec, home) if one.severity == "bad"]
+    pairs = _pairs(own_home)
+    spec = _further(own_home, tiny_llama, "lora", **{**pairs, **groups})
+    bad = [one.text for one in preflight.check(spec, own_home) if one.severity == "bad"]
     assert any(said in text for text in bad), bad
 
 
 def test_the_preflight_says_what_is_trained_further(
-    sft: dict[str, Ran], home: Path, tiny_llama: Path
+    sft: dict[str, Ran], own_home: Path, tiny_llama: Path
 ) -> None:
-    spec = _further(home, tiny_llama, "qlora", **_pairs(home))
-    found = preflight.check(spec, home)
+    spec = _further(own_home, tiny_llama, "qlora", **_pairs(own_home))
+    found = preflight.check(spec, own_home)
     assert not [one for one in found if one.severity == "bad"], found
     (note,) = [one.text for one in found if "trained further" in one.text]
     assert "LORA r 8, lora_alpha 16" in note
 
 
 def test_an_adapter_of_another_base_is_told_by_name(
-    sft: dict[str, Ran], home: Path, tiny_llama: Path, tmp_path: Path
+    sft: dict[str, Ran], own_home: Path, tiny_llama: Path, tmp_path: Path
 ) -> None:
     source = sft["peft"].folder.path / "adapter"
     config = json.loads((source / "adapter_config.json").read_text())
@@ -254,8 +245,8 @@ def test_an_adapter_of_another_base_is_told_by_name(
     (tmp_path / "adapter_model.safetensors").write_bytes(
         (source / "adapter_model.safetensors").read_bytes()
     )
-    spec = _further(home, tiny_llama, "peft", model={"name_or_path": str(tmp_path),
+    spec = _further(own_home, tiny_llama, "peft", model={"name_or_path": str(tmp_path),
                     "adapter": "continue"})  # fmt: skip
-    run = run_worker(spec, home / "runs" / "unfit")
+    run = run_worker(spec, own_home / "runs" / "unfit")
     assert run.ended.state == "failed"
     assert "does not fit its base" in run.ended.reason

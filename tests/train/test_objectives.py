@@ -15,11 +15,10 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
-    BitsAndBytesConfig,
 )
 
 from tests.tiny_model import judged_rows, labelled_rows, pair_rows, text_rows, write_rows
-from tests.train.running import Ran, make_spec, run_worker
+from tests.train.running import Ran, in_4_bits, make_spec, run_worker
 from tui_ft.runs import events as ev
 
 LORA: Final = {"kind": "lora", "r": 8, "lora_alpha": 16}
@@ -190,13 +189,7 @@ def _base(auto: Any, cell: Cell, kept: Kept) -> Any:
     elif cell.objective["kind"] == "classification":
         arguments["num_labels"] = 3
     if cell.method["kind"] == "qlora":
-        arguments["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=torch.float32,
-            llm_int8_skip_modules=["score", "lm_head"],
-        )
+        arguments["quantization_config"] = in_4_bits()
     return auto.from_pretrained(kept.base, **arguments)
 
 

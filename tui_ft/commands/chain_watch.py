@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
-from tui_ft.commands.output import say, say_json, warn
+from tui_ft.commands.output import left_alone, say, say_json
 
 if TYPE_CHECKING:
     from tui_ft.chains.folder import ChainFolder
@@ -18,14 +18,8 @@ _PROGRESS_SECONDS: Final = 10.0
 
 def watch_and_leave(folder: ChainFolder, *, as_json: bool = False) -> None:
     """Follow a chain, and end with its exit code; ctrl+c leaves the chain alone."""
-    try:
+    with left_alone(folder.id, "ftui chain", "saves a checkpoint of its run and stops it"):
         ended = _watch(folder, as_json=as_json)
-    except KeyboardInterrupt:
-        warn(
-            f"\n{folder.id} goes on. `ftui chain watch {folder.id}` shows it, "
-            f"`ftui chain stop {folder.id}` saves a checkpoint of its run and stops it"
-        )
-        sys.exit(0)
     sys.exit(0 if ended.state in ("finished", "stopped") else 1)
 
 

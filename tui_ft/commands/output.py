@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, ParamSpec, TypeVar
 
 import click
@@ -39,6 +40,24 @@ def fail(*lines: str) -> None:
     for line in lines:
         warn(line)
     sys.exit(1)
+
+
+@contextlib.contextmanager
+def left_alone(name: str, command: str, stops: str) -> Iterator[None]:
+    """Let ctrl+c end the watching, and nothing else.
+
+    Args:
+        name: of what is watched.
+        command: the words of its commands: `ftui` or `ftui chain`.
+        stops: what stopping it does.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        warn(
+            f"\n{name} goes on. `{command} watch {name}` shows it, `{command} stop {name}` {stops}"
+        )
+        sys.exit(0)
 
 
 def for_people(command: Callable[_P, _R]) -> Callable[_P, _R]:

@@ -103,6 +103,8 @@ def recommend(
     except (AnswerError, GpuError) as error:
         fail(str(error))
         return
+    if write is not None and advice.to_write is not None:
+        _write(advice, Path(write))  # first: who reads the rest may stop reading, as `head` does
     if as_json:
         say_json(_as_json(advice))
     else:
@@ -111,7 +113,7 @@ def recommend(
         for line in advice_lines(advice):
             say(line)
     if write is not None:
-        _write(advice, Path(write), quiet=as_json)
+        _tell_written(advice, write, quiet=as_json)
 
 
 def _pair(answer: str) -> tuple[str, str]:
@@ -121,13 +123,10 @@ def _pair(answer: str) -> tuple[str, str]:
     return node.strip(), choice
 
 
-def _write(advice: Advice, file: Path, *, quiet: bool) -> None:
+def _write(advice: Advice, file: Path) -> None:
     """Write the run or the chain; a file that is there is never written over."""
     from tui_ft.advise.explained_yaml import explained_yaml
 
-    if advice.to_write is None:
-        fail(f"nothing to write: {advice.no_run}")
-        return
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     try:
         descriptor = os.open(file, flags, 0o600)
@@ -136,6 +135,12 @@ def _write(advice: Advice, file: Path, *, quiet: bool) -> None:
         return
     with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
         opened.write(explained_yaml(advice))
+
+
+def _tell_written(advice: Advice, file: str, *, quiet: bool) -> None:
+    """Say what is to be done with the file that was written, or why there is none."""
+    if advice.to_write is None:
+        fail(f"nothing to write: {advice.no_run}")
     check, start = ("chain check", "chain start") if advice.chain else ("check", "train")
     if advice.fill:
         left = ", ".join(advice.fill)

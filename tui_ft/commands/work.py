@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
-from tui_ft.commands.output import for_people, json_option, say, say_json, warn
+from tui_ft.commands.output import for_people, json_option, left_alone, say, say_json, warn
 
 if TYPE_CHECKING:
     from tui_ft.runs.changes import Change
@@ -77,14 +77,8 @@ def follow_and_leave(folder: RunFolder, *, as_json: bool = False) -> None:
     """Follow a run, and end with its exit code; ctrl+c leaves the run alone."""
     from tui_ft.commands.follow import exit_code, follow
 
-    try:
+    with left_alone(folder.id, "ftui", "saves a checkpoint and stops it"):
         summary = follow(folder, as_json=as_json)
-    except KeyboardInterrupt:
-        warn(
-            f"\n{folder.id} goes on. `ftui watch {folder.id}` shows it, "
-            f"`ftui stop {folder.id}` saves a checkpoint and stops it"
-        )
-        sys.exit(0)
     sys.exit(exit_code(summary))
 
 

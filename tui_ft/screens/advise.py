@@ -25,14 +25,15 @@ from tui_ft.data import DataError
 from tui_ft.data.hub_download import Progress
 from tui_ft.plan.estimator import estimator
 from tui_ft.plan.gathering import Listener, Sought, gather
+from tui_ft.runs.folder import RunError
 from tui_ft.screens import advise_text
-from tui_ft.screens.advise_chain import start_chain, what_it_takes
 from tui_ft.screens.advise_text import PathLine
 from tui_ft.screens.base import HELP, FtuiScreen
 from tui_ft.screens.choose_model import ChooseModel
 from tui_ft.screens.data_open import OpenData
 from tui_ft.screens.top_line import TopLine
 from tui_ft.spec.draft import Draft
+from tui_ft.spec.problems import SpecError
 from tui_ft.survey.request import Request
 from tui_ft.survey.summary import Summary
 from tui_ft.widgets.choose import Choice, Choose
@@ -388,7 +389,7 @@ class AdviseScreen(FtuiScreen):
             return
         box = Confirm(
             f"Start the chain {advice.chain}?",
-            what_it_takes(advice),
+            advise_text.what_the_chain_takes(advice),
             confirm_label="Start",
             destructive=False,
         )
@@ -400,8 +401,13 @@ class AdviseScreen(FtuiScreen):
             return
 
         def work() -> None:
-            said, started = start_chain(advice)
-            self.post_message(self.ChainStarted(said, started))
+            from tui_ft.plan.advised_chain import start_chain  # it knows specs
+
+            try:
+                said = f"{start_chain(advice).id} runs in the background; Home shows and stops it"
+                self.post_message(self.ChainStarted(said, started=True))
+            except (RunError, SpecError, OSError) as error:
+                self.post_message(self.ChainStarted(str(error), started=False))
 
         self._say("looks at every stage, and replays a step of each …")
         self.run_worker(work, thread=True, group="advise", exit_on_error=False)

@@ -150,3 +150,16 @@ def _cautions(advice: Advice) -> Iterator[Content]:
     for caution in advice.cautions:
         source = f" [{caution.source}]" if caution.source else ""
         yield sign(caution.severity).content(text.plain(f"{caution.text}{source}"))
+
+
+def what_the_chain_takes(advice: Advice) -> str:
+    """Return what each stage of the chain takes of memory and time, in a sentence."""
+    stages = [
+        f"{one.objective} {text.memory(one.expected)} of {text.memory(one.free)}, "
+        f"{text.duration(one.seconds)}"
+        for one in advice.phases
+    ]
+    whole = [one.seconds for one in advice.phases]
+    known = [seconds for seconds in whole if seconds is not None]
+    together = f"; about {text.duration(sum(known))} in all" if len(known) == len(whole) else ""
+    return f"{'; '.join(stages)}{together}"
