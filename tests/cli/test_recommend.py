@@ -32,6 +32,16 @@ def test_the_path_the_ways_and_the_run(ftui: Ftui, rows: Path, tiny_llama: Path)
     assert "method.r                              8  (see rank)" in said
 
 
+def test_too_few_rows_are_answered_without_a_run(
+    ftui: Ftui, tiny_llama: Path, tmp_path: Path, home: Path
+) -> None:
+    few = write_rows(tmp_path / "few.jsonl", chat_rows(120))
+    for gpu in ("24", "none"):
+        result = ftui("recommend", str(tiny_llama), str(few), "--gpu", gpu)
+        assert result.exit_code == 0, result.output
+        assert "examples in the prompt" in result.stdout
+
+
 def test_as_json_with_answers(ftui: Ftui, rows: Path, tiny_llama: Path) -> None:
     arguments = ("--goal", "style", "--gpu", "none", "--answer", "method=full", "--json")
     result = ftui("recommend", str(tiny_llama), str(rows), *arguments)

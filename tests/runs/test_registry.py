@@ -52,6 +52,23 @@ def test_no_end_and_no_supervisor_is_a_crash_with_what_to_do(home: Path, spec: R
     assert "from step 40" in summary_of(folder).advice[0]
 
 
+def test_a_run_that_ends_while_it_is_looked_at_is_no_crash(
+    home: Path, spec: RunSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = _made(spec, ev.Phase(phase="train"))
+    _write_status(folder, time.time())
+
+    def ends(self: RunFolder) -> bool:
+        journal = Journal(folder)
+        journal.write(ev.Ended(state="failed", reason="no such figure"))
+        journal.close()
+        return False
+
+    monkeypatch.setattr(RunFolder, "is_attended", ends)
+    found = summary_of(folder)
+    assert (found.state, found.reason) == ("failed", "no such figure")
+
+
 def test_on_another_host_the_heartbeat_tells(home: Path, spec: RunSpec) -> None:
     folder = _made(spec, ev.Phase(phase="train"), host="gpu02")
     now = time.time()

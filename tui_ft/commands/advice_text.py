@@ -140,7 +140,7 @@ def _value(value: object) -> str:
 
 
 def _phases(advice: Advice) -> Iterator[str]:
-    if len(advice.phases) == 1:
+    if len(advice.phases) <= 1:  # none where nothing is trained
         return
     first, *later = advice.phases
     yield ""

@@ -113,6 +113,10 @@ def summary_of(folder: RunFolder, now: float | None = None) -> RunSummary:
         status = placed(folder, summarise(folder.id, RunReader(folder).catch_up()))
     if not status.is_live or _supervisor_lives(folder, status, now):
         return status
+    # It may have ended since its status was read: its last word stands before the lock is free.
+    ended = placed(folder, summarise(folder.id, RunReader(folder).catch_up()))
+    if not ended.is_live:
+        return ended
     return msgspec.structs.replace(status, state="crashed", eta_s=None, **_what_now(folder, status))
 
 
