@@ -102,7 +102,13 @@ OBJECTIVES: Final[dict[str, Row]] = {
     "ppo": Row(
         0.15,
         chat_rows,
-        {**_ANSWERS, "num_ppo_epochs": 2, "init_kl_coef": 0.02, "adap_kl_ctrl": False},
+        {
+            **_ANSWERS,
+            "num_ppo_epochs": 2,
+            "init_kl_coef": 0.02,
+            "adap_kl_ctrl": False,
+            "whiten_advantages": False,
+        },
         steps=50,
         answers=True,
     ),
@@ -139,7 +145,7 @@ METHODS: Final[dict[str, Column]] = {
     "p-tuning": Column(
         {"kind": "p_tuning", "num_virtual_tokens": 16, "encoder_hidden_size": 256},
         3e-3,
-        longer=4,
+        longer=6,
         share=_FEW,
     ),
     "peft: OFT": Column({"kind": "peft", **_OFT}, online=1e-2, longer=2),

@@ -42,7 +42,56 @@ def spec_of(**groups: Any) -> RunSpec:
 
 
 def values_of(spec: RunSpec, layout: str = "messages") -> dict[str, Any]:
-    return axolotl_config(spec, layout, evaluates=True).values
+    return axolotl_config(spec, layout, rows=100, evaluates=True).values
+
+
+def test_simpo_warms_up_for_steps() -> None:
+    warm = spec_of(
+        objective={"kind": "cpo", "loss_type": "simpo"},
+        training={
+            "warmup_steps": 0.1,
+            "num_train_epochs": 3,
+            "per_device_train_batch_size": 4,
+            "gradient_accumulation_steps": 2,
+        },
+    )
+    values = values_of(warm, "pairs")
+    assert "warmup_ratio" not in values
+    assert values["warmup_steps"] == 4  # a tenth of 3 epochs of 13 steps
+    fewer = warm.model_copy(update={"training": warm.training.model_copy(update={"max_steps": 20})})
+    assert values_of(fewer, "pairs")["warmup_steps"] == 2
+
+
+@pytest.mark.parametrize(
+    ("saves", "evaluates", "then"),
+    [
+        *((None, 10, 10), (25, 10, 10), (20, 10, 20), (0.1, 0.1, 0.1)),
+        (0.5, 0.1, 0.1),  # for Axolotl too, 0.5 % 0.1 is not 0
+    ],
+)
+def test_early_stopping_saves_where_it_evaluates(
+    saves: float | None, evaluates: float, then: float
+) -> None:
+    spec = spec_of(
+        training={"early_stopping_patience": 2, "eval_steps": evaluates, "save_steps": saves}
+    )
+    config = axolotl_config(spec, "messages", rows=100, evaluates=True)
+    assert config.values["save_steps"] == then
+    assert "save_strategy" not in config.values
+    assert any("to stop early" in said for said in config.left_out) == (then != saves)
+
+
+def test_what_cannot_be_is_not_handed_over(tmp_path: Path) -> None:
+    write_rows(tmp_path / "rows.jsonl", chat_rows(20))
+    spec = spec_of(
+        data={"train": str(tmp_path / "rows.jsonl")},
+        objective={"kind": "grpo", "rewards": [{"kind": "json"}], "num_generations": 8},
+        training={"per_device_train_batch_size": 4},
+    )
+    for target in ("script", "axolotl"):
+        with pytest.raises(EjectError, match=r"multiple of objective\.num_generations"):
+            eject(spec, target, tmp_path / target)
+        assert not (tmp_path / target).exists()
 
 
 def test_every_key_is_one_of_axolotls_with_its_type() -> None:
@@ -103,7 +152,7 @@ def test_what_axolotl_cannot_say_is_said() -> None:
             "extra": {"dataloader_prefetch_factor": 2},
         },
     )
-    config = axolotl_config(spec, "messages", evaluates=False)
+    config = axolotl_config(spec, "messages", rows=100, evaluates=False)
     left_out = " ".join(config.left_out)
     for word in (
         "last answer",
@@ -123,7 +172,7 @@ def test_yaml_and_rows_lie_side_by_side(tmp_path: Path) -> None:
     spec = spec_of(data={"train": str(data), "eval_fraction": 0.2})
     done = eject(spec, "axolotl", tmp_path / "out")
     values = yaml.safe_load(done.file.read_text())
-    assert values == axolotl_config(spec, "messages", evaluates=True).values
+    assert values == axolotl_config(spec, "messages", rows=100, evaluates=True).values
     rows = (tmp_path / "out" / "train.jsonl").read_text().splitlines()
     held = (tmp_path / "out" / "eval.jsonl").read_text().splitlines()
     assert (len(rows), len(held)) == (40, 10)

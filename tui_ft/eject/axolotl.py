@@ -1,11 +1,12 @@
 """A run as Axolotl's YAML, and what of it that cannot say.
 
 Names and meaning are those of Axolotl's own schema (`axolotl/utils/schemas`, read at 067b021c8 of
-July 2026).
+July 2026; 0.19.0 checks what is written here as its own).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -93,12 +94,13 @@ class AxolotlConfig:
     left_out: tuple[str, ...]
 
 
-def axolotl_config(spec: RunSpec, layout: str, *, evaluates: bool) -> AxolotlConfig:
+def axolotl_config(spec: RunSpec, layout: str, *, rows: int, evaluates: bool) -> AxolotlConfig:
     """Return a run as Axolotl takes it; `no_axolotl` has nothing against it.
 
     Args:
         spec: the run.
         layout: of the rows: `messages`, `completion`, `text` or `pairs`.
+        rows: to train on.
         evaluates: whether there is an eval.jsonl beside it.
     """
     training = spec.training
@@ -120,19 +122,9 @@ def axolotl_config(spec: RunSpec, layout: str, *, evaluates: bool) -> AxolotlCon
     values["optimizer"] = _OPTIMIZERS.get(training.optim, training.optim)
     values["num_epochs"] = training.num_train_epochs
     values["excess_length_strategy"] = "truncate"
-    share = training.warmup_steps < 1
-    values["warmup_ratio" if share else "warmup_steps"] = (
-        training.warmup_steps if share else int(training.warmup_steps)
-    )
-    if evaluates and training.eval_steps is not None:
-        values["eval_steps"] = training.eval_steps
-        values["load_best_model_at_end"] = training.load_best_model_at_end
-        if training.load_best_model_at_end:
-            values |= best_by(training, usual_figure(spec.objective))
-    if training.save_steps is not None:
-        values["save_steps"] = training.save_steps
-    else:
-        values["save_strategy"] = "no"
+    values |= _warmup(spec, rows)
+    values |= _evaluating(spec) if evaluates else {}
+    values |= _saving(spec, evaluates)
     values |= _precision(spec)
     if spec.model.attn_implementation != "auto":
         values["attn_implementation"] = spec.model.attn_implementation
@@ -142,6 +134,47 @@ def axolotl_config(spec: RunSpec, layout: str, *, evaluates: bool) -> AxolotlCon
         values["eval_batch_size"] = evaluation_batch(as_many, training)
     values["output_dir"] = "./output"
     return AxolotlConfig(values, _left_out(spec))
+
+
+def _warmup(spec: RunSpec, rows: int) -> dict[str, Any]:
+    training = spec.training
+    if training.warmup_steps >= 1:
+        return {"warmup_steps": int(training.warmup_steps)}
+    if rl_of(spec) != "simpo":
+        return {"warmup_ratio": training.warmup_steps}
+    # Its SimPO refuses a share (`check_simpo_warmup`).
+    step = training.per_device_train_batch_size * training.gradient_accumulation_steps
+    an_epoch = math.ceil(rows / (step * (spec.hardware.processes or 1)))
+    steps = training.max_steps or math.ceil(training.num_train_epochs * an_epoch)
+    return {"warmup_steps": math.ceil(steps * training.warmup_steps)}
+
+
+def _evaluating(spec: RunSpec) -> dict[str, Any]:
+    training = spec.training
+    if training.eval_steps is None:
+        return {}
+    best = training.load_best_model_at_end
+    values = {"eval_steps": training.eval_steps, "load_best_model_at_end": best}
+    return values | (best_by(training, usual_figure(spec.objective)) if best else {})
+
+
+def _saving(spec: RunSpec, evaluates: bool) -> dict[str, Any]:
+    training = spec.training
+    if _stops_early(spec) and evaluates and not _saves_where_it_evaluates(spec):
+        return {"save_steps": training.eval_steps}
+    if training.save_steps is None:
+        return {"save_strategy": "no"}
+    return {"save_steps": training.save_steps}
+
+
+def _stops_early(spec: RunSpec) -> bool:
+    return spec.training.early_stopping_patience is not None
+
+
+def _saves_where_it_evaluates(spec: RunSpec) -> bool:
+    """Return whether it saves at whole multiples of its evaluations, as Axolotl asks."""
+    saves, evaluates = spec.training.save_steps, spec.training.eval_steps
+    return saves is not None and evaluates is not None and saves % evaluates == 0
 
 
 def _data(spec: RunSpec, layout: str, evaluates: bool) -> dict[str, Any]:
@@ -284,6 +317,8 @@ def _left_out(spec: RunSpec) -> tuple[str, ...]:
         said.append("ftui holds float32 weights under bf16 arithmetic; Axolotl holds bf16 weights")
     if getattr(spec.objective, "loss_on", "assistant") == "last_assistant":
         said.append("loss on the last answer alone: Axolotl trains on every assistant turn")
+    if _stops_early(spec) and not _saves_where_it_evaluates(spec):
+        said.append("training.save_steps: to stop early Axolotl saves at every evaluation")
     if getattr(spec.method, "bias", "none") != "none":
         said.append(f"method.bias: {getattr(spec.method, 'bias', '')}")
     said += [

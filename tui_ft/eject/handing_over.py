@@ -29,6 +29,7 @@ from tui_ft.eject.rows import WrittenRows, write_items, write_masked
 from tui_ft.eject.script import TEMPLATE_FILE, script
 from tui_ft.spec import RunSpec
 from tui_ft.spec.chat_templates import template_file
+from tui_ft.spec.combinations import impossible
 from tui_ft.spec.online import OnlineFields
 from tui_ft.spec.ppo import PpoObjective
 
@@ -63,7 +64,8 @@ def eject(spec: RunSpec, target: Target, folder: Path) -> Ejected:
         EjectError: the folder holds something, cannot be written, the data cannot be read, or the
             run has no such form; the message says why.
     """
-    refusal = _no_rewards(spec) or (_no_script if target == "script" else no_axolotl)(spec)
+    no_form = _no_script if target == "script" else no_axolotl
+    refusal = _no_rewards(spec) or no_form(spec) or _cannot_be(spec)
     if refusal:
         raise EjectError(refusal)
     spec = prepared(spec)
@@ -78,6 +80,11 @@ def eject(spec: RunSpec, target: Target, folder: Path) -> Ejected:
     except OSError as error:
         place = error.filename or folder
         raise EjectError(f"{place} cannot be written: {os.strerror(error.errno or 0)}") from None
+
+
+def _cannot_be(spec: RunSpec) -> str:
+    """Return why nobody could train a run; empty where it can be."""
+    return next((f"{one.reason}: {one.advice}" for one in impossible(spec)), "")
 
 
 def _no_script(spec: RunSpec) -> str:
@@ -107,7 +114,7 @@ def _write(spec: RunSpec, target: Target, folder: Path, rows: WrittenRows) -> Ej
             paths.write_atomically(folder / f"{MODULE}.py", reward_module(rewards))
     if target == "script":
         return _write_script(spec, folder, rows)
-    config = axolotl_config(spec, rows.layout, evaluates=rows.eval > 0)
+    config = axolotl_config(spec, rows.layout, rows=rows.train, evaluates=rows.eval > 0)
     left_out = (*config.left_out, *_of_data(spec, rows, "Axolotl"))
     file = folder / "axolotl.yaml"
     notes = "".join(f"# not in it: {said}\n" for said in left_out)
