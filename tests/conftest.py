@@ -21,6 +21,22 @@ settings.register_profile("ftui", deadline=None, suppress_health_check=[HealthCh
 settings.load_profile("ftui")
 
 
+# Where tests train, or start what does: their files begin first, so that none is left to the end
+# with one core while the others have nothing to do.
+_LONG = ("train", "eject", "chains", "dryrun", "runs", "cli", "screens")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put long files before short ones; the order in a file is its own."""
+    here = Path(__file__).parent
+
+    def rank(item: pytest.Item) -> int:
+        folders = item.path.parents
+        return next((n for n, room in enumerate(_LONG) if here / room in folders), len(_LONG))
+
+    items.sort(key=rank)
+
+
 @pytest.fixture(scope="session")
 def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a tiny Llama with its tokenizer."""
