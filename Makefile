@@ -40,7 +40,7 @@ run: $(VENV)/base.stamp  ## open the app
 	$(BIN)/ftui
 
 test: check  ## all checks and tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/dev.stamp  ## style, types, floors
 	$(BIN)/ruff check .

@@ -12,10 +12,29 @@ from tests.tiny_model import make_tiny_bert, make_tiny_llama
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Threads that wait for each other spin: two tests side by side, of two threads each on two cores,
+# train twenty times slower than of one. All that tests start inherits it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # How long an example takes says something of the machine, nothing of the code.
 settings.register_profile("ftui", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ftui")
+
+
+# Where tests train, or start what does: their files begin first, so that none is left to the end
+# with one core while the others have nothing to do.
+_LONG = ("train", "eject", "chains", "dryrun", "runs", "cli", "screens")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put long files before short ones; the order in a file is its own."""
+    here = Path(__file__).parent
+
+    def rank(item: pytest.Item) -> int:
+        folders = item.path.parents
+        return next((n for n, room in enumerate(_LONG) if here / room in folders), len(_LONG))
+
+    items.sort(key=rank)
 
 
 @pytest.fixture(scope="session")

@@ -47,7 +47,7 @@ def run_script(folder: Path, *, alone: bool) -> list[dict[str, Any]]:
             text=True,
             timeout=240,
             check=False,
-            env={**os.environ, "OMP_NUM_THREADS": "2", "PYTHONPATH": ""},
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": ""},
         )
         assert done.returncode == 0, done.stderr[-3000:]
     else:

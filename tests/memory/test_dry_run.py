@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from tests.memory.models import TINY
+from tui_ft.memory import dry_run
 from tui_ft.memory.dry_run import DryRunCancelledError, DryRunError, dry_runs, known_answer
 from tui_ft.memory.question import Question
+from tui_ft.memory.replayer import end_kept
 from tui_ft.memory.step import Step
 
 
@@ -38,7 +40,7 @@ def test_answers_come_in_order_and_are_kept_for_the_user_alone(
     assert len(kept) == 2
     assert {stat.S_IMODE(path.stat().st_mode) for path in kept} == {0o600}
 
-    monkeypatch.setattr(subprocess, "Popen", lambda *a, **k: pytest.fail("asked again"))
+    monkeypatch.setattr(dry_run, "replayer", lambda **k: pytest.fail("asked again"))
     assert dry_runs([long, short]) == (first[2], first[0])
 
 
@@ -58,6 +60,7 @@ def test_a_process_that_dies_is_said_in_a_sentence(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_dry_run_that_nobody_waits_for_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    end_kept()
     begun: list[subprocess.Popen[bytes]] = []
     whole = subprocess.Popen
 

@@ -21,6 +21,7 @@ from tui_ft import text
 from tui_ft.advise.estimator import Seconds
 from tui_ft.memory.estimating import Unknown, figures
 from tui_ft.memory.figure import Figure, Term
+from tui_ft.memory.replayer import end_kept
 from tui_ft.plan.outlook import Outlook, RunFacts, step_to_replay
 from tui_ft.screens import outlook_line
 from tui_ft.screens.outlook_line import OutlookLine
@@ -41,6 +42,7 @@ def values(home: Path, tmp_path: Path, tiny_llama: Path) -> dict[str, Any]:
 @pytest.fixture
 def begun(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
     """Return the dry runs that are begun; none is begun while another is at work."""
+    end_kept()
     found: list[subprocess.Popen[bytes]] = []
     whole = subprocess.Popen
 
@@ -116,7 +118,10 @@ async def test_a_change_ends_the_dry_run_of_what_was_before(
         await paused_until(lambda: len(begun) == 2, pilot)
         await pilot.press("escape")  # as it was: that is replayed in the end
         await until(lambda: "~" not in shown(app, "#outlook"), app, pilot)
-        assert [one.returncode for one in begun] == [-signal.SIGKILL, -signal.SIGKILL, 0]
+        # The last is kept, to be asked again.
+        assert [one.poll() for one in begun] == [-signal.SIGKILL, -signal.SIGKILL, None]
+    end_kept()
+    assert begun[-1].returncode == -signal.SIGKILL
 
 
 def test_nothing_is_replayed_on_the_cpu_or_for_several_gpus() -> None:

@@ -90,7 +90,7 @@ def make_spec(folder: Path, model_dir: Path, **groups: Mapping[str, Any]) -> Run
             "warmup_steps": 0,
         },
         "evaluation": {"samples": 0},
-        "hardware": {"gpus": "none", "cpu_threads": 2},
+        "hardware": {"gpus": "none", "cpu_threads": 1},
     }
     for name, group in groups.items():
         values[name] = {**values.get(name, {}), **group} if name != "method" else dict(group)

@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from tui_ft.dryrun.answers import Answers
 from tui_ft.dryrun.kernels import scratch_of
+from tui_ft.dryrun.results import Results
 from tui_ft.memory.allocator import Block, CachingAllocator
 
 Kind = Literal["weights", "gradients", "optimizer", "inputs", "activations", "temporaries"]
@@ -100,6 +101,7 @@ class StorageTracker(TorchDispatchMode):
         self.kind: Kind = "activations"
         self.stage: Stage = "before"
         self._answers = Answers(yes=yes, share_selected=share_selected)
+        self._results = Results()
         self._held: dict[int, _Held] = {}
         self._by_kind: dict[Kind, int] = dict.fromkeys(KINDS, 0)
         self.start_measuring()
@@ -170,7 +172,7 @@ class StorageTracker(TorchDispatchMode):
             return _IN_PLACE[operation](*args, **(kwargs or {}))
         out = self._answers.to(operation, args, kwargs or {})
         if out is None:
-            out = operation(*args, **(kwargs or {}))
+            out = self._results.of(operation, args, kwargs or {})
         name = operation._schema.name
         for tensor in _tensors(out):
             if tensor.device.type == "meta" and self._is_new(tensor):

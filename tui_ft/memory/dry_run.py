@@ -1,11 +1,9 @@
-"""Ask for dry runs: each is made in a process of its own, and its answer is kept."""
+"""Ask for dry runs: they are made in a process of their own, and their answers are kept."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,11 +16,11 @@ import msgspec
 
 from tui_ft import paths
 from tui_ft.memory.question import Answer, Question
+from tui_ft.memory.replayer import DiedError, replayer
 
 _LIBRARIES: Final = ("torch", "transformers", "trl", "peft", "bitsandbytes", "tui-ft")
 _KEPT: Final = 500
 _PROCESSES: Final = 2  # each imports torch anew, and takes up to a GB
-_LOOK_SECONDS: Final = 0.1
 IsCancelled = Callable[[], bool]
 
 
@@ -95,50 +93,28 @@ def _ask_all(questions: Sequence[Question], manner: _Manner) -> list[Answer]:
 
 
 def _ask(questions: Sequence[Question], manner: _Manner) -> list[Answer]:
-    lines = b"".join(msgspec.json.encode(question) + b"\n" for question in questions)
-    command = [sys.executable, "-m", "tui_ft.dryrun", *(("--gently",) if manner.gently else ())]
+    until = time.monotonic() + manner.timeout
+
+    def look() -> None:
+        if manner.is_cancelled():
+            raise DryRunCancelledError("the dry run was cancelled")
+        if time.monotonic() > until:
+            raise DryRunError(f"the dry run took more than {manner.timeout:.0f} s and was ended")
+
     try:
-        with subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
-        ) as process:
-            try:
-                stdout, stderr = _wait(process, lines, manner)
-            except BaseException:
-                process.kill()
-                raise
+        with replayer(gently=manner.gently) as process:
+            lines = [process.answer(msgspec.json.encode(one), look) for one in questions]
     except OSError as error:
         raise DryRunError(f"the dry run could not be started: {error.strerror}") from None
-    answers = [msgspec.json.decode(line, type=Answer) for line in stdout.splitlines()]
-    if len(answers) != len(questions):
-        raise DryRunError(_why_it_died(process.returncode, stderr))
-    return answers
+    except DiedError as error:
+        raise DryRunError(_why_it_died(error)) from None
+    return [msgspec.json.decode(line, type=Answer) for line in lines]
 
 
-def _wait(process: subprocess.Popen[bytes], lines: bytes, manner: _Manner) -> tuple[bytes, bytes]:
-    """Return what a process writes until its end."""
-    until = time.monotonic() + manner.timeout
-    given: bytes | None = lines
-    while True:
-        try:
-            return process.communicate(given, timeout=_LOOK_SECONDS)
-        except subprocess.TimeoutExpired:
-            given = None  # the rest of it is still sent
-            if manner.is_cancelled():
-                raise DryRunCancelledError("the dry run was cancelled") from None
-            if time.monotonic() > until:
-                said = f"the dry run took more than {manner.timeout:.0f} s and was ended"
-                raise DryRunError(said) from None
-
-
-def _why_it_died(code: int, stderr: bytes) -> str:
-    if code < 0:
-        return f"the dry run was killed by signal {-code}; the machine may be out of memory"
-    last = stderr.decode(errors="replace").strip().splitlines()
-    return f"the dry run ended with {code}: {last[-1] if last else 'it said nothing'}"
+def _why_it_died(error: DiedError) -> str:
+    if error.code < 0:
+        return f"the dry run was killed by signal {-error.code}; the machine may be out of memory"
+    return f"the dry run ended with {error.code}: {error.last or 'it said nothing'}"
 
 
 def _key(question: Question) -> str:
