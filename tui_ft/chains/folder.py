@@ -25,6 +25,11 @@ class ChainFolder(AttendedFolder):
         """The chain, frozen at its start: every field of every run."""
         return self.path / "chain.yaml"
 
+    @property
+    def next_file(self) -> Path:
+        """The chain as it was changed, until the journal has it and it becomes the chain's file."""
+        return self.path / "chain.next.yaml"
+
     def chain(self) -> Chain:
         """Return the chain.
 

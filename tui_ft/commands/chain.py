@@ -238,8 +238,8 @@ def resume(
 ) -> None:
     """Go on with the chain NAME (the newest) at the stage at which it ended.
 
-    A finished stage is not redone unless --redo names it; a stopped or failed one goes on from its
-    checkpoint, or, where --set changes it, begins anew.
+    A finished stage is not redone unless --redo names it, with other values where --set gives them;
+    a stopped or failed one goes on from its checkpoint, or, where --set changes it, begins anew.
     """
     from tui_ft.chains import life
     from tui_ft.chains.folder import find
@@ -281,17 +281,24 @@ def watch(name: str | None, as_json: bool) -> None:
 @json_option
 @for_people
 def delete(name: str, runs: bool, yes: bool, as_json: bool) -> None:
-    """Remove the chain NAME; its runs stay, unless --runs is given."""
-    from tui_ft.chains import life
+    """Remove the chain NAME; its runs stay, unless --runs is given.
+
+    With --runs all runs go that it has ever started, also those that --redo put others in place of.
+    """
+    from tui_ft.chains import journal, life
     from tui_ft.chains.folder import find
-    from tui_ft.chains.status import status_of
+    from tui_ft.chains.stages import all_runs
+    from tui_ft.runs.folder import size_of
 
     folder = find(name)
-    mine = [one.run for one in status_of(folder).stages if one.run]
+    of_it = all_runs(folder, journal.read(folder))
+    mine = [run.id for run in of_it]
     if not yes:
-        named = ", ".join(mine)
-        what = f" and {named} with all that came out of them" if runs else f" ({named} stay)"
-        click.confirm(f"Remove {folder.path}{what if mine else ''}?", abort=True, err=True)
+        named, much = ", ".join(mine), text.size(size_of(of_it))
+        what = f" and {named} with all that came out of them: {much}"
+        stay = f" ({named} stay: {much})"
+        whole = (what if runs else stay) if mine else ""
+        click.confirm(f"Remove {folder.path}{whole}?", abort=True, err=True)
     gone = life.delete(folder, runs=runs)
     if as_json:
         say_json({"chain": folder.id, "command": "delete", "runs": gone})

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
+from tui_ft import text
 from tui_ft.commands.output import for_people, json_option, left_alone, say, say_json, warn
 
 if TYPE_CHECKING:
@@ -200,7 +201,9 @@ def delete(run: str, yes: bool, as_json: bool) -> None:
             f"{folder.id} is still {summary.state}: stop it first (`ftui stop {folder.id}`)"
         )
     if not yes:
-        click.confirm(f"Remove {folder.path}, its checkpoints and weights?", abort=True, err=True)
+        much = text.size(folders.size_of([folder]))
+        question = f"Remove {folder.path}, its checkpoints and weights ({much})?"
+        click.confirm(question, abort=True, err=True)
     folders.delete(folder)
     _answer(folder, "delete", "is removed", as_json=as_json)
 

@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypeVar
@@ -307,6 +307,17 @@ def delete(folder: AttendedFolder, stop: str = "ftui stop") -> None:
         raise RunError(f"{folder.id} is still running: {told}") from None
 
 
+def size_of(folders: Iterable[AttendedFolder]) -> int:
+    """Return what lies in ``folders``, in bytes; what vanishes or cannot be read counts nothing."""
+    total = 0
+    for folder in folders:
+        for at, _, names in os.walk(folder.path):
+            for name in names:
+                with contextlib.suppress(OSError):
+                    total += Path(at, name).lstat().st_size
+    return total
+
+
 def _empty(path: Path, but: Path) -> None:
     """Remove all but one file of a folder: NFS keeps a folder for as long as that is open."""
     for entry in path.iterdir():
@@ -324,12 +335,37 @@ def hold_lock(folder: AttendedFolder) -> Iterator[None]:
         LockedError: another process holds it.
         OSError: there is no such folder, or it cannot be written.
     """
-    descriptor = os.open(folder.lock_file, os.O_RDWR | os.O_CREAT, paths.PRIVATE_FILE)
+    with _holding(folder.lock_file, f"{folder.id} is already running"):
+        yield
+
+
+@contextlib.contextmanager
+def one_at_a_time(folder: AttendedFolder) -> Iterator[None]:
+    """Let one person at a time decide how a run, or a chain, is taken up again.
+
+    Raises:
+        LockedError: somebody else does so just now.
+        RunError: the folder is not there, or cannot be written.
+    """
+    taken = f"{folder.id} is being resumed just now"
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(_holding(folder.path / "resume.lock", taken))
+        except FileNotFoundError:
+            raise RunError(f"{folder.id} is not there any more") from None
+        except OSError as error:
+            raise RunError(f"cannot write {folder.path}: {error.strerror}") from None
+        yield
+
+
+@contextlib.contextmanager
+def _holding(file: Path, taken: str) -> Iterator[None]:
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, paths.PRIVATE_FILE)
     try:
         _lock_within(descriptor, _LOCK_SECONDS)
     except BlockingIOError:
         os.close(descriptor)
-        raise LockedError(f"{folder.id} is already running") from None
+        raise LockedError(taken) from None
     try:
         yield
     finally:

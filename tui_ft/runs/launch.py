@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tui_ft import paths
 from tui_ft.hub.dataset_info import is_dataset_id
 from tui_ft.hub.outputs import folder_of
-from tui_ft.runs.folder import RunError, RunFolder, create
+from tui_ft.runs.folder import RunError, RunFolder, create, one_at_a_time
 from tui_ft.runs.registry import read_status, summary_of
 from tui_ft.runs.worker_process import TRAIN_ENTRY
 
@@ -56,6 +56,11 @@ def resume(
         ChangedError: too much has changed since.
         RunError: it is at work, it has finished, or the supervisor cannot be started.
     """
+    with one_at_a_time(folder):
+        return _resume(folder, anyway=anyway, worker=worker)
+
+
+def _resume(folder: RunFolder, *, anyway: bool, worker: str) -> tuple[Change, ...]:
     from tui_ft.runs.changes import refuse_unless_told
 
     summary = summary_of(folder)

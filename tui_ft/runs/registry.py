@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -17,6 +17,22 @@ from tui_ft.runs.reader import RunReader
 HEARTBEAT_SECONDS: Final = 2.0
 STALE_SECONDS: Final = 30.0
 """On another host the lock says nothing: an older heartbeat means the supervisor is gone."""
+
+
+class Listed(Protocol):
+    """What stands in a list: a run, or a chain."""
+
+    @property
+    def id(self) -> str:
+        """What it is called."""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it is at work."""
+
+    @property
+    def created(self) -> float | None:
+        """When it began, in Unix seconds."""
 
 
 class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,8 +145,12 @@ def placed(folder: RunFolder, summary: RunSummary) -> RunSummary:
 def list_runs() -> list[RunSummary]:
     """Return every run's summary: the live ones first, then the newest first."""
     now = time.time()
-    runs = [summary_of(folder, now) for folder in all_folders()]
-    return sorted(runs, key=lambda run: (not run.is_live, -(run.created or 0.0), run.id))
+    return sorted((summary_of(folder, now) for folder in all_folders()), key=place_in_list)
+
+
+def place_in_list(one: Listed) -> tuple[bool, float, str]:
+    """Return the key to sort runs, or chains, by: the live ones first, then the newest first."""
+    return not one.is_live, -(one.created or 0.0), one.id
 
 
 def read_status(folder: RunFolder) -> RunSummary | None:
