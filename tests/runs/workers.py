@@ -165,3 +165,17 @@ def save_slowly(
         time.sleep(0.02)
     time.sleep(3)
     _save(run_dir, 5_000, link)
+
+
+def hang(run_dir: Path, gpus: tuple[int, ...], checkpoint: Path | None, link: WorkerLink) -> None:
+    """Take steps and hear nothing; taken up again, finish."""
+    if checkpoint is not None:
+        short(run_dir, gpus, checkpoint, link)
+        return
+    link.send(ev.Phase(phase="train"))
+    _save(run_dir, 3, link)
+    step = 3
+    while True:
+        step += 1
+        link.send(ev.Metrics(step=step, epoch=0.0, values={"loss": 1.0}))
+        time.sleep(0.02)

@@ -12,10 +12,11 @@ from typing import Literal
 
 import msgspec
 
+from tui_ft import text
 from tui_ft.chains import journal
 from tui_ft.chains.folder import ChainFolder, all_chains
 from tui_ft.runs.place import Place
-from tui_ft.runs.registry import STALE_SECONDS, RunSummary
+from tui_ft.runs.registry import STALE_ELSEWHERE_SECONDS, STALE_SECONDS, RunSummary
 
 ChainState = Literal["running", "finished", "stopped", "failed", "crashed"]
 
@@ -83,6 +84,18 @@ def verdict_of(
     at = f"stage {at_work}: {how}" if at_work else how
     if attended or _is_at_work_elsewhere(folder, events) or _begins(folder, events):
         return Verdict(state="running", reason=at)
+    host = host_elsewhere(events)
+    if host:
+        ago = text.age(max(0.0, time.time() - folder.last_beat()))
+        return Verdict(
+            state="crashed",
+            reason=f"its process ran on {host} (seen {ago} ago by its heartbeat): it is gone, or "
+            f"{host} does not reach this folder any more; {at}",
+            advice=(
+                f"`ftui chain list` on {host} tells which",
+                f"if it is gone, `ftui chain resume {folder.id} --anyway` goes on here",
+            ),
+        )
     go_on = f"`ftui chain resume {folder.id}` goes on from there; no finished stage is redone"
     return Verdict(
         state="crashed",
@@ -131,8 +144,17 @@ def _begins(folder: ChainFolder, events: Sequence[journal.Event]) -> bool:
         return False
 
 
+def host_elsewhere(events: Sequence[journal.Event]) -> str:
+    """Return the other host whose process has not said that it ended; empty where there is none.
+
+    Of such a process the lock says nothing here.
+    """
+    said = [one for one in events if isinstance(one, (journal.Attended, journal.Ended))]
+    last = said[-1] if said else None
+    is_elsewhere = isinstance(last, journal.Attended) and last.host != socket.gethostname()
+    return last.host if isinstance(last, journal.Attended) and is_elsewhere else ""
+
+
 def _is_at_work_elsewhere(folder: ChainFolder, events: Sequence[journal.Event]) -> bool:
-    """Tell whether its process is on another host, of which the lock says nothing here."""
-    attended = [event for event in events if isinstance(event, journal.Attended)]
-    is_elsewhere = bool(attended) and attended[-1].host != socket.gethostname()
-    return is_elsewhere and folder.has_beaten_since(time.time() - STALE_SECONDS)
+    is_fresh = time.time() - folder.last_beat() < STALE_ELSEWHERE_SECONDS
+    return bool(host_elsewhere(events)) and is_fresh

@@ -8,15 +8,17 @@ from pathlib import Path
 
 from tui_ft.chains import journal
 from tui_ft.chains.folder import ChainFolder, create
+from tui_ft.chains.glance import host_elsewhere
 from tui_ft.chains.revising import revise, settle
 from tui_ft.chains.stages import all_runs, is_done, refuse_lost_outputs, runs_by_stage, takers
 from tui_ft.chains.status import status_of
-from tui_ft.runs import control
+from tui_ft.runs import control, removing
 from tui_ft.runs import folder as folders
 from tui_ft.runs.attending import begin_to_attend
 from tui_ft.runs.changes import Change, refuse_unless_told
 from tui_ft.runs.folder import RunError, RunFolder, one_at_a_time
 from tui_ft.runs.launch import with_absolute_paths
+from tui_ft.runs.orphans import end_orphan
 from tui_ft.runs.registry import summary_of
 from tui_ft.runs.worker_process import TRAIN_ENTRY
 from tui_ft.spec.chain import PREVIOUS, STAGE, Chain, Stage
@@ -91,6 +93,7 @@ def _resume(
         raise RunError(f"{folder.id} has finished: there is nothing left to do in it")
     states = {one.name: one.state for one in status.stages}
     chain, changed = _changed(folder, overrides, states, redone)
+    _refuse_silent(folder, f"ftui chain resume {folder.id}", anyway=anyway)
     there = runs_by_stage(folder, journal.read(folder))
     gone = [one.name for one in chain.stages if states[one.name] == "deleted"]
     lost = [name for name in gone if not is_done(chain, chain.stage(name), there)]
@@ -155,8 +158,13 @@ def _anew(
     return [one.name for one in chain.stages if one.name in wanted]
 
 
-def delete(folder: ChainFolder, *, runs: bool = False) -> list[str]:
+def delete(folder: ChainFolder, *, runs: bool = False, anyway: bool = False) -> list[str]:
     """Remove a chain, and all runs that it ever started when ``runs``; return their names.
+
+    Args:
+        folder: the chain's.
+        runs: its runs too.
+        anyway: also what another host may still be at work on, which does not answer.
 
     Raises:
         RunError: it is at work, or one of the runs is, or they cannot be removed.
@@ -165,9 +173,11 @@ def delete(folder: ChainFolder, *, runs: bool = False) -> list[str]:
     if status_of(folder).is_live:
         stop_it = f"`ftui chain stop {folder.id}`"
         raise RunError(f"{folder.id} is still running: stop it first ({stop_it})")
-    _refuse_live(mine)
+    _refuse_silent(folder, f"ftui chain delete {folder.id}", anyway=anyway)
     for run in mine:
-        folders.delete(run)
+        removing.refuse_at_work(run, anyway=anyway)
+    for run in mine:
+        removing.delete(run, anyway=anyway)
     folders.delete(folder, "ftui chain stop")
     return [run.id for run in mine]
 
@@ -176,6 +186,15 @@ def _refuse_live(runs: Iterable[RunFolder]) -> None:
     for run in runs:
         if summary_of(run).is_live:
             raise RunError(f"{run.id} is still running: stop it first (`ftui stop {run.id}`)")
+
+
+def _refuse_silent(folder: ChainFolder, command: str, *, anyway: bool) -> None:
+    host = host_elsewhere(journal.read(folder))
+    if host and not anyway:
+        raise RunError(
+            f"{folder.id} ran on {host}, which has not said that it ended: if its process is gone "
+            f"there, `{command} --anyway` does it"
+        )
 
 
 def stop(folder: ChainFolder, *, now: bool = False) -> str:
@@ -192,6 +211,8 @@ def stop(folder: ChainFolder, *, now: bool = False) -> str:
         if summary_of(run).is_live:  # its process was killed, and the run goes on
             (control.request_kill if now else control.request_stop)(run)
             return f"has no process any more; its run {run.id} is told to stop"
+        if now and end_orphan(run):
+            return f"has no process any more; the worker that run {run.id} left is ended"
     raise RunError(f"{folder.id} is not at work: it is {status_of(folder).state}")
 
 

@@ -15,6 +15,7 @@ from tui_ft.commands.work import tell_changes, tell_findings
 
 if TYPE_CHECKING:
     from tui_ft.chains.check import StageFindings
+    from tui_ft.chains.folder import ChainFolder
     from tui_ft.chains.pipelines import Pipeline
     from tui_ft.chains.status import ChainStatus
     from tui_ft.spec.chain import Chain
@@ -223,7 +224,7 @@ def status(name: str | None, as_json: bool) -> None:
     metavar="STAGE",
     help="Train a stage anew, finished or not, and what takes its output. Can be given again.",
 )
-@click.option("--anyway", is_flag=True, help="Go on though the stage's data have changed since.")
+@click.option("--anyway", is_flag=True, help="Go on though data, or the host, are others.")
 @_watch
 @json_option
 @for_people
@@ -278,9 +279,10 @@ def watch(name: str | None, as_json: bool) -> None:
 @click.argument("name", shell_complete=complete_chain)
 @click.option("--runs", is_flag=True, help="Its runs too, with their checkpoints and weights.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--anyway", is_flag=True, help="Also one of another host that does not answer.")
 @json_option
 @for_people
-def delete(name: str, runs: bool, yes: bool, as_json: bool) -> None:
+def delete(*, name: str, runs: bool, yes: bool, anyway: bool, as_json: bool) -> None:
     """Remove the chain NAME; its runs stay, unless --runs is given.
 
     With --runs all runs go that it has ever started, also those that --redo put others in place of.
@@ -299,7 +301,7 @@ def delete(name: str, runs: bool, yes: bool, as_json: bool) -> None:
         stay = f" ({named} stay: {much})"
         whole = (what if runs else stay) if mine else ""
         click.confirm(f"Remove {folder.path}{whole}?", abort=True, err=True)
-    gone = life.delete(folder, runs=runs)
+    gone = life.delete(folder, runs=runs, anyway=anyway)
     if as_json:
         say_json({"chain": folder.id, "command": "delete", "runs": gone})
     else:
@@ -314,10 +316,25 @@ def delete(name: str, runs: bool, yes: bool, as_json: bool) -> None:
 @for_people
 def stop(name: str | None, now: bool, as_json: bool) -> None:
     """Save a checkpoint of the run at work and stop the chain NAME (the newest)."""
-    from tui_ft.chains import life
     from tui_ft.chains.folder import find
 
-    folder = find(name)
+    _stop(find(name), now=now, as_json=as_json)
+
+
+@chain.command()
+@_chain
+@json_option
+@for_people
+def kill(name: str | None, as_json: bool) -> None:
+    """End the run at work of the chain NAME (the newest) at once, and the chain with it."""
+    from tui_ft.chains.folder import find
+
+    _stop(find(name), now=True, as_json=as_json)
+
+
+def _stop(folder: ChainFolder, *, now: bool, as_json: bool) -> None:
+    from tui_ft.chains import life
+
     said = life.stop(folder, now=now)
     if as_json:
         say_json({"chain": folder.id, "command": "kill" if now else "stop"})

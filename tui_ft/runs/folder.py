@@ -76,12 +76,12 @@ class AttendedFolder:
         with contextlib.suppress(OSError):
             os.utime(self.lock_file)
 
-    def has_beaten_since(self, t: float) -> bool:
-        """Tell whether the process was there at ``t`` or later, in Unix seconds."""
+    def last_beat(self) -> float:
+        """Return when the process was there last, in Unix seconds; 0 where it never was."""
         try:
-            return self.lock_file.stat().st_mtime >= t
+            return self.lock_file.stat().st_mtime
         except OSError:
-            return False
+            return 0.0
 
     def is_attended(self) -> bool:
         """Tell whether a process on this host holds the lock."""
@@ -295,7 +295,8 @@ def delete(folder: AttendedFolder, stop: str = "ftui stop") -> None:
         with hold_lock(folder):
             if is_locked(folder.path / WORKER_LOCK):
                 told = "lost its supervisor, and its worker still saves what it has learned"
-                raise RunError(f"{folder.id} {told}: try again in a moment")
+                kill = f"if it hangs, `ftui kill {folder.id}` ends it"
+                raise RunError(f"{folder.id} {told}: try again in a moment; {kill}")
             _empty(folder.path, but=folder.lock_file)
         shutil.rmtree(folder.path)
     except FileNotFoundError:

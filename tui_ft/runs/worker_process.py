@@ -103,6 +103,8 @@ def _hold(file: Path) -> None:
     with contextlib.suppress(OSError):
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT, paths.PRIVATE_FILE)
         fcntl.flock(descriptor, fcntl.LOCK_EX)  # who looks holds it for an instant
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)  # to be found when nobody else knows
 
 
 def _settle(assignment: Assignment) -> None:
