@@ -196,7 +196,7 @@ def test_a_reader_that_leaves_is_no_error(home: Path, make_run: MakeRun) -> None
     os.read(read, 100)
     os.close(read)
     _, said = process.communicate(timeout=60)
-    assert said == ""
+    assert (process.returncode, said) == (128 + signal.SIGPIPE, "")
 
 
 def test_a_run_whose_data_changed_does_not_go_on_by_itself_and_says_what_changed(
