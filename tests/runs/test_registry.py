@@ -193,3 +193,18 @@ def test_the_lock_goes_when_nobody_has_it_open_as_nfs_asks(
     delete(folder)
     assert left == [["lock"]]
     assert not folder.path.exists()
+
+
+def test_a_renamed_or_copied_folder_is_listed_by_its_own_name(home: Path, spec: RunSpec) -> None:
+    folder = _made(spec, ev.Ended(state="stopped", reason="as asked"))
+    _write_status(folder, time.time())
+    shutil.copytree(folder.path, folder.path.with_name("copy"))
+    folder.path.rename(folder.path.with_name("renamed"))
+    assert sorted(run.id for run in list_runs()) == ["copy", "renamed"]
+
+
+def test_the_step_of_a_saved_checkpoint_was_done(home: Path, spec: RunSpec) -> None:
+    saved = ev.Checkpoint(step=399, path="checkpoints/checkpoint-399", bytes=1, seconds=0.1)
+    progress = ev.Progress(step=342, total_steps=3000, epoch=0.0)
+    folder = _made(spec, progress, saved, ev.Ended(state="stopped", reason="as asked"))
+    assert (summary_of(folder).step, summary_of(folder).total_steps) == (399, 3000)

@@ -103,6 +103,8 @@ def summarise(run_id: str, history: RunHistory) -> RunSummary:
     progress, plan, ended = history.progress, history.plan, history.ended
     last_step = history.series("loss").x[-1] if history.series("loss").x else None
     step = progress.step if progress else (None if last_step is None else int(last_step))
+    if step is not None:  # what is saved was done, also between two words on progress
+        step = max([step, *history.checkpoints])
     total = plan.total_steps if plan else (progress.total_steps if progress else None)
     evaluations = history.evaluations.get("eval_loss")
     attempt = history.attempt
@@ -170,11 +172,15 @@ def place_in_list(one: Listed) -> tuple[bool, float, str]:
 
 
 def read_status(folder: RunFolder) -> RunSummary | None:
-    """Return the summary that the supervisor wrote last, or None when there is none."""
+    """Return the summary that the supervisor wrote last, or None when there is none.
+
+    Somebody may have given the folder another name, or copied it, since.
+    """
     try:
-        return msgspec.json.decode(folder.status_file.read_bytes(), type=RunSummary)
+        status = msgspec.json.decode(folder.status_file.read_bytes(), type=RunSummary)
     except (OSError, msgspec.DecodeError, msgspec.ValidationError):
         return None
+    return msgspec.structs.replace(status, id=folder.id)
 
 
 def _is_behind(folder: RunFolder, status: RunSummary) -> bool:
