@@ -179,3 +179,13 @@ def hang(run_dir: Path, gpus: tuple[int, ...], checkpoint: Path | None, link: Wo
         step += 1
         link.send(ev.Metrics(step=step, epoch=0.0, values={"loss": 1.0}))
         time.sleep(0.02)
+
+
+def talk(run_dir: Path, gpus: tuple[int, ...], checkpoint: Path | None, link: WorkerLink) -> None:
+    """Print a good deal, and finish."""
+    link.send(ev.Phase(phase="train"))
+    for number in range(2_000):
+        print(number)
+        print(number, file=sys.stderr)
+    sys.stdout.flush()
+    link.send(ev.Ended(state="finished", reason="all steps done"))

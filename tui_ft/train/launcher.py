@@ -33,6 +33,7 @@ from tui_ft.runs.folder import RunFolder
 from tui_ft.runs.ladder import as_trained
 from tui_ft.runs.link import WorkerLink
 from tui_ft.runs.reader import RunReader
+from tui_ft.runs.worker_process import print_what_fits
 from tui_ft.spec import RunSpec
 from tui_ft.train.errors import RunStopped
 from tui_ft.train.failures import is_of_the_run
@@ -151,6 +152,7 @@ def how_it_ended(
 
 def run_rank(launched: Launch, ends: tuple[tuple[Connection, Connection], ...]) -> None:
     """Be one rank. Called by the elastic launcher in a process of its own."""
+    print_what_fits()
     rank = int(os.environ["RANK"])
     for other, pair in enumerate(ends):
         if other != rank:
