@@ -18,6 +18,7 @@ from tui_ft.commands.output import (
     say,
     say_json,
     say_raw,
+    warn,
 )
 from tui_ft.commands.work import follow_and_leave, run_argument, the_run
 
@@ -36,10 +37,14 @@ _CHUNK: Final = 1 << 16
 @for_people
 def runs(as_json: bool) -> None:
     """List the runs: the live ones first, then the newest."""
+    from tui_ft import paths
     from tui_ft.commands.follow import as_row
+    from tui_ft.runs.folder import unreadable
     from tui_ft.runs.registry import list_runs
 
     found = list_runs()
+    for name in unreadable(paths.runs_dir()):
+        warn(f"▲ {paths.runs_dir() / name} cannot be read: it is another user's, or was closed")
     if as_json:
         say_json([as_row(run) for run in found])
         return

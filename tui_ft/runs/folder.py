@@ -229,6 +229,8 @@ def find(run_id: str) -> RunFolder:
         RunError: there is none, or several begin so.
     """
     none = f"there is no run `{run_id}` under {paths.runs_dir()}; `ftui runs` lists them"
+    if run_id in unreadable(paths.runs_dir()):
+        none = f"{paths.runs_dir() / run_id} cannot be read: it is another user's, or was closed"
     return the_one(all_folders(), run_id, none)
 
 
@@ -265,16 +267,31 @@ def exactly(run_id: str) -> RunFolder:
 
 
 def all_folders() -> list[RunFolder]:
-    """Return every run folder, in no order. A folder without a spec is none."""
+    """Return every run folder that can be read, in no order. A folder without a spec is none."""
+    return [RunFolder(path) for path in folders_with(paths.runs_dir(), "run.yaml")]
+
+
+def folders_with(root: Path, name: str) -> list[Path]:
+    """Return the folders in ``root`` that hold a file ``name``; what cannot be read is left out."""
+    found = []
+    for path in _folders_in(root):
+        with contextlib.suppress(OSError):  # closed to us, or somebody deletes it just now
+            if (path / name).is_file():
+                found.append(path)
+    return found
+
+
+def unreadable(root: Path) -> list[str]:
+    """Return the names of the folders in ``root`` that are closed to this user."""
+    return [path.name for path in _folders_in(root) if not os.access(path, os.R_OK | os.X_OK)]
+
+
+def _folders_in(root: Path) -> list[Path]:
     try:
-        entries = list(os.scandir(paths.runs_dir()))
+        with os.scandir(root) as entries:
+            return [Path(entry.path) for entry in entries if entry.is_dir()]
     except OSError:
         return []
-    return [
-        RunFolder(Path(entry.path))
-        for entry in entries
-        if entry.is_dir() and Path(entry.path, "run.yaml").is_file()
-    ]
 
 
 def delete(folder: AttendedFolder, stop: str = "ftui stop") -> None:
