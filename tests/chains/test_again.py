@@ -7,10 +7,12 @@ import shutil
 from pathlib import Path
 from unittest import mock
 
+import psutil
 import pytest
 
-from tests.chains.conftest import WORK, ended, wait_until
+from tests.chains.conftest import WORK, at_work, end_conductor, ended, wait_until
 from tests.chains.test_commands import ftui
+from tests.runs.conftest import wait_until as wait_for_run
 from tui_ft import paths
 from tui_ft.chains import journal, life
 from tui_ft.chains.folder import ChainFolder, all_chains, create
@@ -18,6 +20,7 @@ from tui_ft.chains.glance import glances
 from tui_ft.chains.life import absolute, resume, start
 from tui_ft.chains.status import status_of
 from tui_ft.runs.folder import RunError, RunFolder, all_folders
+from tui_ft.runs.orphans import orphan_of
 from tui_ft.runs.registry import list_runs
 from tui_ft.spec.chain import load_chain
 
@@ -103,3 +106,26 @@ def test_a_chain_without_runs_is_seen(home: Path, chain_file: Path) -> None:
     assert gone.verdict.reason.endswith("; no run of it is there any more")
     shutil.rmtree(chain.path)
     assert glances([]) == []
+
+
+def test_a_worker_that_hangs_without_conductor_and_supervisor_is_reached(
+    home: Path, chain_file: Path
+) -> None:
+    hang = "tests.runs.workers:hang"
+    chain = start(load_chain(chain_file), worker=hang)
+    wait_until(chain, at_work("sft"))
+    run = RunFolder(paths.runs_dir() / "two-sft")
+    worker = wait_for_run(run, lambda now: bool(now.worker_pid))
+    end_conductor(chain)
+    psutil.Process(worker.pid).kill()
+    assert wait_until(chain, ended).state == "crashed"
+    onward = resume(chain, worker=hang)
+    assert (onward.stage, onward.run) == ("sft", "two-sft")
+    waiting = wait_until(chain, lambda now: now.stages[0].state == "queued")
+    assert f"(process {worker.worker_pid}, without a supervisor since" in waiting.reason
+    assert "`ftui kill two-sft` ends it" in waiting.reason
+
+    end_conductor(chain)
+    assert "two-sft is told to stop" in ftui("kill", "two").output
+    wait_for_run(run, lambda now: not now.is_live)
+    assert orphan_of(run) == 0
