@@ -28,12 +28,10 @@ from tui_ft.chains.folder import ChainFolder
 from tui_ft.chains.pipelines import PIPELINES
 from tui_ft.chains.status import ChainStatus, status_of
 from tui_ft.demo.preferences import PreferenceFiles, write_preferences
-from tui_ft.demo.prepare import prepare_model
+from tui_ft.demo.prepare import CHATS, HELD_OUT_PAIRS, PAIRS, prepare_model
 from tui_ft.hub.outputs import adapter_in, folder_of
 from tui_ft.runs.folder import RunFolder
 
-_CHATS: Final = 320
-_PAIRS: Final = 320
 _BATCH: Final = 16
 _NEW_TOKENS: Final = 44
 _END: Final = "<|im_end|>"
@@ -101,7 +99,9 @@ def main() -> None:
     parser.add_argument("--dpo-steps", type=int, default=32)
     parser.add_argument("--dpo-rate", type=float, default=3e-4)
     parser.add_argument("--beta", type=float, default=0.5)
-    parser.add_argument("--held-out", type=int, default=128, help="pairs, and as many rows of SFT")
+    parser.add_argument(
+        "--held-out", type=int, default=HELD_OUT_PAIRS, help="pairs, and as many rows of SFT"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--base", action="store_true", help="ask the model as it is, too")
     parser.add_argument("--from-sft", action="store_true", help="go on from SFT of a chain before")
@@ -114,7 +114,7 @@ def main() -> None:
 def _one(model: Path, seed: int, asked: argparse.Namespace) -> None:
     """Run the chain with one seed, of the rows and of the training; print what came out."""
     folder = paths.home() / "demo" / f"preferences-{seed}"
-    files = write_preferences(folder, _CHATS, _PAIRS, asked.held_out, seed)
+    files = write_preferences(folder, CHATS, PAIRS, asked.held_out, seed)
     unseen = _read(files)
     print(f"\n## Seed {seed}\n")
     _tell_lengths(str(model), unseen)

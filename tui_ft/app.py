@@ -122,7 +122,7 @@ class FtuiApp(App[None]):
         for run in self.live_runs():
             shown = text.plain(run.id)
             yield SystemCommand(f"Open {shown}", run.state, partial(self.open_run, run.id))
-        yield from (SystemCommand(*action) for action in chain_actions(screen))
+        yield from (SystemCommand(*action) for action in chain_actions(screen, self._home.chains))
 
     def action_show_help_panel(self) -> None:
         """Show our own help, made from the keys that work here, for the palette's entry too."""

@@ -26,6 +26,7 @@ _COMMANDS: Final = {
     "runs": "tui_ft.commands.look",
     "logs": "tui_ft.commands.look",
     "stop": "tui_ft.commands.work",
+    "kill": "tui_ft.commands.work",
     "checkpoint": "tui_ft.commands.work",
     "resume": "tui_ft.commands.work",
     "delete": "tui_ft.commands.work",

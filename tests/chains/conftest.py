@@ -50,7 +50,8 @@ def conductor_of(chain: ChainFolder) -> int:
 
 def end_conductor(chain: ChainFolder) -> None:
     """Kill the process of a chain, as nothing would be forgiven."""
-    with contextlib.suppress(psutil.NoSuchProcess):  # it ends by itself just now, or has
+    # It ends by itself just now, or has, or was never there.
+    with contextlib.suppress(psutil.NoSuchProcess, IndexError):
         process = psutil.Process(conductor_of(chain))
         if "tui_ft.chains.conductor" in process.cmdline():
             process.kill()

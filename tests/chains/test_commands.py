@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.chains.conftest import at_work, end_conductor, wait_until
+from tests.screens.test_home import settled
 from tui_ft.app import FtuiApp
 from tui_ft.chains.folder import find
 from tui_ft.chains.life import start
@@ -66,7 +67,8 @@ async def test_a_killed_chain_is_seen_and_taken_up_again(home: Path, chain_file:
     said = ftui("status", "two", "--json")
     assert (said.exit_code, json.loads(said.stdout)["state"]) == (1, "crashed")
     app = FtuiApp()
-    async with app.run_test(size=(80, 24)):
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(app, pilot)
         titles = [one.title for one in app.get_system_commands(app.screen)]
         assert "Resume chain two" in titles
     assert "two-sft is told to stop" in ftui("stop").output

@@ -164,7 +164,13 @@ def test_a_chain_is_seen_to_live_on_another_host_while_its_heart_beats(
     assert status_of(chain).state == "running"
     long_ago = time.time() - 120
     os.utime(chain.lock_file, (long_ago, long_ago))
-    assert status_of(chain).state == "crashed"
+    crashed = status_of(chain)
+    assert crashed.state == "crashed"
+    assert "its process ran on elsewhere (seen 2m ago" in crashed.reason
+    for act in (resume, delete):
+        with pytest.raises(RunError, match="elsewhere, which has not said that it ended"):
+            act(chain)
+    assert resume(chain, anyway=True, worker=WORK).run == "two-sft"
 
 
 @pytest.mark.usefixtures("slowly")

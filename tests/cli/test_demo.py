@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import json
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Ftui, MakeRun
 from tui_ft.commands.demo import tell_scores
 from tui_ft.runs import events as ev
+from tui_ft.spec.chain import load_chain
 
 
 def test_without_the_model_it_says_how_to_get_it(
@@ -55,3 +58,24 @@ def test_a_run_without_rates_tells_none(
 ) -> None:
     tell_scores(make_run("demo", ev.Ended(state="stopped", reason="as asked")))
     assert capsys.readouterr().out == ""
+
+
+def test_its_rows_are_written_for_runs_of_ones_own(ftui: Ftui, home: Path) -> None:
+    told = json.loads(ftui("demo", "--write-data", "rows", "--json").stdout)
+    written = {Path(one["file"]).name: one["rows"] for one in told["files"]}
+    assert written == {
+        "train.jsonl": 2000,
+        "held_out.jsonl": 200,
+        "chats.jsonl": 320,
+        "held_out_chats.jsonl": 128,
+        "pairs.jsonl": 320,
+        "held_out_pairs.jsonl": 128,
+    }
+    assert {name: len(Path("rows", name).read_text().splitlines()) for name in written} == written
+    assert "nothing is replaced" in ftui("demo", "--write-data", "rows").stderr
+    said = ftui("demo", "--write-data", "more").stdout
+    asked = said[said.index("`ftui chain new") + 1 : said.index("chain.yaml`")] + "chain.yaml"
+    assert ftui(*asked.replace("\\\n", "").split()[1:]).exit_code == 0
+    stages = load_chain(Path("chain.yaml")).stages
+    assert [Path(one.run.data.train).name for one in stages] == ["chats.jsonl", "pairs.jsonl"]
+    assert not (home / "runs").exists()

@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import Ftui, MakeRun, in_a_process
 from tests.runs.conftest import ended, wait_until
 from tui_ft.hardware import take_snapshot
@@ -196,7 +198,7 @@ def test_a_reader_that_leaves_is_no_error(home: Path, make_run: MakeRun) -> None
     os.read(read, 100)
     os.close(read)
     _, said = process.communicate(timeout=60)
-    assert said == ""
+    assert (process.returncode, said) == (128 + signal.SIGPIPE, "")
 
 
 def test_a_run_whose_data_changed_does_not_go_on_by_itself_and_says_what_changed(
@@ -241,3 +243,27 @@ def test_what_a_run_changed_when_memory_ran_out_is_told(ftui: Ftui, make_run: Ma
     events = [json.loads(line) for line in ftui("watch", "helped", "--json").stdout.splitlines()]
     (event,) = [event for event in events if event["type"] == "rung"]
     assert event["changes"] == {"training.per_device_train_batch_size": [8, 4]}
+
+
+def test_one_folder_that_cannot_be_read_hides_no_other(
+    ftui: Ftui, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = make_run("closed", _FINISHED)
+    make_run("open", _FINISHED)
+    whole, access = Path.is_file, os.access
+
+    def is_file(self: Path) -> bool:  # root may read everything
+        if self.parent == closed.path:
+            raise PermissionError
+        return whole(self)
+
+    def may(path: Path, mode: int) -> bool:
+        return path != closed.path and access(path, mode)
+
+    monkeypatch.setattr(Path, "is_file", is_file)
+    monkeypatch.setattr(os, "access", may)
+    listed = ftui("runs", "--json")
+    assert [row["id"] for row in json.loads(listed.stdout)] == ["open"]
+    assert f"{closed.path} cannot be read" in listed.stderr
+    assert f"{closed.path} cannot be read" in ftui("watch", "closed").stderr
+    assert ftui("watch", "open").exit_code == 0

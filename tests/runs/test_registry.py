@@ -12,8 +12,11 @@ import pytest
 
 from tui_ft import paths
 from tui_ft.runs import events as ev
+from tui_ft.runs import removing
+from tui_ft.runs.changes import ChangedError, refuse_unless_told
 from tui_ft.runs.folder import RunError, RunFolder, create, delete, exactly, find
 from tui_ft.runs.journal import Journal
+from tui_ft.runs.launch import resume
 from tui_ft.runs.registry import list_runs, summarise, summary_of
 from tui_ft.spec import RunSpec
 
@@ -75,8 +78,41 @@ def test_on_another_host_the_heartbeat_tells(home: Path, spec: RunSpec) -> None:
     _write_status(folder, now - 5)
     assert summary_of(folder).state == "training"
     _write_status(folder, now - 500)
+    # Its heartbeat is late: what it has written a moment ago is seen all the same.
+    assert summary_of(folder).state == "training"
+    os.utime(folder.events_file, (now - 40, now - 40))
+    silent = summary_of(folder, now)
+    assert (silent.state, silent.reason) == (
+        "training",
+        "runs on gpu02 (seen 40s ago by its heartbeat)",
+    )
+    with pytest.raises(RunError, match=r"already training on gpu02 \(seen .* ago by"):
+        resume(folder)
+    with pytest.raises(RunError, match=r"still training on gpu02 .*: stop it first"):
+        removing.delete(folder, anyway=True)
+    os.utime(folder.events_file, (now - 500, now - 500))
     assert summary_of(folder).state == "crashed"
     assert "gpu02" in summary_of(folder).reason
+
+
+def test_what_another_host_left_unsaid_is_taken_up_and_removed_only_when_told(
+    home: Path, spec: RunSpec
+) -> None:
+    folder = _made(spec, ev.Phase(phase="train"), host="gpu02")
+    long_ago = time.time() - 500
+    _write_status(folder, long_ago)
+    os.utime(folder.events_file, (long_ago, long_ago))
+    with pytest.raises(ChangedError, match=r"the host was gpu02 \(seen 8m ago") as error:
+        resume(folder)
+    assert error.value.can_be_told
+    assert refuse_unless_told(folder, anyway=True)[0].what == "the host"
+    with pytest.raises(RunError, match="`ftui delete support --anyway` removes it"):
+        removing.delete(folder)
+    removing.delete(folder, anyway=True)
+    assert not folder.path.exists()
+    said = _made(spec, ev.Ended(state="crashed", reason="the worker was killed"), host="gpu02")
+    assert refuse_unless_told(said, anyway=False) == ()  # it is over: any host may go on
+    removing.delete(said)
 
 
 def test_a_damaged_status_is_made_anew_from_the_events(home: Path, spec: RunSpec) -> None:
@@ -157,3 +193,18 @@ def test_the_lock_goes_when_nobody_has_it_open_as_nfs_asks(
     delete(folder)
     assert left == [["lock"]]
     assert not folder.path.exists()
+
+
+def test_a_renamed_or_copied_folder_is_listed_by_its_own_name(home: Path, spec: RunSpec) -> None:
+    folder = _made(spec, ev.Ended(state="stopped", reason="as asked"))
+    _write_status(folder, time.time())
+    shutil.copytree(folder.path, folder.path.with_name("copy"))
+    folder.path.rename(folder.path.with_name("renamed"))
+    assert sorted(run.id for run in list_runs()) == ["copy", "renamed"]
+
+
+def test_the_step_of_a_saved_checkpoint_was_done(home: Path, spec: RunSpec) -> None:
+    saved = ev.Checkpoint(step=399, path="checkpoints/checkpoint-399", bytes=1, seconds=0.1)
+    progress = ev.Progress(step=342, total_steps=3000, epoch=0.0)
+    folder = _made(spec, progress, saved, ev.Ended(state="stopped", reason="as asked"))
+    assert (summary_of(folder).step, summary_of(folder).total_steps) == (399, 3000)

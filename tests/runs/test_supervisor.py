@@ -16,10 +16,11 @@ from tests.runs.conftest import ROOT, Start, ended, history_of, steps_done, wait
 from tests.runs.workers import STEPS
 from tui_ft.runs import control
 from tui_ft.runs import events as ev
-from tui_ft.runs.folder import RunError, delete
+from tui_ft.runs.folder import RunError, create, delete
 from tui_ft.runs.launch import launch, resume
 from tui_ft.runs.reader import read_events
 from tui_ft.runs.registry import list_runs
+from tui_ft.runs.worker_process import Assignment, start_worker
 from tui_ft.spec import RunSpec
 
 WORKER = "tests.runs.workers:train"
@@ -261,3 +262,18 @@ def test_relative_paths_are_frozen_as_absolute(
     assert folder.spec().data.train == str(tmp_path / "data.jsonl")
     assert folder.spec().model.name_or_path == str(tmp_path / "model")
     wait_until(folder, ended)
+
+
+def test_a_full_disk_takes_lines_from_a_log_and_no_run(home: Path, spec: RunSpec) -> None:
+    folder = create(spec)
+    folder.worker_log.symlink_to("/dev/full")
+    worker = start_worker(Assignment("tests.runs.workers:talk", folder.path))
+    said = []
+    while worker.events.poll(30):
+        try:
+            said.append(ev.decode(worker.events.recv_bytes()))
+        except EOFError:
+            break
+    worker.process.join(30)
+    assert worker.process.exitcode == 0
+    assert isinstance(said[-1], ev.Ended)

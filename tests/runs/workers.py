@@ -165,3 +165,27 @@ def save_slowly(
         time.sleep(0.02)
     time.sleep(3)
     _save(run_dir, 5_000, link)
+
+
+def hang(run_dir: Path, gpus: tuple[int, ...], checkpoint: Path | None, link: WorkerLink) -> None:
+    """Take steps and hear nothing; taken up again, finish."""
+    if checkpoint is not None:
+        short(run_dir, gpus, checkpoint, link)
+        return
+    link.send(ev.Phase(phase="train"))
+    _save(run_dir, 3, link)
+    step = 3
+    while True:
+        step += 1
+        link.send(ev.Metrics(step=step, epoch=0.0, values={"loss": 1.0}))
+        time.sleep(0.02)
+
+
+def talk(run_dir: Path, gpus: tuple[int, ...], checkpoint: Path | None, link: WorkerLink) -> None:
+    """Print a good deal, and finish."""
+    link.send(ev.Phase(phase="train"))
+    for number in range(2_000):
+        print(number)
+        print(number, file=sys.stderr)
+    sys.stdout.flush()
+    link.send(ev.Ended(state="finished", reason="all steps done"))

@@ -12,7 +12,7 @@ from tui_ft.chains import journal, life
 from tui_ft.chains.folder import ChainFolder, all_chains
 from tui_ft.chains.glance import glances
 from tui_ft.runs.changes import Change, ChangedError
-from tui_ft.runs.folder import find
+from tui_ft.runs.folder import delete, find
 from tui_ft.runs.place import Place
 from tui_ft.runs.registry import list_runs
 from tui_ft.screens.monitor import MonitorScreen
@@ -139,3 +139,30 @@ async def test_a_run_of_a_chain_is_still_stopped_alone(three_stages: ChainFolder
     control = find("rlhf-reward").control_file
     assert json.loads(control.read_text())["command"] == "stop"
     assert not three_stages.control_file.exists()
+
+
+async def test_a_chain_without_runs_is_listed_filtered_and_deleted(
+    three_stages: ChainFolder,
+) -> None:
+    for run in list_runs():
+        if run.place:
+            delete(find(run.id))
+    async with running() as (app, pilot):
+        assert names(app) == ["chain:rlhf", "demo-json"]
+        assert "no run of it is there any more" in shown(app, "#detail")
+        await pilot.press("enter")
+        assert "rlhf has no run to show" in str([one.message for one in app._notifications])
+        await pilot.press("slash", *"rlh")
+        await pilot.pause()
+        assert names(app) == ["chain:rlhf"]
+        await pilot.press("escape")
+        delete(find("demo-json"))
+        await until(lambda: names(app) == ["chain:rlhf"], app, pilot)
+        assert names(app) == ["chain:rlhf"]
+        titles = [one.title for one in app.get_system_commands(app.screen)]
+        assert "Stop chain rlhf" in titles
+        _end(three_stages)
+        await until(lambda: "stopped by anna" in shown(app, "#detail"), app, pilot)
+        await pilot.press("x", "y")
+        await until(lambda: not names(app) or app.screen.query_one("#empty").display, app, pilot)
+        assert app.screen.query_one("#empty").display

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
+import socket
 import time
 
 import msgspec
@@ -21,8 +23,8 @@ from tests.screens.conftest import (
 )
 from tests.screens.test_home import settled, shown
 from tui_ft.app import FtuiApp
+from tui_ft.runs import control, launch
 from tui_ft.runs import events as ev
-from tui_ft.runs import launch
 from tui_ft.runs.changes import Change, ChangedError
 from tui_ft.runs.folder import RunFolder
 from tui_ft.runs.history import RunHistory
@@ -111,6 +113,31 @@ async def test_an_ended_run_offers_resume_and_not_stop(make_run: MakeRun) -> Non
         assert "→ method.kind: lora" in shown(app, "#notice")
         await pilot.press("d")
         assert isinstance(app.screen, HomeScreen)
+
+
+async def test_a_worker_without_its_supervisor_is_named_and_can_be_killed(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_run("support", steps=10, host=socket.gethostname())
+    ended: list[str] = []
+
+    def end(run: RunFolder) -> int:
+        ended.append(run.id)
+        return 4711
+
+    monkeypatch.setattr(control, "end_orphan", end)
+    folder.worker_lock.write_text("4711")
+    with folder.worker_lock.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        app = make_app("support")
+        async with app.run_test(size=(100, 30)) as pilot:
+            await settled(app, pilot)
+            assert "its worker (process 4711, without a supervisor" in shown(app, "#notice")
+            screen = _monitor(app)
+            assert screen.check_action("stop", ()) is False
+            await pilot.press("K", "y")
+            await settled(app, pilot)
+    assert ended == ["support"]
 
 
 PANES = ("#loss", "#small", "#side", "#samples", "#log-box")

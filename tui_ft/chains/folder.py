@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from tui_ft import paths
-from tui_ft.runs.folder import AttendedFolder, RunError, new_folder, the_one
+from tui_ft.runs.folder import AttendedFolder, RunError, folders_with, new_folder, the_one
 
 if TYPE_CHECKING:
     from tui_ft.spec.chain import Chain  # takes 0.1 s to import, and lists of runs do without it
@@ -24,6 +24,11 @@ class ChainFolder(AttendedFolder):
     def chain_file(self) -> Path:
         """The chain, frozen at its start: every field of every run."""
         return self.path / "chain.yaml"
+
+    @property
+    def next_file(self) -> Path:
+        """The chain as it was changed, until the journal has it and it becomes the chain's file."""
+        return self.path / "chain.next.yaml"
 
     def chain(self) -> Chain:
         """Return the chain.
@@ -65,11 +70,10 @@ def create(chain: Chain) -> ChainFolder:
 
 def all_chains() -> list[ChainFolder]:
     """Return every chain's folder, the newest first."""
-    try:
-        entries = [Path(entry.path) for entry in os.scandir(chains_dir()) if entry.is_dir()]
-        made = [(one.stat().st_ctime, one) for one in entries if (one / "chain.yaml").is_file()]
-    except OSError:
-        return []
+    made: list[tuple[float, Path]] = []
+    for path in folders_with(chains_dir(), "chain.yaml"):
+        with contextlib.suppress(OSError):  # somebody deletes it just now
+            made.append((path.stat().st_ctime, path))
     return [ChainFolder(path) for _, path in sorted(made, reverse=True)]
 
 

@@ -12,10 +12,11 @@ from typing import Literal
 
 import msgspec
 
+from tui_ft import text
 from tui_ft.chains import journal
 from tui_ft.chains.folder import ChainFolder, all_chains
 from tui_ft.runs.place import Place
-from tui_ft.runs.registry import STALE_SECONDS, RunSummary
+from tui_ft.runs.registry import STALE_ELSEWHERE_SECONDS, STALE_SECONDS, RunSummary
 
 ChainState = Literal["running", "finished", "stopped", "failed", "crashed"]
 
@@ -54,10 +55,11 @@ class ChainGlance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def glances(runs: Sequence[RunSummary]) -> list[ChainGlance]:
-    """Return the chains that any of ``runs`` belong to, the newest first."""
+    """Return every chain, the newest first, from the summaries of all runs.
+
+    Also those that have no run: none has begun, or all were deleted.
+    """
     placed = [(run, place) for run in runs if (place := Place.parse(run.place)) is not None]
-    if not placed:
-        return []
     return [
         _glance(folder, [(run, place) for run, place in placed if place.chain == folder.id])
         for folder in all_chains()
@@ -73,19 +75,31 @@ def verdict_of(
         folder: the chain's.
         events: its journal, read after the lock was looked at.
         attended: whether its lock was held: its last word is written while it is.
-        at_work: the stage that is to be done now.
+        at_work: the stage that is to be done now; empty where no run tells which.
         how: what that does, or its state.
     """
     last = events[-1] if events else None
     if isinstance(last, journal.Ended):
         return Verdict(state=last.state, reason=last.reason, advice=last.advice, ended=last.t)
-    if attended or _is_at_work_elsewhere(folder, events):
-        return Verdict(state="running", reason=f"stage {at_work}: {how}")
+    at = f"stage {at_work}: {how}" if at_work else how
+    if attended or _is_at_work_elsewhere(folder, events) or _begins(folder, events):
+        return Verdict(state="running", reason=at)
+    host = host_elsewhere(events)
+    if host:
+        ago = text.age(max(0.0, time.time() - folder.last_beat()))
+        return Verdict(
+            state="crashed",
+            reason=f"its process ran on {host} (seen {ago} ago by its heartbeat): it is gone, or "
+            f"{host} does not reach this folder any more; {at}",
+            advice=(
+                f"`ftui chain list` on {host} tells which",
+                f"if it is gone, `ftui chain resume {folder.id} --anyway` goes on here",
+            ),
+        )
     go_on = f"`ftui chain resume {folder.id}` goes on from there; no finished stage is redone"
     return Verdict(
         state="crashed",
-        reason="its process is gone without a word: killed, or the machine went down; "
-        f"stage {at_work}: {how}",
+        reason=f"its process is gone without a word: killed, or the machine went down; {at}",
         advice=(go_on,),
     )
 
@@ -94,18 +108,18 @@ def _glance(folder: ChainFolder, placed: list[tuple[RunSummary, Place]]) -> Chai
     attended = folder.is_attended()
     events = journal.read(folder)
     born = events[0].t if events else 0.0
-    # A chain that was deleted may have had this one's name.
+    begun = {e.run: e.t for e in events if isinstance(e, (journal.Started, journal.Resumed))}
+    # A chain that was deleted may have had this one's name, and its runs may be there.
     mine = sorted(
-        ((run, place) for run, place in placed if (run.created or 0.0) >= born),
+        ((run, place) for run, place in placed if (run.created or 0.0) >= born or run.id in begun),
         key=lambda one: (one[1].number, one[0].created or 0.0),
     )
     newest = {place.stage: run for run, place in mine}
     # Stages that are done anew stand before those of an earlier time.
     changed = {event.stage: event.t for event in events if isinstance(event, journal.Changed)}
     of_now = [run for name, run in newest.items() if (run.created or 0.0) > changed.get(name, 0.0)]
-    begun = {e.run: e.t for e in events if isinstance(e, (journal.Started, journal.Resumed))}
     place: Place | None = None
-    name, how, at = "", "begins", ""
+    name, how, at = "", "no run of it is there any more" if begun else "no run has begun", ""
     if mine:
         run, place = max(
             mine, key=lambda one: max(one[0].created or 0.0, begun.get(one[0].id, 0.0))
@@ -122,8 +136,25 @@ def _glance(folder: ChainFolder, placed: list[tuple[RunSummary, Place]]) -> Chai
     )
 
 
+def _begins(folder: ChainFolder, events: Sequence[journal.Event]) -> bool:
+    """Tell whether its process may still be starting up, before it has the lock."""
+    try:
+        return not events and time.time() - folder.chain_file.stat().st_mtime < STALE_SECONDS
+    except OSError:  # somebody deletes it just now
+        return False
+
+
+def host_elsewhere(events: Sequence[journal.Event]) -> str:
+    """Return the other host whose process has not said that it ended; empty where there is none.
+
+    Of such a process the lock says nothing here.
+    """
+    said = [one for one in events if isinstance(one, (journal.Attended, journal.Ended))]
+    last = said[-1] if said else None
+    is_elsewhere = isinstance(last, journal.Attended) and last.host != socket.gethostname()
+    return last.host if isinstance(last, journal.Attended) and is_elsewhere else ""
+
+
 def _is_at_work_elsewhere(folder: ChainFolder, events: Sequence[journal.Event]) -> bool:
-    """Tell whether its process is on another host, of which the lock says nothing here."""
-    attended = [event for event in events if isinstance(event, journal.Attended)]
-    is_elsewhere = bool(attended) and attended[-1].host != socket.gethostname()
-    return is_elsewhere and folder.has_beaten_since(time.time() - STALE_SECONDS)
+    is_fresh = time.time() - folder.last_beat() < STALE_ELSEWHERE_SECONDS
+    return bool(host_elsewhere(events)) and is_fresh

@@ -49,6 +49,16 @@ class Changed(_Event, frozen=True, kw_only=True, tag="changed"):
     user: str
 
 
+class Revised(_Event, frozen=True, kw_only=True, tag="revised"):
+    """The file of the chain is to be another from here on.
+
+    Attributes:
+        digest: the SHA-256 of the other file, in hexadecimal.
+    """
+
+    digest: str
+
+
 class Allowed(_Event, frozen=True, kw_only=True, tag="allowed"):
     """A person lets the run of a stage go on, whatever has changed since."""
 
@@ -64,7 +74,7 @@ class Ended(_Event, frozen=True, kw_only=True, tag="ended"):
     advice: tuple[str, ...] = ()
 
 
-Event = Attended | Started | Resumed | Changed | Allowed | Ended
+Event = Attended | Started | Resumed | Changed | Revised | Allowed | Ended
 
 
 class Journal:
@@ -84,15 +94,14 @@ class Journal:
 
 
 def note(folder: ChainFolder, events: Iterable[Event]) -> None:
-    """Write down what a person has decided while no process is at work.
+    """Write down what a person has decided while no process is at work, all of it or nothing.
 
     Raises:
         RunError: it cannot be written.
     """
     try:
         lines = Appender(folder.events_file)
-        for event in events:
-            lines.write(msgspec.json.encode(event) + b"\n")
+        lines.write(b"".join(msgspec.json.encode(event) + b"\n" for event in events))
         lost = lines.backlog
         lines.close()
     except OSError as error:
@@ -126,5 +135,9 @@ def runs_of(events: list[Event]) -> dict[str, str]:
 
 def is_allowed(events: list[Event], stage: str) -> bool:
     """Tell whether the run of ``stage`` may go on whatever has changed since it was at work."""
-    of_it = [one for one in events if not isinstance(one, (Attended, Ended)) and one.stage == stage]
+    of_it = [
+        one
+        for one in events
+        if isinstance(one, (Started, Resumed, Changed, Allowed)) and one.stage == stage
+    ]
     return bool(of_it) and isinstance(of_it[-1], Allowed)

@@ -8,14 +8,17 @@ from pathlib import Path
 
 from tui_ft.chains import journal
 from tui_ft.chains.folder import ChainFolder, create
-from tui_ft.chains.stages import is_done, refuse_lost_outputs, runs_by_stage, takers
+from tui_ft.chains.glance import host_elsewhere
+from tui_ft.chains.revising import revise, settle
+from tui_ft.chains.stages import all_runs, is_done, refuse_lost_outputs, runs_by_stage, takers
 from tui_ft.chains.status import status_of
-from tui_ft.runs import control
+from tui_ft.runs import control, removing
 from tui_ft.runs import folder as folders
 from tui_ft.runs.attending import begin_to_attend
 from tui_ft.runs.changes import Change, refuse_unless_told
-from tui_ft.runs.folder import RunError, RunFolder
+from tui_ft.runs.folder import RunError, RunFolder, one_at_a_time
 from tui_ft.runs.launch import with_absolute_paths
+from tui_ft.runs.orphans import end_orphan
 from tui_ft.runs.registry import summary_of
 from tui_ft.runs.worker_process import TRAIN_ENTRY
 from tui_ft.spec.chain import PREVIOUS, STAGE, Chain, Stage
@@ -64,7 +67,8 @@ def resume(
 
     Args:
         folder: the chain's.
-        overrides: `STAGE.KEY=VALUE` for stages that have not finished: each takes a new run.
+        overrides: `STAGE.KEY=VALUE` for stages that have not finished, or that are in ``redo``:
+            each takes a new run.
         redo: stages that take a new run, finished or not, with all that take what they leave.
         anyway: go on with the stage's run though its data have changed.
         worker: the runs' worker.
@@ -74,27 +78,37 @@ def resume(
             changed (`ChangedError`), or the process cannot be started.
         SpecError: what is set is wrong.
     """
+    with one_at_a_time(folder):
+        return _resume(folder, list(overrides), list(redo), anyway=anyway, worker=worker)
+
+
+def _resume(
+    folder: ChainFolder, overrides: list[str], redone: list[str], *, anyway: bool, worker: str
+) -> Onward:
+    settle(folder)
     status = status_of(folder)
     if status.is_live:
         raise RunError(f"{folder.id} is at work; `ftui chain status {folder.id}` shows it")
-    redone = list(redo)
-    if status.state == "finished" and not redone:
+    if status.state == "finished" and not (redone or overrides):
         raise RunError(f"{folder.id} has finished: there is nothing left to do in it")
     states = {one.name: one.state for one in status.stages}
-    chain, changed = _changed(folder, overrides, states)
+    chain, changed = _changed(folder, overrides, states, redone)
+    _refuse_silent(folder, f"ftui chain resume {folder.id}", anyway=anyway)
     there = runs_by_stage(folder, journal.read(folder))
     gone = [one.name for one in chain.stages if states[one.name] == "deleted"]
     lost = [name for name in gone if not is_done(chain, chain.stage(name), there)]
     anew = _anew(chain, states, [*lost, *changed], changed, redone)
     runs = {name: run for name, run in there.items() if name not in anew}
+    _refuse_live(run for name, run in there.items() if name in anew)
     onward = _onward(folder, chain, runs, anew, anyway=anyway)
     user = control.user_name()
-    if changed:
-        folder.write(chain)
     decided: list[journal.Event] = [journal.Changed(stage=name, user=user) for name in anew]
     if anyway and onward.run is not None:
         decided.append(journal.Allowed(stage=onward.stage, user=user))
-    journal.note(folder, decided)
+    if changed:
+        revise(folder, chain, decided)
+    else:
+        journal.note(folder, decided)
     _start_conductor(folder, worker)
     return onward
 
@@ -144,23 +158,43 @@ def _anew(
     return [one.name for one in chain.stages if one.name in wanted]
 
 
-def delete(folder: ChainFolder, *, runs: bool = False) -> list[str]:
-    """Remove a chain, and its runs with it when ``runs``; return the names of those.
+def delete(folder: ChainFolder, *, runs: bool = False, anyway: bool = False) -> list[str]:
+    """Remove a chain, and all runs that it ever started when ``runs``; return their names.
+
+    Args:
+        folder: the chain's.
+        runs: its runs too.
+        anyway: also what another host may still be at work on, which does not answer.
 
     Raises:
         RunError: it is at work, or one of the runs is, or they cannot be removed.
     """
-    mine = list(runs_by_stage(folder, journal.read(folder)).values()) if runs else []
+    mine = all_runs(folder, journal.read(folder)) if runs else []
     if status_of(folder).is_live:
         stop_it = f"`ftui chain stop {folder.id}`"
         raise RunError(f"{folder.id} is still running: stop it first ({stop_it})")
-    busy = [run.id for run in mine if summary_of(run).is_live]
-    if busy:
-        raise RunError(f"{busy[0]} is still running: stop it first (`ftui stop {busy[0]}`)")
+    _refuse_silent(folder, f"ftui chain delete {folder.id}", anyway=anyway)
     for run in mine:
-        folders.delete(run)
+        removing.refuse_at_work(run, anyway=anyway)
+    for run in mine:
+        removing.delete(run, anyway=anyway)
     folders.delete(folder, "ftui chain stop")
     return [run.id for run in mine]
+
+
+def _refuse_live(runs: Iterable[RunFolder]) -> None:
+    for run in runs:
+        if summary_of(run).is_live:
+            raise RunError(f"{run.id} is still running: stop it first (`ftui stop {run.id}`)")
+
+
+def _refuse_silent(folder: ChainFolder, command: str, *, anyway: bool) -> None:
+    host = host_elsewhere(journal.read(folder))
+    if host and not anyway:
+        raise RunError(
+            f"{folder.id} ran on {host}, which has not said that it ended: if its process is gone "
+            f"there, `{command} --anyway` does it"
+        )
 
 
 def stop(folder: ChainFolder, *, now: bool = False) -> str:
@@ -177,6 +211,8 @@ def stop(folder: ChainFolder, *, now: bool = False) -> str:
         if summary_of(run).is_live:  # its process was killed, and the run goes on
             (control.request_kill if now else control.request_stop)(run)
             return f"has no process any more; its run {run.id} is told to stop"
+        if now and end_orphan(run):
+            return f"has no process any more; the worker that run {run.id} left is ended"
     raise RunError(f"{folder.id} is not at work: it is {status_of(folder).state}")
 
 
@@ -200,15 +236,25 @@ def _absolute(run: RunSpec, base: Path) -> RunSpec:
 
 
 def _changed(
-    folder: ChainFolder, overrides: Iterable[str], states: dict[str, str]
+    folder: ChainFolder, overrides: Iterable[str], states: dict[str, str], redone: list[str]
 ) -> tuple[Chain, list[str]]:
-    """Return the frozen chain with what is set, and the stages that this changes."""
+    """Return the frozen chain with what is set, and the stages that this changes.
+
+    Args:
+        folder: the chain's.
+        overrides: what is set.
+        states: of each stage.
+        redone: the stages that are trained anew whatever their state.
+    """
     chain = folder.chain()
     names: list[str] = []
     for text in overrides:
         name, _, rest = text.partition(".")
-        if states.get(name) == "finished":
-            raise RunError(f"stage {name} has finished: what it left is taken as it is")
+        if states.get(name) == "finished" and name not in redone:
+            raise RunError(
+                f"stage {name} has finished, and what it left is taken as it is: "
+                f"add `--redo {name}` to train it anew with `{text}`"
+            )
         chain = chain.with_stage(name, [rest])
         names.append(name)
     return absolute(chain, Path.cwd()), list(dict.fromkeys(names))

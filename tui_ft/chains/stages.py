@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from tui_ft.chains import journal
 from tui_ft.chains.folder import ChainFolder
 from tui_ft.runs.folder import RunError, RunFolder, all_folders
-from tui_ft.runs.place import read_place
+from tui_ft.runs.place import Place, placed_at, read_place
 from tui_ft.runs.registry import summary_of
 from tui_ft.spec.chain import Chain, Stage
 
@@ -20,19 +20,37 @@ def runs_by_stage(folder: ChainFolder, events: list[journal.Event]) -> dict[str,
     journal; its folder says which stage it is.
     """
     known = journal.runs_of(events)
-    # A chain that was deleted may have had this one's name.
-    born = events[0].t if events else math.inf
     changed = {e.stage: e.t for e in events if isinstance(e, journal.Changed)}
-    found: dict[str, tuple[int, RunFolder]] = {}
-    for run in all_folders():
-        place = read_place(run.path)
-        if place is None or place.chain != folder.id:
-            continue
-        is_newer = run.spec_file.stat().st_mtime > changed.get(place.stage, born)
+    found: dict[str, RunFolder] = {}
+    for run, place, made in _made_by(folder, events):
+        is_newer = made > changed.get(place.stage, 0.0)
         if known.get(place.stage, run.id if is_newer else "") == run.id:
-            found[place.stage] = place.number, run
-    in_order = sorted(found.items(), key=lambda one: one[1][0])
-    return {stage: run for stage, (_, run) in in_order}
+            found[place.stage] = run
+    return found
+
+
+def all_runs(folder: ChainFolder, events: list[journal.Event]) -> list[RunFolder]:
+    """Return every run that the chain has started and that is still there, in the stages' order.
+
+    Also those in whose place a later one stands.
+    """
+    return [run for run, _, _ in _made_by(folder, events)]
+
+
+def _made_by(
+    folder: ChainFolder, events: list[journal.Event]
+) -> list[tuple[RunFolder, Place, float]]:
+    """Return the chain's runs, each with its place, and when it was made, in Unix seconds."""
+    # A chain that was deleted may have had this one's name, and its runs may be there.
+    born = events[0].t if events else math.inf
+    named = {event.run for event in events if isinstance(event, journal.Started)}
+    found = [
+        (run, place, placed_at(run.path))
+        for run in all_folders()
+        if (place := read_place(run.path)) is not None and place.chain == folder.id
+    ]
+    mine = [one for one in found if one[2] > born or one[0].id in named]
+    return sorted(mine, key=lambda one: (one[1].number, one[2]))
 
 
 def takers(chain: Chain, names: Iterable[str]) -> list[Stage]:

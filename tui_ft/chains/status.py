@@ -11,7 +11,7 @@ from tui_ft.chains.folder import ChainFolder, all_chains
 from tui_ft.chains.glance import ChainState, verdict_of
 from tui_ft.chains.stages import is_done, runs_by_stage
 from tui_ft.runs.folder import RunFolder
-from tui_ft.runs.registry import RunSummary, summary_of
+from tui_ft.runs.registry import RunSummary, place_in_list, summary_of
 from tui_ft.spec import SpecError
 from tui_ft.spec.chain import Chain
 
@@ -83,8 +83,7 @@ def status_of(folder: ChainFolder) -> ChainStatus:
 
 def all_statuses() -> list[ChainStatus]:
     """Return every chain's status: the live ones first, then the newest first."""
-    found = [status_of(folder) for folder in all_chains()]
-    return sorted(found, key=lambda one: (not one.is_live, -(one.created or 0.0), one.id))
+    return sorted((status_of(folder) for folder in all_chains()), key=place_in_list)
 
 
 def _stage(

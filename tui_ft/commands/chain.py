@@ -15,6 +15,7 @@ from tui_ft.commands.work import tell_changes, tell_findings
 
 if TYPE_CHECKING:
     from tui_ft.chains.check import StageFindings
+    from tui_ft.chains.folder import ChainFolder
     from tui_ft.chains.pipelines import Pipeline
     from tui_ft.chains.status import ChainStatus
     from tui_ft.spec.chain import Chain
@@ -223,7 +224,7 @@ def status(name: str | None, as_json: bool) -> None:
     metavar="STAGE",
     help="Train a stage anew, finished or not, and what takes its output. Can be given again.",
 )
-@click.option("--anyway", is_flag=True, help="Go on though the stage's data have changed since.")
+@click.option("--anyway", is_flag=True, help="Go on though data, or the host, are others.")
 @_watch
 @json_option
 @for_people
@@ -238,8 +239,8 @@ def resume(
 ) -> None:
     """Go on with the chain NAME (the newest) at the stage at which it ended.
 
-    A finished stage is not redone unless --redo names it; a stopped or failed one goes on from its
-    checkpoint, or, where --set changes it, begins anew.
+    A finished stage is not redone unless --redo names it, with other values where --set gives them;
+    a stopped or failed one goes on from its checkpoint, or, where --set changes it, begins anew.
     """
     from tui_ft.chains import life
     from tui_ft.chains.folder import find
@@ -278,21 +279,29 @@ def watch(name: str | None, as_json: bool) -> None:
 @click.argument("name", shell_complete=complete_chain)
 @click.option("--runs", is_flag=True, help="Its runs too, with their checkpoints and weights.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--anyway", is_flag=True, help="Also one of another host that does not answer.")
 @json_option
 @for_people
-def delete(name: str, runs: bool, yes: bool, as_json: bool) -> None:
-    """Remove the chain NAME; its runs stay, unless --runs is given."""
-    from tui_ft.chains import life
+def delete(*, name: str, runs: bool, yes: bool, anyway: bool, as_json: bool) -> None:
+    """Remove the chain NAME; its runs stay, unless --runs is given.
+
+    With --runs all runs go that it has ever started, also those that --redo put others in place of.
+    """
+    from tui_ft.chains import journal, life
     from tui_ft.chains.folder import find
-    from tui_ft.chains.status import status_of
+    from tui_ft.chains.stages import all_runs
+    from tui_ft.runs.folder import size_of
 
     folder = find(name)
-    mine = [one.run for one in status_of(folder).stages if one.run]
+    of_it = all_runs(folder, journal.read(folder))
+    mine = [run.id for run in of_it]
     if not yes:
-        named = ", ".join(mine)
-        what = f" and {named} with all that came out of them" if runs else f" ({named} stay)"
-        click.confirm(f"Remove {folder.path}{what if mine else ''}?", abort=True, err=True)
-    gone = life.delete(folder, runs=runs)
+        named, much = ", ".join(mine), text.size(size_of(of_it))
+        what = f" and {named} with all that came out of them: {much}"
+        stay = f" ({named} stay: {much})"
+        whole = (what if runs else stay) if mine else ""
+        click.confirm(f"Remove {folder.path}{whole}?", abort=True, err=True)
+    gone = life.delete(folder, runs=runs, anyway=anyway)
     if as_json:
         say_json({"chain": folder.id, "command": "delete", "runs": gone})
     else:
@@ -307,10 +316,25 @@ def delete(name: str, runs: bool, yes: bool, as_json: bool) -> None:
 @for_people
 def stop(name: str | None, now: bool, as_json: bool) -> None:
     """Save a checkpoint of the run at work and stop the chain NAME (the newest)."""
-    from tui_ft.chains import life
     from tui_ft.chains.folder import find
 
-    folder = find(name)
+    _stop(find(name), now=now, as_json=as_json)
+
+
+@chain.command()
+@_chain
+@json_option
+@for_people
+def kill(name: str | None, as_json: bool) -> None:
+    """End the run at work of the chain NAME (the newest) at once, and the chain with it."""
+    from tui_ft.chains.folder import find
+
+    _stop(find(name), now=True, as_json=as_json)
+
+
+def _stop(folder: ChainFolder, *, now: bool, as_json: bool) -> None:
+    from tui_ft.chains import life
+
     said = life.stop(folder, now=now)
     if as_json:
         say_json({"chain": folder.id, "command": "kill" if now else "stop"})

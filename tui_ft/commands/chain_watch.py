@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
-from tui_ft.commands.output import left_alone, say, say_json
+from tui_ft.commands.output import leave_when_unread, left_alone, say, say_json
 
 if TYPE_CHECKING:
     from tui_ft.chains.folder import ChainFolder
@@ -44,7 +44,7 @@ def _watch(folder: ChainFolder, *, as_json: bool) -> ChainStatus:
                 for one in shown:
                     if one.state != "waiting":
                         say(f"{clock} {stage_line(one)}")
-            sys.stdout.flush()
+            leave_when_unread()
         if not status.is_live:
             break
         time.sleep(_POLL_SECONDS)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tui_ft import text
-from tui_ft.commands.output import fail, for_people, json_option, say
+from tui_ft.commands.output import fail, for_people, is_terminal, json_option, say, say_json
 
 if TYPE_CHECKING:
     from tui_ft.runs.folder import RunFolder
@@ -17,14 +17,23 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--plain", is_flag=True, help="Print lines even where a terminal could show more.")
+@click.option(
+    "--write-data",
+    metavar="DIR",
+    help="Write the rows that demonstrations learn from into a new folder, and train nothing.",
+)
 @json_option
 @for_people
-def demo(plain: bool, as_json: bool) -> None:
+def demo(plain: bool, write_data: str | None, as_json: bool) -> None:
     """Fine-tune a small model to answer in strict JSON, and show it live.
 
     Takes some minutes, also without a GPU. The run is a process of its own: it goes on when you
-    leave.
+    leave. With --write-data it is left to you what is done with the rows: of SFT, and of
+    preferences for a chain of SFT and DPO.
     """
+    if write_data is not None:
+        _write_data(write_data, as_json=as_json)
+        return
     from tui_ft.runs.launch import launch
 
     spec = _prepared(quiet=as_json)
@@ -33,13 +42,36 @@ def demo(plain: bool, as_json: bool) -> None:
         from tui_ft.commands.follow import exit_code, follow
 
         sys.exit(exit_code(follow(folder, as_json=True)))
-    if not plain and sys.stdout.isatty() and sys.stdin.isatty():
+    if not plain and is_terminal():
         from tui_ft.app import main
 
         main(folder.id)
         _tell_after_the_monitor(folder)
         return
     _follow_as_lines(folder)
+
+
+def _write_data(asked: str, *, as_json: bool) -> None:
+    from tui_ft import paths
+    from tui_ft.demo.prepare import MODEL_NAME, write_data
+
+    folder = paths.expand(asked)
+    if folder.exists() and any(folder.iterdir()):
+        fail(f"{folder} is there already and not empty: name another, nothing is replaced")
+    files = write_data(folder)
+    model = paths.models_dir() / MODEL_NAME
+    if as_json:
+        written = [{"file": one.file, "rows": one.rows, "what": one.what} for one in files]
+        say_json({"path": folder, "model": model if model.is_dir() else None, "files": written})
+        return
+    for one in files:
+        say(f"{one.rows:>5} rows  {one.file}  {one.what}")
+    found = str(model) if model.is_dir() else "MODEL"
+    say()
+    say(f"a chain of both: `ftui chain new --pipeline sft-dpo --model {found} \\")
+    say(f"  --data sft={folder}/chats.jsonl --data dpo={folder}/pairs.jsonl --out chain.yaml`")
+    if found == "MODEL":
+        say(f"`ftui demo` makes a model for it: {model}")
 
 
 def _prepared(*, quiet: bool) -> RunSpec:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import Final
 
 import msgspec
 
 from tui_ft import text
-from tui_ft.commands.output import say, warn
+from tui_ft.commands.output import leave_when_unread, say, say_raw, warn
 from tui_ft.runs import events as ev
 from tui_ft.runs.folder import RunFolder
 from tui_ft.runs.history import RunHistory, describe
@@ -76,11 +75,11 @@ def follow(folder: RunFolder, *, as_json: bool = False) -> RunSummary:
         while new := reader.poll():
             for event in new:
                 if as_json:
-                    sys.stdout.write(ev.encode(event).decode())
+                    say_raw(ev.encode(event).decode())
                     continue
                 for line in writer.lines(event, reader.history):
                     say(line)
-        sys.stdout.flush()
+            leave_when_unread()
         if not summary.is_live:
             break
         time.sleep(_POLL_SECONDS)

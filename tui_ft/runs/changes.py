@@ -8,6 +8,7 @@ person says so, on weights that its checkpoint does not fit not at all.
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -19,6 +20,7 @@ from tui_ft.runs.folder import RunError, RunFolder
 from tui_ft.runs.gpu_choice import choose
 from tui_ft.runs.ladder import as_trained
 from tui_ft.runs.reader import RunReader
+from tui_ft.runs.registry import may_live_elsewhere, summary_of, where_seen
 from tui_ft.runs.run_data import with_files
 from tui_ft.spec import RunSpec
 from tui_ft.spec.distributed import strategy_name
@@ -135,18 +137,27 @@ def refuse_unless_told(
 
     Args:
         folder: the run's.
-        anyway: also on other data than before.
+        anyway: also on other data than before, or though it may be at work on another host.
         go_on: the command that a person takes it up with; `ftui resume` when None.
 
     Raises:
         ChangedError: it does not.
         SpecError: `run.yaml` is missing or was damaged.
     """
-    changes = changes_since(folder)
+    changes = (*_of_host(folder), *changes_since(folder))
     stopping = ("bad",) if anyway else ("asks", "bad")
     if any(one.weight in stopping for one in changes):
         raise ChangedError(folder.id, changes, go_on)
     return changes
+
+
+def _of_host(folder: RunFolder) -> Iterator[Change]:
+    """Ask before a run is taken up that another host has not said to be over."""
+    summary = summary_of(folder)
+    if may_live_elsewhere(summary):
+        seen = where_seen(folder, summary).removeprefix(" on ")
+        what = "if it still works there, two would write one folder; look there with `ftui runs`"
+        yield Change("the host", seen, socket.gethostname(), "asks", what)
 
 
 def _recorded(folder: RunFolder) -> Mapping[str, Any] | None:

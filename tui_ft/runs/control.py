@@ -15,6 +15,7 @@ import msgspec
 
 from tui_ft import paths
 from tui_ft.runs.folder import RunError, RunFolder
+from tui_ft.runs.orphans import end_orphan
 from tui_ft.runs.registry import summary_of
 
 Command = Literal["stop", "checkpoint", "kill"]
@@ -43,14 +44,25 @@ def request_checkpoint(folder: RunFolder) -> None:
 
 
 def request_kill(folder: RunFolder) -> None:
-    """Ask for the worker's end at once; what was done since the last checkpoint is lost."""
-    _request(folder, "kill")
+    """Ask for the worker's end at once; what was done since the last checkpoint is lost.
+
+    A worker that has lost its supervisor is ended here and now.
+
+    Raises:
+        RunError: nothing of it is at work, its folder cannot be written, or the worker is not to be
+            reached from here.
+    """
+    if summary_of(folder).is_live or not end_orphan(folder):
+        _request(folder, "kill")
 
 
 def _request(folder: RunFolder, command: Command) -> None:
     summary = summary_of(folder)
     if not summary.is_live:
-        raise RunError(f"{folder.id} is not running: it is {summary.state}")
+        told = f"{folder.id} is not running: it is {summary.state}"
+        if summary.orphan:
+            told += f". Its worker saves what it has learned: `ftui kill {folder.id}` ends it"
+        raise RunError(told)
     append_command(folder.control_file, command)
 
 

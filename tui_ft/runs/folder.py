@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypeVar
@@ -76,12 +76,12 @@ class AttendedFolder:
         with contextlib.suppress(OSError):
             os.utime(self.lock_file)
 
-    def has_beaten_since(self, t: float) -> bool:
-        """Tell whether the process was there at ``t`` or later, in Unix seconds."""
+    def last_beat(self) -> float:
+        """Return when the process was there last, in Unix seconds; 0 where it never was."""
         try:
-            return self.lock_file.stat().st_mtime >= t
+            return self.lock_file.stat().st_mtime
         except OSError:
-            return False
+            return 0.0
 
     def is_attended(self) -> bool:
         """Tell whether a process on this host holds the lock."""
@@ -229,6 +229,8 @@ def find(run_id: str) -> RunFolder:
         RunError: there is none, or several begin so.
     """
     none = f"there is no run `{run_id}` under {paths.runs_dir()}; `ftui runs` lists them"
+    if run_id in unreadable(paths.runs_dir()):
+        none = f"{paths.runs_dir() / run_id} cannot be read: it is another user's, or was closed"
     return the_one(all_folders(), run_id, none)
 
 
@@ -265,16 +267,31 @@ def exactly(run_id: str) -> RunFolder:
 
 
 def all_folders() -> list[RunFolder]:
-    """Return every run folder, in no order. A folder without a spec is none."""
+    """Return every run folder that can be read, in no order. A folder without a spec is none."""
+    return [RunFolder(path) for path in folders_with(paths.runs_dir(), "run.yaml")]
+
+
+def folders_with(root: Path, name: str) -> list[Path]:
+    """Return the folders in ``root`` that hold a file ``name``; what cannot be read is left out."""
+    found = []
+    for path in _folders_in(root):
+        with contextlib.suppress(OSError):  # closed to us, or somebody deletes it just now
+            if (path / name).is_file():
+                found.append(path)
+    return found
+
+
+def unreadable(root: Path) -> list[str]:
+    """Return the names of the folders in ``root`` that are closed to this user."""
+    return [path.name for path in _folders_in(root) if not os.access(path, os.R_OK | os.X_OK)]
+
+
+def _folders_in(root: Path) -> list[Path]:
     try:
-        entries = list(os.scandir(paths.runs_dir()))
+        with os.scandir(root) as entries:
+            return [Path(entry.path) for entry in entries if entry.is_dir()]
     except OSError:
         return []
-    return [
-        RunFolder(Path(entry.path))
-        for entry in entries
-        if entry.is_dir() and Path(entry.path, "run.yaml").is_file()
-    ]
 
 
 def delete(folder: AttendedFolder, stop: str = "ftui stop") -> None:
@@ -295,7 +312,8 @@ def delete(folder: AttendedFolder, stop: str = "ftui stop") -> None:
         with hold_lock(folder):
             if is_locked(folder.path / WORKER_LOCK):
                 told = "lost its supervisor, and its worker still saves what it has learned"
-                raise RunError(f"{folder.id} {told}: try again in a moment")
+                kill = f"if it hangs, `ftui kill {folder.id}` ends it"
+                raise RunError(f"{folder.id} {told}: try again in a moment; {kill}")
             _empty(folder.path, but=folder.lock_file)
         shutil.rmtree(folder.path)
     except FileNotFoundError:
@@ -305,6 +323,17 @@ def delete(folder: AttendedFolder, stop: str = "ftui stop") -> None:
     except LockedError:
         told = f"stop it first (`{stop} {folder.id}`)"
         raise RunError(f"{folder.id} is still running: {told}") from None
+
+
+def size_of(folders: Iterable[AttendedFolder]) -> int:
+    """Return what lies in ``folders``, in bytes; what vanishes or cannot be read counts nothing."""
+    total = 0
+    for folder in folders:
+        for at, _, names in os.walk(folder.path):
+            for name in names:
+                with contextlib.suppress(OSError):
+                    total += Path(at, name).lstat().st_size
+    return total
 
 
 def _empty(path: Path, but: Path) -> None:
@@ -324,12 +353,37 @@ def hold_lock(folder: AttendedFolder) -> Iterator[None]:
         LockedError: another process holds it.
         OSError: there is no such folder, or it cannot be written.
     """
-    descriptor = os.open(folder.lock_file, os.O_RDWR | os.O_CREAT, paths.PRIVATE_FILE)
+    with _holding(folder.lock_file, f"{folder.id} is already running"):
+        yield
+
+
+@contextlib.contextmanager
+def one_at_a_time(folder: AttendedFolder) -> Iterator[None]:
+    """Let one person at a time decide how a run, or a chain, is taken up again.
+
+    Raises:
+        LockedError: somebody else does so just now.
+        RunError: the folder is not there, or cannot be written.
+    """
+    taken = f"{folder.id} is being resumed just now"
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(_holding(folder.path / "resume.lock", taken))
+        except FileNotFoundError:
+            raise RunError(f"{folder.id} is not there any more") from None
+        except OSError as error:
+            raise RunError(f"cannot write {folder.path}: {error.strerror}") from None
+        yield
+
+
+@contextlib.contextmanager
+def _holding(file: Path, taken: str) -> Iterator[None]:
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, paths.PRIVATE_FILE)
     try:
         _lock_within(descriptor, _LOCK_SECONDS)
     except BlockingIOError:
         os.close(descriptor)
-        raise LockedError(f"{folder.id} is already running") from None
+        raise LockedError(taken) from None
     try:
         yield
     finally:

@@ -135,6 +135,7 @@ class RunHistory:
                 self._add_values(self.evaluations, event, self.series("tokens").last())
             case ev.Phase():
                 self.phase, self.state = event, ev.STATE_OF_PHASE[event.phase]
+                self.ended, self.clock.ended = None, None  # it waits to begin again
             case ev.Attempt():
                 self._begin(event)
             case ev.Ended():

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from tui_ft import paths
 from tui_ft.hub.dataset_info import is_dataset_id
 from tui_ft.hub.outputs import folder_of
-from tui_ft.runs.folder import RunError, RunFolder, create
-from tui_ft.runs.registry import read_status, summary_of
+from tui_ft.runs.folder import RunError, RunFolder, create, one_at_a_time
+from tui_ft.runs.registry import read_status, summary_of, where_seen
 from tui_ft.runs.worker_process import TRAIN_ENTRY
 
 if TYPE_CHECKING:
@@ -56,11 +56,18 @@ def resume(
         ChangedError: too much has changed since.
         RunError: it is at work, it has finished, or the supervisor cannot be started.
     """
+    with one_at_a_time(folder):
+        return _resume(folder, anyway=anyway, worker=worker)
+
+
+def _resume(folder: RunFolder, *, anyway: bool, worker: str) -> tuple[Change, ...]:
     from tui_ft.runs.changes import refuse_unless_told
 
     summary = summary_of(folder)
     if summary.is_live:
-        raise RunError(f"{folder.id} is already {summary.state}; `ftui watch {folder.id}` shows it")
+        there = where_seen(folder, summary)
+        told = f"{folder.id} is already {summary.state}{there}"
+        raise RunError(f"{told}; `ftui watch {folder.id}` shows it")
     if summary.state == "finished":
         raise RunError(f"{folder.id} has finished: there is nothing left to do in it")
     changes = refuse_unless_told(folder, anyway=anyway)
@@ -102,9 +109,13 @@ def with_absolute_paths(spec: RunSpec, base: Path) -> RunSpec:
 def _start_supervisor(folder: RunFolder, worker: str, attempts: int) -> None:
     from tui_ft.runs.attending import begin_to_attend
 
+    before = read_status(folder)
+
     def has_begun() -> bool:
+        """Tell whether it has said anything: it may have to wait before its attempt begins."""
         status = read_status(folder)
-        return status is not None and status.attempt > attempts
+        is_newer = before is None or (status is not None and status.heartbeat > before.heartbeat)
+        return status is not None and (status.attempt > attempts or is_newer)
 
     module = "tui_ft.runs.supervisor"
     begin_to_attend(module, folder, worker, name="the supervisor", has_begun=has_begun)

@@ -63,3 +63,14 @@ def read_place(run_dir: Path) -> Place | None:
         return msgspec.json.decode((run_dir / _FILE).read_bytes(), type=Place)
     except (OSError, msgspec.DecodeError):
         return None
+
+
+def placed_at(run_dir: Path) -> float:
+    """Return when the run in ``run_dir`` got its place, in Unix seconds: as it was made.
+
+    Its other files may be written again, this one is not. 0 where the folder has just gone.
+    """
+    try:
+        return (run_dir / _FILE).stat().st_mtime
+    except OSError:
+        return 0.0

@@ -31,6 +31,7 @@ from tui_ft.runs.gpu_choice import GpuChoice, choose
 from tui_ft.runs.journal import Journal
 from tui_ft.runs.ladder import as_trained, step_down
 from tui_ft.runs.leases import GpuQueue, Waiting
+from tui_ft.runs.orphans import end_orphan, in_words, orphan_of
 from tui_ft.runs.prediction import predict_behind
 from tui_ft.runs.registry import HEARTBEAT_SECONDS, placed, summarise
 from tui_ft.runs.run_data import bring_data
@@ -73,7 +74,10 @@ class Supervisor:
         try:
             ended = self._attempt()
         except Stopped as stopped:
-            ended = endings.stopped_before_training(self.folder, stopped.user)
+            ended_by = endings.stopped_before_training
+            if self._orders.kill:
+                ended_by = endings.killed_by_request
+            ended = ended_by(self.folder, stopped.user)
         except Exception as error:  # the supervisor's own fault must end the run with a reason
             reason, advice = why_it_broke(error, "the supervisor", self.folder)
             ended = ev.Ended(state="failed", reason=reason, advice=advice)
@@ -99,13 +103,19 @@ class Supervisor:
 
     def _let_the_worker_before_save(self) -> None:
         """Wait for a worker whose supervisor was killed: two must never write one folder."""
-        if not is_locked(self.folder.worker_lock):
+        pid = orphan_of(self.folder)
+        if not pid:
             return
-        text = "waits for the worker of the attempt before, which saves what it has learned"
+        text = (
+            f"waits for the worker of the attempt before ({in_words(self.folder, pid)}), which "
+            f"saves what it has learned; `ftui kill {self.folder.id}` ends it if it hangs"
+        )
         self._journal.write(ev.Phase(phase="wait", text=text))
         self._write_status()
         while is_locked(self.folder.worker_lock):
             self._tick(_TICK_SECONDS)
+            if self._orders.kill:
+                end_orphan(self.folder)
             self._stop_if_told()
 
     def _begin(self) -> Path | None:

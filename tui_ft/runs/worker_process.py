@@ -9,6 +9,7 @@ import contextlib
 import faulthandler
 import fcntl
 import importlib
+import io
 import multiprocessing
 import os
 import signal
@@ -17,10 +18,13 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tui_ft import paths
 from tui_ft.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
 
 TRAIN_ENTRY: Final = "tui_ft.train.worker:main"
 
@@ -98,11 +102,34 @@ def _run(assignment: Assignment, events: Connection, commands: Connection) -> No
         link.close()
 
 
+class _LossyFile(io.FileIO):
+    """A file that takes what there is room for: a line less in a log shall end no training."""
+
+    def write(self, data: Buffer, /) -> int:
+        """Write ``data``, or on a full disk nothing."""
+        try:
+            return super().write(data)
+        except OSError:
+            return memoryview(data).nbytes
+
+
+def print_what_fits() -> None:
+    """Let this process print without a fault where its log's disk is full."""
+    sys.stdout, sys.stderr = (_stream(one.fileno()) for one in (sys.stdout, sys.stderr))
+
+
+def _stream(descriptor: int) -> io.TextIOWrapper:
+    raw = io.BufferedWriter(_LossyFile(descriptor, "wb", closefd=False))
+    return io.TextIOWrapper(raw, "utf-8", errors="backslashreplace", line_buffering=True)
+
+
 def _hold(file: Path) -> None:
     """Hold the lock ``file`` until this process ends, whatever ends it: so its descriptor stays."""
     with contextlib.suppress(OSError):
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT, paths.PRIVATE_FILE)
         fcntl.flock(descriptor, fcntl.LOCK_EX)  # who looks holds it for an instant
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)  # to be found when nobody else knows
 
 
 def _settle(assignment: Assignment) -> None:
@@ -118,6 +145,7 @@ def _settle(assignment: Assignment) -> None:
     os.dup2(descriptor, sys.stdout.fileno())
     os.dup2(descriptor, sys.stderr.fileno())
     os.close(descriptor)
+    print_what_fits()
     faulthandler.enable()
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(str(_OOM_SCORE))

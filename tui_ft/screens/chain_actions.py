@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from textual.screen import Screen
 
     from tui_ft.chains.folder import ChainFolder
+    from tui_ft.chains.glance import ChainGlance
 
 Action = tuple[str, str, Callable[[], None]]
 """A title, what is said of it, and what is done."""
@@ -63,14 +64,12 @@ def resume_chain(screen: Screen[Any], name: str, *, then: Callable[[], None]) ->
     go_on(screen, name, _take_up, find=_find, done="goes on", then=then)
 
 
-def chain_actions(screen: Screen[Any]) -> Iterator[Action]:
-    """Return for each chain that has not finished what can be done with it."""
-    from tui_ft.chains.status import all_statuses
-
-    for one in all_statuses():
-        if one.state == "finished":
+def chain_actions(screen: Screen[Any], chains: Iterable[ChainGlance]) -> Iterator[Action]:
+    """Return for each of ``chains`` that has not finished what can be done with it."""
+    for one in chains:
+        if one.verdict.state == "finished":
             continue
-        name, said = text.plain(one.id), text.one_line(one.reason, 120)
+        name, said = text.plain(one.id), text.one_line(one.verdict.reason, 120)
         if one.is_live:
             act = partial(act_on_chain, screen, STOP, one.id, then=_nothing)
             yield f"Stop chain {name}", said, act

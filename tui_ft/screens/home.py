@@ -14,7 +14,7 @@ from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
 from tui_ft.chains.glance import ChainGlance, glances
-from tui_ft.runs.registry import RunSummary, list_runs
+from tui_ft.runs.registry import RunSummary, list_runs, place_in_list
 from tui_ft.screens import chain_actions
 from tui_ft.screens.base import HELP, FtuiScreen
 from tui_ft.screens.run_actions import DELETE, KILL, STOP, RunAction, ask, perform_on_run, resume
@@ -128,22 +128,34 @@ class HomeScreen(FtuiScreen):
         return [r for r in self.runs if wanted in r.id.lower() or wanted in r.state]
 
     def _rows(self) -> list[Row]:
-        """Return what is listed: the runs of a chain stand under it, where its first one would."""
+        """Return what is listed: the runs of a chain stand under it, where its first one would.
+
+        A chain without one stands where a run of its age would.
+        """
         visible = {run.id: run for run in self._visible()}
         chain_of = {run: chain for chain in self.chains for run in chain.runs}
+        wanted = self._filter.lower()
+        alone = [
+            chain
+            for chain in self.chains
+            if visible.keys().isdisjoint(chain.runs)
+            and (wanted in chain.id.lower() or wanted in chain.verdict.state)
+        ]
+        heads: list[Row] = [*visible.values(), *alone]
         rows: dict[str, Row] = {}
-        for run in visible.values():
-            chain = chain_of.get(run.id)
-            together: list[Row] = [run]
+        for one in sorted(heads, key=place_in_list):
+            chain = chain_of.get(one.id) if isinstance(one, RunSummary) else None
+            together: list[Row] = [one]
             if chain is not None:
-                together = [chain, *(visible[one] for one in chain.runs if one in visible)]
-            rows |= {row_key(one): one for one in together}
+                together = [chain, *(visible[run] for run in chain.runs if run in visible)]
+            rows |= {row_key(row): row for row in together}
         return list(rows.values())
 
     def _fill(self) -> None:
         table = self.query_one(RunsTable)
-        self.query_one("#empty").display = not self.runs
-        table.display = bool(self.runs)
+        is_empty = not (self.runs or self.chains)
+        self.query_one("#empty").display = is_empty
+        table.display = not is_empty
         table.show(self._rows(), self._marked, self.shell.clock())
         self._show_detail()
 
@@ -179,6 +191,8 @@ class HomeScreen(FtuiScreen):
             self.shell.open_run(selected.id)
         elif chain and chain.at:
             self.shell.open_run(chain.at)
+        elif chain:
+            self.notify(f"{chain.id} has no run to show", markup=False)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Filter as one types."""

@@ -241,6 +241,8 @@ class MonitorScreen(FtuiScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer only what can be done in the run's state."""
         live = self._summary is None or self._summary.is_live
+        if action == "kill" and self._summary is not None and self._summary.orphan:
+            return True
         if action in ("stop", "checkpoint", "kill"):
             return live
         if action == "resume":

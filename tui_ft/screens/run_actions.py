@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from textual.screen import Screen
 
 from tui_ft import text
-from tui_ft.runs import control, launch
+from tui_ft.runs import control, launch, removing
 from tui_ft.runs import folder as folders
 from tui_ft.runs.folder import AttendedFolder, RunError, RunFolder
 from tui_ft.widgets.confirm import Confirm
@@ -46,7 +46,7 @@ KILL: Final = RunAction(
 DELETE: Final = RunAction(
     "Delete",
     "Folder, checkpoints, weights and history are removed. This cannot be undone.",
-    folders.delete,
+    removing.delete,
 )
 
 

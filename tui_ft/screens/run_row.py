@@ -110,7 +110,7 @@ def chain_cells(chain: ChainGlance, columns: Columns, now: float) -> list[Conten
 def stage_text(chain: ChainGlance, width: int) -> str:
     """Return the stage that a chain is at, or was at last: `stage 2/3 reward`."""
     if chain.place is None:
-        return "begins"
+        return "begins" if chain.is_live else "no run"
     of = chain.place.of
     if chain.verdict.state == "finished":
         return f"{of}/{of} stages"

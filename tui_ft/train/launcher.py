@@ -14,14 +14,13 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
 import threading
 import time
 import traceback
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, NoReturn
 
 import msgspec
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
@@ -34,9 +33,11 @@ from tui_ft.runs.folder import RunFolder
 from tui_ft.runs.ladder import as_trained
 from tui_ft.runs.link import WorkerLink
 from tui_ft.runs.reader import RunReader
+from tui_ft.runs.worker_process import print_what_fits
 from tui_ft.spec import RunSpec
 from tui_ft.train.errors import RunStopped
 from tui_ft.train.failures import is_of_the_run
+from tui_ft.train.meeting import meeting_folder
 from tui_ft.train.together import MEETING, lost_a_peer, threads_of_each
 from tui_ft.train.worker import last_word, run_attempt
 
@@ -73,6 +74,17 @@ def launch(launched: Launch, spec: RunSpec, link: WorkerLink) -> ev.Ended:
     Raises:
         OSError: the processes cannot be started.
     """
+    with meeting_folder() as meeting:
+        outcome = _launch(launched, spec, link, meeting)
+    if isinstance(outcome, signal.Signals):
+        _die_of(outcome)  # now that what lies in /tmp is gone
+    return outcome
+
+
+def _launch(
+    launched: Launch, spec: RunSpec, link: WorkerLink, meeting: Path
+) -> ev.Ended | signal.Signals:
+    """Run all ranks to their end; return how the run ended, or the signal that ended it."""
     folder = RunFolder(launched.run_dir)
     logs = folder.path / "ranks"
     os.environ["OMP_NUM_THREADS"] = str(threads_of_each(spec.hardware, launched.count))
@@ -81,7 +93,6 @@ def launch(launched: Launch, spec: RunSpec, link: WorkerLink) -> ev.Ended:
     lines = [_Line(rank, link) for rank in range(launched.count)]
     # torch's store listens at all addresses, and what it is told it unpickles: on a shared machine
     # anybody could run code as this user. So all meet over files that are this user's alone.
-    meeting = tempfile.mkdtemp(prefix="ftui-ranks-")
     os.environ[MEETING] = f"{meeting}/group"
     os.environ["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
     config = LaunchConfig(
@@ -102,22 +113,18 @@ def launch(launched: Launch, spec: RunSpec, link: WorkerLink) -> ev.Ended:
     orders = threading.Thread(target=_pass_orders, args=(link, lines, over), daemon=True)
     orders.start()
     failure: tuple[int, ProcessFailure] | None = None
-    killed_by: signal.Signals | None = None
     try:
         elastic_launch(config, run_rank)(launched, tuple(line.far_ends for line in lines))
     except ChildFailedError as error:
         failure = error.get_first_failure()
     except SignalException as error:
-        killed_by = error.sigval  # to be died of when what lies in /tmp is gone
+        return error.sigval
     finally:
         over.set()
         orders.join()
         for line in lines:
             line.close()
-        for folder_of_ours in (logs, meeting):
-            shutil.rmtree(folder_of_ours, ignore_errors=True)
-    if killed_by is not None:
-        _die_of(killed_by)
+        shutil.rmtree(logs, ignore_errors=True)
     ended = {line.rank: line.ended for line in lines if line.ended is not None}
     return how_it_ended(launched, ended, failure)
 
@@ -145,6 +152,7 @@ def how_it_ended(
 
 def run_rank(launched: Launch, ends: tuple[tuple[Connection, Connection], ...]) -> None:
     """Be one rank. Called by the elastic launcher in a process of its own."""
+    print_what_fits()
     rank = int(os.environ["RANK"])
     for other, pair in enumerate(ends):
         if other != rank:
@@ -248,8 +256,9 @@ def _pass_orders(link: WorkerLink, lines: list[_Line], over: threading.Event) ->
             return
 
 
-def _die_of(number: signal.Signals) -> Any:  # noqa: ANN401 - it does not return
+def _die_of(number: signal.Signals) -> NoReturn:
     """End this process as the signal would have: its ranks are gone, the supervisor says why."""
     sys.stderr.flush()
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
+    raise AssertionError("unreachable")

@@ -1,0 +1,75 @@
+"""A worker that has lost its supervisor and hangs is named and ended; a reused number is not."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from tests.runs.conftest import Start, ended, steps_done, wait_until
+from tui_ft.cli import main
+from tui_ft.runs.folder import RunError, create
+from tui_ft.runs.launch import resume
+from tui_ft.runs.orphans import end_orphan, orphan_of
+from tui_ft.runs.registry import summary_of
+from tui_ft.spec import RunSpec
+
+HANG = "tests.runs.workers:hang"
+
+
+def ftui(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments)
+
+
+def test_a_worker_that_hangs_without_a_supervisor_is_named_and_ended(start: Start) -> None:
+    folder = start("hang")
+    wait_until(folder, steps_done(folder, 3))
+    live = wait_until(folder, lambda now: bool(now.worker_pid))
+    os.kill(live.pid, signal.SIGKILL)
+    crashed = wait_until(folder, ended)
+    assert (crashed.state, crashed.orphan) == ("crashed", live.worker_pid)
+    assert f"process {live.worker_pid}, without a supervisor since 2" in crashed.advice[0]
+    assert "`ftui kill support` ends it" in crashed.advice[0]
+    assert "`ftui kill support` ends it" in ftui("stop", "support").output
+    assert "`ftui kill support` ends it" in ftui("delete", "support", "--yes").output
+
+    resume(folder, worker=HANG)  # waits for it, and says so
+    queued = wait_until(folder, lambda now: now.state == "queued", 10)
+    assert f"(process {live.worker_pid}, without a supervisor since 2" in queued.reason
+    assert json.loads(ftui("kill", "support", "--json").stdout)["command"] == "kill"
+    killed = wait_until(folder, ended, 10)
+    assert (killed.state, killed.reason.split()[0], killed.orphan) == ("stopped", "killed", 0)
+    assert orphan_of(folder) == 0
+
+    resume(folder, worker=HANG)
+    assert wait_until(folder, ended).state == "finished"
+
+
+def test_without_anybody_who_waits_kill_reaches_it_all_the_same(start: Start) -> None:
+    folder = start("hang")
+    live = wait_until(folder, lambda now: bool(now.worker_pid) and now.state == "training")
+    os.kill(live.pid, signal.SIGKILL)
+    wait_until(folder, ended)
+    assert ftui("kill", "support").output == "support is ended at once\n"
+    after = summary_of(folder)
+    assert (after.state, after.orphan) == ("crashed", 0)
+    assert "it is crashed" in ftui("kill", "support").output
+
+
+def test_a_process_that_only_has_the_number_is_left_alone(home: Path, spec: RunSpec) -> None:
+    folder = create(spec)
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as other:
+        folder.worker_lock.write_text(str(other.pid))
+        with folder.worker_lock.open("rb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            assert orphan_of(folder) == other.pid
+            with pytest.raises(RunError, match="is not found on this machine"):
+                end_orphan(folder)
+        assert other.poll() is None
+        other.kill()
