@@ -130,7 +130,8 @@ def with_prompts(known: DataFacts, rows: Sequence[Row], detection: Detection) ->
         detection: their format.
     """
     check = checkable(rows, detection)
-    columns = detection.columns if detection.format == "prompt_only" else {}
+    asks = detection.format in ("prompt_only", "prompt_completion")
+    columns = detection.columns if asks else {}
     share = prompt_share(rows, detection)
     return msgspec.structs.replace(
         known,

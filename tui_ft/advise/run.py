@@ -9,7 +9,7 @@ from typing import Any, Final
 from tui_ft.advise import sources
 from tui_ft.advise.advice import Choice
 from tui_ft.advise.objective import FIRST_STAGE
-from tui_ft.advise.online import is_online
+from tui_ft.advise.online import is_online, last_of
 from tui_ft.advise.passes import HELD_OUT
 from tui_ft.advise.plans import Plan
 from tui_ft.advise.recipes import fields_of
@@ -122,7 +122,7 @@ def _columns(state: State) -> list[Choice]:
     """Return how answers are read from rows that were made for something else."""
     data = state.data
     objective = state.choice("objective")
-    if is_online(objective) and not data.columns:
+    if not data.columns and (is_online(objective) or _is_asked_later(state)):
         return _asked(state)
     answers = FIRST_STAGE.get(objective) == "sft"
     if not answers or not data.sft_columns:
@@ -139,8 +139,14 @@ def _columns(state: State) -> list[Choice]:
     return [Choice(key="data.columns", value=dict(data.sft_columns), reason=why)]
 
 
+def _is_asked_later(state: State) -> bool:
+    """Tell whether a later stage asks what this one learns to answer, and so in the same form."""
+    later = is_online(last_of(state.choice("objective")))
+    return later and state.choice("teaches") == "answers"
+
+
 def _asked(state: State) -> list[Choice]:
-    """Return how prompts, and what is right, are read from rows that hold prompts alone."""
+    """Return how prompts, and what is right, are read from rows of texts to answer."""
     check = state.data.check
     if check is not None and check.value.columns:
         why = f"{check.value.what}; the prompts are asked through the chat template"

@@ -216,7 +216,7 @@ def _check_file(spec: RunSpec, path: Path, use: str) -> list[Finding]:
     except DataError as error:
         return [Finding("bad", str(error))]
     unfit = objective_refusal(spec.objective.kind, detection, rows) or unanswered_refusal(
-        spec, detection.format
+        spec, detection.format, detection.columns
     )
     if unfit is not None:
         return [Finding("bad", f"{path}: {unfit}")]
