@@ -123,7 +123,7 @@ class GenerationScore(Group):
 
     rows: Annotated[PositiveInt, Field(json_schema_extra=about("rows"))] = 64
     """How many held-out rows are answered."""
-    metrics: list[ScoreMetric] = Field(default=["exact_match"])
+    metrics: list[ScoreMetric] = Field(default=["exact_match"], min_length=1)
     """exact_match: equal to the reference but for outer space; valid_json: parses as JSON."""
     max_new_tokens: Annotated[PositiveInt, Field(json_schema_extra=about("tokens"))] = 128
     """An answer is cut here."""
