@@ -290,6 +290,7 @@ _CHECKS: Final = (
     _Check("reward-of-one-form", "warning", online.strict_form, sources.OWN),
     _Check("few-answers-a-gpu", "warning", online.few_on_each, sources.OWN),
     _Check("rewards-too-rare", "warning", online.too_rare, at(sources.DAPO, "3.2")),
+    _Check("long-step", "warning", online.long_step, sources.OWN),
     _Check("kl-off", "warning", online.kl_off, sources.OVEROPTIMISED),
     _Check("small-group", "warning", online.small_group, at(sources.GRPO, "4.2")),
     _Check("reward-by-length", "warning", online.by_length, sources.LENGTHS),

@@ -30,7 +30,7 @@ MINI_BATCHES: Final = 4
 """Steps that PPO makes of one rollout."""
 _MOST_ANSWERS: Final = 16
 """Rows of prompt and answer in one pass, from which more save no time."""
-_MOST_PARTS: Final = 4
+MOST_PARTS: Final = 4
 _MOST_AT_ONCE: Final = 64
 
 
@@ -147,7 +147,7 @@ def _answering(trials: _Trials, unit: int, batch: int | None, checkpointing: boo
     rollout = trials.sequences * (1 if trials.state.choice("objective") in GROUPS else MINI_BATCHES)
     unit = unit if batch is None else math.lcm(unit, batch)
     parts = [n for n in range(rollout, 0, -1) if rollout % n == 0 and n % unit == 0]
-    parts = parts[:_MOST_PARTS]
+    parts = parts[:MOST_PARTS]
     trials.at_once = parts[-1]
     least = trials.plan(1 if batch is None else batch, checkpointing is not False)
     if least.fit == "no":  # nor do more at once
