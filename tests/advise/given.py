@@ -169,6 +169,9 @@ class Arithmetic:
             parameters=weights,
         )
 
+    def rough(self, step: Step, sharding: Sharding, gpus: int) -> Figure | Unknown:
+        return self.memory(step, sharding, gpus)
+
     def seconds(self, work: Work) -> Seconds | Unknown:
         if work.gpu is None:
             return Unknown("no figure for the CPU")
