@@ -53,6 +53,8 @@ _KINDS: Final[dict[str, tuple[str, tuple[str, ...], int, int]]] = {
     "long": ("messages", ("sft",), 3000, 8000),
     "dirty": ("alpaca", ("sft",), 180, 500),
     "generated": ("alpaca", ("sft",), 180, 500),
+    "plain": ("prompt_completion", ("sft",), 180, 500),
+    "bareplain": ("preference", ("dpo", "orpo", "cpo", "reward", "sft"), 300, 1000),
     "pairs": ("preference", ("dpo", "orpo", "cpo", "reward", "sft"), 300, 1000),
     "judged": ("kto", ("kto", "sft"), 300, 1000),
     "prompts": ("prompt_only", ("grpo", "rloo", "ppo"), 80, 200),
@@ -109,6 +111,10 @@ _CHECKS: Final[dict[str, Checkable]] = {
     ),
     "code": Checkable("tests", what="the column `test` holds tests", worked=True, marked=True),
     "tests": Checkable("tests", what="the column `test_list` holds tests", marked=True),
+}
+_ASKED_COLUMNS: Final[dict[str, dict[str, str]]] = {
+    "plain": {"instruction": "prompt", "output": "completion"},
+    "bareplain": {"instruction": "prompt", "chosen": "chosen", "rejected": "rejected"},
 }
 _SFT_COLUMNS: Final[dict[str, dict[str, str]]] = {
     "pairs": {"prompt": "prompt", "completion": "chosen"},
@@ -248,6 +254,7 @@ def data_of(name: str) -> DataFacts:
         max_length=Known(best, "measured"),
         lengths=lengths,
         sft_columns=_SFT_COLUMNS.get(kind, {}),
+        asked_columns=_ASKED_COLUMNS.get(kind, {}),
         check=Known(_CHECKS[kind], "measured") if kind in _CHECKS else None,
     )
 

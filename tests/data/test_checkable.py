@@ -10,7 +10,7 @@ import pytest
 from tui_ft.data import Conversation, DataError, Row, RowProblem, convert, detect
 from tui_ft.data.checkable import Checkable, asked_columns, checkable, of_answers, prompt_share
 from tui_ft.data.final_answer import extract
-from tui_ft.data.items import Prompt
+from tui_ft.data.items import Pair, Prompt
 from tui_ft.data.prompts import asked_in
 from tui_ft.spec.rewards import ExactMatchReward, JsonReward
 from tui_ft.train.rewards.exact_match import is_match
@@ -294,3 +294,30 @@ def test_what_is_right_may_lie_within_a_column() -> None:
         DataError, match=r"data\.columns\.reference: no row has a column `other\.x`"
     ):
         detect(as_rows([row]), columns={"prompt": "prompt", "reference": "other.x"})
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "### Instruction:\nSay it.\n### Response:",
+        "<|im_start|>user\nHi",
+        "[INST] Hi [/INST]",
+        "Q: why\nA:",
+    ],
+)
+def test_prompts_in_a_template_of_their_own_get_no_other(prompt: str) -> None:
+    rows = as_rows([{"prompt": prompt, "completion": "yes"}] * 3)
+    assert asked_columns(rows, detect(rows).columns) == {}
+
+
+def test_plain_pairs_and_verdicts_are_asked_through_the_template() -> None:
+    pairs = as_rows([{"prompt": "Say it", "chosen": "a", "rejected": "b"}] * 3)
+    columns = asked_columns(pairs, detect(pairs).columns)
+    assert detect(pairs, columns=columns).format == "preference"
+    item = convert(pairs[0], detect(pairs, columns=columns))
+    assert isinstance(item, Pair)
+    assert isinstance(item.chosen, Conversation)
+    judged = as_rows([{"prompt": "Say it", "completion": "a", "label": True}] * 3)
+    columns = asked_columns(judged, detect(judged).columns)
+    assert columns == {"instruction": "prompt", "output": "completion", "label": "label"}
+    assert detect(judged, columns=columns).format == "kto"

@@ -204,7 +204,8 @@ def _effective_batch(state: State) -> Answer:
     if is_online(objective):
         return _answers_a_step(state)
     if objective.startswith(("reward", "dpo", "kto", "orpo")):
-        return Answer("16", how, "16 pairs a step, as in the guides' recipes", source)
+        what = "judged rows" if objective == "kto" else "pairs"
+        return Answer("16", how, f"16 {what} a step, as in the guides' recipes for pairs", source)
     if objective == "classification":
         why = "short texts and one label each: 32 in the recipe"
         return Answer("32", how, why, at(sources.PART3, "2"))

@@ -126,17 +126,33 @@ def _columns(state: State) -> list[Choice]:
         return _asked(state)
     answers = FIRST_STAGE.get(objective) == "sft"
     if not answers or not data.sft_columns:
+        if not data.columns and state.choice("model_kind") == "chat":
+            return _asked(state)
         given = Choice(
             key="data.columns", value=dict(data.columns), reason="as you mapped them", how="asked"
         )
         return [given] if data.columns else []
+    asked = _through_template(state)
     what = {
         "preference": "the better answers alone",
         "kto": "the answers",
         "text_label": "the class as the answer",
     }.get(data.format.value if data.format is not None else "", "the answers")
     why = f"{what}, which is what supervised fine-tuning learns from"
-    return [Choice(key="data.columns", value=dict(data.sft_columns), reason=why)]
+    columns = {asked.get(part, part): name for part, name in data.sft_columns.items()}
+    if asked:
+        why += "; asked through the chat template, not gone on from as text"
+    return [Choice(key="data.columns", value=columns, reason=why)]
+
+
+def _through_template(state: State) -> dict[str, str]:
+    """Return how parts of plain text are called where they go through the chat template.
+
+    A class always does: right behind a text it would be read as its next word.
+    """
+    chat = state.choice("model_kind") == "chat" and bool(state.data.asked_columns)
+    labels = state.choice("teaches") == "labels"
+    return {"prompt": "instruction", "completion": "output"} if chat or labels else {}
 
 
 def _is_asked_later(state: State) -> bool:
@@ -147,8 +163,8 @@ def _is_asked_later(state: State) -> bool:
 
 def _asked(state: State) -> list[Choice]:
     """Return how prompts, and what is right, are read from rows of texts to answer."""
-    check = state.data.check
-    if check is not None and check.value.columns:
+    check, online = state.data.check, is_online(last_of(state.choice("objective")))
+    if check is not None and check.value.columns and online:
         why = f"{check.value.what}; the prompts are asked through the chat template"
         return [Choice(key="data.columns", value=dict(check.value.columns), reason=why)]
     if state.data.asked_columns and state.choice("model_kind") == "chat":

@@ -32,6 +32,17 @@ _VAGUE: Final = ("label", "target")
 """Columns that may say what is right, unless they hold few values over and over: then they are
 classes or grades."""
 _FEW_VALUES: Final = 0.25
+_ASKED_AS: Final = {
+    "prompt": "instruction",
+    "completion": "output",
+    **{part: part for part in ("reference", "chosen", "rejected", "label")},
+}
+_TEMPLATED: Final = re.compile(
+    r"<\|[a-z_]+\|>|\[/?INST\]|<start_of_turn>|</?s>|^\s*#{2,} (?:instruction|input|question)"
+    r"|^(?:human|user|assistant|question|q):|(?:assistant|response|answer|a):\s*\Z",
+    re.I | re.M,
+)
+"""What tells that a text was written in a template: marks of turns, or `Question:`."""
 _TESTS: Final = (
     *("tests", "test", "test_list", "unit_tests", "test_cases", "public_tests", "private_tests"),
     *("verification_info", "input_output", "checker"),
@@ -109,16 +120,17 @@ def answers_in(item: AnyItem) -> list[str]:
 def asked_columns(rows: Sequence[Row], columns: Mapping[str, str]) -> dict[str, str]:
     """Return `data.columns` by which plain prompts are asked through a chat model's template.
 
-    A column `prompt` with text is else gone on from as it stands, and so is one with a completion;
-    empty where it holds dialogues.
+    A column `prompt` with text is else gone on from as it stands, whatever stands beside it. Empty
+    where it holds dialogues, or texts that are written in a template already.
     """
-    if "prompt" not in columns or not set(columns) <= {"prompt", "completion", "reference"}:
+    if "prompt" not in columns or not set(columns) <= set(_ASKED_AS):
         return {}
     values = [row.values.get(columns["prompt"]) for row in rows]
     if not all(isinstance(one, str) and not one.lstrip().startswith("[") for one in values):
         return {}
-    called = {"prompt": "instruction", "completion": "output", "reference": "reference"}
-    return {called[part]: name for part, name in columns.items()}
+    if _share([str(one) for one in values], _TEMPLATED.search) > _SOME:
+        return {}
+    return {_ASKED_AS[part]: name for part, name in columns.items()}
 
 
 def of_answers(answers: Sequence[str]) -> Checkable | None:
