@@ -217,5 +217,5 @@ def test_the_size_of_a_step_says_what_it_follows_from() -> None:
     one, eight = (_advise(gpus=gpus).taken("effective_batch") for gpus in ("80", "8x80"))
     assert one is not None
     assert eight is not None
-    assert "8 prompts of 8 answers, 64 on each" in one.reason
+    assert "8 prompts of 8 answers, 64 a GPU" in one.reason
     assert "64 prompts of 8 answers over 8 GPUs" in eight.reason

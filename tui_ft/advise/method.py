@@ -240,7 +240,7 @@ def _answers_each(state: State, group: int) -> tuple[int, str]:
     Keys and values of those that are generated at once have half of what the weights leave, in 4
     bits at least; and a step comes in four parts at most.
     """
-    usual = f"{ANSWERS_EACH} on each, which take about as long as a few"
+    usual = f"{ANSWERS_EACH} a GPU, which take about as long as a few"
     config, parameters = state.model.config, state.model.parameters
     free = min((gpu.free or 0 for gpu in used_gpus(state)), default=0)
     if config is None or parameters is None or not free:
@@ -251,7 +251,7 @@ def _answers_each(state: State, group: int) -> tuple[int, str]:
     fit = group * max(1, MOST_PARTS * at_once // group)
     if fit >= ANSWERS_EACH:
         return ANSWERS_EACH, usual
-    return fit, f"{fit} on each, {MOST_PARTS} times what {text.memory(free)} hold at once"
+    return fit, f"{fit} a GPU, {MOST_PARTS} times what {text.memory(free)} hold at once"
 
 
 def _gpus(state: State) -> Answer:
