@@ -301,7 +301,8 @@ def _smaller(state: State) -> Plan:
             base = base_step(state, way, length)
             step = None if base is None else msgspec.structs.replace(base, config=model.config)
             sequences = sequences_a_step(state)
-            trials = _Trials(state, way, length, 1, sequences, step, sequences if online else 0)
+            at_once = min(sequences, _MOST_AT_ONCE) if online else 0
+            trials = _Trials(state, way, length, 1, sequences, step, at_once)
             plan = trials.largest(_divisors(sequences, _fewest(state)), True)
             last = msgspec.structs.replace(plan, way="smaller", model=f"{model.name}, {way.name}")
             if plan.fit == "fits":
