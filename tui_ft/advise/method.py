@@ -30,6 +30,8 @@ _PACKING_SAVES: Final = 0.3
 """Share of sequences that packing has to save to be worth its trouble."""
 _DEFAULT_LENGTH: Final = 1024
 _STEP, _MARGIN = 64, 1.25
+_TEMPLATE: Final = 64
+"""Tokens that a chat template adds to a question and its answer, a short system message with it."""
 ANSWERS_EACH: Final = 64
 """Answers that each GPU gives to a step: so many take about as long as a few, and from there on
 learning from them takes the time."""
@@ -146,6 +148,9 @@ def _rows_length(state: State) -> Answer:
     else:
         length, how = known.value, known.how
         why = known.note or "by the rows"
+        if state.data.asked_columns and state.choice("model_kind") == "chat":
+            length += _TEMPLATE
+            why += f"; {_TEMPLATE} more for the chat template, without which they were counted"
     if context is not None and length > context.value:
         why = f"the model's context is {context.value:,} tokens, {length:,} would be by the rows"
         return Answer(str(context.value), weakest(how, context.how), why, "the model's config.json")
