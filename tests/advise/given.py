@@ -53,6 +53,9 @@ _KINDS: Final[dict[str, tuple[str, tuple[str, ...], int, int]]] = {
     "long": ("messages", ("sft",), 3000, 8000),
     "dirty": ("alpaca", ("sft",), 180, 500),
     "generated": ("alpaca", ("sft",), 180, 500),
+    "chinese": ("alpaca", ("sft",), 180, 500),
+    "plain": ("prompt_completion", ("sft",), 180, 500),
+    "bareplain": ("preference", ("dpo", "orpo", "cpo", "reward", "sft"), 300, 1000),
     "pairs": ("preference", ("dpo", "orpo", "cpo", "reward", "sft"), 300, 1000),
     "judged": ("kto", ("kto", "sft"), 300, 1000),
     "prompts": ("prompt_only", ("grpo", "rloo", "ppo"), 80, 200),
@@ -109,6 +112,10 @@ _CHECKS: Final[dict[str, Checkable]] = {
     ),
     "code": Checkable("tests", what="the column `test` holds tests", worked=True, marked=True),
     "tests": Checkable("tests", what="the column `test_list` holds tests", marked=True),
+}
+_ASKED_COLUMNS: Final[dict[str, dict[str, str]]] = {
+    "plain": {"instruction": "prompt", "output": "completion"},
+    "bareplain": {"instruction": "prompt", "chosen": "chosen", "rejected": "rejected"},
 }
 _SFT_COLUMNS: Final[dict[str, dict[str, str]]] = {
     "pairs": {"prompt": "prompt", "completion": "chosen"},
@@ -168,6 +175,9 @@ class Arithmetic:
             trainable_parameters=trained,
             parameters=weights,
         )
+
+    def rough(self, step: Step, sharding: Sharding, gpus: int) -> Figure | Unknown:
+        return self.memory(step, sharding, gpus)
 
     def seconds(self, work: Work) -> Seconds | Unknown:
         if work.gpu is None:
@@ -238,13 +248,14 @@ def data_of(name: str) -> DataFacts:
         faults=("near duplicates", "empty answers") if kind == "dirty" else (),
         duplicates=Known(0.3 if kind == "dirty" else 0.0, "measured"),
         model_generated=Known(0.4 if kind == "generated" else 0.0, "measured"),
-        languages=Known({"en": 1.0}, "measured"),
+        languages=Known({"zh" if kind == "chinese" else "en": 1.0}, "measured"),
         tokens=Known(rows * mean, "measured"),
         longest=Known(most, "measured"),
         supervised_share=Known(1.0 if kind == "text" else 0.6, "measured"),
         max_length=Known(best, "measured"),
         lengths=lengths,
         sft_columns=_SFT_COLUMNS.get(kind, {}),
+        asked_columns=_ASKED_COLUMNS.get(kind, {}),
         check=Known(_CHECKS[kind], "measured") if kind in _CHECKS else None,
     )
 

@@ -121,6 +121,7 @@ def test_the_chain_is_read_back_as_it_was_advised(
         (phase.objective, phase.run) for phase in advice.phases
     ]
     said = file.read_text()
+    assert max(map(len, said.splitlines())) <= 100
     assert "# Stage 2: " in said
     assert " GiB expected (" in said
 
@@ -201,3 +202,20 @@ def test_no_field_of_the_run_does_nothing(answers: dict[str, str]) -> None:
     notes: list[str] = []
     plan_schedule(_run(_advise(answers)).training, True, notes.append)
     assert notes == []
+
+
+def test_the_rate_of_ppo_names_its_own_source() -> None:
+    said = {"goal": "preference", "data": "prompts-5k", "reward": "r", "gpus": 80}
+    advice = _advise({"objective": "ppo", "method": "full"}, model="qwen-1.5b-chat", **said)
+    rate = advice.taken("learning_rate")
+    assert rate is not None
+    assert "2403.17031" in rate.source
+    assert "GRPO" not in rate.source
+
+
+def test_the_size_of_a_step_says_what_it_follows_from() -> None:
+    one, eight = (_advise(gpus=gpus).taken("effective_batch") for gpus in ("80", "8x80"))
+    assert one is not None
+    assert eight is not None
+    assert "8 prompts of 8 answers, 64 a GPU" in one.reason
+    assert "64 prompts of 8 answers over 8 GPUs" in eight.reason

@@ -12,7 +12,7 @@ from tests.data.chats import assistant, chat, learned_text, masked, user
 from tests.data.small_tokenizer import Family, load_family
 from tui_ft.advise import facts
 from tui_ft.advise.advice import Advice
-from tui_ft.advise.estimator import Seconds, Work
+from tui_ft.advise.estimator import Seconds, Sharding, Work
 from tui_ft.advise.explained_yaml import explained_yaml
 from tui_ft.advise.node import AnswerError
 from tui_ft.advise.situation import Known
@@ -20,7 +20,9 @@ from tui_ft.advise.timing import seconds_of
 from tui_ft.advise.tree import advise
 from tui_ft.memory.allocator import GIB
 from tui_ft.memory.estimating import Unknown
+from tui_ft.memory.figure import Figure
 from tui_ft.memory.from_spec import step_of
+from tui_ft.memory.step import Step
 from tui_ft.models import architecture_of
 from tui_ft.models.catalogue import catalogue, catalogue_entry
 from tui_ft.spec import build_spec, load_spec
@@ -338,3 +340,24 @@ def test_times_that_nobody_knows_are_said() -> None:
         found = seconds_of(_work(**changes), model, trained=0)
         assert isinstance(found, Unknown)
         assert said in found.reason
+
+
+class _Rough(Arithmetic):
+    """Says roughly what is not so."""
+
+    def rough(self, step: Step, sharding: Sharding, gpus: int) -> Figure | Unknown:
+        found = self.memory(step, sharding, gpus)
+        if isinstance(found, Unknown):
+            return found
+        return msgspec.structs.replace(found, expected=found.expected + 1, high=found.high + 2)
+
+
+@pytest.mark.parametrize("gpus", [24, 80, "4x24"])
+def test_what_may_fit_is_shown_by_the_careful_figure(gpus: object) -> None:
+    situation = situation_of({**PLAIN, "gpus": gpus})
+    shown = advise(situation, estimator=_Rough()).candidates
+    careful = advise(situation, estimator=Arithmetic()).candidates
+    assert [one.fit for one in shown] == [one.fit for one in careful]
+    fitting = [one for one in shown if one.fit == "fits" and one.way != "smaller"]
+    assert fitting
+    assert fitting == [one for one in careful if one.fit == "fits" and one.way != "smaller"]

@@ -267,3 +267,31 @@ def test_what_is_rewarded_has_to_be_filled_in(
     asked = ftui("recommend", *said, "--reward", "http://localhost:1/score", "--json")
     (given,) = json.loads(asked.stdout)["run"]["objective"]["rewards"]
     assert (given["kind"], given["url"]) == ("http", "http://localhost:1/score")
+
+
+def test_rows_as_verl_lays_them_out_make_a_run_that_can_be_checked(
+    ftui: Ftui, tiny_llama: Path, tmp_path: Path, home: Path
+) -> None:
+    asked = ({"role": "user", "content": f"What is {n} + {n}, and how?"} for n in range(200))
+    rows = write_rows(
+        tmp_path / "sums.jsonl",
+        [
+            {"prompt": [turn], "reward_model": {"style": "rule", "ground_truth": str(2 * n)}}
+            for n, turn in enumerate(asked)
+        ],
+    )
+    file = tmp_path / "run.yaml"
+    arguments = ("--gpu", "24", "--answer", "solves=some", "--write", str(file))
+    result = ftui("recommend", str(tiny_llama), str(rows), *arguments)
+    assert result.exit_code == 0, result.output
+    assert "the column `reward_model.ground_truth` holds what is right" in " ".join(
+        result.stdout.replace("│", " ").split()
+    )
+    spec = load_spec(file)
+    assert isinstance(spec.objective, GrpoObjective)
+    (reward,) = spec.objective.rewards
+    assert isinstance(reward, ExactMatchReward)
+    assert reward.extract == "last_number"
+    checked = ftui("check", str(file))
+    assert "prompts without one" not in checked.output
+    assert "prompt_only" in checked.output

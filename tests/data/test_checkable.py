@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tui_ft.data import Conversation, Row, convert, detect
+from tui_ft.data import Conversation, DataError, Row, RowProblem, convert, detect
 from tui_ft.data.checkable import Checkable, asked_columns, checkable, of_answers, prompt_share
+from tui_ft.data.final_answer import extract
+from tui_ft.data.items import Pair, Prompt
+from tui_ft.data.prompts import asked_in
 from tui_ft.spec.rewards import ExactMatchReward, JsonReward
 from tui_ft.train.rewards.exact_match import is_match
 
@@ -135,3 +139,185 @@ def test_prompts_are_measured_against_whole_rows() -> None:
     assert prompt_share(pairs, detect(pairs)) == 0.25
     texts = as_rows([{"text": "nothing is asked here"}])
     assert prompt_share(texts, detect(texts)) is None
+
+
+SUMS = [f"{n}+{n}" for n in range(20)]
+BOXED = "We add the two numbers, digit by digit, and find \\boxed{{{}}}."
+
+
+def asked(question: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": question}]
+
+
+def told(question: str, answer: str) -> list[dict[str, str]]:
+    return [*asked(question), {"role": "assistant", "content": answer}]
+
+
+LAYOUTS: dict[str, tuple[Callable[[str, int], dict[str, Any]], str, bool]] = {
+    "verl": (
+        lambda q, a: {
+            "data_source": "sums",
+            "prompt": asked(q),
+            "ability": "math",
+            "reward_model": {"style": "rule", "ground_truth": f"{a}"},
+            "extra_info": {"split": "train"},
+        },
+        "last_number",
+        False,
+    ),
+    "trl, dialogues": (lambda q, a: {"prompt": asked(q), "solution": f"{a}"}, "last_number", False),
+    "trl, worked": (
+        lambda q, a: {"prompt": asked(q), "solution": BOXED.format(a)},
+        "last_number",
+        True,
+    ),
+    "trl, numbers": (lambda q, a: {"prompt": asked(q), "answer": a}, "last_number", False),
+    "trl, plain": (lambda q, a: {"prompt": q, "answer": f"{a}"}, "last_number", False),
+    "floats": (lambda q, a: {"prompt": q, "ground_truth": a + 0.5}, "last_number", False),
+    "lists of one": (lambda q, a: {"question": q, "answer": [a]}, "last_number", False),
+    "lists of numbers": (lambda q, a: {"question": q, "answer": [a, a + 1]}, "last_line", False),
+    "truths": (lambda q, a: {"question": q, "answer": a % 3 == 0}, "last_line", False),
+    "dialogues, whole": (
+        lambda q, a: {"messages": told(q, f"After some adding it is {a}."), "ground_truth": a},
+        "last_number",
+        True,
+    ),
+    "dialogues, asked": (
+        lambda q, a: {"messages": asked(q), "final_answer": f"#### {a}"},
+        "last_number",
+        False,
+    ),
+    "NuminaMath 1.5": (
+        lambda q, a: {
+            "problem": q,
+            "solution": BOXED.format(f"\\frac{{{a}}}{{7}}"),
+            "answer": f"\\frac{{{a}}}{{7}}",
+            "source": "olympiads",
+        },
+        "boxed",
+        True,
+    ),
+    "MATH": (
+        lambda q, a: {
+            "problem": q,
+            "solution": BOXED.format(f"x^{a}"),
+            "level": "Level 5",
+            "type": "Algebra",
+        },
+        "boxed",
+        True,
+    ),
+    "fractions": (lambda q, a: {"problem": q, "answer": f"{a}/7"}, "boxed", False),
+    "letters beside a box": (
+        lambda q, a: {
+            "problem": q,
+            "solution": BOXED.format("ABCD"[a % 4]),
+            "answer": "ABCD"[a % 4],
+        },
+        "boxed",
+        True,
+    ),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_layouts_in_which_checkable_rows_are_published(layout: str) -> None:
+    """Rows of verl, trl, open-r1, MATH: each truth earns itself, and no other row's."""
+    make, extracted, worked = LAYOUTS[layout]
+    values = [make(question, 2 * number) for number, question in enumerate(SUMS)]
+    found = found_in(values)
+    assert found is not None
+    assert (found.kind, found.reward["extract"], found.worked) == ("answer", extracted, worked)
+    reward = ExactMatchReward.model_validate(found.reward)
+    rows = as_rows(values)
+    detection = detect(rows, columns=found.columns)
+    told = [
+        asked_in(item)
+        for row in rows
+        if not isinstance(item := convert(row, detection), RowProblem)
+    ]
+    assert len(told) == len(rows)
+    references = [one.reference for one in told if one is not None and one.reference]
+    assert len(references) == len(rows)
+    assert [one.shown for one in told if one is not None] == SUMS
+    assert not isinstance(told[0].prompt if told[0] else "", str), "asked through the template"
+    given = [extract(one, "auto") or "" for one in references]
+    said = [f"So\n\\boxed{{{one}}}" if extracted == "boxed" else f"So\n{one}" for one in given]
+    assert all(is_match(reward, *both) for both in zip(said, references, strict=True))
+    same = [one == given[4] for one in given]
+    assert [is_match(reward, one, references[4]) for one in said] == same
+
+
+def test_one_of_several_right_answers_will_do() -> None:
+    rows = [{"question": f"Capital {n}?", "answer": [f"City{n}", f"The City{n}"]} for n in range(9)]
+    found = found_in(rows)
+    assert found is not None
+    assert found.reward["any_of"] is True
+    reward = ExactMatchReward.model_validate(found.reward)
+    item = convert(as_rows(rows)[4], detect(as_rows(rows), columns=found.columns))
+    assert not isinstance(item, RowProblem)
+    told = asked_in(item)
+    assert told is not None
+    assert told.reference is not None
+    assert is_match(reward, "It is this:\nThe City4.", told.reference)
+    assert not is_match(reward, "City5", told.reference)
+
+
+def test_a_solution_is_learned_and_an_answer_compared_with() -> None:
+    rows = as_rows([{"problem": "p", "solution": "s" * 50, "answer": "7"}] * 3)
+    found = detect(rows)
+    assert (found.format, found.style) == ("alpaca", "problem and solution")
+    item = convert(rows[0], found)
+    assert isinstance(item, Conversation)
+    assert (item.messages[-1]["content"], item.reference) == ("s" * 50, "7")
+
+
+def test_solutions_that_say_nothing_leave_the_answers() -> None:
+    values = [{"problem": "p", "solution": "", "answer": f"{n}"} for n in range(20)]
+    assert detect(as_rows(values)).columns == {"instruction": "problem", "output": "answer"}
+
+
+def test_an_answer_that_few_rows_have_is_not_compared_with() -> None:
+    values = [
+        {"question": "q", "response": f"r{n}", "answer": "7" if n % 2 else ""} for n in range(20)
+    ]
+    assert "reference" not in detect(as_rows(values)).columns
+
+
+def test_what_is_right_may_lie_within_a_column() -> None:
+    row = {"prompt": "p", "extra": {"truth": {"value": 5}}}
+    found = detect(as_rows([row]), columns={"prompt": "prompt", "reference": "extra.truth.value"})
+    item = convert(as_rows([row])[0], found)
+    assert isinstance(item, Prompt)
+    assert item.reference == "5"
+    with pytest.raises(
+        DataError, match=r"data\.columns\.reference: no row has a column `other\.x`"
+    ):
+        detect(as_rows([row]), columns={"prompt": "prompt", "reference": "other.x"})
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "### Instruction:\nSay it.\n### Response:",
+        "<|im_start|>user\nHi",
+        "[INST] Hi [/INST]",
+        "Q: why\nA:",
+    ],
+)
+def test_prompts_in_a_template_of_their_own_get_no_other(prompt: str) -> None:
+    rows = as_rows([{"prompt": prompt, "completion": "yes"}] * 3)
+    assert asked_columns(rows, detect(rows).columns) == {}
+
+
+def test_plain_pairs_and_verdicts_are_asked_through_the_template() -> None:
+    pairs = as_rows([{"prompt": "Say it", "chosen": "a", "rejected": "b"}] * 3)
+    columns = asked_columns(pairs, detect(pairs).columns)
+    assert detect(pairs, columns=columns).format == "preference"
+    item = convert(pairs[0], detect(pairs, columns=columns))
+    assert isinstance(item, Pair)
+    assert isinstance(item.chosen, Conversation)
+    judged = as_rows([{"prompt": "Say it", "completion": "a", "label": True}] * 3)
+    columns = asked_columns(judged, detect(judged).columns)
+    assert columns == {"instruction": "prompt", "output": "completion", "label": "label"}
+    assert detect(judged, columns=columns).format == "kto"

@@ -37,6 +37,15 @@ def test_memory_is_the_closed_forms_and_asked_once() -> None:
     assert spread.expected < found.expected / 2
 
 
+def test_a_rough_figure_is_near_and_below_what_is_reserved() -> None:
+    asked = ClosedForm()
+    rough, careful = asked.rough(STEP, "one", 1), asked.memory(STEP, "one", 1)
+    assert isinstance(rough, Figure)
+    assert isinstance(careful, Figure)
+    assert rough.low == careful.low < careful.expected < rough.high * 1.15
+    assert asked.rough(STEP, "one", 1) is rough
+
+
 def test_what_is_no_model_is_said_in_words() -> None:
     step = Step(config={"model_type": "nothing-known"}, batch=1, length=8)
     assert isinstance(ClosedForm().memory(step, "one", 1), Unknown)

@@ -262,3 +262,16 @@ def test_what_checkpoints_will_take_is_said_and_held_against_a_budget(
     assert "output.checkpoint_budget of 3.00 GB holds less than the best and the last" in warning
     share = _with(full, output={"checkpoint_budget": 0.5}, training={"save_total_limit": None})
     assert any(f.text.startswith("checkpoints: at most 10 of") for f in check(share, tmp_path))
+
+
+@pytest.mark.parametrize(("name", "value"), [("eval_fraction", 0.1), ("eval", "x.jsonl")])
+def test_held_out_rows_that_nobody_looks_at_are_told(
+    spec: RunSpec, tmp_path: Path, name: str, value: object
+) -> None:
+    data = {"eval": None, "eval_fraction": 0.0, name: value}
+    unseen = _with(spec, data=data, training={"eval_steps": None})
+    told = [one for one in check(unseen, tmp_path) if "no held-out row is ever" in one.text]
+    assert [one.severity for one in told] == ["warning"]
+    assert "training.eval_steps" in (told[0].advice or "")
+    seen = check(_with(spec, data=data, training={"eval_steps": 0.5}), tmp_path)
+    assert not any("no held-out row is ever" in one.text for one in seen)

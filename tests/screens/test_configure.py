@@ -102,7 +102,7 @@ async def test_a_wrong_value_is_told_as_one_types_and_not_taken(home: Path) -> N
         await pilot.press("enter")
         screen.query_one("#typed", Input).value = "2"
         await pilot.pause()
-        assert "less than 1" in shown(app, "#about-field")
+        assert "below 1" in shown(app, "#about-field")
         await pilot.press("enter")
         await pilot.pause()
         assert screen.query_one("#typed").display

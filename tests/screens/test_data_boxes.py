@@ -97,9 +97,9 @@ async def test_a_part_is_played_by_one_column_and_reset_forgets(strange: str) ->
         await pilot.press("left")
         assert box._by_hand == {"prompt": "frage"}
         await pilot.press("left")  # backwards from nothing: the last part there is
-        assert box._by_hand == {"prompt": "frage", "tools": "antwort"}
-        await pilot.press("F")  # messages has tools, but no prompt
-        assert (box._format, box._by_hand) == ("messages", {"tools": "antwort"})
+        assert box._by_hand == {"prompt": "frage", "reference": "antwort"}
+        await pilot.press("F")  # messages has a reference, but no prompt
+        assert (box._format, box._by_hand) == ("messages", {"reference": "antwort"})
         await pilot.press("r")
         assert (box._format, box._by_hand) == ("auto", {})
         await pilot.press("escape")

@@ -302,3 +302,50 @@ def test_aliases_that_unfold_without_end_are_refused_at_once() -> None:
     ]
     with pytest.raises(SpecError, match="unfold into more than 100,000"):
         parse_yaml("\n".join(lines), "bomb.yaml")
+
+
+@pytest.mark.parametrize(
+    ("group", "values", "said"),
+    [
+        ("objective", {"kind": "grpo", "rewards": []}, "objective.rewards: is empty; at least one"),
+        ("objective", {"kind": "grpo", "rewards": {}}, "objective.rewards: is {}; a list belongs"),
+        ("objective", {"kind": "grpo", "rewards": [{}]}, "objective.rewards.0: does not say its"),
+        ("objective", {"kind": "grpo"}, "objective.rewards: is missing"),
+    ],
+)
+def test_rewards_that_are_none_are_told_with_what_to_write(
+    group: str, values: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(SpecError) as raised:
+        build_spec({**LEAST, group: values})
+    (problem,) = raised.value.problems
+    assert str(problem).startswith(said)
+    assert problem.allowed is not None
+    assert problem.allowed.startswith("a list such as [{kind: exact_match}], of the kinds reward_")
+
+
+@pytest.mark.parametrize(
+    ("group", "values", "said"),
+    [
+        ("training", {"learning_rate": "fast"}, "is 'fast'; a number belongs here"),
+        ("training", {"learning_rate": -1}, "is -1; it has to be above 0"),
+        ("training", {"max_length": 1.5}, "is 1.5; a whole number belongs here"),
+        ("training", {"packing": "maybe"}, "is 'maybe'; true or false belongs here"),
+        ("data", {"train": 3}, "is 3; a text belongs here"),
+        ("model", {"name_or_path": ""}, "is empty; a text belongs here"),
+        ("evaluation", {"score": {"metrics": []}}, "is empty; at least one belongs into it"),
+        (
+            "objective",
+            {
+                "kind": "rloo",
+                "rewards": [{"kind": "regex", "pattern": "x"}],
+                "reward_clip_range": [1],
+            },
+            "is [1]; at least 2 values belong here",
+        ),
+    ],
+)
+def test_faults_are_told_in_words_of_people(group: str, values: dict[str, Any], said: str) -> None:
+    with pytest.raises(SpecError) as raised:
+        build_spec({**LEAST, group: values})
+    assert [problem.message for problem in raised.value.problems] == [said]

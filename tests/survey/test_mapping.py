@@ -59,7 +59,8 @@ def test_what_nothing_fits_says_why_and_a_mapping_makes_it_fit() -> None:
 
 
 def test_parts_are_those_of_the_format() -> None:
-    assert parts_of("prompt_completion") == ("prompt", "completion", "system", "tools")
+    parts = ("prompt", "completion", "system", "tools", "reference")
+    assert parts_of("prompt_completion") == parts
     assert {"messages", "chosen", "label", "text"} <= set(parts_of("auto"))
 
 

@@ -111,3 +111,15 @@ def test_other_prompts_are_mixed_in_by_their_tokens(tmp_path: Path, tiny_llama: 
     tokens = [len(ids) for ids in data.train["prompt_input_ids"]]
     mixed = sum(n for n, q in zip(tokens, questions, strict=True) if q.startswith("What is"))
     assert mixed / sum(tokens) == pytest.approx(0.25, abs=0.03)
+
+
+def test_what_is_right_comes_from_a_column_of_its_own(tmp_path: Path, tiny_llama: Path) -> None:
+    """As verl and open-r1 lay rows out: compared is with the truth, not with the working."""
+    asked = [{"role": "user", "content": "What is 5 x 7?"}]
+    verl = {"prompt": asked, "reward_model": {"style": "rule", "ground_truth": 35}}
+    worked = {"problem": "What is 5 x 7?", "solution": "5 x 7 makes it, so 35.", "answer": "35"}
+    layouts: list[dict[str, Any]] = [verl, worked]
+    for row in layouts:
+        write_rows(tmp_path / "rows.jsonl", [row] * 3)
+        (first, *_) = _prepared(_spec(tmp_path, tiny_llama, EXACT), tmp_path).train
+        assert whole_row(first) == {"prompt": asked, "reference": "35"}

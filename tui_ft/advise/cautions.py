@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -26,6 +27,12 @@ _ROWS_FOR_ALL_WEIGHTS: Final = 10_000
 _MANY_CUT: Final = 0.05
 _THIN: Final = 0.03
 _ROWS_FOR_BASE: Final = 10_000
+_MAINLY: Final = 0.5
+_LISTED: Final = (
+    (re.compile(r"llama-3\.[1-3]", re.I), ("en", "de", "fr", "it", "pt", "hi", "es", "th")),
+    (re.compile(r"smollm2?-", re.I), ("en",)),
+)
+"""The languages (ISO 639-1) that a model's card lists, where it lists few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +185,30 @@ def _few(state: State, _plan: Plan) -> str | None:
     )
 
 
+def _foreign(state: State, _plan: Plan) -> str | None:
+    languages = state.data.languages
+    known = next((said for name, said in _LISTED if name.search(state.model.name)), None)
+    if languages is None or known is None or state.choice("goal") == "language":
+        return None
+    main, share = max(languages.value.items(), key=lambda item: item[1], default=("", 0.0))
+    if share < _MAINLY or main in (*known, "unknown"):
+        return None
+    return (
+        f"most rows are in `{main}`, which the model's card does not list ({', '.join(known)}): it "
+        "writes it worse, with more tokens to a word. A model that lists it is the better beginning"
+    )
+
+
+def _head(state: State, _plan: Plan) -> str | None:
+    if state.passed("teaches") != "labels" or state.choice("objective") != "sft":
+        return None
+    return (
+        "a class can also be told by a head over the classes (--answer objective=classification): "
+        "one forward pass, a score for each class, and no other answer possible; an encoder of "
+        "some hundred million parameters often does as well"
+    )
+
+
 def _base_model(state: State, _plan: Plan) -> str | None:
     few = state.rows is not None and state.rows < _ROWS_FOR_BASE
     if state.choice("model_kind") != "base" or state.choice("objective") == "pretraining":
@@ -290,6 +321,7 @@ _CHECKS: Final = (
     _Check("reward-of-one-form", "warning", online.strict_form, sources.OWN),
     _Check("few-answers-a-gpu", "warning", online.few_on_each, sources.OWN),
     _Check("rewards-too-rare", "warning", online.too_rare, at(sources.DAPO, "3.2")),
+    _Check("long-step", "warning", online.long_step, sources.OWN),
     _Check("kl-off", "warning", online.kl_off, sources.OVEROPTIMISED),
     _Check("small-group", "warning", online.small_group, at(sources.GRPO, "4.2")),
     _Check("reward-by-length", "warning", online.by_length, sources.LENGTHS),
@@ -306,6 +338,8 @@ _CHECKS: Final = (
     _Check("thin-margin", "warning", _thin),
     _Check("memory-unknown", "warning", _unknown),
     _Check("rows-cut", "warning", _cut),
+    _Check("language-not-listed", "warning", _foreign, "the models' cards"),
+    _Check("classification-head", "note", _head, at(sources.PART3, "2")),
     _Check("base-model", "note", _base_model, sources.OWN),
     _Check("compare-before", "note", _compare, at(sources.PART3, "10, baseline performance")),
     _Check("answers-checkable", "note", online.checkable, sources.RLVR),

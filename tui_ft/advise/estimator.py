@@ -51,6 +51,10 @@ class Estimator(Protocol):
         """Return the peak on each of ``gpus`` GPUs, or why it is not known."""
         ...
 
+    def rough(self, step: Step, sharding: Sharding, gpus: int) -> Figure | Unknown:
+        """Return about the same in a fraction of the time; `low` and `high` are far apart."""
+        ...
+
     def seconds(self, work: Work) -> Seconds | Unknown:
         """Return how long the work takes, or why that is not known."""
         ...

@@ -49,7 +49,7 @@ def explained_yaml(advice: Advice) -> str:
         takes = "; ".join((f"Stage {number}: {phase.name}", *_takes(phase)))
         lines += _comment(takes, indent="  ")
         lines += [f"  - name: {phase.objective}", "    run:"]
-        lines += [f"      {line}" for line in _run(phase, phase.run)]
+        lines += _run(phase, phase.run, indent="      ")
     return _text(lines)
 
 
@@ -57,15 +57,15 @@ def _text(lines: list[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _run(phase: Phase, run: RunSpec) -> list[str]:
+def _run(phase: Phase, run: RunSpec, indent: str = "") -> list[str]:
     reasons = {choice.key: choice for choice in phase.choices}
     said = run.model_dump(mode="json")
-    lines = [*_entry("version", said["version"]), *_entry("name", said["name"])]
+    lines = [*_entry("version", said["version"], indent), *_entry("name", said["name"], indent)]
     if said["description"]:
-        lines += _entry("description", said["description"])
+        lines += _entry("description", said["description"], indent)
     for group in said:
         if isinstance(said[group], dict):
-            lines += _group(getattr(run, group), group, said[group], reasons, phase.fill)
+            lines += _group(getattr(run, group), group, said[group], reasons, phase.fill, indent)
     return lines
 
 
@@ -155,5 +155,7 @@ def _comment(said: str, indent: str = "") -> list[str]:
 
 
 def _entry(key: str, value: object, indent: str = "") -> list[str]:
-    dumped = yaml.safe_dump({key: value}, allow_unicode=True, sort_keys=False, width=_WIDTH)
+    dumped = yaml.safe_dump(
+        {key: value}, allow_unicode=True, sort_keys=False, width=_WIDTH - len(indent)
+    )
     return [f"{indent}{line}" for line in dumped.splitlines()]

@@ -130,7 +130,8 @@ def with_prompts(known: DataFacts, rows: Sequence[Row], detection: Detection) ->
         detection: their format.
     """
     check = checkable(rows, detection)
-    columns = detection.columns if detection.format == "prompt_only" else {}
+    asks = detection.format in ("prompt_only", "prompt_completion", "preference", "kto")
+    columns = detection.columns if asks else {}
     share = prompt_share(rows, detection)
     return msgspec.structs.replace(
         known,
@@ -142,6 +143,8 @@ def with_prompts(known: DataFacts, rows: Sequence[Row], detection: Detection) ->
 
 def _guessed_length(verdict: Verdict, words_at: Mapping[int, int]) -> Known[int] | None:
     """Return a length by words; None for languages that put no space between them."""
+    if "tools" in verdict.style:
+        return None  # what they are described by is more than what is said, and is in no count
     unspaced = sum(verdict.languages.get(name, 0.0) for name in _UNSPACED)
     words = words_at.get(99, 0)
     if not words or unspaced > _SOME_UNSPACED:

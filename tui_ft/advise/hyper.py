@@ -20,7 +20,7 @@ _RATES = at(sources.EXPERT, "quick reference")
 _LARGE_MODEL: Final = 30_000_000_000
 _SOME_ROWS: Final = 10_000
 _RATE_CHOICES: Final = (
-    *("5e-07", "1e-06", "5e-06", "1e-05", "1.4e-05", "2e-05", "5e-05"),
+    *("5e-07", "1e-06", "3e-06", "5e-06", "1e-05", "1.4e-05", "2e-05", "5e-05"),
     *("0.0001", "0.0002", "0.0005"),
 )
 _ONCE: Final = {
@@ -100,6 +100,19 @@ def _is_large(state: State) -> bool:
 
 
 _RATE_RULES: Final = (
+    Rule(
+        lambda state: state.choice("objective") == "ppo" and _trains_all(state),
+        "3e-06",
+        "all weights by PPO: 3e-6 where its details were studied, and in trl while it had PPO "
+        "(Complete Guide 7.4: 1.41e-5)",
+        f"{sources.PPO_DETAILS}; trl's PPOConfig",
+    ),
+    Rule(
+        lambda state: state.choice("objective") == "rloo" and _trains_all(state),
+        "1e-06",
+        "all weights, by a noisy signal: 1e-6 is trl's default",
+        "trl's RLOOConfig",
+    ),
     Rule(
         lambda state: _answers(state) and _trains_all(state),
         "1e-06",

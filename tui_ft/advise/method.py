@@ -11,11 +11,13 @@ from tui_ft.advise.candidates import best_fitting
 from tui_ft.advise.node import END, Answer, Branch, Node, Range, Rule, always, by_rules, chose
 from tui_ft.advise.objective import is_supervised
 from tui_ft.advise.online import GROUPS, is_online
-from tui_ft.advise.plans import FULL_PASS_TOKENS, longest_option
+from tui_ft.advise.plans import FULL_PASS_TOKENS, MOST_PARTS, longest_option
 from tui_ft.advise.situation import How, weakest
 from tui_ft.advise.sources import at
 from tui_ft.advise.state import State
+from tui_ft.advise.used_gpus import used_gpus
 from tui_ft.advise.ways import WAYS, is_adapter
+from tui_ft.models import architecture_of
 from tui_ft.spec.online import GENERATES
 
 FEW: Final = 1_000
@@ -28,8 +30,15 @@ _PACKING_SAVES: Final = 0.3
 """Share of sequences that packing has to save to be worth its trouble."""
 _DEFAULT_LENGTH: Final = 1024
 _STEP, _MARGIN = 64, 1.25
-_ANSWERS: Final = 64
-"""Answers that a step learns from, where several to each prompt are compared."""
+_TEMPLATE: Final = 64
+"""Tokens that a chat template adds to a question and its answer, a short system message with it."""
+ANSWERS_EACH: Final = 64
+"""Answers that each GPU gives to a step: so many take about as long as a few, and from there on
+learning from them takes the time."""
+MOST_ANSWERS: Final = 512
+"""Answers of a step from which more GPUs shorten it rather than make it larger."""
+_IN_4_BITS: Final = 0.53
+"""Bytes of a weight, with what it is scaled by."""
 _SMALL_MODEL: Final = 1_000_000_000
 
 
@@ -139,6 +148,9 @@ def _rows_length(state: State) -> Answer:
     else:
         length, how = known.value, known.how
         why = known.note or "by the rows"
+        if state.data.asked_columns and state.choice("model_kind") == "chat":
+            length += _TEMPLATE
+            why += f"; {_TEMPLATE} more for the chat template, without which they were counted"
     if context is not None and length > context.value:
         why = f"the model's context is {context.value:,} tokens, {length:,} would be by the rows"
         return Answer(str(context.value), weakest(how, context.how), why, "the model's config.json")
@@ -197,7 +209,8 @@ def _effective_batch(state: State) -> Answer:
     if is_online(objective):
         return _answers_a_step(state)
     if objective.startswith(("reward", "dpo", "kto", "orpo")):
-        return Answer("16", how, "16 pairs a step, as in the guides' recipes", source)
+        what = "judged rows" if objective == "kto" else "pairs"
+        return Answer("16", how, f"16 {what} a step, as in the guides' recipes for pairs", source)
     if objective == "classification":
         why = "short texts and one label each: 32 in the recipe"
         return Answer("32", how, why, at(sources.PART3, "2"))
@@ -215,13 +228,35 @@ def _answers_a_step(state: State) -> Answer:
     if objective not in GROUPS:
         why = "32 answers a step and 128 a rollout, as in the recipe"
         return Answer("32", how, why, at(sources.COMPLETE, "7.4"))
-    group = int(state.choice("group"))
-    prompts = max(1, round(_ANSWERS / group))
+    group, gpus = int(state.choice("group")), max(1, len(used_gpus(state)))
+    each, said = _answers_each(state, group)
+    prompts = max(1, round(min(MOST_ANSWERS, each * gpus) / group))
+    spread = f" over {gpus} GPUs" if gpus > 1 else ""
     why = (
-        f"{prompts} prompts of {group} answers: with fewer the step follows single prompts "
-        "(DeepSeekMath: 1,024 answers, which take days on one GPU)"
+        f"{prompts} prompts of {group} answers{spread}, {said}; with fewer the step follows single "
+        "prompts (DeepSeekMath: 1,024 answers)"
     )
     return Answer(str(prompts * group), how, why, at(sources.GRPO, "4.2"))
+
+
+def _answers_each(state: State, group: int) -> tuple[int, str]:
+    """Return how many answers each GPU gives to a step, and why.
+
+    Keys and values of those that are generated at once have half of what the weights leave, in 4
+    bits at least; and a step comes in four parts at most.
+    """
+    usual = f"{ANSWERS_EACH} a GPU, which take about as long as a few"
+    config, parameters = state.model.config, state.model.parameters
+    free = min((gpu.free or 0 for gpu in used_gpus(state)), default=0)
+    if config is None or parameters is None or not free:
+        return ANSWERS_EACH, usual
+    held = int(_IN_4_BITS * parameters.value)
+    one = architecture_of(config).kv_cache_bytes(int(state.choice("max_length")), 2)
+    at_once = max(1, (free - held) // 2 // max(1, one))
+    fit = group * max(1, MOST_PARTS * at_once // group)
+    if fit >= ANSWERS_EACH:
+        return ANSWERS_EACH, usual
+    return fit, f"{fit} a GPU, {MOST_PARTS} times what {text.memory(free)} hold at once"
 
 
 def _gpus(state: State) -> Answer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tui_ft import text
+from tui_ft.advise.method import ANSWERS_EACH, MOST_ANSWERS
 from tui_ft.advise.online import (
     GROUPS,
     REWARDS,
@@ -14,15 +15,17 @@ from tui_ft.advise.online import (
     rewards_of,
     signal_share,
 )
+from tui_ft.advise.passes import total_steps
 from tui_ft.advise.plans import Plan
 from tui_ft.advise.state import State
+from tui_ft.advise.table import seconds_of_plan
 from tui_ft.spec.online import GENERATES
 
 _FEW_PAIRS: Final = 5_000
 _SMALL_GROUP: Final = 4
 _FEW_ANSWERS: Final = 16
-_FULL_OF_ANSWERS: Final = 64
-_MOST_A_STEP: Final = 512
+_LONG_STEP: Final = 120
+"""Seconds from which a step is long: an hour then shows hardly whether the reward rises."""
 _FORMS: Final = {
     "after_hashes": "that ends in `####` and what is right",
     "boxed": "in `\\boxed{}`",
@@ -190,11 +193,25 @@ def few_on_each(state: State, plan: Plan) -> str | None:
     """Several GPUs that each generate a few answers, and wait as long as for many."""
     if not _kind(state) or plan.gpus == 1 or not 0 < plan.at_once <= _FEW_ANSWERS:
         return None
-    many = min(_MOST_A_STEP, int(state.choice("effective_batch")) * plan.gpus)
+    many = min(MOST_ANSWERS, int(state.choice("effective_batch")) * plan.gpus)
     return (
         f"each of {plan.gpus} GPUs generates {plan.at_once} answers at once, which takes about as "
-        f"long as {_FULL_OF_ANSWERS} would: with --answer effective_batch={many} a step sees more "
+        f"long as {ANSWERS_EACH} would: with --answer effective_batch={many} a step sees more "
         "prompts in much the same time, and all prompts are seen sooner"
+    )
+
+
+def long_step(state: State, plan: Plan) -> str | None:
+    """Minutes for each step."""
+    steps, whole = total_steps(state, plan), None
+    if _kind(state) and state.choice("objective") == _kind(state):
+        whole = seconds_of_plan(state, plan)
+    if not steps or whole is None or whole.expected < _LONG_STEP * steps:
+        return None
+    return (
+        f"a step takes about {text.duration(whole.expected / steps)}: an hour is few of them, and "
+        "tells hardly whether the reward rises. Shorter answers (--answer answer_length=…), fewer "
+        "of them (--answer effective_batch=…), vLLM or a smaller model make it quicker"
     )
 
 

@@ -30,8 +30,10 @@ MINI_BATCHES: Final = 4
 """Steps that PPO makes of one rollout."""
 _MOST_ANSWERS: Final = 16
 """Rows of prompt and answer in one pass, from which more save no time."""
-_MOST_PARTS: Final = 4
+MOST_PARTS: Final = 4
 _MOST_AT_ONCE: Final = 64
+_SURELY: Final = 1.15
+"""How far below what is free the most of a rough figure has to be, so that it fits for sure."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,9 +149,10 @@ def _answering(trials: _Trials, unit: int, batch: int | None, checkpointing: boo
     rollout = trials.sequences * (1 if trials.state.choice("objective") in GROUPS else MINI_BATCHES)
     unit = unit if batch is None else math.lcm(unit, batch)
     parts = [n for n in range(rollout, 0, -1) if rollout % n == 0 and n % unit == 0]
-    parts = parts[:_MOST_PARTS]
+    parts = parts[:MOST_PARTS]
     trials.at_once = parts[-1]
-    least = trials.plan(1 if batch is None else batch, checkpointing is not False)
+    fewest = 1 if batch is None else batch
+    least = trials.plan(fewest, checkpointing is not False, only_fit=True)
     if least.fit == "no":  # nor do more at once
         return least
     plan: Plan | None = None
@@ -184,8 +187,8 @@ def _largest(trials: _Trials, batch: int | None, checkpointing: bool | None) -> 
 def _longest(state: State, length: int) -> int:
     """Return how long the longest sequence is."""
     known = state.data.longest
-    if known is None or state.choice("packing") == "yes":
-        return length
+    if known is None or state.choice("packing") == "yes" or is_online(state.choice("objective")):
+        return length  # answers run up to their limit, at first at least
     return min(length, known.value)
 
 
@@ -201,10 +204,16 @@ class _Trials:
     base: Step | None
     at_once: int = 0
 
-    def plan(self, batch: int, checkpointing: bool) -> Plan:
-        """Return the way with a batch."""
+    def plan(self, batch: int, checkpointing: bool, *, only_fit: bool = False) -> Plan:
+        """Return the way with a batch.
+
+        Args:
+            batch: rows in one pass.
+            checkpointing: whether activations are computed twice.
+            only_fit: only whether it fits is asked for: a rough figure will do where it is clear.
+        """
         accumulation = max(1, round(self.sequences / batch))
-        step, figure = self._estimate(batch, checkpointing, accumulation)
+        step, figure = self._estimate(batch, checkpointing, accumulation, only_fit)
         return Plan(
             way=self.way.id,
             batch=batch,
@@ -220,21 +229,19 @@ class _Trials:
 
     def largest(self, batches: Sequence[int], checkpointing: bool) -> Plan:
         """Return the way with the most rows at once that fit; with the fewest where none do."""
-        best = self.plan(batches[0], checkpointing)
-        if best.fit != "fits":
-            return best
+        if self.plan(batches[0], checkpointing, only_fit=True).fit != "fits":
+            return self.plan(batches[0], checkpointing)
         low, high = 0, len(batches)
         while high - low > 1:
             middle = (low + high) // 2
-            tried = self.plan(batches[middle], checkpointing)
-            if tried.fit == "fits":
-                low, best = middle, tried
+            if self.plan(batches[middle], checkpointing, only_fit=True).fit == "fits":
+                low = middle
             else:
                 high = middle
-        return best
+        return self.plan(batches[low], checkpointing)
 
     def _estimate(
-        self, batch: int, checkpointing: bool, accumulation: int
+        self, batch: int, checkpointing: bool, accumulation: int, only_fit: bool
     ) -> tuple[Step | None, Figure | Unknown]:
         if self.base is None:
             return None, Unknown("the model's configuration is not known")
@@ -249,7 +256,15 @@ class _Trials:
             accumulation=accumulation > 1,
             padded=batch > 1 and self.state.choice("packing") != "yes",
         )
-        return step, self.state.estimator.memory(step, self.way.sharding, self.gpus)
+        asked = self.state.estimator
+        rough = asked.rough(step, self.way.sharding, self.gpus)
+        free = free_memory(self.state, self.way)
+        if isinstance(rough, Unknown):
+            return step, rough
+        surely = only_fit and free is not None and rough.high * _SURELY <= free
+        if surely or (free is not None and rough.low > free):
+            return step, rough
+        return step, asked.memory(step, self.way.sharding, self.gpus)
 
 
 def shorter_lengths(state: State) -> list[int]:
@@ -286,7 +301,8 @@ def _smaller(state: State) -> Plan:
             base = base_step(state, way, length)
             step = None if base is None else msgspec.structs.replace(base, config=model.config)
             sequences = sequences_a_step(state)
-            trials = _Trials(state, way, length, 1, sequences, step, sequences if online else 0)
+            at_once = min(sequences, _MOST_AT_ONCE) if online else 0
+            trials = _Trials(state, way, length, 1, sequences, step, at_once)
             plan = trials.largest(_divisors(sequences, _fewest(state)), True)
             last = msgspec.structs.replace(plan, way="smaller", model=f"{model.name}, {way.name}")
             if plan.fit == "fits":

@@ -9,7 +9,7 @@ from typing import Any, Final
 from tui_ft.advise import sources
 from tui_ft.advise.advice import Choice
 from tui_ft.advise.objective import FIRST_STAGE
-from tui_ft.advise.online import is_online
+from tui_ft.advise.online import is_online, last_of
 from tui_ft.advise.passes import HELD_OUT
 from tui_ft.advise.plans import Plan
 from tui_ft.advise.recipes import fields_of
@@ -122,27 +122,49 @@ def _columns(state: State) -> list[Choice]:
     """Return how answers are read from rows that were made for something else."""
     data = state.data
     objective = state.choice("objective")
-    if is_online(objective) and not data.columns:
+    if not data.columns and (is_online(objective) or _is_asked_later(state)):
         return _asked(state)
     answers = FIRST_STAGE.get(objective) == "sft"
     if not answers or not data.sft_columns:
+        if not data.columns and state.choice("model_kind") == "chat":
+            return _asked(state)
         given = Choice(
             key="data.columns", value=dict(data.columns), reason="as you mapped them", how="asked"
         )
         return [given] if data.columns else []
+    asked = _through_template(state)
     what = {
         "preference": "the better answers alone",
         "kto": "the answers",
         "text_label": "the class as the answer",
     }.get(data.format.value if data.format is not None else "", "the answers")
     why = f"{what}, which is what supervised fine-tuning learns from"
-    return [Choice(key="data.columns", value=dict(data.sft_columns), reason=why)]
+    columns = {asked.get(part, part): name for part, name in data.sft_columns.items()}
+    if asked:
+        why += "; asked through the chat template, not gone on from as text"
+    return [Choice(key="data.columns", value=columns, reason=why)]
+
+
+def _through_template(state: State) -> dict[str, str]:
+    """Return how parts of plain text are called where they go through the chat template.
+
+    A class always does: right behind a text it would be read as its next word.
+    """
+    chat = state.choice("model_kind") == "chat" and bool(state.data.asked_columns)
+    labels = state.choice("teaches") == "labels"
+    return {"prompt": "instruction", "completion": "output"} if chat or labels else {}
+
+
+def _is_asked_later(state: State) -> bool:
+    """Tell whether a later stage asks what this one learns to answer, and so in the same form."""
+    later = is_online(last_of(state.choice("objective")))
+    return later and state.choice("teaches") == "answers"
 
 
 def _asked(state: State) -> list[Choice]:
-    """Return how prompts, and what is right, are read from rows that hold prompts alone."""
-    check = state.data.check
-    if check is not None and check.value.columns:
+    """Return how prompts, and what is right, are read from rows of texts to answer."""
+    check, online = state.data.check, is_online(last_of(state.choice("objective")))
+    if check is not None and check.value.columns and online:
         why = f"{check.value.what}; the prompts are asked through the chat template"
         return [Choice(key="data.columns", value=dict(check.value.columns), reason=why)]
     if state.data.asked_columns and state.choice("model_kind") == "chat":

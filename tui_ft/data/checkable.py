@@ -12,9 +12,10 @@ import orjson
 
 from tui_ft import text
 from tui_ft.data.converting import convert
-from tui_ft.data.final_answer import as_number, extract
+from tui_ft.data.final_answer import as_number, extract, value_of
 from tui_ft.data.formats import Detection
 from tui_ft.data.items import AnyItem, Pair
+from tui_ft.data.parts import as_reference, value_at
 from tui_ft.data.problems import RowProblem
 from tui_ft.data.prompts import asked_in, said_in
 from tui_ft.data.rows import Row
@@ -22,17 +23,26 @@ from tui_ft.data.rows import Row
 _MOST: Final = 0.9
 _WORDS: Final = 6
 _CHARACTERS: Final = 60
+_SOME: Final = 0.1
 _WORKING: Final = 20
 """Characters before a final answer from which they are taken for what leads to it."""
 _AT_THE_END: Final = re.compile(r"(?<!#)####(?!#)[^\n#]+\Z")
 """`#### 42` on the last line; `####` above more text is a heading of Markdown."""
-_TRUTHS: Final = (
-    *("ground_truth", "final_answer", "answer", "solution", "reference", "reference_answer"),
-    *("expected", "expected_output", "expected_answer", "target", "gold", "label"),
-)
 _VAGUE: Final = ("label", "target")
-"""Of these, columns that hold few values over and over are classes or grades, not what is right."""
+"""Columns that may say what is right, unless they hold few values over and over: then they are
+classes or grades."""
 _FEW_VALUES: Final = 0.25
+_ASKED_AS: Final = {
+    "prompt": "instruction",
+    "completion": "output",
+    **{part: part for part in ("reference", "chosen", "rejected", "label")},
+}
+_TEMPLATED: Final = re.compile(
+    r"<\|[a-z_]+\|>|\[/?INST\]|<start_of_turn>|</?s>|^\s*#{2,} (?:instruction|input|question)"
+    r"|^(?:human|user|assistant|question|q):|(?:assistant|response|answer|a):\s*\Z",
+    re.I | re.M,
+)
+"""What tells that a text was written in a template: marks of turns, or `Question:`."""
 _TESTS: Final = (
     *("tests", "test", "test_list", "unit_tests", "test_cases", "public_tests", "private_tests"),
     *("verification_info", "input_output", "checker"),
@@ -72,11 +82,14 @@ def checkable(rows: Sequence[Row], detection: Detection) -> Checkable | None:
     if tests is not None:
         said = f"the column `{text.one_line(tests, 40)}` holds tests"
         return Checkable("tests", what=said, marked=True)
-    if detection.format == "prompt_only":
-        return _in_a_column(rows, detection.columns)
-    if detection.format not in ("messages", "alpaca", "prompt_completion"):
+    if detection.format not in ("messages", "alpaca", "prompt_completion", "prompt_only"):
         return None
-    return of_answers(_references(rows, detection))
+    found = _in_a_column(rows, detection)
+    if found is not None:
+        return found
+    found = of_answers(_own_answers(rows, detection))
+    columns = asked_columns(rows, detection.columns)
+    return None if found is None else msgspec.structs.replace(found, columns=columns)
 
 
 def prompt_share(rows: Sequence[Row], detection: Detection) -> float | None:
@@ -101,26 +114,30 @@ def answers_in(item: AnyItem) -> list[str]:
     """Return what is answered in an item, of a pair both answers."""
     sides = (item.chosen, item.rejected) if isinstance(item, Pair) else (item,)
     found = (asked_in(side) for side in sides)
-    return [one.reference for one in found if one is not None and one.reference]
+    return [one.answer for one in found if one is not None and one.answer]
 
 
 def asked_columns(rows: Sequence[Row], columns: Mapping[str, str]) -> dict[str, str]:
     """Return `data.columns` by which plain prompts are asked through a chat model's template.
 
-    A column `prompt` with text is else gone on from as it stands; empty where it holds dialogues.
+    A column `prompt` with text is else gone on from as it stands, whatever stands beside it. Empty
+    where it holds dialogues, or texts that are written in a template already.
     """
-    if set(columns) != {"prompt"}:
+    if "prompt" not in columns or not set(columns) <= set(_ASKED_AS):
         return {}
     values = [row.values.get(columns["prompt"]) for row in rows]
-    plain = all(isinstance(one, str) and not one.lstrip().startswith("[") for one in values)
-    return {"instruction": columns["prompt"]} if plain else {}
+    if not all(isinstance(one, str) and not one.lstrip().startswith("[") for one in values):
+        return {}
+    if _share([str(one) for one in values], _TEMPLATED.search) > _SOME:
+        return {}
+    return {_ASKED_AS[part]: name for part, name in columns.items()}
 
 
 def of_answers(answers: Sequence[str]) -> Checkable | None:
     """Return how answers like these can be checked; None where no way is seen."""
     if not answers:
         return None
-    for found in (_marked(answers), _json(answers), _short(answers)):
+    for found in (_marked(answers), _json(answers), _formulas(answers), _short(answers)):
         if found is not None:
             return found
     return None
@@ -135,13 +152,14 @@ def _holds_tests(rows: Sequence[Row], name: str) -> bool:
     return tests >= _MOST * len(rows)
 
 
-def _references(rows: Sequence[Row], detection: Detection) -> list[str]:
+def _own_answers(rows: Sequence[Row], detection: Detection) -> list[str]:
+    """Return what the rows answer themselves; nothing where too few do."""
     found = []
     for row in rows:
         item = convert(row, detection)
         asked = None if isinstance(item, RowProblem) else asked_in(item)
-        if asked is not None and asked.reference:
-            found.append(asked.reference)
+        if asked is not None and asked.answer:
+            found.append(asked.answer)
     return found if len(found) >= _MOST * len(rows) else []
 
 
@@ -225,6 +243,15 @@ def _type(value: object) -> str:
     return kinds.get(type(value), "array")
 
 
+def _formulas(answers: Sequence[str]) -> Checkable | None:
+    """Return the check of answers of which some are formulas, as LaTeX writes them."""
+    written = _share(answers, lambda one: "\\" in one or "^" in one)
+    if written < _SOME or _share(answers, lambda one: len(one) <= 2 * _CHARACTERS) < _MOST:
+        return None
+    reward = {"kind": "exact_match", "extract": "boxed"}
+    return Checkable("answer", reward=reward, what="the answers are formulas and numbers")
+
+
 def _short(answers: Sequence[str]) -> Checkable | None:
     """Return the check of answers of a few words, which are all answer."""
     few = _share(answers, lambda one: len(one) <= _CHARACTERS and len(one.split()) <= _WORDS)
@@ -233,26 +260,84 @@ def _short(answers: Sequence[str]) -> Checkable | None:
     if _share(answers, lambda one: as_number(one) is not None) >= _MOST:
         reward: dict[str, Any] = {"kind": "exact_match", "extract": "last_number"}
         return Checkable("answer", reward=reward, what="the answers are numbers alone")
+    if _share(answers, lambda one: value_of(one) is not None) >= _MOST:
+        reward = {"kind": "exact_match", "extract": "boxed"}
+        return Checkable("answer", reward=reward, what="the answers are numbers and fractions")
     reward = {"kind": "exact_match", "extract": "last_line", "ignore_punctuation": True}
     return Checkable("answer", reward=reward, what="the answers are a few words")
 
 
-def _in_a_column(rows: Sequence[Row], columns: Mapping[str, str]) -> Checkable | None:
-    """Return the check of prompts beside which a column holds what is right."""
-    asked = dict(columns) if set(columns) == {"instruction"} else asked_columns(rows, columns)
-    for name in _TRUTHS if asked else ():
-        values = [row.values.get(name) for row in rows]
-        answers = [value for value in values if isinstance(value, str) and value.strip()]
-        if len(answers) < _MOST * len(rows):
+def _in_a_column(rows: Sequence[Row], detection: Detection) -> Checkable | None:
+    """Return the check of rows beside whose question a column holds what is right."""
+    named = detection.columns.get("reference")
+    alone = detection.format == "prompt_only"
+    for name in (named,) if named else _VAGUE if alone else ():
+        values = [value_at(row.values, name) for row in rows]
+        truths = [truth for value in values if (truth := as_reference(value)) is not None]
+        if len(truths) < _MOST * len(rows):
             continue
-        if name in _VAGUE and len(set(answers)) <= _FEW_VALUES * len(answers):
+        if name in _VAGUE and len(set(truths)) <= _FEW_VALUES * len(truths):
             continue
-        found = of_answers(answers)
-        if found is not None:
-            return msgspec.structs.replace(
-                found,
-                what=f"the column `{name}` holds what is right: {found.what}",
-                marked=True,
-                columns={**asked, "output": name},
-            )
+        several = _are_choices(values)
+        found = _of_truths(values, truths, several=several)
+        if found is None:
+            continue
+        reward = {**found.reward, **({"any_of": True} if several else {})}
+        own = _own_answers(rows, detection)
+        return msgspec.structs.replace(
+            found,
+            reward=_as_boxed(reward, own),
+            what=f"the column `{text.one_line(name, 40)}` holds what is right: {found.what}",
+            worked=found.worked or _leads_there(own, truths),
+            marked=True,
+            columns=_compared(rows, detection, name, values),
+        )
     return None
+
+
+def _are_choices(values: Sequence[object]) -> bool:
+    """Tell whether values list several right answers: a list of numbers is one answer."""
+    lists = [value for value in values if isinstance(value, list)]
+    texts = all(isinstance(one, str) for value in lists for one in value)
+    return texts and len(lists) >= _MOST * len(values) and any(len(one) > 1 for one in lists)
+
+
+def _of_truths(
+    values: Sequence[object], truths: Sequence[str], *, several: bool
+) -> Checkable | None:
+    """Return the check of what columns hold as right; of lists, what is in them or all of it."""
+    if several:
+        return of_answers([one for value in values if isinstance(value, list) for one in value])
+    if any(isinstance(value, list) and len(value) > 1 for value in values):
+        return _short(truths)  # written as JSON, which is no form that is asked for
+    return of_answers(truths)
+
+
+def _leads_there(own: Sequence[str], truths: Sequence[str]) -> bool:
+    """Tell whether the rows' own answers say more than what they come to."""
+    if not own:
+        return False
+    lengths = (statistics.median(map(len, said)) for said in (own, truths))
+    return next(lengths) > next(lengths) + _WORKING
+
+
+def _as_boxed(reward: dict[str, Any], own: Sequence[str]) -> dict[str, Any]:
+    """Return a reward that looks into the box where the rows' own answers end in one."""
+    words = reward.get("extract") == "last_line"
+    if words and own and _share(own, lambda one: extract(one, "boxed")) >= _MOST:
+        return {"kind": "exact_match", "extract": "boxed"} | {
+            name: value for name, value in reward.items() if name == "any_of"
+        }
+    return reward
+
+
+def _compared(
+    rows: Sequence[Row], detection: Detection, name: str, values: Sequence[object]
+) -> dict[str, str]:
+    """Return `data.columns` by which rows are asked and compared; empty where they are by names."""
+    columns = dict(detection.columns) | {"reference": name}
+    asked = asked_columns(rows, columns) or columns
+    texts = all(value is None or isinstance(value, str) for value in values)
+    if texts and set(asked) == {"instruction", "reference"}:
+        return {"instruction": asked["instruction"], "output": name}
+    return asked if asked != dict(detection.columns) else {}

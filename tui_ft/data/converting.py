@@ -62,7 +62,8 @@ def _listed_messages(parts: Parts) -> list[Message]:
 def _convert_alpaca(parts: Parts) -> Conversation:
     messages = [said("user", parts.question()), said(ASSISTANT, parts.text("output"))]
     if messages[1]["content"].strip() and "system" not in parts and "tools" not in parts:
-        return Conversation(tuple(messages))  # as below, sooner: most rows of the largest files
+        # As below, sooner: most rows of the largest files.
+        return Conversation(tuple(messages), reference=parts.reference())
     return conversation(parts, messages)
 
 
@@ -71,7 +72,7 @@ def _convert_prompt_completion(parts: Parts) -> Conversation | Completion:
     answer = messages_or_text(parts.value("completion"))
     listed = isinstance(prompt, TURNS) or isinstance(answer, TURNS)
     if not listed and not parts.system():
-        return completion(parts.text("prompt"), parts.text("completion"))
+        return completion(parts.text("prompt"), parts.text("completion"), parts.reference())
     before = parts.messages("prompt", prompt, "user")
     after = parts.messages("completion", answer, ASSISTANT, first=len(before) + 1)
     return conversation(parts, [*before, *after], prompt_messages=len(before))
@@ -121,9 +122,9 @@ def _convert_prompt_only(parts: Parts) -> Prompt:
     else:
         asked = without_answer(turns_or_text(parts.value("prompt")))
         if not isinstance(asked, TURNS) and not parts.system():
-            return Prompt(_filled(parts, "prompt"), tools)
+            return Prompt(_filled(parts, "prompt"), tools, parts.reference())
         messages = parts.messages("prompt", asked, "user")
-    return Prompt(_asked(parts, messages), tools)
+    return Prompt(_asked(parts, messages), tools, parts.reference())
 
 
 def _asked(parts: Parts, messages: list[Message]) -> tuple[Message, ...]:

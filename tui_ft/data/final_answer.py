@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal, InvalidOperation
+from fractions import Fraction
 from typing import Final
 
 from tui_ft.spec.rewards import Extract
@@ -17,6 +18,19 @@ _THOUSANDS: Final = re.compile(r"(?<=\d)(?:\{,\}|,?\\[,!])(?=\d{3})")
 _BOX: Final = re.compile(r"\\f?boxed\s*\{")
 _HASHES: Final = "####"
 _MONEY: Final = "$€£¥"
+_FRACTION: Final = re.compile(
+    r"([-+]?)(?:\\frac\{(-?\d{1,18})\}\{(-?\d{1,18})\}|(\d{1,18})/(\d{1,18}))"
+)
+_LONGEST_EXPONENT: Final = 30
+_WORD: Final = re.compile(r"[^\W\d_]{3}")
+_KIND_OF_FRACTION: Final = re.compile(r"\\[dtc]frac")
+_BARE_FRACTION: Final = re.compile(r"\\frac\s*(\d|\{[^{}]*\})\s*(\d|\{[^{}]*\})")
+_NAMED: Final = re.compile(r"\\(?:text|mathrm|textbf|mathbf|mbox)\{([^{}]*)\}")
+_NO_VALUE: Final = re.compile(
+    r"\\(?:left|right|quad|qquad|degree)(?![a-z])|\^\s*\{?\s*\\circ\s*\}?"
+    r"|\\[!,;: ()\[\]]|\\(?=[$%])|[$~\s]"
+)
+"""What LaTeX writes for the eye alone, a degree sign among it."""
 
 
 def extract(whole: str, how: Extract) -> str | None:
@@ -55,6 +69,42 @@ def _boxed(whole: str) -> str | None:
         if not depth:
             return whole[begins[-1] : place].strip()
     return None
+
+
+def value_of(said: str) -> Decimal | Fraction | None:
+    r"""Return the number that ``said`` is, also as a fraction: 0.5, 1/2 and \frac{1}{2} are one."""
+    number = as_number(said)
+    if number is not None:
+        # A fraction of 1e999999 would be written out.
+        return Fraction(number) if abs(number.adjusted()) < _LONGEST_EXPONENT else number
+    found = _FRACTION.fullmatch(tidied(said).rstrip("."))
+    if found is None:
+        return None
+    sign, above, below, over, under = found.groups()
+    divisor = int(below or under)
+    if not divisor:
+        return None
+    return Fraction(int(above or over), divisor) * (-1 if sign == "-" else 1)
+
+
+def is_formula(said: str) -> bool:
+    """Tell whether a text is rather a formula, in which spaces mean nothing, than words."""
+    return "\\" in said or "^" in said or not _WORD.search(said)
+
+
+def tidied(said: str) -> str:
+    """Return a formula in one of the ways in which it can be written.
+
+    As the benchmark MATH compares (arXiv:2103.03874, `is_equiv`): spaces, the size of brackets, the
+    kind of a fraction, and what marks a word or a degree mean nothing.
+    """
+    plain = _BARE_FRACTION.sub(_with_braces, _KIND_OF_FRACTION.sub(r"\\frac", said))
+    return _NO_VALUE.sub("", _NAMED.sub(r"\1", plain))
+
+
+def _with_braces(found: re.Match[str]) -> str:
+    above, below = (part.strip("{}") for part in found.groups())
+    return f"\\frac{{{above}}}{{{below}}}"
 
 
 def as_number(said: str) -> Decimal | None:

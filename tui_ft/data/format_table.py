@@ -43,11 +43,19 @@ class Format:
 
 
 _MESSAGES: Final = ("messages", "conversations", "conversation", "dialogue", "chat")
-_QUESTIONS: Final = ("instruction", "question", "query")
+_QUESTIONS: Final = ("instruction", "question", "query", "problem")
+_ANSWERS: Final = ("output", "response", "solution", "answer")
+"""A solution before an answer: who has both keeps in the second what the first comes to."""
+_REFERENCES: Final = (
+    *("ground_truth", "final_answer", "reward_model.ground_truth", "answer", "solution"),
+    *("reference", "reference_answer", "expected", "expected_output", "expected_answer", "gold"),
+)
 _TEXTS: Final = ("text", "sentence", "review", "content", "document", "tweet", "comment")
 _TURNS: Final = {"tools": ("tools", "functions"), "system": ("system",)}
 _PLAIN: Final = {"system": ("system",), "tools": ("tools",)}
 _INPUT: Final = {"input": ("input", "context"), "system": ("system",)}
+_RIGHT: Final = {"reference": _REFERENCES}
+"""What is right, for rewards that compare with it."""
 _VERDICT: Final = {"label": ("label", "kto_tag")}
 _SIDES: Final = {
     "chosen": (
@@ -100,25 +108,24 @@ FORMATS: Final = (
         _INPUT,
     ),
     Format("kto", {"messages": _MESSAGES, **_VERDICT}, _TURNS),
-    Format("prompt_only", {"messages": _MESSAGES}, _TURNS),
-    Format("messages", {"messages": _MESSAGES}, _TURNS),
-    Format(
-        "alpaca",
-        {"instruction": _QUESTIONS, "output": ("output", "response", "answer")},
-        _INPUT,
-    ),
+    Format("prompt_only", {"messages": _MESSAGES}, {**_TURNS, **_RIGHT}),
+    Format("messages", {"messages": _MESSAGES}, {**_TURNS, **_RIGHT}),
+    Format("alpaca", {"instruction": _QUESTIONS, "output": _ANSWERS}, {**_INPUT, **_RIGHT}),
     Format(
         "prompt_completion",
-        {"prompt": ("prompt",), "completion": ("completion", "response", "answer", "output")},
-        _PLAIN,
+        {
+            "prompt": ("prompt",),
+            "completion": ("completion", "response", "solution", "answer", "output"),
+        },
+        {**_PLAIN, **_RIGHT},
     ),
     Format(
         "text_label",
         {"text": _TEXTS, "label": ("label", "labels", "class", "category", "sentiment")},
     ),
     Format("text", {"text": ("text", "content", "document")}),
-    Format("prompt_only", {"prompt": ("prompt",)}, _PLAIN),
-    Format("prompt_only", {"instruction": _QUESTIONS}, _INPUT),
+    Format("prompt_only", {"prompt": ("prompt",)}, {**_PLAIN, **_RIGHT}),
+    Format("prompt_only", {"instruction": _QUESTIONS}, {**_INPUT, **_RIGHT}),
 )
 
 

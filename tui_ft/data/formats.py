@@ -15,6 +15,7 @@ from typing import Final, Literal
 from tui_ft import text
 from tui_ft.data.format_table import FORMATS, Format, known_formats
 from tui_ft.data.messages import is_hh_dialogue, parsed, speaker
+from tui_ft.data.parts import as_reference, value_at
 from tui_ft.data.problems import DataError
 from tui_ft.data.rows import Row
 from tui_ft.vocabulary import FormatName
@@ -23,6 +24,8 @@ _MOST_CLASSES: Final = 200
 _LONGEST_LABEL: Final = 60
 _VERDICTS: Final = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _VERDICT_SHARE: Final = 0.95
+_REFERENCE_SHARE: Final = 0.9
+"""Rows of which fewer say what is right would be compared now with this, now with their answer."""
 _NAMES_SHOWN: Final = 12
 
 
@@ -109,7 +112,8 @@ def _candidates(format: FormatName | Literal["auto"], mapping: Mapping[str, str]
 
 def _check_mapping(mapping: Mapping[str, str], present: Sequence[str]) -> None:
     for part, column in mapping.items():
-        if column not in present:
+        outer = column.partition(".")[0] if part == "reference" else column
+        if column not in present and outer not in present:
             raise DataError(
                 f"data.columns.{part}: no row has a column `{text.one_line(column, 40)}`; "
                 f"they have: {_listed(present)}"
@@ -123,17 +127,32 @@ def _find(form: Format, mapping: Mapping[str, str], rows: Sequence[Row]) -> dict
     """
     found: dict[str, str] = {}
     for part, names in {**form.required, **form.optional}.items():
-        least = len(rows) / 2 if part in form.required else 0
         chosen = mapping.get(part)
-        for name in names if chosen is None else ():
-            if name not in found.values() and _usable(form, part, name, rows) > least:
-                chosen = name
-                break
+        if chosen is None:
+            free = [name for name in names if name not in found.values()]
+            chosen = _first_usable(form, part, free, rows)
         if chosen is not None:
             found[part] = chosen
         elif part in form.required:
             return None
     return found
+
+
+def _first_usable(form: Format, part: str, names: Sequence[str], rows: Sequence[Row]) -> str | None:
+    """Return the first column that can play a part in rows enough."""
+    if part == "reference":
+        least = _REFERENCE_SHARE * len(rows)
+        return next((name for name in names if _filled(name, rows) >= least), None)
+    least = len(rows) / 2 if part in form.required else 0
+    usable = [name for name in names if _usable(form, part, name, rows) > least]
+    if len(usable) > 1:  # many a set has a column that is there and says nothing
+        return next((name for name in usable if _filled(name, rows) > least), usable[0])
+    return usable[0] if usable else None
+
+
+def _filled(name: str, rows: Sequence[Row]) -> int:
+    """Return in how many rows a column says something."""
+    return sum(as_reference(value_at(row.values, name)) is not None for row in rows)
 
 
 def _usable(form: Format, part: str, name: str, rows: Sequence[Row]) -> int:

@@ -28,11 +28,13 @@ class Conversation(msgspec.Struct, frozen=True, gc=False):
         tools: JSON schemas of the tools.
         prompt_messages: how many messages at the start are only context: what the assistant says in
             them is not learned (the prompt of a prompt/completion row, as in TRL).
+        reference: what is right, where a column of its own holds it.
     """
 
     messages: tuple[Message, ...]
     tools: tuple[Any, ...] | None = None
     prompt_messages: int = 0
+    reference: str | None = None
 
     @property
     def answers(self) -> tuple[int, ...]:
@@ -57,10 +59,11 @@ class Conversation(msgspec.Struct, frozen=True, gc=False):
 
 
 class Completion(msgspec.Struct, frozen=True, gc=False):
-    """A plain prompt and what follows it; no template."""
+    """A plain prompt and what follows it; no template. `reference` as of a `Conversation`."""
 
     prompt: str
     completion: str
+    reference: str | None = None
 
 
 class Document(msgspec.Struct, frozen=True, gc=False):
@@ -93,11 +96,13 @@ class Judged(msgspec.Struct, frozen=True, gc=False):
 class Prompt(msgspec.Struct, frozen=True, gc=False):
     """A question without an answer, for methods that generate their own (PPO, GRPO, RLOO).
 
-    `messages` is a dialogue that ends before the assistant's turn, or a plain text.
+    `messages` is a dialogue that ends before the assistant's turn, or a plain text; `reference` is
+    what is right, where a column of its own holds it.
     """
 
     messages: tuple[Message, ...] | str
     tools: tuple[Any, ...] | None = None
+    reference: str | None = None
 
 
 class Labelled(msgspec.Struct, frozen=True, gc=False):

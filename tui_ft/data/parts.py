@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+import orjson
+
 from tui_ft import text
 from tui_ft.data.items import ASSISTANT, REASONING, Completion, Conversation, Message
 from tui_ft.data.messages import (
@@ -85,6 +87,14 @@ class Parts:
             raise UnusableRowError(f"{self.name('tools')} is no list of tools")
         return tuple(value) or None
 
+    def reference(self) -> str | None:
+        """Return what is right, where a column of its own holds it, as text.
+
+        JSON's values come as JSON writes them, a list of one as what is in it.
+        """
+        column = self._columns.get("reference")
+        return None if column is None else as_reference(value_at(self._values, column))
+
     def question(self) -> str:
         """Return an instruction with its input.
 
@@ -101,6 +111,27 @@ class Parts:
         if isinstance(value, dict):
             return read_messages([value], first)
         return [said(role, self.text(part))]
+
+
+def value_at(values: Mapping[str, Any], column: str) -> object:
+    """Return what a column holds; `reward_model.ground_truth` is a value within another's."""
+    found = values.get(column)
+    if found is not None or "." not in column:
+        return found
+    outer, _, inner = column.partition(".")
+    within = parsed(values.get(outer))
+    return value_at(within, inner) if isinstance(within, dict) else None
+
+
+def as_reference(value: object) -> str | None:
+    """Return what is right as text; None where nothing is said."""
+    if isinstance(value, list) and len(value) == 1:
+        return as_reference(value[0])
+    if isinstance(value, str):
+        return value if value.strip() else None
+    if value is None or (isinstance(value, TURNS) and not value):
+        return None
+    return orjson.dumps(value, default=str).decode()
 
 
 def said(role: str, content: str) -> Message:
@@ -143,7 +174,7 @@ def conversation(parts: Parts, messages: list[Message], prompt_messages: int = 0
     if system and messages and messages[0]["role"] != "system":
         messages = [said("system", system), *messages]
         prompt_messages += bool(prompt_messages)
-    whole = Conversation(tuple(messages), parts.tools(), prompt_messages)
+    whole = Conversation(tuple(messages), parts.tools(), prompt_messages, parts.reference())
     learned = 0
     empty = -1
     for number in range(prompt_messages, len(messages)):
@@ -163,11 +194,11 @@ def conversation(parts: Parts, messages: list[Message], prompt_messages: int = 0
     return whole
 
 
-def completion(prompt: str, answer: str) -> Completion:
+def completion(prompt: str, answer: str, reference: str | None = None) -> Completion:
     """Return a plain prompt and its answer, which must say something."""
     if not answer.strip():
         raise UnusableRowError("the answer is empty", "empty-answer")
-    return Completion(prompt, answer)
+    return Completion(prompt, answer, reference)
 
 
 def _is_empty(message: Message) -> bool:

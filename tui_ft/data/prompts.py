@@ -26,12 +26,14 @@ class Asked(msgspec.Struct, frozen=True):
 
     Attributes:
         prompt: a dialogue that ends before the assistant's turn, or a plain text.
-        reference: the row's own answer: of a dialogue the last one, of a pair the better one.
+        reference: what is right: what a column of its own says, else the row's own answer.
+        answer: the row's own answer: of a dialogue the last one, of a pair the better one.
     """
 
     prompt: tuple[Message, ...] | str
     tools: tuple[Any, ...] | None = None
     reference: str | None = None
+    answer: str | None = None
 
     @property
     def shown(self) -> str:
@@ -42,21 +44,21 @@ class Asked(msgspec.Struct, frozen=True):
 def asked_in(item: AnyItem) -> Asked | None:
     """Return what ``item`` asks; None if it asks nothing (a whole text, one with a class)."""
     match item:
-        case Prompt(messages, tools):
-            return Asked(messages, tools)
+        case Prompt(messages, tools, truth):
+            return Asked(messages, tools, truth)
         case Pair(chosen):
             return asked_in(chosen)
         case Judged(answer, good):
             asked = asked_in(answer)
-            return (
-                asked if good or asked is None else msgspec.structs.replace(asked, reference=None)
-            )
-        case Completion(prompt, completion):
-            return Asked(prompt, reference=completion) if prompt.strip() else None
-        case Conversation(messages, tools):
+            own = asked if good else None
+            return own or (asked and msgspec.structs.replace(asked, reference=None, answer=None))
+        case Completion(prompt, completion, truth):
+            asked = Asked(prompt, reference=truth or completion, answer=completion)
+            return asked if prompt.strip() else None
+        case Conversation(messages, tools, _, truth):
             last = item.answers[-1] if item.answers else 0
-            reference = said_in(messages[last]) if last else ""
-            return Asked(messages[:last], tools, reference or None) if last else None
+            said = (said_in(messages[last]) if last else "") or None
+            return Asked(messages[:last], tools, truth or said, said) if last else None
         case _:
             return None
 
@@ -70,7 +72,7 @@ def asked_text(asked: Asked, tokenizer: ChatTokenizer) -> str:
     if isinstance(asked.prompt, str):
         return prompt_text(Completion(asked.prompt, ""), tokenizer) or asked.prompt
     # Some templates write the header of an answer only where there is one.
-    answer: Message = {"role": ASSISTANT, "content": asked.reference or "answer"}
+    answer: Message = {"role": ASSISTANT, "content": asked.answer or "answer"}
     return prompt_text(Conversation((*asked.prompt, answer), asked.tools), tokenizer) or ""
 
 

@@ -32,7 +32,10 @@ FOLDER: Final = "reward_files"
 """Beside the script: the Python files of rewards."""
 _IMPORTS: Final[dict[str, tuple[str, ...]]] = {
     "regex": ("import re",),
-    "exact_match": ("import re", "import string", "from decimal import Decimal, InvalidOperation"),
+    "exact_match": (
+        *("import re", "import string", "from decimal import Decimal, InvalidOperation"),
+        "from fractions import Fraction",
+    ),
     "json": ("import re",),
     "http": ("import time",),
     "python": ("import importlib.util",),

@@ -35,11 +35,20 @@ class ClosedForm:
 
     def memory(self, step: Step, sharding: Sharding, gpus: int) -> Figure | Unknown:
         """Return the peak on each of ``gpus`` GPUs, or why it is not known."""
-        key = msgspec.json.encode((step, sharding, gpus))
+        return self._estimate(step, sharding, gpus, careful=sharding == "one")
+
+    def rough(self, step: Step, sharding: Sharding, gpus: int) -> Figure | Unknown:
+        """Return about the same at once: what is reserved beside the tensors is a usual share."""
+        return self._estimate(step, sharding, gpus, careful=False)
+
+    def _estimate(
+        self, step: Step, sharding: Sharding, gpus: int, *, careful: bool
+    ) -> Figure | Unknown:
+        key = msgspec.json.encode((step, sharding, gpus, careful))
         found = self._known.get(key)
         if found is None:
             spread = None if sharding == "one" else Spread(kind=sharding, gpus=gpus)
-            found = self._known[key] = estimate(step, sharding=spread, careful=spread is None)
+            found = self._known[key] = estimate(step, sharding=spread, careful=careful)
         return found
 
     def seconds(self, work: Work) -> Seconds | Unknown:

@@ -29,6 +29,11 @@ class Refined:
         found = self.replayed(step) if sharding == "one" else None
         return found if isinstance(found, Figure) else self._quick.memory(step, sharding, gpus)
 
+    def rough(self, step: Step, sharding: Sharding, gpus: int) -> Figure | Unknown:
+        """Return about the same at once; of what was replayed, what came of it."""
+        found = self.replayed(step) if sharding == "one" else None
+        return found if isinstance(found, Figure) else self._quick.rough(step, sharding, gpus)
+
     def seconds(self, work: Work) -> Seconds | Unknown:
         """Return how long the work takes, or why that is not known."""
         return self._quick.seconds(work)

@@ -126,6 +126,11 @@ def _check_objective(spec: RunSpec) -> list[Finding]:
     far = far_learning_rate(spec)
     if far is not None:
         findings.append(Finding("warning", *far))
+    if spec.training.eval_steps is None and (spec.data.eval or spec.data.eval_fraction):
+        named = "data.eval is set" if spec.data.eval else "data.eval_fraction takes rows away"
+        unseen = f"{named}, and training.eval_steps is null: no held-out row is ever looked at"
+        way = "set training.eval_steps, to 0.1 for ten looks or 0.5 for two"
+        findings.append(Finding("warning", unseen, way))
     if spec.objective.kind == "pretraining" and not spec.training.packing:
         findings.append(
             Finding(
@@ -216,7 +221,7 @@ def _check_file(spec: RunSpec, path: Path, use: str) -> list[Finding]:
     except DataError as error:
         return [Finding("bad", str(error))]
     unfit = objective_refusal(spec.objective.kind, detection, rows) or unanswered_refusal(
-        spec, detection.format
+        spec, detection.format, detection.columns
     )
     if unfit is not None:
         return [Finding("bad", f"{path}: {unfit}")]

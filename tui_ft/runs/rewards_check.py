@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -56,17 +56,24 @@ def check_rewards(spec: RunSpec) -> list[Finding]:
     return [Finding(severity, text, advice) for severity, text, advice in found]  # type: ignore[arg-type]
 
 
-def unanswered_refusal(spec: RunSpec, format: str) -> str | None:
-    """Return why rows of a format leave a reward with nothing to compare with; else None."""
+def unanswered_refusal(spec: RunSpec, format: str, columns: Mapping[str, str]) -> str | None:
+    """Return why rows leave a reward with nothing to compare with; else None.
+
+    Args:
+        spec: the run.
+        format: of the rows.
+        columns: which of them plays which part.
+    """
     asked = spec.objective
-    if format != _WITHOUT_ANSWERS or not isinstance(asked, OnlineFields):
+    without = format == _WITHOUT_ANSWERS and "reference" not in columns
+    if not without or not isinstance(asked, OnlineFields):
         return None
     if not any(isinstance(reward, ExactMatchReward) for reward in asked.rewards):
         return None
     return (
         "the reward exact_match compares with the row's own answer, and the rows are prompts "
         "without one: map its column with data.columns, such as "
-        "{prompt: question, completion: answer}"
+        "{prompt: question, reference: answer}"
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import difflib
-import reprlib
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -14,6 +13,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from tui_ft.spec.fault_words import message_of
 from tui_ft.spec.group import number_or_text
 from tui_ft.spec.problems import Problem, SpecError
 from tui_ft.spec.run_spec import RunSpec
@@ -29,9 +29,6 @@ _DEEPEST = 4
 
 _HOLDERS = (typing.Union, types.UnionType, typing.Annotated, list)
 """What an annotation may hold a group of fields in; of a list, each of its items is one."""
-
-_shortened = reprlib.Repr()
-_shortened.maxstring = _shortened.maxother = 60
 
 
 def load_spec(path: Path, overrides: Iterable[str] = ()) -> RunSpec:
@@ -233,7 +230,7 @@ def _problems(
         nearest = _nearest(where, model) if fault["type"] == "extra_forbidden" else None
         problem = Problem(
             key,
-            _message(dict(fault)),
+            message_of(fault),
             line=None if source == "--set" else line,
             file=source,
             allowed=_allowed(dict(fault), model, nearest),
@@ -273,6 +270,12 @@ def _walk(location: tuple[int | str, ...]) -> tuple[Location, type[BaseModel]]:
     return tuple(kept), model
 
 
+def _field(location: tuple[int | str, ...]) -> tuple[str, type[BaseModel]]:
+    """Return the name of the field at ``location``, or of the list, and the model it belongs to."""
+    *groups, name = location if isinstance(location[-1], str) else location[:-1]
+    return str(name), _walk(tuple(groups))[1]
+
+
 def _models_in(annotation: Any) -> Iterable[type[BaseModel]]:  # noqa: ANN401 - any annotation
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
@@ -286,25 +289,6 @@ def _tag(model: type[BaseModel]) -> str | None:
     return None if field is None else str(field.default)
 
 
-def _message(fault: dict[str, Any]) -> str:
-    given, context = _shown(fault.get("input")), fault.get("ctx") or {}
-    fixed = {
-        "extra_forbidden": "unknown key",
-        "missing": "is missing",
-        "value_error": str(context.get("error")),
-        "union_tag_invalid": f"unknown kind `{context.get('tag')}`",
-        "union_tag_not_found": "does not say its `kind`",
-        "literal_error": f"is {given}",
-        "model_type": f"is {given}; a group of keys belongs here",
-        "model_attributes_type": f"is {given}; a group of keys belongs here",
-        "dict_type": f"is {given}; a group of keys belongs here",
-        "invalid_key": "is no name: a key is text",
-        "string_pattern_mismatch": f"is {given}, which holds characters that cannot be used here",
-    }
-    rule = str(fault["msg"]).removeprefix("Input ").replace("should be", "it should be")
-    return fixed.get(fault["type"], f"is {given}; {rule}")
-
-
 def _allowed(fault: dict[str, Any], model: type[BaseModel], nearest: str | None) -> str | None:
     context = fault.get("ctx") or {}
     match fault["type"]:
@@ -314,8 +298,8 @@ def _allowed(fault: dict[str, Any], model: type[BaseModel], nearest: str | None)
             return str(context["expected_tags"]).replace("'", "")
         case "literal_error":
             return str(context["expected"]).replace("'", "")
-        case "missing":
-            return _required_in_words(str(fault["loc"][-1]), model)
+        case "missing" | "too_short" | "too_long" | "list_type" | "union_tag_not_found":
+            return _required_in_words(*_field(fault["loc"]))
         case "string_pattern_mismatch":
             return "letters, digits, `.`, `_` and `-`, at most 64, the first a letter or digit"
         case _:
@@ -328,6 +312,13 @@ def _required_in_words(name: str, model: type[BaseModel]) -> str | None:
     if field is None:
         return None
     groups = list(_models_in(field.annotation))
+    if typing.get_origin(field.annotation) is list and len(groups) > 1:
+        ready = (
+            one for one in groups if not any(f.is_required() for f in one.model_fields.values())
+        )
+        kinds = ", ".join(filter(None, map(_tag, groups)))
+        example = next(filter(None, map(_tag, ready)), "…")
+        return f"a list such as [{{kind: {example}}}], of the kinds {kinds}"
     needed = [
         f"{name}.{key}: {inner.description}"
         for group in groups
@@ -361,11 +352,6 @@ def _fields_in_words(model: type[BaseModel]) -> str:
 
 def _dotted(where: Location) -> str:
     return ".".join(str(part) for part in where)
-
-
-def _shown(value: object) -> str:
-    text = _shortened.repr(value)
-    return text if len(text) <= 60 else text[:59] + "…"  # noqa: PLR2004 - one line of a message
 
 
 def _kind(value: object) -> str:

@@ -58,7 +58,11 @@ class RewardModelReward(RewardFields):
 
 
 class ExactMatchReward(RewardFields):
-    """1 for the answer of the data, 0 for any other; for mathematics and short answers."""
+    """1 for the answer of the data, 0 for any other; for mathematics and short answers.
+
+    Compared is with the column `reference` of `data.columns`, where there is one, else with the
+    row's own answer. A formula is the same however LaTeX writes it.
+    """
 
     kind: Literal["exact_match"] = "exact_match"
     """Whether the answer is that of the data."""
@@ -69,7 +73,9 @@ class ExactMatchReward(RewardFields):
     ignore_case: bool = True
     """Whether capital and small letters are the same."""
     numbers: bool = True
-    """Compare numbers by value: 1,000 is 1000.0, $5 is 5, and 50% is 50."""
+    """Compare numbers by value: 1,000 is 1000.0, $5 is 5, 50% is 50, and 1/2 is 0.5."""
+    any_of: bool = False
+    """The data's answer is a list of right ones, written as JSON: any of them will do."""
     ignore_punctuation: bool = False
     """Leave out punctuation and more than one space."""
 

@@ -109,7 +109,8 @@ class DataSpec(Group):
     format: Literal["auto", FormatName] = "auto"
     """How a row is read; `auto` finds it and says why."""
     columns: dict[str, str] = Field(default_factory=dict)
-    """Which of the file's columns plays which part, such as `prompt: question`."""
+    """Which of the file's columns plays which part, such as `prompt: question`; `reference` is what
+    rewards compare with, and may lie within a column: `reference: reward_model.ground_truth`."""
     max_rows: PositiveInt | None = None
     """Take only the first rows of the training file."""
     split_seed: NonNegativeInt = 42
@@ -123,7 +124,7 @@ class GenerationScore(Group):
 
     rows: Annotated[PositiveInt, Field(json_schema_extra=about("rows"))] = 64
     """How many held-out rows are answered."""
-    metrics: list[ScoreMetric] = Field(default=["exact_match"])
+    metrics: list[ScoreMetric] = Field(default=["exact_match"], min_length=1)
     """exact_match: equal to the reference but for outer space; valid_json: parses as JSON."""
     max_new_tokens: Annotated[PositiveInt, Field(json_schema_extra=about("tokens"))] = 128
     """An answer is cut here."""

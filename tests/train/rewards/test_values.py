@@ -64,6 +64,24 @@ def test_the_answer_of_gsm8k(said: str, options: dict[str, Any], expected: float
         ("The  answer: Paris!", "the answer Paris", {"ignore_punctuation": True}, 1.0),
         ("B\n#### B", "whole #### B", {"extract_reference": "whole"}, 0.0),
         ("nan", "nan", {}, 1.0),  # a word like any other
+        (r"\boxed{\dfrac12}", r"\frac{1}{2}", {}, 1.0),
+        (r"\boxed{\frac{1}{2}}", "0.5", {}, 1.0),
+        (r"\boxed{-\tfrac{3}{4}}", "-3/4", {}, 1.0),
+        (r"\boxed{\frac{1}{0}}", "1", {}, 0.0),
+        ("2/3", "0.67", {}, 0.0),
+        ("1e999999999", "1/2", {}, 0.0),  # not written out
+        (r"\boxed{\left(3, \frac{\pi}{2}\right)}", r"(3,\dfrac{\pi}{2})", {}, 1.0),
+        (r"\boxed{90^\circ}", "90", {}, 1.0),
+        (r"$x^2 + 1$", "x^2+1", {}, 1.0),
+        (r"\boxed{\text{north east}}", "north east", {}, 1.0),
+        ("[1,2]", "[1, 2]", {}, 1.0),
+        (r"\boxed{x^2+1}", "x^2-1", {}, 0.0),
+        ("no where", "nowhere", {}, 0.0),  # words are no formula
+        ("true", "True", {}, 1.0),
+        ("Paris", '["Paris", "Paris, France"]', {"any_of": True}, 1.0),
+        ("Lyon", '["Paris", "Paris, France"]', {"any_of": True}, 0.0),
+        ("Paris", '["Paris", "Paris, France"]', {}, 0.0),
+        ("42", "42", {"any_of": True}, 1.0),  # no list: the one that is right
     ],
 )
 def test_other_answers(said: str, reference: str, options: dict[str, Any], expected: float) -> None:

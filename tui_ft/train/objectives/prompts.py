@@ -100,7 +100,7 @@ class PromptRows:
             return None
         return (
             f"the reward {needy[0]} compares with the row's own answer, and no row has one: map "
-            "its column with data.columns, such as {prompt: question, completion: answer}"
+            "its column with data.columns, such as {prompt: question, reference: answer}"
         )
 
     def warnings(self) -> list[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import string
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from tui_ft.data.final_answer import as_number, extract
+from tui_ft.data.final_answer import extract, is_formula, tidied, value_of
 from tui_ft.spec.rewards import ExactMatchReward
 from tui_ft.train.rewards import Answers, Score
 
@@ -28,16 +30,37 @@ def make(reward: ExactMatchReward, job: Job) -> Score:
 
 
 def is_match(reward: ExactMatchReward, said: str, reference: str) -> bool:
-    """Tell whether ``said`` comes to the same as ``reference``."""
+    """Tell whether ``said`` comes to the same as ``reference``, or as one of several."""
     given = extract(said, reward.extract)
-    wanted = extract(reference, reward.extract_reference)
-    if given is None or wanted is None:
+    if given is None:
         return False
+    return any(_is_same(reward, given, one) for one in _wanted(reward, reference))
+
+
+def _wanted(reward: ExactMatchReward, reference: str) -> Sequence[str]:
+    """Return the answers that are right, each without what leads to it."""
+    several = _listed(reference) if reward.any_of else None
+    found = (extract(one, reward.extract_reference) for one in several or [reference])
+    return [one for one in found if one is not None]
+
+
+def _listed(reference: str) -> list[str] | None:
+    try:
+        several = json.loads(reference)
+    except (ValueError, RecursionError):
+        return None
+    return [str(one) for one in several] if isinstance(several, list) else None
+
+
+def _is_same(reward: ExactMatchReward, given: str, wanted: str) -> bool:
     if reward.numbers:
-        numbers = as_number(given), as_number(wanted)
+        numbers = value_of(given), value_of(wanted)
         if None not in numbers:
             return numbers[0] == numbers[1]
-    return _plain(reward, given) == _plain(reward, wanted)
+    if _plain(reward, given) == _plain(reward, wanted):
+        return True
+    formulas = is_formula(given) or is_formula(wanted)
+    return formulas and _plain(reward, tidied(given)) == _plain(reward, tidied(wanted))
 
 
 def _plain(reward: ExactMatchReward, said: str) -> str:
