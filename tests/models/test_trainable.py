@@ -21,6 +21,7 @@ from tui_ft.models.methods import METHODS
 from tui_ft.models.peft_targets import DEFAULTS, IA3_FEEDFORWARD, LORA
 from tui_ft.models.targets import AdapterError
 from tui_ft.models.trainable import adapter_count, lora_parameters, trainable_parameters
+from tui_ft.spec.norm_places import NORMS
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -189,6 +190,22 @@ def test_prefixes_are_as_wide_as_the_keys(model_type: str) -> None:
     model = on_meta(config)
     model.device_map = None
     assert counted(config, adapter) == made(model, adapter)
+
+
+@pytest.mark.parametrize("model_type", sorted(FIRST_OF_EACH))
+def test_layer_norm_tuning_trains_all_norms_and_nothing_else(model_type: str) -> None:
+    """But those of the part that sees images."""
+    model = on_meta(config_of(FIRST_OF_EACH[model_type]))
+    norms = {n for n, one in model.named_modules() if "norm" in type(one).__name__.lower()}
+    found = {name for name, _ in model.named_modules() if re.fullmatch(NORMS, name)}
+    assert found == {name for name in norms if "vision_tower" not in name}
+
+
+@pytest.mark.parametrize("model_type", ["qwen2", "qwen3", "gpt2", "falcon", "bloom"])
+def test_layer_norm_tuning_is_counted(model_type: str) -> None:
+    config = config_of(FIRST_OF_EACH[model_type])
+    adapter = {"peft_type": "LN_TUNING", "target_modules": NORMS}
+    assert counted(config, adapter) == made(on_meta(config), adapter)
 
 
 def test_default_targets_are_pefts_own() -> None:

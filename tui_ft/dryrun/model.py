@@ -162,7 +162,7 @@ def _adapted(model: Any, step: Step) -> Any:  # noqa: ANN401
     with META, Answering():
         # peft casts what it adds to float32, and leaves what it trains in place as it is.
         model = peft.get_peft_model(model, config, autocast_adapter_dtype=asked == torch.float32)
-    if step.quantization is not None:
+    if step.holds_all_as_adapter:
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.to(asked)

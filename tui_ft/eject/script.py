@@ -13,6 +13,7 @@ from tui_ft.eject.forms import Form, class_weights, form_of
 from tui_ft.eject.processes import command_of
 from tui_ft.eject.reward_lines import rewards_of
 from tui_ft.spec import RunSpec
+from tui_ft.spec.distributed import DeepSpeedStrategy
 from tui_ft.spec.ewc import EwcPenalty
 from tui_ft.spec.methods import (
     CHANGES_BASE,
@@ -23,6 +24,7 @@ from tui_ft.spec.methods import (
 )
 from tui_ft.spec.objectives import KtoObjective, ReferenceFields
 from tui_ft.spec.online import OnlineFields
+from tui_ft.spec.peft_arguments import peft_arguments
 from tui_ft.spec.ppo import PpoObjective
 from tui_ft.spec.run_spec import QloraMethod
 from tui_ft.spec.trainer_arguments import plan_schedule, shared_arguments, usual_figure
@@ -352,6 +354,32 @@ class _Script:
         beforehand = isinstance(asked, ReferenceFields) and asked.precompute_ref_log_probs
         return beforehand or bool(getattr(asked, "reference_free", False))
 
+    def _held(self) -> list[str]:
+        """Return the lines that hold in float32 what is trained beside a base of fewer bits."""
+        deepspeed = isinstance(self._spec.hardware.distributed, DeepSpeedStrategy)
+        copies = self._form.scores or self._trains_of_the_base()
+        if not self._is_quantised and (self._adapter is None or deepspeed or not copies):
+            return []
+        lines = [
+            "for parameter in trainer.model.parameters():",
+            "    if parameter.requires_grad:  # in 16 bits small updates would be lost",
+            "        parameter.data = parameter.data.to(torch.float32)",
+        ]
+        if isinstance(self._spec.objective, OnlineFields) and self._trains_of_the_base():
+            lines += [
+                "base = trainer.model.get_base_model()  # by which peft answers, without autocast",
+                "in_16_bits = torch.autocast(trainer.args.device.type, arithmetic)",
+                "if arithmetic != torch.float32:",
+                "    base.forward = in_16_bits(base.forward)",
+            ]
+        return lines
+
+    def _trains_of_the_base(self) -> bool:
+        """Tell whether copies of the base's modules, or biases of it, are trained beside it."""
+        asked = peft_arguments(self._spec.method) or {}
+        biases = asked.get("bias") not in (None, "none")
+        return biases or asked.get("peft_type") == "LN_TUNING" or bool(asked.get("modules_to_save"))
+
     def _after_trainer(self) -> str:
         lines = []
         if self._form.dataset.startswith("Tokens"):
@@ -360,13 +388,7 @@ class _Script:
             lines.append('trainer.args.train_sampling_strategy = "random"  # pairs are made anew')
         if isinstance(self._spec.method, AdaLoraMethod):
             lines.append("with_orthogonality(trainer)")
-        copies = self._form.scores or self._spec.method.kind == "ln_tuning"
-        if self._is_quantised or (self._adapter is not None and copies):
-            lines += [
-                "for parameter in trainer.model.parameters():",
-                "    if parameter.requires_grad:  # in 16 bits small updates would be lost",
-                "        parameter.data = parameter.data.to(torch.float32)",
-            ]
+        lines += self._held()
         if self._ewc is not None:
             lines.append("with_ewc(trainer)")
         if self._initial == "loftq":

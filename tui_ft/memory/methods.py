@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from tui_ft.memory.step import Quantization, Step
+from tui_ft.spec.norm_places import NORMS
 
 _VIRTUAL_TOKENS: Final = 20
 
@@ -34,5 +35,5 @@ def other_methods(lora: Step) -> Mapping[str, Step]:
         "prefix": replace(prefix, checkpointing=False),
         "prompt": adapted(peft_type="PROMPT_TUNING", **prompts),
         "p-tuning": adapted(peft_type="P_TUNING", **prompts),
-        "layer norms": adapted(peft_type="LN_TUNING"),
+        "layer norms": adapted(peft_type="LN_TUNING", target_modules=NORMS),
     }

@@ -147,6 +147,16 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
         return compares or self.objective in ("dpo", "kto", "ppo")
 
     @property
+    def holds_all_as_adapter(self) -> bool:
+        """Whether copies and biases of the base that are trained are held in `adapter_dtype` too.
+
+        ftui's trainer does so wherever tensors of two types are brought together, by autocast or
+        over a quantised base.
+        """
+        wide = self.arithmetic is not None and self.adapter_dtype == "float32"
+        return self.adapter is not None and (wide or self.quantization is not None)
+
+    @property
     def share_with_loss(self) -> float:
         """The share of tokens that carry loss: PPO learns from its answers alone."""
         answers = min(self.answer, self.length - 1) / self.length

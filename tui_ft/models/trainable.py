@@ -177,12 +177,23 @@ def _ia3(architecture: Architecture, settings: Settings) -> tuple[int, int]:
 
 def _norms(architecture: Architecture, settings: Settings) -> tuple[int, int]:
     """LN tuning (arXiv:2312.11420): a copy of the norms, trained whole."""
+    found = tuned_norms(architecture, settings)
+    return sum(piece.parameters * len(paths) for piece, paths in found), 0
+
+
+def tuned_norms(
+    architecture: Architecture, settings: Settings
+) -> tuple[tuple[Norm | Linear | Embedding, tuple[str, ...]], ...]:
+    """Return the modules that LN tuning trains a copy of, each with its paths in the layers.
+
+    Raises:
+        AdapterError: nothing is named for this family, or nothing matches.
+    """
     named = named_targets(architecture, settings, "LN_TUNING")
     pieces: list[Norm | Linear | Embedding] = [
         piece for piece in architecture.modules if not isinstance(piece, Weight)
     ]
-    found = matching(architecture, settings, pieces, named)
-    return sum(piece.parameters * len(paths) for piece, paths in found), 0
+    return matching(architecture, settings, pieces, named)
 
 
 def _bottleneck(architecture: Architecture, settings: Settings) -> tuple[int, int]:

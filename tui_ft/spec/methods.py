@@ -129,7 +129,7 @@ class LnTuningMethod(Group):
     kind: Literal["ln_tuning"] = "ln_tuning"
     """Only the norms are trained."""
     target_modules: list[str] | None = None
-    """The norms that are trained; by default those that peft knows for the model."""
+    """The norms that are trained; by default all of them."""
     extra: Extra = Field(default_factory=dict)
     """Passed to `peft.LNTuningConfig`."""
 

@@ -8,12 +8,14 @@ from tui_ft.spec.bottleneck_places import PATTERNS
 from tui_ft.spec.methods import (
     AdaLoraMethod,
     BottleneckMethod,
+    LnTuningMethod,
     LoraMethod,
     Method,
     PeftMethod,
     PromptTuningMethod,
     QloraMethod,
 )
+from tui_ft.spec.norm_places import NORMS
 
 _TYPES: Final = {
     "lora": "LORA",
@@ -50,6 +52,8 @@ def peft_arguments(method: Method) -> dict[str, Any] | None:
     if isinstance(method, BottleneckMethod):
         return {"peft_type": peft_type, **_bottleneck_arguments(method)}
     named = method.model_dump(exclude=left_out)
+    if isinstance(method, LnTuningMethod) and not method.target_modules:
+        named["target_modules"] = NORMS
     return {"peft_type": peft_type, **{n: value for n, value in named.items() if value is not None}}
 
 

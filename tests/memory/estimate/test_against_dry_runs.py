@@ -15,6 +15,7 @@ from tui_ft.memory.estimate.moments import moments_of
 from tui_ft.memory.estimate.reserving import replayed_short
 from tui_ft.memory.question import Question
 from tui_ft.memory.step import Step
+from tui_ft.spec.norm_places import NORMS
 
 _STORED = msgspec.json.decode(
     Path(__file__).with_name("replayed.json").read_bytes(), type=list[dict[str, Any]]
@@ -45,6 +46,13 @@ def test_as_dry_runs_say_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         Step(**base, adapter={**LORA, "lora_dropout": 0.1}, objective="causal_lm"),
         # An adapter that is trained further, and is there a second time as the reference.
         Step(**base, adapter={**LORA, "r": 256}, objective="dpo", reference_adapter=True),
+        # Copies of the base's modules, held in float32 beside a base in 16 bits.
+        Step(**base, arithmetic="bfloat16", adapter={**LORA, "modules_to_save": ["lm_head"]}),
+        Step(
+            **{**base, "config": {**wide, "model_type": "qwen3", "head_dim": 64}},
+            arithmetic="bfloat16",
+            adapter={"peft_type": "LN_TUNING", "target_modules": NORMS},
+        ),
     ]
     answers = dry_runs([Question(step=step) for step in steps])
     for step, answer in zip(steps, answers, strict=True):

@@ -10,6 +10,7 @@ from tui_ft.models.architecture import Architecture
 from tui_ft.models.peft_targets import IA3_FEEDFORWARD
 from tui_ft.models.pieces import Linear
 from tui_ft.models.targets import targets_of
+from tui_ft.models.trainable import tuned_norms
 
 AdapterKind = Literal["lora", "ia3", "bottleneck", "prompt", "prefix", "p_tuning", "norms"]
 
@@ -36,7 +37,8 @@ class Adapter:
 
     Attributes:
         kind: what it does.
-        targets: how many layers of each linear module have one, by the module's path.
+        targets: how many layers of each linear module have one, by the module's path; of norms,
+            those that are trained.
         inputs: of IA3, the paths whose input is scaled.
         rank: of LoRA; of bottleneck adapters, the width of their middle.
         dropout: of LoRA's input.
@@ -138,6 +140,9 @@ def _targets(
     arguments: Mapping[str, Any], model: Architecture, kind: AdapterKind
 ) -> tuple[dict[str, int], frozenset[str], frozenset[int] | None]:
     """Return the target modules, those of which IA3 scales the input, and in which layers."""
+    if kind == "norms":
+        found_norms = tuned_norms(model, arguments)
+        return {piece.path: len(paths) for piece, paths in found_norms}, frozenset(), None
     if kind not in _BESIDE:
         return {}, frozenset(), None
     found = targets_of(model, arguments, kind.upper())

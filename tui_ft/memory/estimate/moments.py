@@ -159,8 +159,9 @@ def _gradients(model: Model, sharding: Sharding | None) -> _Gradients:
         return _Gradients(total, total, (0,) * len(model.kinds))
     output = model.architecture.output
     head = 0
-    if model.weights.matrix(output).source is not None:
-        head = block_of(output.weights * model.weights.width)
+    matrix = model.weights.matrix(output)
+    if matrix.source is not None:
+        head = block_of(output.weights * matrix.width)
     layers = tuple(share(sizes.by_kind[kind]) for kind in model.kinds)
     return _Gradients(total, share(head), layers)
 

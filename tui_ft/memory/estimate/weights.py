@@ -120,6 +120,8 @@ class Weights:
         self._there = step.accumulation
         self._computed_in = BYTES[step.arithmetic or step.weights]
         self._adapter_width = self._width_of_adapter(step)
+        # Of what is trained of the base beside an adapter, as a copy.
+        self._copies = BYTES[step.adapter_dtype] if step.holds_all_as_adapter else self.width
         self._layered = [
             piece for piece in model.modules if piece.layers is not None and piece.part != _UNSEEN
         ]
@@ -173,10 +175,11 @@ class Weights:
     def matrix(self, piece: Linear | Embedding, *, trained: bool = True) -> Matrix:
         """Return a matrix, with what keeps its gradient if it is trained."""
         learns = trained and (self.full or self._saved_whole(piece))
+        whole = self._width(learns)
         if isinstance(piece, Embedding):
-            return Matrix(piece.rows, piece.width, self.width, self._leaf(learns))
+            return Matrix(piece.rows, piece.width, whole, self._leaf(learns))
         bits = self._bits(piece)
-        width = self.width if bits == _WHOLE else self._computed_in
+        width = whole if bits == _WHOLE else self._computed_in
         bias_leaf = self._leaf(learns) if piece.bias else None
         return Matrix(
             piece.in_features,
@@ -190,8 +193,13 @@ class Weights:
 
     def norm(self, piece: Norm, *, trained: bool = True) -> Matrix:
         """Return a norm's weight; one without weights is frozen."""
-        learns = trained and piece.affine and (self.full or self._trains_norms)
-        return Matrix(1, piece.size, self.width, self._leaf(learns), bias=piece.bias)
+        copied = self._tunes(piece) or self._saved_whole(piece)
+        learns = trained and piece.affine and (self.full or copied)
+        return Matrix(1, piece.size, self._width(learns), self._leaf(learns), bias=piece.bias)
+
+    def _width(self, learns: bool) -> int:
+        """Return the bytes of a number of what is the base's, or a copy of it that learns."""
+        return self._copies if learns and not self.full else self.width
 
     def held(self, number: int | None) -> Iterator[Held]:
         """Yield what a layer holds, or with None what is there once."""
@@ -220,8 +228,10 @@ class Weights:
                     yield Held(shape, self._adapter_width, trained=True, kind="adapters")
         elif isinstance(piece, Norm):
             if piece.affine:
-                learns = trained or self._trains_norms
-                yield Held((piece.size,), self.width, learns, number=1 + piece.bias)
+                both = 1 + piece.bias
+                yield Held((piece.size,), self.width, trained, number=both)
+                if self._tunes(piece):
+                    yield Held((piece.size,), self._copies, True, kind="adapters", number=both)
         elif isinstance(piece, Embedding):
             yield Held((piece.rows, piece.width), self.width, trained, embedding=True)
         else:
@@ -231,7 +241,7 @@ class Weights:
             if isinstance(piece, Linear):
                 shape = (piece.weights,)
             looked_up = isinstance(piece, Embedding)
-            yield Held(shape, self.width, trained=True, kind="adapters", embedding=looked_up)
+            yield Held(shape, self._copies, trained=True, kind="adapters", embedding=looked_up)
 
     def _linear_tensors(self, piece: Linear) -> Iterator[Held]:
         """Yield a matrix and its bias, and what bitsandbytes holds beside a quantised one.
@@ -274,9 +284,10 @@ class Weights:
             return True
         return piece.name in self.adapter.saved
 
-    @property
-    def _trains_norms(self) -> bool:
-        return self.adapter is not None and self.adapter.kind == "norms"
+    def _tunes(self, piece: Norm) -> bool:
+        """Tell whether a norm is trained as a copy, by layer-norm tuning."""
+        adapter = self.adapter
+        return adapter is not None and adapter.kind == "norms" and piece.path in adapter.targets
 
     def _leaf(self, trained: bool) -> Leaf | None:
         return Leaf(weight=True, there=self._there) if trained else None

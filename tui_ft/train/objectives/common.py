@@ -40,6 +40,7 @@ from tui_ft.train.adapters import (
 from tui_ft.train.checkpoints import CheckpointKeeper
 from tui_ft.train.continuing import adapter_further, begin_where_it_is, saved_alone
 from tui_ft.train.errors import RunFailure
+from tui_ft.train.holding import hold_in_float32
 from tui_ft.train.model import new_modules, scoring_heads
 from tui_ft.train.optimizers import (
     place_states,
@@ -300,7 +301,7 @@ class AsksBeforehand(TakesTokens):
 
 def _begin(trainer: Any) -> None:  # noqa: ANN401
     """Bring what is trained into its types, and to the weights that it begins with."""
-    _hold_adapter_in_float32(trainer.model)
+    hold_in_float32(trainer)
     base = trainer.model.get_base_model() if _is_adapted(trainer.model) else trainer.model
     adapter, compares = getattr(base, "ftui_further", (None, False))
     if adapter is not None:
@@ -459,21 +460,3 @@ def adapter_of(job: Job, task: Task = "CAUSAL_LM") -> Any:  # noqa: ANN401
 def own_fields(job: Job, *but: str) -> dict[str, Any]:
     """Return the objective's fields as its trainer's configuration takes them, without ``but``."""
     return job.spec.objective.model_dump(exclude={"kind", *but})
-
-
-def _hold_adapter_in_float32(model: torch.nn.Module) -> None:
-    """Hold in float32 what is trained beside a quantised base, or as a copy of a part of it.
-
-    trl casts the adapter of a quantised base to bfloat16, and peft loads a checkpoint as float32: a
-    resumed run would go on in another arithmetic than it began in. Norms, and a scoring head that
-    is saved with the adapter, stay in the type of the base, where a small update is lost in the
-    rounding.
-    """
-    adapters = getattr(model, "peft_config", {}).values()
-    copies = any(a.task_type == "SEQ_CLS" or a.peft_type == "LN_TUNING" for a in adapters)
-    quantised = any(getattr(model, f"is_loaded_in_{bits}bit", False) for bits in (4, 8))
-    if not (copies or quantised):
-        return
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.to(torch.float32)
