@@ -130,7 +130,10 @@ def not_modelled(spec: RunSpec) -> tuple[str, ...]:
     return tuple(sentence for name, sentence in _NOT_MODELLED.items() if name in asked)
 
 
-_OFFLOAD: Final = "is not modelled: what it holds in the host's memory is still in the figure"
+_OFFLOAD: Final = (
+    "is taken off the GPU by formula alone, compared with no run; Configure and the advice still "
+    "count it on the GPU"
+)
 _NOT_MODELLED: Final = {
     "cpu_offload": f"hardware.distributed.cpu_offload {_OFFLOAD}",
     "offload_optimizer_device": f"hardware.distributed.offload_optimizer_device {_OFFLOAD}",
