@@ -138,6 +138,9 @@ _NOT_MODELLED: Final = {
     "cpu_offload": f"hardware.distributed.cpu_offload {_OFFLOAD}",
     "offload_optimizer_device": f"hardware.distributed.offload_optimizer_device {_OFFLOAD}",
     "offload_param_device": f"hardware.distributed.offload_param_device {_OFFLOAD}",
+    "min_num_params": "hardware.distributed.min_num_params is not modelled: layers are taken to be "
+    "gathered one after the other",
+    "zero_stage": "what DeepSpeed shares out is by formula, compared with no run",
     "reward_model": "the reward model is taken to be as large as the model that is trained, and of "
     "its kind: its own size is not looked up",
     "torch_compile": "torch.compile is not modelled: fused kernels hold less than the figure says, "
