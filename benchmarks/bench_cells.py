@@ -72,13 +72,15 @@ class Column:
     Attributes:
         fields: of the method.
         rate: as the field has it for so small a model; prompts 0.3, as arXiv:2104.08691.
-        online: the rate with rewards; None for the same.
+        online: the rate with rewards, or that of each objective; None for the same.
+        longer: with rewards, how many times the steps of the row.
         share: of the margins, which little capacity in so small a model cannot reach whole.
     """
 
     fields: dict[str, Any]
     rate: float = 1e-2
-    online: float | None = None
+    online: float | dict[str, float] | None = None
+    longer: int = 1
     share: float = 1.0
 
 
@@ -117,15 +119,30 @@ METHODS: Final[dict[str, Column]] = {
     "pissa": Column({**_LORA, "init_lora_weights": "pissa"}, online=5e-3),
     "qlora": Column({**_LORA, "kind": "qlora"}, online=5e-3),
     "adalora": Column({"kind": "adalora", "init_r": 8, "target_r": 4}, 2e-2),
-    "ia3": Column({"kind": "ia3"}, 1e-1, 5e-2, _FEW),
+    "ia3": Column({"kind": "ia3"}, 1e-1, 2e-1, 4, _FEW),
     "ln tuning": Column({"kind": "ln_tuning"}, 5e-2, 5e-2),
-    "bottleneck": Column({"kind": "bottleneck", "bottleneck_size": 8}, 2e-3, 1e-2, 0.5),
-    "prompt": Column({"kind": "prompt_tuning", "num_virtual_tokens": 4}, 3e-1, 3e-1, _FEW),
-    "prefix": Column({"kind": "prefix_tuning", "num_virtual_tokens": 4}, 3e-1, 1e-1, _FEW),
-    "p-tuning": Column(
-        {"kind": "p_tuning", "num_virtual_tokens": 4, "encoder_hidden_size": 64}, 1e-2, None, _FEW
+    "bottleneck": Column({"kind": "bottleneck", "bottleneck_size": 8}, 2e-3, 1e-2, share=0.5),
+    "prompt": Column(
+        {"kind": "prompt_tuning", "num_virtual_tokens": 16},
+        3e-1,
+        {"grpo": 3e-1, "rloo": 1e-1, "ppo": 3e-1},
+        4,
+        _FEW,
     ),
-    "peft: OFT": Column({"kind": "peft", **_OFT}, online=1e-2),
+    "prefix": Column(
+        {"kind": "prefix_tuning", "num_virtual_tokens": 4},
+        3e-1,
+        {"grpo": 3e-1, "rloo": 1e-1, "ppo": 3e-2},
+        4,
+        _FEW,
+    ),
+    "p-tuning": Column(
+        {"kind": "p_tuning", "num_virtual_tokens": 16, "encoder_hidden_size": 256},
+        3e-3,
+        longer=4,
+        share=_FEW,
+    ),
+    "peft: OFT": Column({"kind": "peft", **_OFT}, online=1e-2, longer=2),
 }
 _CLOSE: Final = 1e-3
 _CLOSE_IN_4_BITS: Final = 1e-1
@@ -197,14 +214,21 @@ def spec_of(folder: Path, models: Models, objective: str, method: str) -> RunSpe
         objective={"kind": objective, **row.fields},
         method=column.fields,
         training={
-            "max_steps": row.steps,
+            "max_steps": row.steps * (column.longer if row.answers else 1),
             "eval_steps": None,
             "save_steps": None,
             "per_device_train_batch_size": batch,
-            "learning_rate": (row.answers and column.online) or column.rate,
+            "learning_rate": _rate(objective, method),
         },
         hardware={"gpus": "none", "cpu_threads": 1},
     )
+
+
+def _rate(objective: str, method: str) -> float:
+    column = METHODS[method]
+    if column.online is None or not OBJECTIVES[objective].answers:
+        return column.rate
+    return column.online[objective] if isinstance(column.online, dict) else column.online
 
 
 def train(spec: RunSpec, folder: Path, objective: str, method: str) -> Cell:
