@@ -185,7 +185,7 @@ def test_a_correction_takes_three_runs_and_their_median() -> None:
 
 
 def test_a_run_on_several_gpus_is_weighed_by_its_share(spec: RunSpec) -> None:
-    """No dry run is asked, which knows of one GPU only."""
+    """FSDP's share is replayed; of DDP the dry run knows nothing."""
     two = [_gpu(60 * GIB), dataclasses.replace(_gpu(60 * GIB), index=1, uuid="GPU-1")]
 
     def expected(**hardware: Any) -> str:
@@ -196,6 +196,7 @@ def test_a_run_on_several_gpus_is_weighed_by_its_share(spec: RunSpec) -> None:
 
     shared = expected(gpus=[0, 1], distributed={"kind": "fsdp"})
     copied = expected(gpus=[0, 1])
-    assert "in closed form" in shared
+    assert "in closed form" not in shared
+    assert "in closed form" in copied
     size = [float(text.split("memory: ")[1].split()[0]) for text in (shared, copied)]
     assert size[0] < size[1]

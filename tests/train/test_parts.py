@@ -9,11 +9,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from tests.tiny_model import chat_rows, write_rows
 from tests.train.running import make_spec, make_trainer
 from tui_ft.runs import events as ev
+from tui_ft.spec.distributed import DdpStrategy, FsdpStrategy
 from tui_ft.train.chat_tokenizer import TransformersChatTokenizer
 from tui_ft.train.dataset import Question, prepare_data
 from tui_ft.train.generation import answer, grade, is_exact_match, is_valid_json
 from tui_ft.train.precision import Precision, choose_precision
 from tui_ft.train.rows import IGNORED
+from tui_ft.train.spread import trainer_arguments
+from tui_ft.train.together import Ranks
 
 
 def test_the_batch_that_the_trainer_sees_is_masked_token_by_token(
@@ -129,3 +132,15 @@ def test_precision_follows_method_and_wish(tmp_path: Path, tiny_llama: Path) -> 
         training={"precision": "bf16"},
     )
     assert choose_precision(chosen, on_gpu=False).weights is torch.bfloat16
+
+
+def test_fsdp_shares_gradients_out_after_each_pass_and_each_trainer_is_told_by_itself() -> None:
+    """transformers writes into what it is given: two trainers of a process must not share it."""
+    told = [trainer_arguments(Ranks(0, 2, FsdpStrategy())) for _ in range(2)]
+    for one in told:
+        assert one["accelerator_config"]["gradient_accumulation_kwargs"] == {
+            "sync_each_batch": True
+        }
+    told[0]["accelerator_config"]["gradient_accumulation_kwargs"]["num_steps"] = 1
+    assert "num_steps" not in told[1]["accelerator_config"]["gradient_accumulation_kwargs"]
+    assert "accelerator_config" not in trainer_arguments(Ranks(0, 2, DdpStrategy()))

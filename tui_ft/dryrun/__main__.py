@@ -53,6 +53,7 @@ def _answer(question: Question) -> Answer:
             expandable_segments=question.expandable_segments,
             orders=question.orders,
             least=question.least,
+            sharding=question.sharding,
         )
     except Exception as error:  # a model's own code may raise anything where it needs data
         first = next(iter(str(error).splitlines()), "")

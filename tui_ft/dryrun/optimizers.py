@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, Protocol
 import torch
 from transformers.optimization import Adafactor
 
+from tui_ft.dryrun.tracker import local
 from tui_ft.memory.states import COPIES_IN_STEP, StateTensor, optimizer_states
 
 Device = Literal["cuda", "cpu"]
@@ -90,8 +91,9 @@ class _StatesOnly:
             if parameter.grad is None or parameter in self.state:
                 continue
             dtype = str(parameter.dtype).removeprefix("torch.")
+            shape = tuple(local(parameter).shape)
             states = optimizer_states(
-                self._name, tuple(parameter.shape), dtype, embedding=parameter in self._embeddings
+                self._name, shape, dtype, embedding=parameter in self._embeddings
             )
             self.state[parameter] = {
                 str(number): _make(state) for number, state in enumerate(states)

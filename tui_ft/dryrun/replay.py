@@ -29,10 +29,12 @@ from tui_ft.dryrun.optimizers import (
     tensors_of,
 )
 from tui_ft.dryrun.rollouts import roll_out
+from tui_ft.dryrun.sharded import followed, several_gpus, share_out
 from tui_ft.dryrun.tracker import StorageTracker
 from tui_ft.memory.allocator import MIB, CachingAllocator
 from tui_ft.memory.question import EMPTY
 from tui_ft.memory.replayed import Moment, Replayed
+from tui_ft.memory.sharding import Sharding
 from tui_ft.memory.states import paged_bytes
 from tui_ft.memory.step import GENERATES, Step
 from tui_ft.memory.traces import Recorder, Recording, UnsteadyError
@@ -50,6 +52,7 @@ def replay(
     expandable_segments: bool = False,
     orders: Sequence[Sequence[int]] = (),
     least: bool = False,
+    sharding: Sharding | None = None,
 ) -> Replayed:
     """Return what a step takes: the largest of all that are replayed.
 
@@ -65,6 +68,7 @@ def replay(
         orders: of each the most that is reserved is found as well, from recorded steps; without
             ``lengths`` these are measured, and no others.
         least: find the least memory as well that each order runs in.
+        sharding: FSDP, of whose GPUs the first one is meant.
 
     Raises:
         UnbuildableError: the model cannot be made.
@@ -72,10 +76,12 @@ def replay(
     """
     began = time.monotonic()
     low = dtype(step.arithmetic) if step.arithmetic else None
-    with announced(low), without_values(), _as_on(device):
+    with announced(low), without_values(), _as_on(device), several_gpus(sharding):
         model = build(step)
+        if sharding is not None:
+            model = share_out(model, step, sharding)
         others = build_others(step)
-        setting = _Setting(step, model, others, device, expandable_segments)
+        setting = _Setting(step, model, others, device, expandable_segments, sharding)
         found = _ran(setting, lengths) if lengths or not orders else None
         reserved: tuple[int, ...] = ()
         needed: tuple[int, ...] = ()
@@ -113,6 +119,7 @@ class _Setting:
     others: Others
     device: Device
     expandable: bool
+    sharding: Sharding | None = None
 
     def loop(self, allocator: CachingAllocator) -> tuple[_Loop, torch.Tensor]:
         """Return a training loop whose weights are counted, and what else has to be held."""
@@ -127,7 +134,8 @@ class _Setting:
 def _ran(setting: _Setting, lengths: Sequence[int]) -> Replayed:
     """Return what steps of these lengths take: the largest of all."""
     loop, workspace = setting.loop(CachingAllocator(expandable_segments=setting.expandable))
-    loop.run(tuple(lengths) or (setting.step.length,) * 2)
+    with followed(loop.tracker, setting.sharding):
+        loop.run(tuple(lengths) or (setting.step.length,) * 2)
     found = loop.measured()
     loop.end()
     del workspace
@@ -150,7 +158,7 @@ def _in_orders(
     recorder = Recorder()
     loop, workspace = setting.loop(recorder)
     try:
-        with _collecting_between_steps():
+        with _collecting_between_steps(), followed(loop.tracker, setting.sharding):
             recording = loop.record(max(lengths), min(lengths), recorder, quickly=least)
     except UnsteadyError:
         return found, (), ()
@@ -189,7 +197,7 @@ class _Loop:
         self._step = step
         self._model = model
         self._others = others
-        self._tracker = tracker
+        self.tracker = tracker
         self._device = device
         self._trained = [p for p in model.parameters() if p.requires_grad]
         self._held: Any = None
@@ -211,17 +219,17 @@ class _Loop:
         optimizer = make_optimizer(
             self._step.optim, self._trained, self._device, embedding_weights(self._model)
         )
-        with self._tracker:
+        with self.tracker:
             for number, length in enumerate(lengths):
                 if length == EMPTY:
-                    self._tracker.allocator.empty_cache()
+                    self.tracker.allocator.empty_cache()
                     continue
                 if number <= 1 and EMPTY not in lengths:
                     # The first step only prepares: no states were held in it.
-                    self._tracker.allocator.empty_cache()
-                    self._tracker.start_measuring()
+                    self.tracker.allocator.empty_cache()
+                    self.tracker.start_measuring()
                 self._train(optimizer, length, _nothing)
-                self.held_between_steps = self._tracker.allocator.allocated
+                self.held_between_steps = self.tracker.allocator.allocated
             self._evaluate(max(lengths))
 
     def _train(self, optimizer: Optimizer, length: int, updates: Callable[[], None]) -> None:
@@ -234,7 +242,7 @@ class _Loop:
 
     def measured(self) -> Replayed:
         """Return what was found since the tracker began to measure."""
-        tracker = self._tracker
+        tracker = self.tracker
         return Replayed(
             requested=tracker.allocator.peak_requested,
             allocated=tracker.peak.size,
@@ -279,10 +287,10 @@ class _Loop:
             lengths.append(length)
             return len(lengths) < _STEADY or recorder.steps_alike(_STEADY, len(lengths))
 
-        with self._tracker:
+        with self.tracker:
             like_longest(longest)
             recorder.empty_cache()
-            self._tracker.start_measuring()
+            self.tracker.start_measuring()
             like_longest(longest)
             self.held_between_steps = recorder.allocated
             self.recorded_step = self.measured()
@@ -299,19 +307,19 @@ class _Loop:
         return Recording(held, first, dict(zip(lengths[1:], steady, strict=True)), evaluation)
 
     def _forward_and_backward(self, optimizer: Optimizer, length: int) -> None:
-        with self._tracker.doing("forward", "inputs"):
+        with self.tracker.doing("forward", "inputs"):
             batch = make_batch(self._step, length)
         if self._step.holds_gradients:
             optimizer.zero_grad()
-        with self._casting(), self._tracker.doing("forward", "activations"):
+        with self._casting(), self.tracker.doing("forward", "activations"):
             loss, outputs = loss_of(self._step, self._model, self._others, batch)
         self._held = outputs if self._step.holds_outputs else None
         del outputs
-        with self._tracker.doing("backward", "temporaries"):
+        with self.tracker.doing("backward", "temporaries"):
             torch.autograd.backward(loss)
 
     def _roll_out(self, length: int) -> None:
-        with self._casting(), self._tracker.doing("generation", "activations"):
+        with self._casting(), self.tracker.doing("generation", "activations"):
             roll_out(self._step, self._model, self._others, length)
 
     def _evaluate(self, length: int) -> bool:
@@ -319,15 +327,15 @@ class _Loop:
         step, plan = self._step, self._step.generation
         answers = plan if step.objective not in GENERATES else None
         if answers is not None:
-            with self._casting(), self._tracker.doing("evaluation", "activations"):
+            with self._casting(), self.tracker.doing("evaluation", "activations"):
                 generate(self._model, answers.rows, answers.prompt, answers.new)
         if not step.evaluation_batch:
             return answers is not None
         step = msgspec.structs.replace(step, batch=step.evaluation_batch)
         self._model.eval()
-        with torch.no_grad(), self._tracker.doing("evaluation", "inputs"):
+        with torch.no_grad(), self.tracker.doing("evaluation", "inputs"):
             batch = make_batch(step, length)
-            with self._casting(), self._tracker.doing("evaluation", "activations"):
+            with self._casting(), self.tracker.doing("evaluation", "activations"):
                 loss_of(step, self._model, self._others, batch)
         self._model.train()
         return True
@@ -337,18 +345,18 @@ class _Loop:
         return Autocast(dtype(low)) if low else nullcontext()
 
     def _update(self, optimizer: Optimizer) -> None:
-        with self._tracker.doing("optimizer", "temporaries"):
+        with self.tracker.doing("optimizer", "temporaries"):
             if self._step.clip:
                 nn.utils.clip_grad_norm_(self._trained, 1.0)
             optimizer.step()
             for state in tensors_of(optimizer):
-                self._tracker.hold(state, "optimizer")
+                self.tracker.hold(state, "optimizer")
             if not self._step.holds_gradients:
                 optimizer.zero_grad()
 
     def _count_gradient(self, parameter: torch.Tensor) -> None:
         if parameter.grad is not None:
-            self._tracker.hold(parameter.grad, "gradients")
+            self.tracker.hold(parameter.grad, "gradients")
 
 
 def _nothing() -> None:

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import torch
+from torch._guards import active_fake_mode
+from torch.distributed.tensor import DTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tui_ft.dryrun.answers import Answers
@@ -21,10 +23,13 @@ from tui_ft.dryrun.kernels import scratch_of
 from tui_ft.dryrun.results import Results
 from tui_ft.memory.allocator import Block, CachingAllocator
 
-Kind = Literal["weights", "gradients", "optimizer", "inputs", "activations", "temporaries"]
+Kind = Literal[
+    "weights", "gathered", "gradients", "optimizer", "inputs", "activations", "temporaries"
+]
 Stage = Literal["before", "generation", "forward", "backward", "optimizer", "evaluation"]
 KINDS: Final[tuple[Kind, ...]] = (
     "weights",
+    "gathered",
     "gradients",
     "optimizer",
     "inputs",
@@ -130,6 +135,7 @@ class StorageTracker(TorchDispatchMode):
 
     def hold(self, tensor: torch.Tensor, kind: Kind, operation: str = "") -> None:
         """Count a tensor's storage, or put one that is counted already under another kind."""
+        tensor = local(tensor)
         if tensor.device.type != "meta":
             return
         storage = tensor.untyped_storage()
@@ -147,6 +153,13 @@ class StorageTracker(TorchDispatchMode):
         held.watch = weakref.ref(storage, self._forgetter(key, held))
         self._by_kind[kind] += held.block.size
         self._look_for_peak(operation)
+
+    def let_go(self, tensor: torch.Tensor) -> None:
+        """Count a tensor's storage no more: it was emptied."""
+        key = tensor.untyped_storage()._cdata
+        held = self._held.get(key)
+        if held is not None:
+            self._forget(key, held)
 
     def take_for_a_moment(self, sizes: list[int], operation: str) -> None:
         """Count memory that a kernel takes and gives back without torch seeing a tensor."""
@@ -166,6 +179,12 @@ class StorageTracker(TorchDispatchMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401
         """Run one operation and count what it makes."""
+        if any(issubclass(one, DTensor) for one in types):
+            return NotImplemented  # of what is shared out, operations on this rank's part are seen
+        if active_fake_mode() is not None:  # DTensor asks what shape an operation gives
+            return operation(*args, **(kwargs or {}))
+        if operation is torch.ops._c10d_functional.wait_tensor.default:
+            return args[0]  # on meta it would be a new one
         if _sums_gradients(operation, args):
             return args[0].add_(args[1])
         if self.stage == "backward" and operation in _IN_PLACE and not torch.is_grad_enabled():
@@ -211,6 +230,11 @@ class StorageTracker(TorchDispatchMode):
             self.peak = Peak(now, self.stage, operation, dict(self._by_kind))
         if now > self.stage_peaks.get(self.stage, 0):
             self.stage_peaks[self.stage] = now
+
+
+def local(tensor: torch.Tensor) -> torch.Tensor:
+    """Return this rank's part of a tensor that is shared out; the tensor itself otherwise."""
+    return tensor._local_tensor if isinstance(tensor, DTensor) else tensor
 
 
 def _sums_gradients(operation: Any, args: tuple[Any, ...]) -> bool:  # noqa: ANN401

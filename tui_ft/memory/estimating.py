@@ -10,6 +10,7 @@ from tui_ft.memory.dry_run import IsCancelled, dry_runs, never
 from tui_ft.memory.figure import Figure, figure_of, nearby_lengths
 from tui_ft.memory.orders import orders_of
 from tui_ft.memory.question import Answer, Question
+from tui_ft.memory.sharding import Sharding
 from tui_ft.memory.step import Step
 
 
@@ -23,6 +24,7 @@ def figures(
     steps: Sequence[Step],
     lengths: Sequence[int] = (),
     *,
+    sharding: Sharding | None = None,
     gently: bool = False,
     is_cancelled: IsCancelled = never,
 ) -> tuple[Figure | Unknown, ...]:
@@ -31,13 +33,14 @@ def figures(
     Args:
         steps: what is replayed.
         lengths: of the data's rows, in tokens: orders of batches of them are replayed then.
+        sharding: FSDP, by which each is spread over several GPUs.
         gently: below everything else on the machine.
         is_cancelled: asked now and then.
 
     Raises:
         DryRunError: the process died or took too long, or was cancelled; see `dry_runs`.
     """
-    asked = [_questions(step, lengths) for step in steps]
+    asked = [_questions(step, lengths, sharding) for step in steps]
     flat = [question for questions in asked for question in questions]
     answers = dict(
         zip(map(_key, flat), dry_runs(flat, gently=gently, is_cancelled=is_cancelled), strict=True)
@@ -45,15 +48,14 @@ def figures(
     return tuple(_figure([answers[_key(question)] for question in group]) for group in asked)
 
 
-def _questions(step: Step, lengths: Sequence[int]) -> list[Question]:
+def _questions(step: Step, lengths: Sequence[int], sharding: Sharding | None) -> list[Question]:
     orders = orders_of(step, lengths)
     if orders:
-        return [Question(step=step, orders=orders, least=True)]
-    return [_question(step, length) for length in nearby_lengths(step.length)]
-
-
-def _question(step: Step, length: int) -> Question:
-    return Question(step=msgspec.structs.replace(step, length=length))
+        return [Question(step=step, orders=orders, least=True, sharding=sharding)]
+    return [
+        Question(step=msgspec.structs.replace(step, length=length), sharding=sharding)
+        for length in nearby_lengths(step.length)
+    ]
 
 
 def _key(question: Question) -> bytes:

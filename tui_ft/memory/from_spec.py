@@ -130,11 +130,17 @@ def not_modelled(spec: RunSpec) -> tuple[str, ...]:
     return tuple(sentence for name, sentence in _NOT_MODELLED.items() if name in asked)
 
 
-_OFFLOAD: Final = "is not modelled: what it holds in the host's memory is still in the figure"
+_OFFLOAD: Final = (
+    "is taken off the GPU by formula alone, compared with no run; Configure and the advice still "
+    "count it on the GPU"
+)
 _NOT_MODELLED: Final = {
     "cpu_offload": f"hardware.distributed.cpu_offload {_OFFLOAD}",
     "offload_optimizer_device": f"hardware.distributed.offload_optimizer_device {_OFFLOAD}",
     "offload_param_device": f"hardware.distributed.offload_param_device {_OFFLOAD}",
+    "min_num_params": "hardware.distributed.min_num_params is not modelled: layers are taken to be "
+    "gathered one after the other",
+    "zero_stage": "what DeepSpeed shares out is by formula, compared with no run",
     "reward_model": "the reward model is taken to be as large as the model that is trained, and of "
     "its kind: its own size is not looked up",
     "torch_compile": "torch.compile is not modelled: fused kernels hold less than the figure says, "

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from tui_ft.memory.replayed import Replayed
+from tui_ft.memory.sharding import Sharding
 from tui_ft.memory.step import Step
 
 EMPTY: Final = 0
@@ -26,6 +27,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
             steps, with `EMPTY` and `EVALUATE` between them. Without ``lengths`` the step is then
             measured while it is recorded.
         least: whether the least memory is asked for that each order runs in.
+        sharding: FSDP over several GPUs, of which one is meant.
     """
 
     step: Step
@@ -33,6 +35,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     expandable_segments: bool = False
     orders: tuple[tuple[int, ...], ...] = ()
     least: bool = False
+    sharding: Sharding | None = None
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):

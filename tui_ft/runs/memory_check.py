@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import psutil
+
 from tui_ft import text
 from tui_ft.hardware import Gpu
 from tui_ft.memory.calibration import Correction, corrected
 from tui_ft.memory.cards import CARDS, fit
 from tui_ft.memory.dry_run import DryRunError
-from tui_ft.memory.estimate import Sharding, estimate
+from tui_ft.memory.estimate import estimate
+from tui_ft.memory.estimate.sharding import in_host
 from tui_ft.memory.estimating import Unknown, figures
 from tui_ft.memory.figure import Figure
 from tui_ft.memory.fitting import changes
 from tui_ft.memory.from_spec import not_modelled, step_of
 from tui_ft.memory.model_facts import model_facts
+from tui_ft.memory.sharding import Sharding, can_be_replayed
+from tui_ft.memory.sharding import sharding_of as spread_by
 from tui_ft.memory.step import Step
 from tui_ft.runs.finding import Finding
 from tui_ft.runs.measured_memory import machine_correction
 from tui_ft.spec import RunSpec
-from tui_ft.spec.distributed import sharding_kind
 
 _WAYS = 5
 
@@ -45,7 +49,8 @@ def memory_findings(spec: RunSpec, gpus: Sequence[Gpu]) -> tuple[Finding, ...]:
     each = zip(readable, steps, answers, strict=True)
     notes = (*((facts.note,) if facts.note is not None else ()), *not_modelled(spec))
     findings = (_finding(gpu, step, _corrected(answer, by)) for gpu, step, answer in each)
-    return (*findings, *(Finding("note", sentence) for sentence in notes))
+    host = _host_findings(steps[0], sharding_of(spec, len(gpus)))
+    return (*findings, *host, *(Finding("note", sentence) for sentence in notes))
 
 
 def memory_of(spec: RunSpec, gpus: Sequence[Gpu]) -> Finding:
@@ -82,24 +87,54 @@ def sharding_of(spec: RunSpec, gpus: int) -> Sharding | None:
     """Return how a run is spread over the GPUs that it takes; None for one."""
     count = spec.hardware.processes or gpus
     strategy = spec.hardware.strategy(count)
-    return None if strategy is None else Sharding(kind=sharding_kind(strategy), gpus=count)
+    return None if strategy is None else spread_by(strategy, count)
 
 
 def _answers(steps: Sequence[Step], sharding: Sharding | None = None) -> list[Figure | Unknown]:
     """Return the figures of steps: the closed form's, where a step cannot be replayed.
 
-    Of several GPUs the dry run knows nothing.
+    Of several GPUs the dry run knows FSDP alone, whose weights stay on the GPU and are not packed.
 
     Raises:
         DryRunError: the process died or took too long.
     """
-    if sharding is not None:
+    if sharding is not None and not all(can_be_replayed(step, sharding) for step in steps):
         return [estimate(step, sharding=sharding) for step in steps]
     found: list[Figure | Unknown] = []
-    for step, replayed in zip(steps, figures(steps), strict=True):
-        closed = estimate(step, careful=True) if isinstance(replayed, Unknown) else replayed
+    careful = sharding is None
+    for step, replayed in zip(steps, figures(steps, sharding=sharding), strict=True):
+        closed = replayed
+        if isinstance(replayed, Unknown):
+            closed = estimate(step, sharding=sharding, careful=careful)
         found.append(replayed if isinstance(closed, Unknown) else closed)
     return found
+
+
+def _host_findings(step: Step, sharding: Sharding | None) -> tuple[Finding, ...]:
+    """Return what offload holds in the host's memory, beside what is available there."""
+    if sharding is None:
+        return ()
+    try:
+        needed = in_host(step, sharding)
+    except ValueError:
+        return ()  # why there is no figure is said with the GPU's
+    if not needed:
+        return ()
+    available = psutil.virtual_memory().available
+    said = (
+        f"offload holds {text.memory(needed)} in the host's memory, pinned, of "
+        f"{text.memory(available)} available (by formula)"
+    )
+    if needed <= available:
+        return (Finding("note", said),)
+    return (
+        Finding(
+            "bad",
+            f"{said}: it will run out",
+            "leave offload out (hardware.distributed.cpu_offload, offload_optimizer_device, "
+            "offload_param_device), or set method.kind to lora",
+        ),
+    )
 
 
 def _by(answer: Figure) -> str:

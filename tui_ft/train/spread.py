@@ -39,13 +39,23 @@ _OURS: Final = (
 def trainer_arguments(ranks: Ranks) -> dict[str, Any]:
     """Return what a trainer's configuration takes beside what a run in one process gives it.
 
+    With FSDP gradients are shared out after each pass. By itself transformers' Trainer waits with
+    that until the last pass before an update, and until then each process holds the gradients of
+    all weights, whole and in float32 (`set_requires_gradient_sync`); with LoRA and a head of its
+    own, which trl's loss does not gather by FSDP, torch 2.13 then fails as well
+    (`to_accumulated_grad_if_needed` finds no `_unsharded_param`).
+
     Raises:
         RunFailure: an `extra` has an argument that accelerate's plugin does not take, or DeepSpeed
             is not installed.
     """
     match ranks.strategy:
         case FsdpStrategy():
-            return {"fsdp": True, "fsdp_config": {"version": ranks.strategy.fsdp_version}}
+            return {
+                "fsdp": True,
+                "fsdp_config": {"version": ranks.strategy.fsdp_version},
+                "accelerator_config": {"gradient_accumulation_kwargs": {"sync_each_batch": True}},
+            }
         case DeepSpeedStrategy():
             return {"deepspeed": _deepspeed_config(ranks.strategy)}
         case DdpStrategy():

@@ -12,6 +12,7 @@ import pytest
 from tests.memory.models import LLAMA_8B, LORA, TINY
 from tui_ft.memory.allocator import GIB
 from tui_ft.memory.estimate import Sharding, estimate
+from tui_ft.memory.estimate.sharding import in_host
 from tui_ft.memory.estimating import Unknown
 from tui_ft.memory.figure import Figure
 from tui_ft.memory.methods import other_methods
@@ -168,13 +169,12 @@ def test_several_gpus_share_what_they_share_and_the_band_is_a_guess() -> None:
         for kind in ("ddp", "zero1", "zero2", "zero3")
     }
     assert parts["zero1"]["optimizer states"] == parts["zero2"]["optimizer states"]
-    sharding = {kind: Sharding(kind=kind, gpus=8) for kind in ("zero1", "zero2")}
-    assert sharding["zero1"].gradients(800) == 800
-    assert sharding["zero2"].gradients(800) == 100
     assert parts["ddp"]["weights"] == parts["zero2"]["weights"] == alone["weights"]
     assert parts["zero3"]["weights"] == pytest.approx(alone["weights"] / 8, abs=1)
     assert parts["zero2"]["optimizer states"] * 8 >= alone["optimizer states"]
     assert parts["ddp"]["exchange between GPUs"] == pytest.approx(alone["weights"], rel=1e-3)
+    # Where weights are short, ZeRO holds them in float32 as well, shared out (arXiv:1910.02054).
+    assert parts["zero2"]["float32 weights"] == parts["zero3"]["float32 weights"] > 0
     figure = _figure(step, sharding=Sharding(kind="fsdp", gpus=8))
     assert figure.high / figure.low > 1.3
 
@@ -218,3 +218,17 @@ def test_nothing_heavy_is_loaded() -> None:
         "sys.exit(any(name in sys.modules for name in ('torch', 'transformers', 'numpy')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_offload_moves_states_to_the_host_sixteen_bytes_a_trained_weight() -> None:
+    step = Step(**BIG, checkpointing=True, arithmetic="bfloat16")
+    there = Sharding(kind="zero2", gpus=8)
+    moved = Sharding(kind="zero2", gpus=8, offloads_states=True)
+    parameters = _figure(step).trainable_parameters
+    assert in_host(step, there) == 0
+    assert in_host(step, moved) == pytest.approx(16 * parameters, rel=2e-3)
+    assert in_host(step, Sharding(kind="fsdp", gpus=8, offloads_states=True, offloads_weights=True))
+    terms, less = (_terms(_figure(step, sharding=sharding)) for sharding in (there, moved))
+    assert "optimizer states" in terms
+    assert "optimizer states" not in less
+    assert "float32 weights" not in less

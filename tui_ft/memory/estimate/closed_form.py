@@ -9,9 +9,10 @@ from tui_ft.memory.estimate.families import UnknownFamilyError, is_checked
 from tui_ft.memory.estimate.model import Model, model_of, value_head
 from tui_ft.memory.estimate.moments import Moment, moments_of
 from tui_ft.memory.estimate.reserving import replayed_short
-from tui_ft.memory.estimate.sharding import Sharding
+from tui_ft.memory.estimate.sharding import computed_step
 from tui_ft.memory.estimating import Unknown
 from tui_ft.memory.figure import CONTEXT, CONTEXT_HIGH, CONTEXT_LOW, UNSEEN, Figure, Term
+from tui_ft.memory.sharding import Sharding
 from tui_ft.memory.step import Step
 
 GUESS: Final = 0.15
@@ -30,16 +31,16 @@ def estimate(
 
     Args:
         step: the step; on several GPUs, what one of them computes.
-        sharding: how the run is spread over GPUs. These formulas are not measured yet, and the band
-            is as wide as a guess's.
+        sharding: how the run is spread over GPUs; the band is then as wide as a guess's.
         careful: run a few layers through the allocator's model for what is reserved above the
             tensors, which takes some milliseconds; else an average share is taken.
     """
     try:
         model = model_of(step)
+        computed = model_of(computed_step(step, sharding))
     except (UnknownFamilyError, UnknownAdapterError, ValueError) as error:
         return Unknown(str(error))
-    moments = moments_of(model, sharding)
+    moments = moments_of(computed, sharding, model)
     peak = max(moments, key=lambda moment: moment.total)
     lost, lost_at_worst = _lost(model, peak, careful=careful)
     unsure = 0.0 if is_checked(model.architecture) and sharding is None else GUESS

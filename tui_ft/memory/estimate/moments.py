@@ -23,9 +23,10 @@ from tui_ft.memory.estimate.layers import Shapes
 from tui_ft.memory.estimate.model import Model
 from tui_ft.memory.estimate.objectives import Plan, input_bytes, plan_of
 from tui_ft.memory.estimate.parts import Input, Part, Run, checkpointed, forward_only, measured
-from tui_ft.memory.estimate.sharding import Sharding
+from tui_ft.memory.estimate.sharding import GATHERING, Spread, gradients_of, persistent, spread_of
 from tui_ft.memory.estimate.tape import Storage, Tape, Tensor, block_of
 from tui_ft.memory.estimate.weights import Weights
+from tui_ft.memory.sharding import Sharding
 from tui_ft.memory.step import BYTES
 
 Stage = Literal["forward", "backward", "optimizer", "generation", "evaluation"]
@@ -79,19 +80,48 @@ class _Pass:
         return self.first.holds + sum(layer.holds for layer in self.layers)
 
 
-def moments_of(model: Model, sharding: Sharding | None = None) -> list[Moment]:
-    """Return the moments of a step at which its peak may be."""
+def moments_of(
+    model: Model, sharding: Sharding | None = None, loaded: Model | None = None
+) -> list[Moment]:
+    """Return the moments of a step at which its peak may be.
+
+    Args:
+        model: as it is computed.
+        sharding: how it is spread over GPUs.
+        loaded: the model as it is held where it is spread, if not as it is computed.
+    """
     plan = plan_of_model(model)
-    held = _persistent(model, plan, sharding)
-    gradients = _gradients(model, sharding)
+    spread = spread_of(model, sharding) if sharding is not None else None
+    held = _persistent(model, plan)
+    step_takes = model.sizes.step
+    if spread is not None:
+        held |= {"adapters": 0, **persistent(loaded or model, model, spread.sharding)}
+        if spread.sharding.kind != "ddp":
+            step_takes = (
+                0 if spread.sharding.offloads_states else step_takes // spread.sharding.gpus
+            )
+    gradients = _gradients(model, spread)
     learning = _learning(model, plan.loss)
     found = [
         *_around(model, plan, held, gradients.total if model.step.accumulation else 0),
         *_forward(model, plan, held, gradients, learning),
         *_backward(model, held, gradients, learning),
-        _update(model, held, gradients),
+        _update(held, gradients, step_takes),
     ]
+    if spread is not None:
+        if spread.gathers_head:
+            found += [_before_loss(one) for one in found if one.what == "the loss"]
+        found = [_with_exchange(one, spread, len(model.kinds)) for one in found]
     return [replace(one, terms={k: v for k, v in one.terms.items() if v > 0}) for one in found]
+
+
+def _before_loss(loss: Moment) -> Moment:
+    return replace(loss, what=GATHERING, terms={**loss.terms, "logits and loss": 0})
+
+
+def _with_exchange(moment: Moment, spread: Spread, layers: int) -> Moment:
+    size = spread.exchange(moment.stage, moment.what, last_layer=f"layer {layers}")
+    return replace(moment, terms={**moment.terms, "exchange between GPUs": size})
 
 
 def plan_of_model(model: Model) -> Plan:
@@ -119,27 +149,20 @@ def inputs_of(model: Model, loss: Loss) -> int:
     return _inputs(model, loss, shapes_of_pass(model, loss))
 
 
-def _persistent(model: Model, plan: Plan, sharding: Sharding | None) -> dict[str, int]:
+def _persistent(model: Model, plan: Plan) -> dict[str, int]:
     """Return what is held all the time, by name."""
     sizes = model.sizes
     copies = plan.references * (sizes.weights + sizes.constants)
     if model.step.reference_adapter:
         copies += sizes.adapters
-    held = {
+    return {
         "weights": sizes.weights,
         "quantisation constants": sizes.constants,
         "adapters": sizes.adapters,
         "optimizer states": sizes.states,
         "frozen copies": copies,
+        "cuBLAS workspace": int(model.step.workspace_mib * MIB),
     }
-    if sharding is not None:
-        for name in ("weights", "quantisation constants", "adapters", "frozen copies"):
-            held[name] = sharding.weights(held[name])
-        held["optimizer states"] = sharding.states(held["optimizer states"])
-        held["exchange between GPUs"] = sharding.beside(
-            sizes.largest, max(sizes.by_kind.values()), sizes.trained
-        )
-    return {**held, "cuBLAS workspace": int(model.step.workspace_mib * MIB)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +174,13 @@ class _Gradients:
     layers: tuple[int, ...]
 
 
-def _gradients(model: Model, sharding: Sharding | None) -> _Gradients:
+def _gradients(model: Model, spread: Spread | None) -> _Gradients:
     """Return the gradients; those of an earlier pass are all there already."""
-    sizes, share = model.sizes, sharding.gradients if sharding is not None else int
+    sizes = model.sizes
+
+    def share(size: int) -> int:
+        return size if spread is None else gradients_of(size, spread)
+
     total = share(sizes.trained)
     if model.step.accumulation:
         return _Gradients(total, total, (0,) * len(model.kinds))
@@ -326,6 +353,6 @@ def _backward(
     yield Moment("backward", "the embedding", {**before, **last})
 
 
-def _update(model: Model, held: dict[str, int], gradients: _Gradients) -> Moment:
-    terms = {"gradients": gradients.total, "optimizer step": model.sizes.step}
+def _update(held: dict[str, int], gradients: _Gradients, takes: int) -> Moment:
+    terms = {"gradients": gradients.total, "optimizer step": takes}
     return Moment("optimizer", "the optimizer's step", {**held, **terms})

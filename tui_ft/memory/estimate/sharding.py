@@ -1,59 +1,242 @@
 """What several GPUs change: shares of weights, gradients and states, and what is gathered.
 
-These are formulas of the methods' papers and documentation; they are not measured yet.
+FSDP's formulas follow torch 2.13's `fully_shard` as accelerate puts it on, and are compared with
+replays of it (benchmarks/results/2026-11-26-sharding.md). DeepSpeed's are those of
+arXiv:1910.02054, section 3 and 5, with the buckets of DeepSpeed 0.19; they are not measured.
 """
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from dataclasses import dataclass, replace
+from typing import Final
 
 import msgspec
 
-ShardingKind = Literal["ddp", "zero1", "zero2", "zero3", "fsdp"]
-_BUCKET: Final = 25 << 20
+from tui_ft.memory.estimate.model import Model, model_of
+from tui_ft.memory.estimate.optimizer import states_of
+from tui_ft.memory.estimate.tape import FLOAT32
+from tui_ft.memory.estimate.weights import Held
+from tui_ft.memory.sharding import Sharding
+from tui_ft.memory.step import BYTES, Step
+
+GATHERING: Final = "gathering the head"
+"""Words of the moment before the loss."""
+_BUCKET: Final = 500_000_000
+"""Numbers in DeepSpeed's `reduce_bucket_size`, which ftui leaves as it is."""
+_PREFETCHED: Final = 50_000_000
+"""Numbers in its `stage3_prefetch_bucket_size`."""
 
 
-class Sharding(msgspec.Struct, frozen=True, kw_only=True):
-    """How a run is spread over GPUs.
+def computed_step(step: Step, sharding: Sharding | None) -> Step:
+    """Return the step as a GPU computes it: gathered weights have the type of the arithmetic."""
+    if sharding is None or sharding.kind == "ddp" or step.arithmetic is None:
+        return step
+    held = step.adapter_dtype if step.quantization is not None else step.arithmetic
+    return msgspec.structs.replace(step, weights=step.arithmetic, adapter_dtype=held)
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """What a GPU holds of a model that is spread, in bytes.
 
     Attributes:
-        kind: `ddp` holds all on each GPU and averages gradients (arXiv:2006.15704); `zero1` shares
-            out optimizer states, `zero2` gradients as well, `zero3` and `fsdp` weights too
-            (arXiv:1910.02054, sections 5 and 7; arXiv:2304.11277).
-        gpus: how many there are.
+        sharding: how it is spread.
+        layer: the largest layer, whole, in the type of the arithmetic.
+        layers: all of them.
+        reduced: its gradients as they are reduced: in float32, where there is a lower type.
+        embedding: the embedding, whole.
+        tail: what is gathered for the head: with tied weights the embedding is a part of it.
+        trains_all: embedding and head are trained.
+        tied: the head is the embedding.
+        widened: how much wider a reduced gradient is than a gathered weight.
+        trained: all that is trained, in the type of the arithmetic.
+        prepared: the embedding's output is asked for a gradient, so that it is gathered again.
     """
 
-    kind: ShardingKind
-    gpus: int
+    sharding: Sharding
+    layer: int
+    layers: int
+    reduced: int
+    embedding: int
+    tail: int
+    trains_all: bool
+    tied: bool
+    widened: int
+    trained: int
+    prepared: bool
 
-    def weights(self, size: int) -> int:
-        """Return this GPU's share of the weights, in bytes."""
-        return -(-size // self.gpus) if self.kind in ("zero3", "fsdp") else size
+    @property
+    def gathers_head(self) -> bool:
+        """Whether trl gathers the head by itself, beside LoRA (`full_tensor`), at first twice."""
+        own = self.sharding.kind == "fsdp" and not self.tied
+        return own and not self.trains_all
 
-    def states(self, size: int) -> int:
-        """Return this GPU's share of optimizer states."""
-        return size if self.kind == "ddp" else -(-size // self.gpus)
-
-    def gradients(self, size: int) -> int:
-        """Return this GPU's share of gradients."""
-        return size if self.kind in ("ddp", "zero1") else -(-size // self.gpus)
-
-    def beside(self, layer: int, layer_gradients: int, gradients: int) -> int:
-        """Return what is held for the exchange.
-
-        DDP copies gradients into buckets, which together are as large as they are; ZeRO-1 and
-        ZeRO-2 fill two buckets at a time; with weights shared out, the layer that is computed and
-        the one fetched ahead are whole, and so are one layer's gradients before they are reduced.
+    def exchange(self, stage: str, what: str, *, last_layer: str) -> int:
+        """Return what is there at a moment for the sake of the exchange.
 
         Args:
-            layer: bytes of the largest layer's weights.
-            layer_gradients: bytes of its gradients.
-            gradients: bytes of all gradients.
+            stage: of the step.
+            what: the moment's words, as in `moments`.
+            last_layer: the words of the last layer's.
         """
-        match self.kind:
-            case "ddp":
-                return gradients
-            case "zero1" | "zero2":
-                return min(gradients, 2 * _BUCKET) + layer_gradients
-            case _:
-                return 2 * layer + layer_gradients
+        sharding = self.sharding
+        if stage == "optimizer":
+            return 0
+        if sharding.kind == "ddp":
+            return self.trained  # buckets, together as large as the gradients are
+        if sharding.by_deepspeed:
+            width = FLOAT32 // self.widened
+            live = 2 * self.layer + _PREFETCHED * width if sharding.kind == "zero3" else 0
+            return live + _BUCKET * width  # which is made whole, however little is trained
+        return self._fsdp(stage, what, last_layer)
+
+    def _fsdp(self, stage: str, what: str, last_layer: str) -> int:
+        """Return it for FSDP2 (torch/distributed/fsdp/_fully_shard/_fsdp_param_group.py).
+
+        Forward, a layer is there twice: gathered, and copied out of that; the first is kept until
+        the next is copied. Back, the next one is gathered meanwhile, and the reduce-scatter of the
+        one before still holds its input. Head and norm are not given back in between. What has
+        no gradient at its input, as the embedding, is reduced when all is over.
+        """
+        kept = self.tail if self.tied else 0
+        held_back = not (self.sharding.reshards and self.sharding.wraps)
+        if stage != "backward":
+            gathered = self.layers + self.layer if held_back else 2 * self.layer
+            if what not in ("the loss", GATHERING):
+                return kept + gathered
+            # What the last layer was copied from; an own head's takes its place.
+            if self.trains_all and not self.tied:
+                return gathered + 2 * (self.tail - self.layer)
+            return gathered - self.layer + (1 + self.gathers_head * (what == GATHERING)) * self.tail
+        if what == "the loss's gradient":
+            return self.tail + (self.layers if held_back else 0)
+        if what == "the embedding":
+            return self._after()
+        if self.tied and self.trains_all:
+            kept += self.tail
+        before = self.reduced
+        if what == last_layer and self.trains_all and not self.tied:
+            before = self.widened * self.tail
+        return kept + before + (self.layers if held_back else 2 * self.layer)
+
+    def _after(self) -> int:
+        """Return what is there when the backward pass has come to the embedding."""
+        once = self.tail if self.tied else self.embedding
+        if not self.trains_all:
+            return 2 * once if self.prepared else 0
+        # Its gradient in the arithmetic's type is counted with the embedding's own part.
+        return self.widened * once
+
+
+def spread_of(model: Model, sharding: Sharding) -> Spread:
+    """Return what a GPU holds of the model as it is computed (see `computed_step`)."""
+    by_kind = {kind: list(model.weights.held(kind)) for kind in dict.fromkeys(model.kinds)}
+    once = list(model.weights.held(None))
+    wide = model.step.arithmetic is not None and sharding.kind != "ddp"
+    widened = FLOAT32 // BYTES[model.step.weights] if wide else 1
+    layer = max(_size(found) for found in by_kind.values())
+    trained_layer = max(_size(found, trained=True) for found in by_kind.values())
+    embedding = _size([held for held in once if held.embedding])
+    tied = model.architecture.tied
+    return Spread(
+        sharding=sharding,
+        layer=layer,
+        layers=sum(_size(by_kind[kind]) for kind in model.kinds),
+        reduced=trained_layer * widened,
+        embedding=embedding,
+        tail=_size(once) if tied else _size(once) - embedding,
+        trains_all=model.step.adapter is None,
+        tied=tied,
+        widened=widened,
+        trained=model.sizes.trained,
+        prepared=model.step.checkpointing and model.step.adapter is not None,
+    )
+
+
+def _size(found: list[Held], *, trained: bool = False) -> int:
+    return sum(held.all_sizes for held in found if held.trained or not trained)
+
+
+def persistent(model: Model, computed: Model, sharding: Sharding) -> dict[str, int]:
+    """Return what a GPU holds all the time of weights and states, by name.
+
+    Args:
+        model: as it is loaded.
+        computed: as it is computed.
+        sharding: how it is spread.
+    """
+    gpus, sizes = sharding.gpus, model.sizes
+    if sharding.kind == "ddp":
+        return {
+            "weights": sizes.weights,
+            "quantisation constants": sizes.constants,
+            "adapters": sizes.adapters,
+            "optimizer states": sizes.states,
+        }
+    masters = [held for held in _all(model) if held.trained]
+    if model.step.arithmetic is not None and model.step.quantization is None:
+        masters = [replace(held, width=FLOAT32) for held in masters]  # accelerate upcasts them
+    states = 0 if sharding.offloads_states else states_of(model.step.optim, masters) // gpus
+    own = sum(held.all_sizes for held in masters)
+    all_weights = computed.sizes.weights + computed.sizes.adapters
+    if sharding.by_deepspeed:
+        share = gpus if sharding.shares_weights else 1
+        held = 0 if sharding.offloads_weights else all_weights // share
+        master = 0 if sharding.offloads_states else own // gpus
+        return {
+            "weights": held,
+            "float32 weights": master,
+            "quantisation constants": sizes.constants,
+            "optimizer states": states,
+        }
+    frozen = all_weights - computed.sizes.trained
+    shared = 0 if sharding.offloads_weights else (frozen + own) // gpus
+    return {
+        "weights": shared,
+        "quantisation constants": sizes.constants,
+        "optimizer states": states,
+    }
+
+
+def gradients_of(size: int, computed: Spread) -> int:
+    """Return what a GPU holds of gradients of ``size`` bytes in the type of the arithmetic."""
+    sharding = computed.sharding
+    if sharding.kind in ("ddp", "zero1"):
+        return size
+    if sharding.offloads_states:
+        return 0  # each goes to the host when it is reduced
+    widened = computed.widened if sharding.kind == "fsdp" else 1
+    return size * widened // sharding.gpus
+
+
+def in_host(step: Step, sharding: Sharding) -> int:
+    """Return the bytes that all GPUs' processes hold in the host's memory together.
+
+    Of each trained weight a float32 copy, its states and its gradient in float32: 16 bytes with
+    AdamW, and with FSDP the frozen weights too (arXiv:2101.06840, section 4; DeepSpeed 0.19,
+    `estimate_zero2_model_states_mem_needs`). They are pinned, so none of it can be swapped out.
+
+    Raises:
+        ValueError: as `model_of`.
+    """
+    if not (sharding.offloads_states or sharding.offloads_weights):
+        return 0
+    model = model_of(step)
+    masters = [replace(held, width=FLOAT32) for held in _all(model) if held.trained]
+    own = sum(held.all_sizes for held in masters)
+    total = 2 * own + states_of(step.optim, masters)
+    if sharding.offloads_weights:
+        computed = model_of(computed_step(step, sharding)).sizes
+        everything = computed.weights + computed.adapters
+        total += everything if sharding.by_deepspeed else everything - computed.trained
+    return total
+
+
+def _all(model: Model) -> list[Held]:
+    kinds = {kind: list(model.weights.held(kind)) for kind in dict.fromkeys(model.kinds)}
+    layered = [
+        replace(held, number=held.number * model.kinds.count(kind))
+        for kind, found in kinds.items()
+        for held in found
+    ]
+    return [*model.weights.held(None), *layered]

@@ -1,0 +1,78 @@
+"""FSDP2 on meta: its own code shares a model out, and the closed form follows it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+import pytest
+
+from tui_ft.dryrun.replay import replay
+from tui_ft.memory.estimate import Sharding
+from tui_ft.memory.estimate.model import model_of
+from tui_ft.memory.estimate.moments import moments_of
+from tui_ft.memory.estimate.sharding import computed_step
+from tui_ft.memory.step import Step
+
+CONFIG: Final[dict[str, Any]] = {
+    "model_type": "llama",
+    "architectures": ["LlamaForCausalLM"],
+    "hidden_size": 1024,
+    "intermediate_size": 2816,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 4,
+    "vocab_size": 32000,
+    "tie_word_embeddings": False,
+}
+LORA: Final = {"peft_type": "LORA", "r": 16, "lora_alpha": 32, "target_modules": "all-linear"}
+FULL: Final = Step(
+    config=CONFIG,
+    batch=2,
+    length=512,
+    weights="float32",
+    arithmetic="bfloat16",
+    checkpointing=True,
+    optim="adamw_torch_fused",
+)
+ADAPTED: Final = msgspec.structs.replace(FULL, weights="bfloat16", adapter=LORA)
+
+
+def test_each_gpu_holds_its_share_of_weights_and_states() -> None:
+    alone = replay(FULL)
+    shared = replay(FULL, sharding=Sharding(kind="fsdp", gpus=4))
+    workspace = int(FULL.workspace_mib * 2**20)
+    held = shared.held_between_steps - workspace
+    assert held == pytest.approx(
+        (alone.held_between_steps - workspace) / 4, rel=0.03
+    )  # blocks are rounded up
+    assert shared.allocated < alone.allocated
+    assert shared.parameters == alone.parameters
+
+
+def test_gradients_of_several_passes_are_shared_out_after_each() -> None:
+    sharding = Sharding(kind="fsdp", gpus=4)
+    once = replay(FULL, sharding=sharding)
+    passes = replay(msgspec.structs.replace(FULL, accumulation=True), sharding=sharding)
+    more = passes.allocated - once.allocated
+    assert 0 < more <= 1.02 * 4 * once.parameters / 4  # not whole: a share, in float32
+
+
+def test_an_adapter_beside_a_head_of_its_own_can_be_accumulated() -> None:
+    found = replay(
+        msgspec.structs.replace(ADAPTED, accumulation=True),
+        sharding=Sharding(kind="fsdp", gpus=2),
+    )
+    assert found.allocated > 0
+
+
+@pytest.mark.parametrize("step", [FULL, ADAPTED], ids=["full", "lora"])
+@pytest.mark.parametrize("tied", [False, True], ids=["own head", "tied"])
+def test_the_closed_form_is_within_a_tenth(step: Step, tied: bool) -> None:
+    step = msgspec.structs.replace(step, config={**CONFIG, "tie_word_embeddings": tied})
+    for gpus in (2, 8):
+        sharding = Sharding(kind="fsdp", gpus=gpus)
+        dry = replay(step, sharding=sharding)
+        computed = model_of(computed_step(step, sharding))
+        closed = max(one.total for one in moments_of(computed, sharding, model_of(step)))
+        assert closed == pytest.approx(dry.allocated, rel=0.10), (gpus, dry.stage, dry.by_kind)
