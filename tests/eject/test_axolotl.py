@@ -33,6 +33,7 @@ SCHEMA: dict[str, type | tuple[type, ...]] = {
     "orpo_alpha": float, "simpo_gamma": float, "cpo_alpha": float, "remove_unused_columns": bool,
     "precompute_ref_log_probs": bool, "reward_model": bool, "model_type": str, "num_labels": int,
     "center_rewards_coefficient": float, "fsdp_version": int, "fsdp_config": dict,
+    "accelerator_config": dict,
     "output_dir": str, "revision_of_model": str, "trust_remote_code": bool,
 }  # fmt: skip
 

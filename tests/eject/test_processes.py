@@ -9,7 +9,7 @@ import pytest
 
 from tests.tiny_model import text_rows, write_rows
 from tests.train.running import make_spec
-from tui_ft.eject import eject
+from tui_ft.eject import axolotl_config, eject
 from tui_ft.eject.processes import accelerate_config, command_of
 from tui_ft.spec import build_spec
 
@@ -49,7 +49,13 @@ def test_accelerate_reads_what_is_written(tmp_path: Path, tiny_llama: Path) -> N
         tmp_path, tiny_llama, hardware={"gpus": "auto", "num_gpus": 4, "distributed": fsdp}
     )
     done = eject(spec, "script", tmp_path / "out")
-    assert done.command in (tmp_path / "out" / "train.py").read_text()
+    text = (tmp_path / "out" / "train.py").read_text()
+    assert done.command in text
+    # As in a run: gradients are shared out after each pass, not held whole until the last.
+    kwargs = "{'gradient_accumulation_kwargs': {'sync_each_batch': True}}"
+    assert f"accelerator_config={kwargs}" in text.replace('"', "'")
+    axolotl = axolotl_config(spec, "messages", rows=10, evaluates=False).values
+    assert repr(axolotl["accelerator_config"]) == kwargs
     config: Any = load_config_from_file(str(tmp_path / "out" / "accelerate.yaml"))
     assert (config.distributed_type, config.num_processes) == ("FSDP", 4)
     assert config.fsdp_config["fsdp_version"] == 2

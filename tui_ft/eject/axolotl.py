@@ -14,6 +14,7 @@ from typing import Any, Final
 from tui_ft.eject.axolotl_grpo import MODULE, grpo_values, not_in_grpo
 from tui_ft.eject.axolotl_limits import rl_of
 from tui_ft.eject.beginning import axolotl_model
+from tui_ft.eject.processes import of_accumulating
 from tui_ft.eject.rows import EVAL, TRAIN
 from tui_ft.eject.script import TEMPLATE_FILE
 from tui_ft.spec import RunSpec
@@ -265,7 +266,8 @@ def _spread(spec: RunSpec) -> dict[str, Any]:
         config["transformer_layer_cls_to_wrap"] = names
     if strategy.min_num_params is not None:
         config["min_num_params"] = strategy.min_num_params
-    return {"fsdp_version": strategy.fsdp_version, "fsdp_config": config}
+    values = {"fsdp_version": strategy.fsdp_version, "fsdp_config": config}
+    return values | of_accumulating(spec)
 
 
 def _method(spec: RunSpec) -> dict[str, Any]:

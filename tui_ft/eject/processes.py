@@ -75,6 +75,17 @@ def _deepspeed(strategy: DeepSpeedStrategy) -> dict[str, Any]:
     }
 
 
+def of_accumulating(spec: RunSpec) -> dict[str, Any]:
+    """Return what a trainer is told where passes add up to a step: with FSDP each is shared out.
+
+    The reasons are those of `tui_ft.train.spread.trainer_arguments`.
+    """
+    spread = spec.hardware.processes != 1
+    if not spread or not isinstance(spec.hardware.distributed, FsdpStrategy):
+        return {}
+    return {"accelerator_config": {"gradient_accumulation_kwargs": {"sync_each_batch": True}}}
+
+
 def not_in_accelerate(spec: RunSpec) -> tuple[str, ...]:
     """Return what of `hardware.distributed` the command and the file do not say."""
     strategy = spec.hardware.distributed

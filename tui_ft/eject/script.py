@@ -10,7 +10,7 @@ from typing import Any, Final
 from tui_ft.eject.adapter_lines import adapter_of
 from tui_ft.eject.beginning import beginning_of
 from tui_ft.eject.forms import Form, class_weights, form_of
-from tui_ft.eject.processes import command_of
+from tui_ft.eject.processes import command_of, of_accumulating
 from tui_ft.eject.reward_lines import rewards_of
 from tui_ft.spec import RunSpec
 from tui_ft.spec.distributed import DeepSpeedStrategy
@@ -314,6 +314,7 @@ class _Script:
             del arguments["num_train_epochs"]
         if spec.method.kind == "prefix_tuning":  # peft refuses both together
             arguments["gradient_checkpointing"] = False
+        arguments |= of_accumulating(spec)
         arguments |= spec.training.extra
         given = {name: value for name, value in arguments.items() if value is not None}
         return [
