@@ -102,13 +102,7 @@ OBJECTIVES: Final[dict[str, Row]] = {
     "ppo": Row(
         0.15,
         chat_rows,
-        {
-            **_ANSWERS,
-            "num_ppo_epochs": 2,
-            "init_kl_coef": 0.02,
-            "adap_kl_ctrl": False,
-            "whiten_advantages": False,
-        },
+        {**_ANSWERS, "num_ppo_epochs": 2, "init_kl_coef": 0.02, "adap_kl_ctrl": False},
         steps=50,
         answers=True,
     ),
@@ -145,7 +139,7 @@ METHODS: Final[dict[str, Column]] = {
     "p-tuning": Column(
         {"kind": "p_tuning", "num_virtual_tokens": 16, "encoder_hidden_size": 256},
         3e-3,
-        longer=6,
+        longer=4,
         share=_FEW,
     ),
     "peft: OFT": Column({"kind": "peft", **_OFT}, online=1e-2, longer=2),

@@ -33,7 +33,8 @@ SCHEMA: dict[str, type | tuple[type, ...]] = {
     "orpo_alpha": float, "simpo_gamma": float, "cpo_alpha": float, "remove_unused_columns": bool,
     "precompute_ref_log_probs": bool, "reward_model": bool, "model_type": str, "num_labels": int,
     "center_rewards_coefficient": float, "fsdp_version": int, "fsdp_config": dict,
-    "accelerator_config": dict,
+    "accelerator_config": dict, "lora_mlp_kernel": bool, "lora_qkv_kernel": bool,
+    "lora_o_kernel": bool, "lora_embedding_kernel": bool,
     "output_dir": str, "revision_of_model": str, "trust_remote_code": bool,
 }  # fmt: skip
 
@@ -44,6 +45,16 @@ def spec_of(**groups: Any) -> RunSpec:
 
 def values_of(spec: RunSpec, layout: str = "messages") -> dict[str, Any]:
     return axolotl_config(spec, layout, rows=100, evaluates=True).values
+
+
+def test_no_kernel_of_loras_meets_a_scoring_head() -> None:
+    # Axolotl turns them on where they are not spoken of, and then refuses any but causal models.
+    kernels = [f"lora_{place}_kernel" for place in ("mlp", "qkv", "o", "embedding")]
+    scored = values_of(spec_of(objective={"kind": "reward"}, method={"kind": "lora"}), "pairs")
+    assert [scored[name] for name in kernels] == [False] * 4
+    full = values_of(spec_of(objective={"kind": "reward"}, method={"kind": "full"}), "pairs")
+    answers = values_of(spec_of(method={"kind": "lora"}))
+    assert not {*kernels} & {*full, *answers}
 
 
 def test_simpo_warms_up_for_steps() -> None:

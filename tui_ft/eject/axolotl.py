@@ -61,6 +61,9 @@ _OTHERWISE: Final = (
 )
 """Fields of training that are said in other words."""
 _OPTIMIZERS: Final = {"adamw_8bit": "adamw_bnb_8bit"}
+_KERNELS: Final = ("lora_mlp_kernel", "lora_qkv_kernel", "lora_o_kernel", "lora_embedding_kernel")
+"""Axolotl turns them on by itself, and with a scoring head they then end the run ("Model must be a
+PeftModelForCausalLM", 0.19.0)."""
 _LORA: Final = {
     "r": "lora_r",
     "lora_alpha": "lora_alpha",
@@ -235,7 +238,7 @@ def _objective(spec: RunSpec) -> dict[str, Any]:
         }
         if objective.center_rewards_coefficient is not None:
             values["center_rewards_coefficient"] = objective.center_rewards_coefficient
-        return values
+        return values | (dict.fromkeys(_KERNELS, False) if _adapts(spec) else {})
     if rl is None:
         return {}
     beta = getattr(objective, "beta", 0.1)
@@ -268,6 +271,10 @@ def _spread(spec: RunSpec) -> dict[str, Any]:
         config["min_num_params"] = strategy.min_num_params
     values = {"fsdp_version": strategy.fsdp_version, "fsdp_config": config}
     return values | of_accumulating(spec)
+
+
+def _adapts(spec: RunSpec) -> bool:
+    return peft_arguments(spec.method) is not None
 
 
 def _method(spec: RunSpec) -> dict[str, Any]:
