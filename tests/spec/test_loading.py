@@ -94,6 +94,21 @@ def test_overrides_win_and_are_named_when_they_are_wrong(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("12345e7", "12345e7"),
+        ("1234567", "1234567"),
+        ('"12345e7"', "12345e7"),
+        ("'null'", "null"),
+        ("null", None),
+        ("", None),
+    ],
+)
+def test_a_text_that_looks_like_a_number_stays_a_text(typed: str, read: str | None) -> None:
+    assert build_spec(LEAST, [f"model.revision={typed}"]).model.revision == read
+
+
+@pytest.mark.parametrize(
     ("group", "values"),
     [
         ("training", {"learning_rate": 0}),

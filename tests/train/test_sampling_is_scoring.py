@@ -6,12 +6,13 @@ is. Looked at with adapters, a base in 4 bits, all weights, dropout and recomput
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 import torch
-from transformers import GenerationMixin
+from transformers import AutoConfig, GenerationMixin
 
 from tests.tiny_model import chat_rows, write_rows
 from tests.train.ppo.answering import COLOUR, LORA
@@ -80,13 +81,19 @@ def test_what_was_sampled_is_as_likely_when_it_is_scored(
     objective: str,
     method: str,
 ) -> None:
-    """With an adapter that does something already, and that has dropout."""
+    """With an adapter that does something already; it has dropout, and so has the attention."""
+    shutil.copytree(tiny_llama, tmp_path / "model")
+    config = AutoConfig.from_pretrained(tiny_llama, attention_dropout=0.3)
+    config.save_pretrained(tmp_path / "model")
+    tiny_llama = tmp_path / "model"
     trainer = make_trainer(_spec(tmp_path, tiny_llama, objective, method), tmp_path)
     torch.manual_seed(0)
     for name, parameter in trainer.model.named_parameters():
         if "lora_" in name:
             torch.nn.init.normal_(parameter, std=0.1)
     trainer.model.train()
+    attention = next(m for m in trainer.model.modules() if type(m).__name__ == "LlamaAttention")
+    assert attention.attention_dropout == 0.3
     sampled = _Sampled(monkeypatch)
     rows = [trainer.train_dataset[number // 4] for number in range(8)]
     if objective == "ppo":
@@ -107,7 +114,7 @@ def test_what_was_sampled_is_as_likely_when_it_is_scored(
             torch.testing.assert_close(scored, expected, atol=1e-4, rtol=0)
     dropouts = [m for m in trainer.model.modules() if isinstance(m, torch.nn.Dropout)]
     assert any(m.p == 0.3 for m in dropouts)
-    assert all(m.training for m in dropouts)  # it trains with what was asked for
+    assert all(m.training for m in trainer.model.modules())  # it trains with what was asked for
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)

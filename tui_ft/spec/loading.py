@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from tui_ft.spec.fault_words import message_of
+from tui_ft.spec.fields import fields_of
 from tui_ft.spec.group import number_or_text
 from tui_ft.spec.problems import Problem, SpecError
 from tui_ft.spec.run_spec import RunSpec
@@ -192,8 +193,20 @@ def _apply_override(values: dict[str, Any], text: str) -> tuple[str, str]:
     if not equals or not key:
         fault = f"`{text}` is not of the form key=value, such as training.learning_rate=1e-4"
         raise SpecError([Problem("", fault, file="--set")])
-    put(values, key, read_value(raw))
+    put(values, key, _as_text(values, key, raw) or read_value(raw))
     return key, raw
+
+
+def _as_text(values: Mapping[str, Any], key: str, raw: str) -> str | None:
+    """Return ``raw`` where a text belongs at ``key`` and YAML takes it for something else.
+
+    A commit such as 1234567 or 12345e7 is a number to it.
+    """
+    typed = raw.strip()
+    if not typed or not any(one.key == key and one.kind == "text" for one in fields_of(values)):
+        return None
+    value = read_value(typed)
+    return None if value is None or isinstance(value, str | list | dict) else typed
 
 
 def read_value(raw: str) -> object:
@@ -202,7 +215,8 @@ def read_value(raw: str) -> object:
         value = yaml.safe_load(raw) if raw.strip() else None
     except (yaml.YAMLError, ValueError):
         value = raw
-    return number_or_text(value) if isinstance(value, str) else value
+    as_typed = isinstance(value, str) and value == raw.strip()  # without quotes
+    return number_or_text(str(value)) if as_typed else value
 
 
 def put(values: dict[str, Any], key: str, value: object) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import torch
 from peft import PeftConfig
@@ -30,6 +30,10 @@ from tui_ft.tuners import bottleneck
 bottleneck.register()
 Task = Literal["CAUSAL_LM", "SEQ_CLS"]
 """What the model does, by peft's names: generate text, or score it with a head of its own."""
+_BEHIND_THE_LAYERS: Final = ("final_layer_norm", "project_out")
+"""Modules beside the list of layers that follow it, though OPT makes them before."""
+_FOR_EVERY_LAYER: Final = ("rel_embeddings", "LayerNorm", "conv", "relative_attention_bias")
+"""Modules beside the list that every layer reads, though DeBERTa and MPNet make them after it."""
 
 
 def adapter_config(
@@ -127,8 +131,14 @@ def freeze_all_but_last(model: torch.nn.Module, layers: int) -> None:
     train every input as well.
 
     Raises:
-        RunFailure: the model has no list of layers, or fewer than that.
+        RunFailure: the model has an encoder and a decoder, no list of layers, or fewer than that.
     """
+    if getattr(getattr(model, "config", None), "is_encoder_decoder", False):
+        raise RunFailure(
+            f"method.kind freeze knows the last layers of one stack, and {type(model).__name__} "
+            "has an encoder and a decoder",
+            "set method.kind to full or lora",
+        )
     path, blocks = _blocks(model)
     if layers > len(blocks):
         raise RunFailure(
@@ -136,25 +146,37 @@ def freeze_all_but_last(model: torch.nn.Module, layers: int) -> None:
             f"set it to {len(blocks)} or less",
         )
     frozen = tuple(f"{path}.{number}." for number in range(len(blocks) - layers))
+    beside = path.rpartition(".")[0]
+    behind = tuple(f"{beside}.{name}." for name in _BEHIND_THE_LAYERS)
+    frozen += tuple(f"{beside}.{name}." for name in _FOR_EVERY_LAYER)
     embeddings = set(model.get_input_embeddings().parameters())  # type: ignore[operator]
     after = False
     for name, parameter in model.named_parameters():
         after = after or name.startswith(f"{path}.")
-        trains = after and not name.startswith(frozen) and parameter not in embeddings
+        follows = after or name.startswith(behind)
+        trains = follows and not name.startswith(frozen) and parameter not in embeddings
         parameter.requires_grad_(trains)
 
 
 def _blocks(model: torch.nn.Module) -> tuple[str, torch.nn.ModuleList]:
-    """Return the longest list of modules of one kind, which are the layers, and its path.
+    """Return the list of modules that are the layers, and its path.
+
+    It lies in no other list, as those of experts do, and is as long as the configuration says: a
+    tower for images has layers too. They may be of several kinds (Jamba's are).
 
     Raises:
         RunFailure: there is none.
     """
-    lists = [
-        (name, module)
-        for name, module in model.named_modules()
-        if isinstance(module, torch.nn.ModuleList) and len({type(block) for block in module}) == 1
-    ]
-    if not lists:
-        raise RunFailure("the model has no list of layers", "set method.kind to full or lora")
-    return max(lists, key=lambda found: len(found[1]))
+    lists: list[tuple[str, torch.nn.ModuleList]] = []
+    for name, module in model.named_modules():
+        inside = any(name.startswith(f"{outer}.") for outer, _ in lists)
+        if isinstance(module, torch.nn.ModuleList) and len(module) and not inside:
+            lists.append((name, module))
+    config = getattr(model, "config", None)
+    count = getattr(config and config.get_text_config(), "num_hidden_layers", None)
+    found = [one for one in lists if count in (None, len(one[1]))]
+    if not found:
+        said = "no list of layers" if count is None else f"no list of its {count} layers"
+        shared = " (they may share their weights, as ALBERT's do)" if lists else ""
+        raise RunFailure(f"the model has {said}{shared}", "set method.kind to full or lora")
+    return max(found, key=lambda one: len(one[1]))

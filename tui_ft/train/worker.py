@@ -126,6 +126,7 @@ class _Work:
 
             import_first(self._on_gpu)  # before those that it changes
         from tui_ft.train.base import with_whole_base
+        from tui_ft.train.boundaries import refuse_without_positions
         from tui_ft.train.model import load_tokenizer
         from tui_ft.train.objectives import objective_of
         from tui_ft.train.precision import choose_precision
@@ -137,6 +138,7 @@ class _Work:
             # From here on the model is a whole one, whatever it was made of, or an adapter's that
             # is trained further.
             self._spec = with_whole_base(self._spec, lambda text: self._say("load", text))
+        refuse_without_positions(self._spec)
         tokenizer = load_tokenizer(self._spec)
         objective = objective_of(self._spec.objective.kind)
         try:

@@ -15,6 +15,7 @@ from tui_ft.data.items import AnyItem
 from tui_ft.spec import RunSpec
 from tui_ft.spec.objectives import SftObjective
 from tui_ft.spec.trainer_arguments import row_arguments
+from tui_ft.train.boundaries import refuse_reading_across
 from tui_ft.train.chat_tokenizer import TransformersChatTokenizer
 from tui_ft.train.objectives.common import Job, Objective, SoundnessTrainer, adapter_of, build
 from tui_ft.train.rows import IGNORED, NO_ITEM, TokenRow, Totals
@@ -93,6 +94,7 @@ def build_trainer(job: Job) -> SoundnessTrainer:
     trainer: SoundnessTrainer = build(
         job, SftRunTrainer, SFTConfig, own, peft_config=adapter_of(job)
     )
+    refuse_reading_across(job, trainer)
     return trainer
 
 
