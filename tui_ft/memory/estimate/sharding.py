@@ -98,8 +98,10 @@ class Spread:
         one before still holds its input. Head and norm are not given back in between. What has
         no gradient at its input, as the embedding, is reduced when all is over.
         """
+        if not self.sharding.wraps:
+            return self._at_once(stage, what)
         kept = self.tail if self.tied else 0
-        held_back = not (self.sharding.reshards and self.sharding.wraps)
+        held_back = not self.sharding.reshards
         if stage != "backward":
             gathered = self.layers + self.layer if held_back else 2 * self.layer
             if what not in ("the loss", GATHERING):
@@ -118,6 +120,19 @@ class Spread:
         if what == last_layer and self.trains_all and not self.tied:
             before = self.widened * self.tail
         return kept + before + (self.layers if held_back else 2 * self.layer)
+
+    def _at_once(self, stage: str, what: str) -> int:
+        """Return it for a model that is one unit: all of it is gathered, and reduced in the end.
+
+        Forward it is there twice, as a layer is else. The input of the reduce-scatter is made while
+        the gradients in the arithmetic's type are there as well.
+        """
+        whole = self.layers + self.tail + (0 if self.tied else self.embedding)
+        if stage != "backward" or what == "the loss's gradient":
+            return 2 * whole
+        if what == "the embedding":
+            return self.trained * (1 + self.widened) + (0 if self.trains_all else whole)
+        return whole + self.trained
 
     def _after(self) -> int:
         """Return what is there when the backward pass has come to the embedding."""
