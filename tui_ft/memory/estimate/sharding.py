@@ -88,6 +88,8 @@ class Spread:
             width = FLOAT32 // self.widened
             live = 2 * self.layer + _PREFETCHED * width if sharding.kind == "zero3" else 0
             return live + _BUCKET * width  # which is made whole, however little is trained
+        if not sharding.wraps:
+            return self._at_once(stage, what)
         return self._fsdp(stage, what, last_layer)
 
     def _fsdp(self, stage: str, what: str, last_layer: str) -> int:
@@ -98,8 +100,6 @@ class Spread:
         one before still holds its input. Head and norm are not given back in between. What has
         no gradient at its input, as the embedding, is reduced when all is over.
         """
-        if not self.sharding.wraps:
-            return self._at_once(stage, what)
         kept = self.tail if self.tied else 0
         held_back = not self.sharding.reshards
         if stage != "backward":
@@ -122,17 +122,20 @@ class Spread:
         return kept + before + (self.layers if held_back else 2 * self.layer)
 
     def _at_once(self, stage: str, what: str) -> int:
-        """Return it for a model that is one unit: all of it is gathered, and reduced in the end.
+        """Return it for layers and head that are one unit: they are gathered, and reduced, at once.
 
-        Forward it is there twice, as a layer is else. The input of the reduce-scatter is made while
-        the gradients in the arithmetic's type are there as well.
+        The embedding is a unit of its own. The input of the reduce-scatter, made when the backward
+        pass has left the layers, is there beside all that was gathered.
         """
-        whole = self.layers + self.tail + (0 if self.tied else self.embedding)
-        if stage != "backward" or what == "the loss's gradient":
-            return 2 * whole
-        if what == "the embedding":
-            return self.trained * (1 + self.widened) + (0 if self.trains_all else whole)
-        return whole + self.trained
+        unit = self.layers + self.tail
+        if stage != "backward":
+            if what in ("the loss", GATHERING):
+                return unit + self.gathers_head * (what == GATHERING) * self.tail
+            return 2 * unit
+        if what == "the loss's gradient":
+            return unit
+        own = self.embedding if self.trains_all and not self.tied else 0
+        return unit + self.widened * (self.trained - own)
 
     def _after(self) -> int:
         """Return what is there when the backward pass has come to the embedding."""
