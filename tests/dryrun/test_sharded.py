@@ -76,3 +76,12 @@ def test_the_closed_form_is_within_a_tenth(step: Step, tied: bool) -> None:
         computed = model_of(computed_step(step, sharding))
         closed = max(one.total for one in moments_of(computed, sharding, model_of(step)))
         assert closed == pytest.approx(dry.allocated, rel=0.10), (gpus, dry.stage, dry.by_kind)
+
+
+@pytest.mark.parametrize("step", [FULL, ADAPTED], ids=["full", "lora"])
+def test_without_wrapping_all_is_gathered_and_reduced_at_once(step: Step) -> None:
+    sharding = Sharding(kind="fsdp", gpus=8, wraps=False)
+    dry = replay(step, sharding=sharding)
+    computed = model_of(computed_step(step, sharding))
+    closed = max(one.total for one in moments_of(computed, sharding, model_of(step)))
+    assert closed == pytest.approx(dry.allocated, rel=0.15), (dry.stage, dry.by_kind)

@@ -19,18 +19,21 @@ _BOX: Final = re.compile(r"\\f?boxed\s*\{")
 _HASHES: Final = "####"
 _MONEY: Final = "$€£¥"
 _FRACTION: Final = re.compile(
-    r"([-+]?)(?:\\frac\{(-?\d{1,18})\}\{(-?\d{1,18})\}|(\d{1,18})/(\d{1,18}))"
+    r"([-+]?)(?:(\d{1,18})(?: |(?=\\)))?"
+    r"(?:\\frac\{(-?\d{1,18})\}\{(-?\d{1,18})\}|(\d{1,18})/(\d{1,18}))"
 )
+"""With what is whole before it, as in 1 1/2."""
 _LONGEST_EXPONENT: Final = 30
 _WORD: Final = re.compile(r"[^\W\d_]{3}")
 _KIND_OF_FRACTION: Final = re.compile(r"\\[dtc]frac")
 _BARE_FRACTION: Final = re.compile(r"\\frac\s*(\d|\{[^{}]*\})\s*(\d|\{[^{}]*\})")
 _NAMED: Final = re.compile(r"\\(?:text|mathrm|textbf|mathbf|mbox)\{([^{}]*)\}")
 _NO_VALUE: Final = re.compile(
-    r"\\(?:left|right|quad|qquad|degree)(?![a-z])|\^\s*\{?\s*\\circ\s*\}?"
-    r"|\\[!,;: ()\[\]]|\\(?=[$%])|[$~\s]"
+    r"\\(?:left|right|quad|qquad|degree)(?![a-z])|\^ ?(?:\{ ?)?\\circ ?\}?"
+    r"|\\[!,;: ()\[\]]|\\(?=[$%])|[$~]|(?<!\d) | (?!\d)| (?=\d{3}(?!\d))"
 )
-"""What LaTeX writes for the eye alone, a degree sign among it."""
+"""What LaTeX writes for the eye alone, a degree sign among it; a space between two numbers is not,
+unless it is one of thousands."""
 
 
 def extract(whole: str, how: Extract) -> str | None:
@@ -72,19 +75,22 @@ def _boxed(whole: str) -> str | None:
 
 
 def value_of(said: str) -> Decimal | Fraction | None:
-    r"""Return the number that ``said`` is, also as a fraction: 0.5, 1/2 and \frac{1}{2} are one."""
+    r"""Return the number that ``said`` is, also as a fraction: 0.5, 1/2 and \frac{1}{2} are one.
+
+    A fraction behind a number is added to it: 1 1/2 and 1\frac{1}{2} are 1.5.
+    """
     number = as_number(said)
     if number is not None:
         # A fraction of 1e999999 would be written out.
         return Fraction(number) if abs(number.adjusted()) < _LONGEST_EXPONENT else number
-    found = _FRACTION.fullmatch(tidied(said).rstrip("."))
+    found = _FRACTION.fullmatch(tidied(_as_typed(said)).rstrip("."))
     if found is None:
         return None
-    sign, above, below, over, under = found.groups()
-    divisor = int(below or under)
-    if not divisor:
+    sign, whole, above, below, over, under = found.groups()
+    part, divisor = int(above or over), int(below or under)
+    if not divisor or (whole and not 0 < part < divisor):
         return None
-    return Fraction(int(above or over), divisor) * (-1 if sign == "-" else 1)
+    return (int(whole or 0) + Fraction(part, divisor)) * (-1 if sign == "-" else 1)
 
 
 def is_formula(said: str) -> bool:
@@ -96,9 +102,11 @@ def tidied(said: str) -> str:
     """Return a formula in one of the ways in which it can be written.
 
     As the benchmark MATH compares (arXiv:2103.03874, `is_equiv`): spaces, the size of brackets, the
-    kind of a fraction, and what marks a word or a degree mean nothing.
+    kind of a fraction, and what marks a word or a degree mean nothing. But unlike there a space
+    between two numbers does: 12 13 is not 1213.
     """
-    plain = _BARE_FRACTION.sub(_with_braces, _KIND_OF_FRACTION.sub(r"\\frac", said))
+    plain = _KIND_OF_FRACTION.sub(r"\\frac", " ".join(said.split()))
+    plain = _BARE_FRACTION.sub(_with_braces, plain)
     return _NO_VALUE.sub("", _NAMED.sub(r"\1", plain))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -131,6 +132,8 @@ def as_reference(value: object) -> str | None:
         return value if value.strip() else None
     if value is None or (isinstance(value, TURNS) and not value):
         return None
+    if isinstance(value, float) and math.isnan(value):
+        return None  # so pandas writes that nothing is there
     return orjson.dumps(value, default=str).decode()
 
 

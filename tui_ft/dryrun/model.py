@@ -25,6 +25,7 @@ from tui_ft.dryrun.answers import Answering
 from tui_ft.dryrun.four_bit import quantize
 from tui_ft.memory.step import Step
 from tui_ft.spec.heads import heads_of
+from tui_ft.spec.norm_places import not_tuned
 from tui_ft.tuners import bottleneck
 
 META: Final = torch.device("meta")
@@ -158,6 +159,9 @@ def _adapted(model: Any, step: Step) -> Any:  # noqa: ANN401
     config = peft.PeftConfig.from_peft_type(**{"task_type": task, **step.adapter})
     if step.objective in _SCORES and hasattr(config, "exclude_modules"):
         config.exclude_modules = list(heads_of(name for name, _ in model.named_modules()))
+    if config.peft_type == "LN_TUNING":
+        held = ((name, bool(list(one.parameters()))) for name, one in model.named_modules())
+        config.exclude_modules = not_tuned(held) or None
     asked = dtype(step.adapter_dtype)
     with META, Answering():
         # peft casts what it adds to float32, and leaves what it trains in place as it is.

@@ -187,13 +187,21 @@ def tuned_norms(
     """Return the modules that LN tuning trains a copy of, each with its paths in the layers.
 
     Raises:
-        AdapterError: nothing is named for this family, or nothing matches.
+        AdapterError: nothing is named for this family, nothing matches, or what does has no
+            weights.
     """
     named = named_targets(architecture, settings, "LN_TUNING")
     pieces: list[Norm | Linear | Embedding] = [
         piece for piece in architecture.modules if not isinstance(piece, Weight)
     ]
-    return matching(architecture, settings, pieces, named)
+    found = matching(architecture, settings, pieces, named)
+    trained = tuple(one for one in found if one[0].parameters)
+    if not trained:
+        raise AdapterError(
+            f"the norms of {architecture.family} have no weights, so layer-norm tuning has nothing "
+            "to train: take method.kind lora"
+        )
+    return trained
 
 
 def _bottleneck(architecture: Architecture, settings: Settings) -> tuple[int, int]:

@@ -21,6 +21,7 @@ from tui_ft.spec.methods import (
     PeftMethod,
     PromptTuningMethod,
 )
+from tui_ft.spec.norm_places import is_any_tuned, not_tuned
 from tui_ft.spec.peft_arguments import peft_arguments
 from tui_ft.train.errors import RunFailure
 from tui_ft.train.peft_signatures import refuse_unknown_arguments
@@ -122,6 +123,39 @@ def refuse_missing_places(method: BottleneckMethod, model: torch.nn.Module) -> N
                 "name the projections that they stand behind in method.target_modules",
                 "a mixture of experts takes method.kind lora",
             )
+
+
+def leave_out_weightless_norms(config: PeftConfig, model: torch.nn.Module) -> None:
+    """Keep layer-norm tuning off modules that are called as norms are and have no weights.
+
+    peft fails at one (`StopIteration`), and at a norm within a norm.
+
+    Raises:
+        RunFailure: no norm of the model has weights.
+    """
+    held = [(name, bool(list(one.parameters()))) for name, one in model.named_modules()]
+    out = not_tuned(held)
+    if out and not is_any_tuned(name for name, _ in held if name not in out):
+        raise RunFailure(
+            f"the norms of this {type(model).__name__} have no weights: layer-norm tuning has "
+            "nothing to train",
+            "take method.kind lora",
+        )
+    if out:
+        asked: Any = config
+        given = asked.exclude_modules or ()
+        asked.exclude_modules = [*given, *out] if not isinstance(given, str) else given
+
+
+def norms_of_checkpoint(config: PeftConfig, checkpoints: Path) -> None:
+    """Let layer-norm tuning go on with the norms that the run's checkpoints hold.
+
+    Earlier ones trained those alone that peft knows of the model's family: with others the
+    optimizer's states would fit nothing.
+    """
+    for file in sorted(checkpoints.glob("checkpoint-*/adapter_config.json")):
+        asked: Any = config
+        asked.target_modules = type(config).from_pretrained(str(file.parent)).target_modules
 
 
 def freeze_all_but_last(model: torch.nn.Module, layers: int) -> None:

@@ -82,10 +82,27 @@ def test_the_answer_of_gsm8k(said: str, options: dict[str, Any], expected: float
         ("Lyon", '["Paris", "Paris, France"]', {"any_of": True}, 0.0),
         ("Paris", '["Paris", "Paris, France"]', {}, 0.0),
         ("42", "42", {"any_of": True}, 1.0),  # no list: the one that is right
+        ("None", "[null, true]", {"any_of": True}, 0.0),
+        ("TRUE", "[null, true]", {"any_of": True}, 1.0),
+        ("3/2", "1 1/2", {}, 1.0),
+        ("11/2", "1 1/2", {}, 0.0),
+        (r"-1\frac12", "-1.5", {}, 1.0),
+        ("\N{MINUS SIGN}3/4", "-0.75", {}, 1.0),
+        ("1213", "12 13", {}, 0.0),
+        ("12  13", "12 13", {}, 1.0),
+        ("1 000", "1000", {}, 1.0),
+        ("15 million", "1.5 million", {"ignore_punctuation": True}, 0.0),
+        ("1,500 km.", "1500 km", {"ignore_punctuation": True}, 1.0),
+        ("5 degrees", "-5 degrees", {"ignore_punctuation": True}, 0.0),
     ],
 )
 def test_other_answers(said: str, reference: str, options: dict[str, Any], expected: float) -> None:
     assert ask({"kind": "exact_match", **options}, [said], reference) == [expected]
+
+
+def test_spaces_without_end_take_no_time() -> None:
+    endless = "^" + " " * 200_000 + "x"  # minutes, when each space was begun with anew
+    assert ask({"kind": "exact_match"}, [endless], "x^2") == [0.0]
 
 
 def test_without_an_answer_of_the_data_there_is_no_opinion() -> None:

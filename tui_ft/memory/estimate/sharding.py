@@ -88,6 +88,8 @@ class Spread:
             width = FLOAT32 // self.widened
             live = 2 * self.layer + _PREFETCHED * width if sharding.kind == "zero3" else 0
             return live + _BUCKET * width  # which is made whole, however little is trained
+        if not sharding.wraps:
+            return self._at_once(stage, what)
         return self._fsdp(stage, what, last_layer)
 
     def _fsdp(self, stage: str, what: str, last_layer: str) -> int:
@@ -99,7 +101,7 @@ class Spread:
         no gradient at its input, as the embedding, is reduced when all is over.
         """
         kept = self.tail if self.tied else 0
-        held_back = not (self.sharding.reshards and self.sharding.wraps)
+        held_back = not self.sharding.reshards
         if stage != "backward":
             gathered = self.layers + self.layer if held_back else 2 * self.layer
             if what not in ("the loss", GATHERING):
@@ -118,6 +120,22 @@ class Spread:
         if what == last_layer and self.trains_all and not self.tied:
             before = self.widened * self.tail
         return kept + before + (self.layers if held_back else 2 * self.layer)
+
+    def _at_once(self, stage: str, what: str) -> int:
+        """Return it for layers and head that are one unit: they are gathered, and reduced, at once.
+
+        The embedding is a unit of its own. The input of the reduce-scatter, made when the backward
+        pass has left the layers, is there beside all that was gathered.
+        """
+        unit = self.layers + self.tail
+        if stage != "backward":
+            if what in ("the loss", GATHERING):
+                return unit + self.gathers_head * (what == GATHERING) * self.tail
+            return 2 * unit
+        if what == "the loss's gradient":
+            return unit
+        own = self.embedding if self.trains_all and not self.tied else 0
+        return unit + self.widened * (self.trained - own)
 
     def _after(self) -> int:
         """Return what is there when the backward pass has come to the embedding."""

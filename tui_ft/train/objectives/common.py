@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
+from peft import PeftType
 from torch.distributed.tensor import DTensor
 from transformers import Trainer, TrainerCallback
 
@@ -35,6 +36,8 @@ from tui_ft.train.adapters import (
     adapter_config,
     freeze_all_but_last,
     keep_initial_adapter,
+    leave_out_weightless_norms,
+    norms_of_checkpoint,
     refuse_missing_places,
 )
 from tui_ft.train.checkpoints import CheckpointKeeper
@@ -454,7 +457,11 @@ def adapter_of(job: Job, task: Task = "CAUSAL_LM") -> Any:  # noqa: ANN401
     if isinstance(spec.method, BottleneckMethod):
         refuse_missing_places(spec.method, job.model)
     new, heads = new_modules(job.model), scoring_heads(job.model)
-    return adapter_config(spec.method, task, new, spec.model.name_or_path, heads)
+    config = adapter_config(spec.method, task, new, spec.model.name_or_path, heads)
+    if config is not None and config.peft_type == PeftType.LN_TUNING:
+        leave_out_weightless_norms(config, job.model)
+        norms_of_checkpoint(config, job.checkpoints)
+    return config
 
 
 def own_fields(job: Job, *but: str) -> dict[str, Any]:

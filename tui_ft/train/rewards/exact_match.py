@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import string
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
@@ -14,7 +15,10 @@ from tui_ft.train.rewards import Answers, Score
 if TYPE_CHECKING:
     from tui_ft.train.objectives.common import Job
 
-_NO_PUNCTUATION: Final = str.maketrans("", "", string.punctuation)
+_PUNCTUATION: Final = re.compile(
+    rf"((?<=\d)[./:](?=\d)|(?<![\w)\]}}])-(?=\.?\d))|[{re.escape(string.punctuation)}]"
+)
+"""But what belongs to a number: 1.5 million are not 15, and -5 degrees not 5."""
 
 
 def make(reward: ExactMatchReward, job: Job) -> Score:
@@ -49,7 +53,9 @@ def _listed(reference: str) -> list[str] | None:
         several = json.loads(reference)
     except (ValueError, RecursionError):
         return None
-    return [str(one) for one in several] if isinstance(several, list) else None
+    if not isinstance(several, list):
+        return None
+    return [one if isinstance(one, str) else json.dumps(one) for one in several if one is not None]
 
 
 def _is_same(reward: ExactMatchReward, given: str, wanted: str) -> bool:
@@ -67,5 +73,5 @@ def _plain(reward: ExactMatchReward, said: str) -> str:
     if reward.ignore_case:
         said = said.casefold()
     if reward.ignore_punctuation:
-        said = " ".join(said.translate(_NO_PUNCTUATION).split())
+        said = " ".join(_PUNCTUATION.sub(r"\1", said).split())
     return said.strip()
