@@ -8,13 +8,15 @@ import os
 import signal
 import subprocess
 from pathlib import Path
+from unittest import mock
 
+import psutil
 import pytest
 from click.testing import CliRunner, Result
 
 from tests.runs.conftest import Start, ended, steps_done, wait_until
 from tui_ft.cli import main
-from tui_ft.runs.folder import RunError, create
+from tui_ft.runs.folder import RunError, RunFolder, create
 from tui_ft.runs.launch import resume
 from tui_ft.runs.orphans import end_orphan, orphan_of
 from tui_ft.runs.registry import summary_of
@@ -73,3 +75,17 @@ def test_a_process_that_only_has_the_number_is_left_alone(home: Path, spec: RunS
                 end_orphan(folder)
         assert other.poll() is None
         other.kill()
+
+
+def test_a_worker_that_goes_just_before_it_is_killed_is_no_error(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.worker_lock.write_text("4194305")  # above any number that Linux gives
+    with folder.worker_lock.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+
+        def goes(_leader: int) -> list[psutil.Process]:
+            fcntl.flock(held, fcntl.LOCK_UN)
+            return []
+
+        with mock.patch("tui_ft.runs.orphans._group", goes):
+            assert end_orphan(folder) == 4194305

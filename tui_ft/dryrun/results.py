@@ -51,7 +51,9 @@ class Results:
         if kind == "other":
             return operation(*args, **kwargs)
         try:
-            key = (operation, _key(args), tuple(kwargs), _key(kwargs.values()))
+            # A quotient of integers is of the default dtype.
+            default = torch.get_default_dtype()
+            key = (operation, _key(args), tuple(kwargs), _key(kwargs.values()), default)
             known = self._known.get(key)
         except (_UnlikeError, TypeError):  # TypeError: an argument that cannot be hashed
             return operation(*args, **kwargs)

@@ -171,5 +171,11 @@ def _end(one: Replayer) -> None:
         one.end()
 
 
+def _forget() -> None:
+    _IDLE.clear()  # they are those of the process that forked
+    _LOCK.release()
+
+
 atexit.register(end_kept)
-os.register_at_fork(after_in_child=_IDLE.clear)  # they are those of the process that forked
+# Else a child could be made while another thread holds the lock, which nobody there would release.
+os.register_at_fork(before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_forget)

@@ -53,6 +53,8 @@ def end_orphan(folder: RunFolder) -> int:
     if not pid:
         return 0
     if not any(_has_open(one, folder.worker_lock) for one in _group(pid)):
+        if not is_locked(folder.worker_lock):
+            return pid  # it went by itself meanwhile
         told = "holds its lock, and is not found on this machine: end it where it runs"
         raise RunError(f"a worker of {folder.id} {told}")
     try:
