@@ -125,7 +125,7 @@ def test_a_replay_finds_what_it_finds_when_all_is_run(
 
 def test_a_quotient_of_integers_is_of_the_default_dtype_of_the_moment() -> None:
     results, whole = Results(), _on_meta(3, dtype=torch.long)
-    given = (_aten.div.Tensor, (whole, whole), {})
+    given: tuple[Any, tuple[Any, ...], dict[str, Any]] = (_aten.div.Tensor, (whole, whole), {})
     assert results.of(*given).dtype == torch.float32
     torch.set_default_dtype(torch.bfloat16)
     try:
