@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from tui_ft.data import Conversation, DataError, Row, RowProblem, convert, detec
 from tui_ft.data.checkable import Checkable, asked_columns, checkable, of_answers, prompt_share
 from tui_ft.data.final_answer import extract
 from tui_ft.data.items import Pair, Prompt
+from tui_ft.data.parts import as_reference
 from tui_ft.data.prompts import asked_in
 from tui_ft.spec.rewards import ExactMatchReward, JsonReward
 from tui_ft.train.rewards.exact_match import is_match
@@ -321,3 +323,23 @@ def test_plain_pairs_and_verdicts_are_asked_through_the_template() -> None:
     columns = asked_columns(judged, detect(judged).columns)
     assert columns == {"instruction": "prompt", "output": "completion", "label": "label"}
     assert detect(judged, columns=columns).format == "kto"
+
+
+@pytest.mark.parametrize(
+    ("value", "reference"),
+    [(42, "42"), (True, "true"), ([" 7"], " 7"), ([1, 2], "[1,2]"), (math.nan, None), ("  ", None)],
+)
+def test_what_is_right_is_text(value: object, reference: str | None) -> None:
+    assert as_reference(value) == reference
+
+
+def test_what_no_json_can_hold_is_no_reference() -> None:
+    assert as_reference([1, -(2**63) - 1]) is None
+    deep: list[object] = [1, 2]
+    for _ in range(600):
+        deep = [deep, 2]
+    assert as_reference(deep) is None
+    single: object = "7"
+    for _ in range(5000):
+        single = [single]
+    assert as_reference(single) == "7"

@@ -38,6 +38,18 @@ def _real_sizes(optimizer: torch.optim.Optimizer) -> Counter[int]:
     return held
 
 
+@pytest.fixture(autouse=True)
+def no_overrides() -> None:
+    """Forget what an earlier Trainer in this process asked for.
+
+    It has the states of embeddings in 32 bits, and bitsandbytes keeps that by the place of a
+    parameter among all, for every optimizer of the process.
+    """
+    from bitsandbytes.optim import GlobalOptimManager
+
+    GlobalOptimManager.get_instance().initialize()
+
+
 def _make(name: str, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
     import bitsandbytes as bnb
     from transformers.optimization import Adafactor

@@ -126,15 +126,18 @@ def value_at(values: Mapping[str, Any], column: str) -> object:
 
 def as_reference(value: object) -> str | None:
     """Return what is right as text; None where nothing is said."""
-    if isinstance(value, list) and len(value) == 1:
-        return as_reference(value[0])
+    while isinstance(value, list) and len(value) == 1:
+        value = value[0]
     if isinstance(value, str):
         return value if value.strip() else None
     if value is None or (isinstance(value, TURNS) and not value):
         return None
     if isinstance(value, float) and math.isnan(value):
         return None  # so pandas writes that nothing is there
-    return orjson.dumps(value, default=str).decode()
+    try:
+        return orjson.dumps(value, default=str).decode()
+    except TypeError:  # a number beyond 64 bits, or lists within lists without end
+        return None
 
 
 def said(role: str, content: str) -> Message:
