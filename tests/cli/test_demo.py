@@ -73,6 +73,7 @@ def test_its_rows_are_written_for_runs_of_ones_own(ftui: Ftui, home: Path) -> No
     }
     assert {name: len(Path("rows", name).read_text().splitlines()) for name in written} == written
     assert "nothing is replaced" in ftui("demo", "--write-data", "rows").stderr
+    assert "is a file: name a folder" in ftui("demo", "--write-data", "rows/pairs.jsonl").stderr
     said = ftui("demo", "--write-data", "more").stdout
     asked = said[said.index("`ftui chain new") + 1 : said.index("chain.yaml`")] + "chain.yaml"
     assert ftui(*asked.replace("\\\n", "").split()[1:]).exit_code == 0

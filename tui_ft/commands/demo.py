@@ -56,6 +56,8 @@ def _write_data(asked: str, *, as_json: bool) -> None:
     from tui_ft.demo.prepare import MODEL_NAME, write_data
 
     folder = paths.expand(asked)
+    if folder.is_file():
+        fail(f"{folder} is a file: name a folder, which may be a new one")
     if folder.exists() and any(folder.iterdir()):
         fail(f"{folder} is there already and not empty: name another, nothing is replaced")
     files = write_data(folder)
