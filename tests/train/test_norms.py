@@ -17,9 +17,11 @@ from transformers import (
     StableLmConfig,
 )
 
+from tui_ft.eject.adapter_lines import adapter_of
 from tui_ft.models import architecture_of
 from tui_ft.models.targets import AdapterError
 from tui_ft.models.trainable import trainable_parameters
+from tui_ft.spec.methods import LnTuningMethod
 from tui_ft.spec.norm_places import NORMS
 from tui_ft.train.adapters import leave_out_weightless_norms, norms_of_checkpoint
 from tui_ft.train.errors import RunFailure
@@ -61,6 +63,19 @@ def test_what_has_no_weights_is_left_out(config: Any, trained: int) -> None:
     adapted(input_ids=torch.ones(1, 4, dtype=torch.long))
     learns = [one for one in adapted.parameters() if one.requires_grad]
     assert sum(one.numel() for one in learns) == trained
+
+
+def test_the_script_leaves_out_what_has_no_weights() -> None:
+    experts = {"num_local_experts": 2, "intermediate_size_mlp": 64}
+    config = Llama4TextConfig(**SMALL, num_key_value_heads=2, head_dim=8, **experts)
+    model = AutoModelForCausalLM.from_config(config)
+    written = adapter_of(LnTuningMethod(), scores=False)
+    assert written is not None
+    names = {"model": model, "LNTuningConfig": peft.LNTuningConfig}
+    (adapter,) = eval("\n".join(written.lines), names)
+    adapted = peft.get_peft_model(model, adapter)
+    learns = [one for one in adapted.parameters() if one.requires_grad]
+    assert sum(one.numel() for one in learns) == 160
 
 
 def test_a_place_without_a_norm_is_left_out() -> None:

@@ -19,6 +19,11 @@ _CLASSES: Final = {
     "PREFIX_TUNING": "PrefixTuningConfig",
     "P_TUNING": "PromptEncoderConfig",
 }
+_IDLE_NORMS: Final = (
+    "*(name for name, one in model.named_modules() "
+    'if "norm" in name and not list(one.parameters()))'
+)
+"""Norms without weights, of which no copy can be trained (`tui_ft.spec.norm_places`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +57,13 @@ def adapter_of(method: Method, *, scores: bool) -> Adapter | None:
         lines.append(f"modules_to_save=[*{whole!r}, *sorted(whole)],")
     elif whole:
         lines.append(f"modules_to_save={whole!r},")
+    idle = [_IDLE_NORMS] if peft_type == "LN_TUNING" else []
     takes = "exclude_modules" in shipped().get(peft_type, ("exclude_modules",))
     if scores and takes and "target_modules" in given:
-        lines.append(f"exclude_modules=[*{out!r}, *sorted(new | heads)],")
+        left = ", ".join([f"*{out!r}", "*sorted(new | heads)", *idle])
+        lines.append(f"exclude_modules=[{left}],")
+    elif idle:
+        lines.append(f"exclude_modules=[{idle[0]}] or None,")
     elif out:
         lines.append(f"exclude_modules={out!r},")
     if isinstance(method, PromptTuningMethod) and method.prompt_tuning_init_text:
