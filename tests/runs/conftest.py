@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -36,17 +37,28 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def end_run(folder: RunFolder) -> None:
     """End whatever processes a test left of a run."""
     summary = summary_of(folder)
-    for pid in (summary.worker_pid, summary.pid):
-        if pid and psutil.pid_exists(pid) and "tui_ft" in " ".join(_command(pid)):
-            psutil.Process(pid).kill()
+    # Its status tells of a worker only from the next heartbeat on; its supervisor has it at once.
+    for pid in (summary.pid, summary.worker_pid):
+        for process in _family(pid):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
-def _command(pid: int) -> list[str]:
-    try:
-        process = psutil.Process(pid)
-        return [*process.cmdline(), *(process.parent() or process).cmdline()]
-    except psutil.Error:
+def _family(pid: int) -> list[psutil.Process]:
+    """Return a process of ours and its children; nothing if the number is another's by now."""
+    if not pid:
         return []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        if _is_ours(process) or any(_is_ours(parent) for parent in process.parents()[:1]):
+            return [process, *process.children(recursive=True)]
+    return []
+
+
+def _is_ours(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return "tui_ft" in " ".join(process.cmdline())
+    return False
 
 
 @pytest.fixture
