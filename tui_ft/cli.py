@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from typing import Final
+import sys
+from typing import Any, Final
 
 import click
 
@@ -37,6 +38,8 @@ _COMMANDS: Final = {
     "completion": "tui_ft.commands.look",
 }
 
+_JSON: Final = "ftui.json"
+
 
 class _LazyGroup(click.Group):
     """Imports a command when it is asked for, so that `ftui` itself starts at once."""
@@ -51,6 +54,33 @@ class _LazyGroup(click.Group):
             return None
         command = getattr(importlib.import_module(_COMMANDS[cmd_name]), cmd_name)
         return command if isinstance(command, click.Command) else None
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as click's own
+        """Run the command; a help that cannot be written ends it as any other output."""
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:
+            from tui_ft.commands.output import unwritable, warn
+
+            warn(unwritable(error))
+            sys.exit(1)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take the arguments apart, and remember whether JSON is asked for."""
+        ctx.meta[_JSON] = "--json" in args
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - as click's own
+        """Run the command; wrong usage, and an answer of no, are said as JSON where asked for."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.Abort) as error:
+            if ctx.meta[_JSON]:
+                from tui_ft.commands.output import say_json_error
+
+                said = getattr(error, "format_message", None)
+                say_json_error(ctx, said() if said else "not confirmed: --yes does not ask")
+            raise
 
 
 @click.group(cls=_LazyGroup, invoke_without_command=True)

@@ -229,3 +229,26 @@ def test_finished_runs_correct_what_is_replayed(
     (found,) = json.loads(_run(model, *arguments, "--json").stdout)
     assert found["expected"] > raw.expected
     assert found["computed"]["expected"] == raw.expected
+
+
+@pytest.mark.parametrize("size", ["inf", "1e400", "0", "-1", "nan", "two"])
+@pytest.mark.parametrize("option", ["--gpu", "--free"])
+def test_a_size_that_no_gpu_has_is_refused(option: str, size: str, model: str) -> None:
+    result = _run(model, "--quick", option, size)
+    assert result.exit_code == 1
+    assert result.stderr == f"{option} {size}: write its memory in GB, such as 24 or 80\n"
+
+
+def test_the_largest_batch_is_not_asked_for_in_vain(model: str) -> None:
+    result = _run(model, "--quick", "--largest-batch", "--gpu", "24")
+    assert result.exit_code == 2
+    assert "--quick replays none" in result.stderr
+
+
+def test_a_probe_that_measured_nothing_ends_with_1(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tui_ft.memory.probing.probe", lambda *_, **__: Unknown("there is no GPU"))
+    result = _run(model, "--probe", "--method", "lora", "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout) == [{"method": "lora", "problem": "there is no GPU"}]

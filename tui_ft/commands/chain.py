@@ -10,7 +10,16 @@ import click
 
 from tui_ft import text
 from tui_ft.commands.chain_watch import watch_and_leave
-from tui_ft.commands.output import fail, for_people, json_option, say, say_json, warn
+from tui_ft.commands.output import (
+    fail,
+    for_people,
+    json_lines_option,
+    json_option,
+    refuse_another,
+    say,
+    say_json,
+    warn,
+)
 from tui_ft.commands.work import tell_changes, tell_findings
 
 if TYPE_CHECKING:
@@ -158,7 +167,7 @@ def check(file: Path, overrides: tuple[str, ...], memory: bool, as_json: bool) -
 @_stage_set
 @_memory
 @_watch
-@json_option
+@json_lines_option
 @for_people
 def start(
     *, file: Path, overrides: tuple[str, ...], memory: bool, watch_it: bool, as_json: bool
@@ -168,7 +177,10 @@ def start(
 
     chosen = _load(file, overrides)
     found = _check(chosen, memory=memory, quiet=as_json)
-    if any(one.is_refused for one in found):
+    refused = [one.stage for one in found if one.is_refused]
+    if refused and as_json:
+        say_json({"error": f"nothing is started: {', '.join(refused)} would fail", "stages": found})
+    if refused:
         sys.exit(1)
     folder = life.start(chosen)
     if as_json:
@@ -226,7 +238,7 @@ def status(name: str | None, as_json: bool) -> None:
 )
 @click.option("--anyway", is_flag=True, help="Go on though data, or the host, are others.")
 @_watch
-@json_option
+@json_lines_option
 @for_people
 def resume(
     *,
@@ -266,7 +278,7 @@ def resume(
 
 @chain.command()
 @_chain
-@json_option
+@json_lines_option
 @for_people
 def watch(name: str | None, as_json: bool) -> None:
     """Follow the chain NAME (the newest) until it ends, a line for each change."""
@@ -293,6 +305,8 @@ def delete(*, name: str, runs: bool, yes: bool, anyway: bool, as_json: bool) -> 
     from tui_ft.runs.folder import size_of
 
     folder = find(name)
+    if yes:
+        refuse_another(name, folder.id)
     of_it = all_runs(folder, journal.read(folder))
     mine = [run.id for run in of_it]
     if not yes:

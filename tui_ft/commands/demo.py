@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tui_ft import text
-from tui_ft.commands.output import fail, for_people, is_terminal, json_option, say, say_json
+from tui_ft.commands.output import fail, for_people, is_terminal, json_lines_option, say, say_json
 
 if TYPE_CHECKING:
     from tui_ft.runs.folder import RunFolder
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Write the rows that demonstrations learn from into a new folder, and train nothing.",
 )
-@json_option
+@json_lines_option
 @for_people
 def demo(plain: bool, write_data: str | None, as_json: bool) -> None:
     """Fine-tune a small model to answer in strict JSON, and show it live.

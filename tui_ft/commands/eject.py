@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("run", shell_complete=complete_run)
-@click.option("--to", "target", type=click.Choice(["script", "axolotl"]), default="script")
+@click.option(
+    "--to",
+    "target",
+    type=click.Choice(["script", "axolotl"]),
+    default="script",
+    show_default=True,
+    help="What is written.",
+)
 @click.option(
     "--out", metavar="FOLDER", help="A new or empty folder; NAME-script or so if left out."
 )
@@ -58,10 +65,11 @@ def eject(
 def _spec(run: str, overrides: tuple[str, ...]) -> tuple[RunSpec, RunFolder | None]:
     """Return the spec in a file, or of a run as it was frozen and its folder, or of a preset."""
     from tui_ft.runs import folder as folders
-    from tui_ft.spec import load_spec, resolve_spec
+    from tui_ft.spec import find_presets, load_spec, resolve_spec
 
-    begins_so = any(folder.id.startswith(run) for folder in folders.all_folders())
-    if begins_so and not Path(run).is_file():
-        begun = folders.find(run)
-        return load_spec(begun.spec_file, overrides), begun
-    return resolve_spec(run, overrides), None
+    ids = [folder.id for folder in folders.all_folders()]
+    is_other = Path(run).is_file() or (run in find_presets() and run not in ids)
+    if is_other or not any(one.startswith(run) for one in ids):
+        return resolve_spec(run, overrides), None
+    begun = folders.find(run)
+    return load_spec(begun.spec_file, overrides), begun

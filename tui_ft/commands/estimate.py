@@ -72,8 +72,8 @@ def estimate(
         _say_accuracy(as_json=as_json)
         return
     if model is None:
-        fail("which MODEL? A folder with a config.json, or a model's id on the Hub")
-        return
+        raise click.UsageError("which MODEL? A folder with a config.json, or an id on the Hub")
+    _refuse_idle(quick=quick, largest_batch=largest_batch, gpu=gpu)
     from tui_ft.memory.from_spec import step_of
     from tui_ft.memory.model_facts import model_facts
 
@@ -121,6 +121,14 @@ def estimate(
         answers.replay(len(chosen), largest_batch=largest_batch, as_json=as_json)
     if as_json:
         say_json(answers.as_json())
+
+
+def _refuse_idle(*, quick: bool, largest_batch: bool, gpu: str | None) -> None:
+    """Refuse options that would do nothing."""
+    if largest_batch and quick:
+        raise click.UsageError("--largest-batch replays steps, and --quick replays none")
+    if largest_batch and gpu is None and len(_cards(None)) != 1:
+        raise click.UsageError("--largest-batch needs to know the card: give --gpu, such as 24")
 
 
 def _all_methods(
@@ -186,10 +194,12 @@ def _bytes_of(option: str, value: str) -> int:
     """Return a number of GB that was written down."""
     number = value.lower().removesuffix("gib").removesuffix("gb").strip()
     try:
-        return int(float(number) * _GIB)
-    except ValueError:
+        size = int(float(number) * _GIB)
+    except (ValueError, OverflowError):  # no number, or without an end
+        size = 0
+    if size <= 0:
         fail(f"{option} {value}: write its memory in GB, such as 24 or 80")
-        return 0
+    return size
 
 
 def _say_accuracy(*, as_json: bool) -> None:
@@ -357,8 +367,6 @@ class _Answers:
     def _find_largest(self, count: int) -> None:
         from tui_ft.memory.fitting import largest_batch
 
-        if len(self._cards) != 1:
-            fail("--largest-batch needs to know the card: give --gpu, such as --gpu 24")
         free = self._cards[0].memory_bytes
         for number in range(count):
             self._batches[number] = largest_batch(self._steps[number], free)

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from tui_ft import text
-from tui_ft.commands.output import leave_when_unread, say, say_raw, warn
+from tui_ft.commands.output import leave_when_unread, say, say_encoded, warn
 from tui_ft.runs import events as ev
 from tui_ft.runs.folder import RunFolder
 from tui_ft.runs.history import RunHistory, describe
@@ -75,7 +75,7 @@ def follow(folder: RunFolder, *, as_json: bool = False) -> RunSummary:
         while new := reader.poll():
             for event in new:
                 if as_json:
-                    say_raw(ev.encode(event).decode())
+                    say_encoded(ev.encode(event))
                     continue
                 for line in writer.lines(event, reader.history):
                     say(line)

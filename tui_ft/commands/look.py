@@ -13,6 +13,7 @@ from tui_ft.commands.output import (
     fail,
     for_people,
     is_terminal,
+    json_lines_option,
     json_option,
     leave_when_unread,
     say,
@@ -74,7 +75,7 @@ def _row(run: RunSummary) -> tuple[str, ...]:
 @click.command()
 @run_argument
 @click.option("--plain", is_flag=True, help="Print lines even where a terminal could show more.")
-@json_option
+@json_lines_option
 @for_people
 def watch(run: str | None, plain: bool, as_json: bool) -> None:
     """Watch RUN (the live one, or the newest): the monitor in a terminal, else lines."""
@@ -90,7 +91,7 @@ def watch(run: str | None, plain: bool, as_json: bool) -> None:
 @run_argument
 @click.option("--follow", "-f", "following", is_flag=True, help="Go on as it grows.")
 @click.option("--worker", is_flag=True, help="The worker's raw output, tracebacks included.")
-@json_option
+@json_lines_option
 @for_people
 def logs(run: str | None, following: bool, worker: bool, as_json: bool) -> None:
     """Print what RUN said, or with --worker everything its worker printed."""
@@ -173,6 +174,7 @@ def doctor(as_json: bool) -> None:
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
+@for_people
 def completion(ctx: click.Context, shell: str) -> None:
     """Print the completion script for SHELL; `eval "$(ftui completion bash)"` turns it on."""
     from click.shell_completion import get_completion_class

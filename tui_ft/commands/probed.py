@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -51,3 +52,5 @@ def say_probes(
             say(f"{method}: {found.expected / _GIB:.2f} GiB measured: {parts}")
     if as_json:
         say_json(said)
+    if all("problem" in one for one in said):
+        sys.exit(1)

@@ -117,7 +117,13 @@ def _show(report: CleaningReport) -> None:
     help="Share of the rows to hold out.",
 )
 @click.option("--rows", type=click.IntRange(min=1), help="Rows to hold out, in place of a share.")
-@click.option("--seed", type=click.IntRange(min=0), default=42, show_default=True)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=42,
+    show_default=True,
+    help="Another one holds out other rows.",
+)
 @click.option(
     "--by",
     type=click.Choice(["group", "row", "label"]),

@@ -11,7 +11,16 @@ import click
 from click.shell_completion import CompletionItem
 
 from tui_ft import text
-from tui_ft.commands.output import for_people, json_option, left_alone, say, say_json, warn
+from tui_ft.commands.output import (
+    for_people,
+    json_lines_option,
+    json_option,
+    left_alone,
+    refuse_another,
+    say,
+    say_json,
+    warn,
+)
 
 if TYPE_CHECKING:
     from tui_ft.runs.changes import Change
@@ -52,7 +61,7 @@ set_option = click.option(
 @click.argument("spec", shell_complete=complete_spec)
 @set_option
 @click.option("--detach", is_flag=True, help="Start it and return; `ftui watch` shows it.")
-@json_option
+@json_lines_option
 @for_people
 def train(spec: str, overrides: tuple[str, ...], detach: bool, as_json: bool) -> None:
     """Start the run in SPEC, a YAML file or a preset's name, and follow it.
@@ -162,7 +171,7 @@ def checkpoint(run: str | None, as_json: bool) -> None:
 @run_argument
 @click.option("--detach", is_flag=True, help="Return at once.")
 @click.option("--anyway", is_flag=True, help="Go on though the data, or the host, are others.")
-@json_option
+@json_lines_option
 @for_people
 def resume(run: str | None, detach: bool, anyway: bool, as_json: bool) -> None:
     """Take RUN up again from its newest checkpoint, and follow it.
@@ -212,6 +221,8 @@ def delete(run: str, yes: bool, anyway: bool, as_json: bool) -> None:
     from tui_ft.runs import removing
 
     folder = folders.find(run)
+    if yes:
+        refuse_another(run, folder.id)
     removing.refuse_at_work(folder, anyway=anyway)
     if not yes:
         much = text.size(folders.size_of([folder]))
@@ -256,7 +267,10 @@ def _preflight(spec: RunSpec, *, quiet: bool, memory: bool = False) -> bool:
 
     found = findings(spec, memory=memory)
     tell_findings(found, quiet=quiet)
-    return preflight.refusal(found) is None
+    refused = preflight.refusal(found)
+    if refused is not None and quiet:
+        say_json({"error": refused.reason, "findings": found})
+    return refused is None
 
 
 def tell_findings(found: Iterable[Finding], *, quiet: bool = False) -> None:
