@@ -132,7 +132,7 @@ _ANSWERS: Final[dict[str, Any]] = {
 }
 _PPO_IMPORTS: Final = """from accelerate.utils import set_seed
 from transformers import Trainer, TrainingArguments
-from trl.trainer.utils import RepeatSampler, disable_dropout_in_model, identity
+from trl.trainer.utils import RepeatSampler, identity
 
 from ppo.advantages import (
     UsualSpread,

@@ -81,6 +81,10 @@ class _Script:
         method = self._spec.method
         return method.ewc if isinstance(method, FullMethod) else None
 
+    @property
+    def _drops_nothing(self) -> bool:
+        return bool(getattr(self._spec.objective, "disable_dropout", False))
+
     def text(self) -> str:
         """Return all of it."""
         spec, form = self._spec, self._form
@@ -137,7 +141,8 @@ class _Script:
         ewc = ("ewc",) if self._ewc is not None else ()
         loftq = ("loftq",) if self._initial == "loftq" else ()
         rewards = () if self._rewards is None else self._rewards.parts
-        return (*self._form.parts, *rewards, *own, *ewc, *loftq)
+        whole = ("no_dropout",) if self._drops_nothing else ()
+        return (*self._form.parts, *rewards, *own, *ewc, *loftq, *whole)
 
     def _part(self, name: str) -> str:
         return part(name).replace("$base", self._form.base)
@@ -151,6 +156,7 @@ class _Script:
         rewards = () if self._rewards is None else self._rewards.imports
         modules = {"import json", "import os", "from pathlib import Path", *rewards}
         modules |= {"import contextlib"} if self._form.answers else set()
+        modules |= {"import copy"} if self._drops_nothing else set()
         if isinstance(self._spec.objective, PpoObjective):
             modules |= {"import math", "from types import SimpleNamespace"}
         return "\n".join(sorted(modules, key=lambda line: (line.startswith("from"), line)))
@@ -262,11 +268,11 @@ class _Script:
 
     def _method(self) -> list[str]:
         method, adapter = self._spec.method, self._adapter
-        frozen = []
+        before = ["leave_out_dropout(model)"] if self._drops_nothing else []
         if isinstance(method, FreezeMethod):
-            frozen = [f"freeze_all_but_last(model, {method.num_trainable_layers})"]
+            before += [f"freeze_all_but_last(model, {method.num_trainable_layers})"]
         if not self._form.wraps:
-            return frozen
+            return before
         lines = ["set_seed(SEED)"]
         if self._form.scores:
             lines.append("model.config.pad_token_id = tokenizer.pad_token_id")
@@ -276,7 +282,7 @@ class _Script:
             lines.append(")")
             if self._spec.training.gradient_checkpointing:
                 lines.append("model.enable_input_require_grads()")
-        return [*lines, *self._policy(), *frozen]
+        return [*lines, *self._policy(), *before]
 
     def _policy(self) -> list[str]:
         """Return the lines that make PPO's policy of the model."""
@@ -295,7 +301,6 @@ class _Script:
             "    ends=sorted({*stops, tokenizer.eos_token_id} - {None}),",
             ")",
             f"load_head(policy.head, Path({place}))  # where an earlier run of PPO has left one",
-            *(["disable_dropout_in_model(model)"] if self._spec.objective.disable_dropout else []),
         ]
 
     def _config(self) -> list[str]:

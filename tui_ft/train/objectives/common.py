@@ -42,6 +42,7 @@ from tui_ft.train.adapters import (
 )
 from tui_ft.train.checkpoints import CheckpointKeeper
 from tui_ft.train.continuing import adapter_further, begin_where_it_is, saved_alone
+from tui_ft.train.dropout import leave_out_dropout
 from tui_ft.train.errors import RunFailure
 from tui_ft.train.holding import hold_in_float32
 from tui_ft.train.model import new_modules, scoring_heads
@@ -362,6 +363,8 @@ def build(
         arguments["gradient_checkpointing"] = False  # it does so by itself, where it was asked to
     if isinstance(spec.method, FreezeMethod):
         freeze_all_but_last(job.model, spec.method.num_trainable_layers)
+    if getattr(spec.objective, "disable_dropout", False):
+        leave_out_dropout(handed.get("model", job.model))
     fields = (*TrainingSpec.model_fields, *type(spec.objective).model_fields, *_RESERVED)
     config = config_class(
         **checked_extra("training", spec.training.extra, config_class, arguments, fields)

@@ -20,7 +20,7 @@ from accelerate.utils import set_seed
 from peft import get_peft_model
 from torch import Tensor
 from transformers import TrainingArguments
-from trl.trainer.utils import disable_dropout_in_model, identity
+from trl.trainer.utils import identity
 
 from tui_ft.hub.outputs import MERGED_FILE
 from tui_ft.runs import events as ev
@@ -382,8 +382,6 @@ def build_trainer(job: Job) -> SoundnessTrainer:
     found = next((f for f in _left_by(spec.model.name_or_path) if load_head(policy.head, f)), None)
     if found is not None:
         job.note(f"goes on with the value head that an earlier run of PPO left in {found}")
-    if asked.disable_dropout:
-        disable_dropout_in_model(model)
     own: dict[str, Any] = {"remove_unused_columns": False}
     trainer: PpoRunTrainer = build(
         job,
