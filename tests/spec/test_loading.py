@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tui_ft.spec import Problem, RunSpec, SpecError, build_spec, dump_spec, load_spec
+from tui_ft.spec.draft import Draft
 from tui_ft.spec.loading import parse_yaml
 from tui_ft.spec.run_spec import FullMethod, LoraMethod, QloraMethod
 
@@ -291,15 +291,61 @@ def test_a_key_that_is_a_number_is_told_by_its_line(tmp_path: Path) -> None:
     assert [(problem.key, problem.line) for problem in _faults(path)] == [("3", 3)]
 
 
-def test_a_number_with_an_exponent_is_one_where_no_type_is_known() -> None:
-    training = {
-        "lr_scheduler_kwargs": {"min_lr": "1e-6"},
-        "lr_scheduler_type": "cosine_with_min_lr",
+_PASSED_ON = """
+model: {name_or_path: m, revision: 12345e7}
+data: {train: d}
+method: {kind: peft, peft_type: LOHA, arguments: {rank_dropout: 1e-1}}
+training:
+  lr_scheduler_type: cosine_with_min_lr
+  lr_scheduler_kwargs: {min_lr: 1e-6}
+  extra: {a: [1e-3, -2.5E+4, .5e1, 1e, e5, sha1e4], b: '1e-3', c: {d: "2E5"}}
+"""
+
+
+def test_a_number_with_an_exponent_is_one_where_no_type_is_known(tmp_path: Path) -> None:
+    """Unless it stands in quotes; and so it is still when it was written down by us."""
+    spec = load_spec(
+        _write(tmp_path, _PASSED_ON), ["training.extra.e='12e5'", "training.extra.f=12e5"]
+    )
+    extra = {
+        "a": [1e-3, -2.5e4, 5.0, "1e", "e5", "sha1e4"],
+        "b": "1e-3",
+        "c": {"d": "2E5"},
+        "e": "12e5",
+        "f": 12e5,
     }
-    text = "a: [1e-3, -2.5E+4, .5e1, 1e, e5, sha1e4]\n"
-    spec = build_spec({**LEAST, "training": {**training, "extra": yaml.safe_load(text)}})
     assert spec.training.lr_scheduler_kwargs == {"min_lr": 1e-6}
-    assert spec.training.extra == {"a": [1e-3, -2.5e4, 5.0, "1e", "e5", "sha1e4"]}
+    assert spec.training.extra == extra
+    assert getattr(spec.method, "arguments", None) == {"rank_dropout": 0.1}
+    assert spec.model.revision == "12345e7"
+    assert load_spec(_write(tmp_path, dump_spec(spec))) == spec
+    draft = Draft.begin(parse_yaml(_PASSED_ON, "run.yaml")[0], "run.yaml")
+    typed = {one.key: draft.text_of(one) for one in draft.fields}
+    assert typed["training.extra"].endswith("b: '1e-3', c: {d: '2E5'}}")
+    for again in (draft, draft.with_yaml(draft.to_yaml()), _typed_again(draft)):
+        assert again.spec is not None
+        assert again.spec.training.extra == {key: extra[key] for key in "abc"}
+
+
+def _typed_again(draft: Draft) -> Draft:
+    (field,) = (one for one in draft.fields if one.key == "training.extra")
+    return draft.with_text(field, draft.text_of(field))
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("training.max_steps=yes", "training.max_steps: is true; a whole number belongs here"),
+        ("training.learning_rate=on", "training.learning_rate: is true; a number belongs here"),
+        ("training.logging_steps=false", "logging_steps: is false; a whole number belongs here"),
+        ("training.max_length=null", "training.max_length: is null; a whole number belongs here"),
+        ("training.seed=4294967296", "is 4294967296; it has to be below 4,294,967,296"),
+    ],
+)
+def test_what_only_looks_like_a_number_is_none(override: str, said: str) -> None:
+    with pytest.raises(SpecError) as refused:
+        build_spec(LEAST, [override])
+    assert said in str(refused.value)
 
 
 @pytest.mark.parametrize("value", [".inf", "-.inf", ".nan"])

@@ -6,11 +6,9 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any, Final
 
-import yaml
-
 from tui_ft import text
 from tui_ft.advise.advice import Advice, Choice, Phase
-from tui_ft.spec import RunSpec
+from tui_ft.spec import RunSpec, yaml_text
 from tui_ft.spec.group import Group
 
 _WIDTH: Final = 98
@@ -155,7 +153,5 @@ def _comment(said: str, indent: str = "") -> list[str]:
 
 
 def _entry(key: str, value: object, indent: str = "") -> list[str]:
-    dumped = yaml.safe_dump(
-        {key: value}, allow_unicode=True, sort_keys=False, width=_WIDTH - len(indent)
-    )
+    dumped = yaml_text.write({key: value}, width=_WIDTH - len(indent))
     return [f"{indent}{line}" for line in dumped.splitlines()]

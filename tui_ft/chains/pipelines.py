@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import yaml
-
+from tui_ft.spec import yaml_text
 from tui_ft.spec.chain import PREVIOUS, STAGE
 
 
@@ -58,7 +57,7 @@ class Pipeline:
             for one in self.stages
         ]
         values = {"name": name or self.name, "description": self.description, "stages": stages}
-        return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
+        return yaml_text.write(values)
 
 
 _SFT: Final = PipelineStage("sft", "sft-lora", "chats or prompts with answers")

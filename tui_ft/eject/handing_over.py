@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from tui_ft import paths
 from tui_ft.data.problems import DataError
 from tui_ft.eject.axolotl import axolotl_config
@@ -27,7 +25,7 @@ from tui_ft.eject.reward_lines import FOLDER as REWARDS_FOLDER
 from tui_ft.eject.reward_lines import NoRewardError, rewards_of
 from tui_ft.eject.rows import WrittenRows, write_items, write_masked
 from tui_ft.eject.script import TEMPLATE_FILE, script
-from tui_ft.spec import RunSpec
+from tui_ft.spec import RunSpec, yaml_text
 from tui_ft.spec.chat_templates import template_file
 from tui_ft.spec.combinations import impossible
 from tui_ft.spec.online import OnlineFields
@@ -147,7 +145,7 @@ def _copy(files: Sequence[Path], folder: Path) -> None:
 
 
 def _yaml(values: dict[str, Any]) -> str:
-    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
+    return yaml_text.write(values)
 
 
 def _of_data(spec: RunSpec, rows: WrittenRows, whose: str) -> tuple[str, ...]:

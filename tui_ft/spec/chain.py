@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-import yaml
 from pydantic import Field, ValidationError
 
+from tui_ft.spec import yaml_text
 from tui_ft.spec.group import Group
 from tui_ft.spec.loading import Lines, build_spec, read_yaml
 from tui_ft.spec.methods import TRAINS_BASE, VIRTUAL_TOKENS
@@ -193,7 +193,7 @@ def dump_chain(chain: Chain) -> str:
     """Return ``chain`` as YAML with every field of every run, ready for `load_chain`."""
     stages = [{"name": one.name, "run": one.run.model_dump(mode="json")} for one in chain.stages]
     values = {"version": 1, "name": chain.name, "description": chain.description, "stages": stages}
-    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
+    return yaml_text.write(values)
 
 
 def _by_stage(written: _ChainFile, overrides: Iterable[str]) -> dict[str, list[str]]:

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final
 
-import yaml
-
+from tui_ft.spec import yaml_text
 from tui_ft.spec.fields import NONE, ON, SpecField, fields_of, shown_value, value_at
 from tui_ft.spec.loading import build_spec, parse_yaml, put, read_value
 from tui_ft.spec.presets import find_presets
@@ -182,7 +181,7 @@ class Draft:
         for one in self.fields:
             _copy(self.values, ordered, one.key)
         _add_missing(self.values, ordered)
-        written = yaml.safe_dump(ordered, sort_keys=False, allow_unicode=True, width=100)
+        written = yaml_text.write(ordered)
         return written if ordered else ""
 
     def with_yaml(self, text: str, file: str = "YAML") -> Draft:

@@ -64,7 +64,9 @@ def message_of(fault: Mapping[str, Any]) -> str:
         return f"is {given}; {_BELONGS[kind]}"
     if kind in _BOUNDS:
         words, bound = _BOUNDS[kind]
-        return f"is {given}; it has to be {words} {context.get(bound):g}"
+        limit = context.get(bound)
+        shown = f"{limit:,}" if isinstance(limit, int) else f"{limit:g}"
+        return f"is {given}; it has to be {words} {shown}"
     if kind in _SIZES:
         return _of_size(given, fault.get("input"), *_SIZES[kind], context)
     return f"is {given}; {str(fault['msg']).removeprefix('Input ')}"
@@ -80,5 +82,7 @@ def _of_size(given: str, value: object, words: str, bound: str, context: Mapping
 
 
 def _shown(value: object) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
     text = _shortened.repr(value)
     return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from tui_ft.spec import yaml_text
 from tui_ft.spec.optimizers import passes_over_warmup
 from tui_ft.spec.run_spec import RunSpec
 
@@ -96,7 +96,7 @@ def shown_value(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Mapping | list | tuple):
-        return yaml.safe_dump(value, default_flow_style=True, width=10_000).strip()
+        return yaml_text.write_in_line(value)
     return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
 
 

@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
-from typing import Annotated, Any, Final
+from collections.abc import Iterable, Mapping
+from types import UnionType
+from typing import Annotated, Any, Final, Union, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails
 
-_EXPONENT: Final = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
+from tui_ft.spec.yaml_text import EXPONENT, Unquoted
+
+_UNIONS: Final = (Union, UnionType, Annotated)
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
 def number_or_text(value: str) -> str | float:
     """Read `1e-4` as a number: YAML 1.1 takes it for text, people do not."""
-    try:
-        return float(value) if _EXPONENT.fullmatch(value) else value
-    except ValueError:
-        return value
+    return float(value) if EXPONENT.fullmatch(value) else value
 
 
 def _with_numbers(value: Any) -> Any:  # noqa: ANN401 - whatever was written
-    """Read numbers such as `1e-4` in what is passed on, whose types nobody looks at here."""
-    if isinstance(value, str):
-        return number_or_text(value)
+    """Read numbers such as `1e-4` in what is passed on, whose types nobody looks at here.
+
+    In quotes it is a text.
+    """
+    if isinstance(value, Unquoted):
+        return float(value)
     if isinstance(value, dict):
         return {name: _with_numbers(one) for name, one in value.items()}
     return [_with_numbers(one) for one in value] if isinstance(value, list) else value
@@ -51,3 +61,28 @@ class Group(BaseModel):
     model_config = ConfigDict(
         extra="forbid", validate_default=True, use_attribute_docstrings=True, allow_inf_nan=False
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, values: Any) -> Any:  # noqa: ANN401 - whatever was written
+        """Refuse `yes` where a number belongs, which pydantic takes for 1."""
+        if not isinstance(values, Mapping):
+            return values
+        faults = [
+            InitErrorDetails(type="int_type" if int in kinds else "float_type", loc=(n,), input=v)
+            for n, v in values.items()
+            if isinstance(v, bool)
+            and n in cls.model_fields
+            and bool not in (kinds := _plain_types(cls.model_fields[n].annotation))
+            and {int, float} & kinds
+        ]
+        if faults:
+            raise ValidationError.from_exception_data(cls.__name__, faults)
+        return values
+
+
+def _plain_types(annotation: Any) -> set[Any]:  # noqa: ANN401 - any annotation
+    """Return the types that an annotation holds, those inside of unions too."""
+    if get_origin(annotation) not in _UNIONS:
+        return {annotation} if isinstance(annotation, type) else set()
+    return {one for part in get_args(annotation) for one in _plain_types(part)}

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from tui_ft.spec import yaml_text
 from tui_ft.spec.fault_words import message_of
 from tui_ft.spec.fields import fields_of
 from tui_ft.spec.group import number_or_text
@@ -113,7 +114,7 @@ def parse_yaml(
     """Return the mapping that ``text`` holds, and the line of each key; see `read_yaml`."""
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text)
+        values = yaml_text.read(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
         fault = f"not valid YAML: {error.problem}"
@@ -136,9 +137,7 @@ def parse_yaml(
 
 def dump_spec(spec: RunSpec) -> str:
     """Return ``spec`` as YAML with every field, its order kept, ready for `load_spec`."""
-    return yaml.safe_dump(
-        spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100
-    )
+    return yaml_text.write(spec.model_dump(mode="json"))
 
 
 def _unfolded(node: yaml.Node | None, known: dict[int, int]) -> int:
@@ -212,7 +211,7 @@ def _as_text(values: Mapping[str, Any], key: str, raw: str) -> str | None:
 def read_value(raw: str) -> object:
     """Return what a person means who types ``raw``: YAML, or a text where it is none."""
     try:
-        value = yaml.safe_load(raw) if raw.strip() else None
+        value = yaml_text.read(raw) if raw.strip() else None
     except (yaml.YAMLError, ValueError):
         value = raw
     as_typed = isinstance(value, str) and value == raw.strip()  # without quotes

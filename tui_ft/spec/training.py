@@ -91,7 +91,7 @@ class _CommonFields(Group):
     """Recompute activations in the backward pass: far less memory, about a third slower."""
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
     """Type of the arithmetic; `auto` takes bf16 where the hardware has it, else fp16, else fp32."""
-    seed: NonNegativeInt = 42
+    seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 42
     """Decides initial adapter weights, order of rows and dropout."""
     logging_steps: Annotated[PositiveInt, Field(json_schema_extra=about("steps"))] = 1
     """Every how many steps loss and its company are written down."""

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal, get_args
 
 import msgspec
-import yaml
 
 from tui_ft import text
 from tui_ft.data import DataError, Row, RowProblem, convert, detect
 from tui_ft.data.format_table import FORMATS
 from tui_ft.data.items import AnyItem
 from tui_ft.data.rows import type_name
+from tui_ft.spec import yaml_text
 from tui_ft.vocabulary import FormatName
 
 FormatChoice = Literal["auto", FormatName]
@@ -100,7 +100,7 @@ def mapped(rows: Sequence[Row], format: FormatChoice, columns: Mapping[str, str]
 def as_yaml(format: FormatChoice, columns: Mapping[str, str]) -> str:
     """Return the lines of a run's YAML that read rows in this way."""
     values = {"data": {"format": format, **({"columns": dict(columns)} if columns else {})}}
-    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True).rstrip()
+    return yaml_text.write(values, width=80).rstrip()
 
 
 def _column(name: str, rows: Sequence[Row]) -> Column:
