@@ -123,3 +123,5 @@ def test_the_last_layer_and_what_follows_it_are_trained(kind: str) -> None:
 def test_models_without_one_stack_of_layers_are_refused(config: Any, said: str) -> None:
     with pytest.raises(RunFailure, match=said):
         freeze_all_but_last(SCORES.from_config(config), 1)
+    with pytest.raises(SystemExit, match=r"this one has two|stand in a list"):
+        _of_the_script()(SCORES.from_config(config), 1)

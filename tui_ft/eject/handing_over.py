@@ -25,6 +25,7 @@ from tui_ft.eject.reward_lines import FOLDER as REWARDS_FOLDER
 from tui_ft.eject.reward_lines import NoRewardError, rewards_of
 from tui_ft.eject.rows import WrittenRows, write_items, write_masked
 from tui_ft.eject.script import TEMPLATE_FILE, script
+from tui_ft.runs.model_fit import model_misfit
 from tui_ft.spec import RunSpec, yaml_text
 from tui_ft.spec.chat_templates import template_file
 from tui_ft.spec.combinations import impossible
@@ -82,7 +83,10 @@ def eject(spec: RunSpec, target: Target, folder: Path) -> Ejected:
 
 def _cannot_be(spec: RunSpec) -> str:
     """Return why nobody could train a run; empty where it can be."""
-    return next((f"{one.reason}: {one.advice}" for one in impossible(spec)), "")
+    unfit = model_misfit(spec)
+    faults = ((one.reason, one.advice) for one in impossible(spec))
+    reason, advice = next(faults, None) or unfit or ("", "")
+    return f"{reason}: {advice}" if reason else ""
 
 
 def _no_script(spec: RunSpec) -> str:

@@ -27,6 +27,7 @@ from tui_ft.runs.disk_check import check_disk, existing_part, free_bytes
 from tui_ft.runs.finding import Finding
 from tui_ft.runs.learning_rates import far_learning_rate
 from tui_ft.runs.libraries_check import check_libraries
+from tui_ft.runs.model_fit import model_misfit
 from tui_ft.runs.rewards_check import check_rewards, unanswered_refusal
 from tui_ft.runs.run_data import Use, wanted_of
 from tui_ft.runs.trackers import missing_trackers
@@ -122,6 +123,9 @@ def _check_objective(spec: RunSpec) -> list[Finding]:
     misfit = adapter_misfit(spec)
     if misfit is not None:
         findings.append(Finding("bad", *misfit))
+    unfit = model_misfit(spec)
+    if unfit is not None:
+        findings.append(Finding("bad", *unfit))
     findings += check_rewards(spec)
     far = far_learning_rate(spec)
     if far is not None:
