@@ -15,6 +15,8 @@ from tui_ft.hardware import Gpu, GpuProcess
 from tui_ft.runs.finding import Finding
 from tui_ft.runs.preflight import check, refusal
 from tui_ft.spec import RunSpec
+from tui_ft.spec.objectives import SftObjective
+from tui_ft.spec.online import RlooObjective
 from tui_ft.spec.run_spec import HardwareSpec
 
 GB = 1_000_000_000
@@ -265,13 +267,31 @@ def test_what_checkpoints_will_take_is_said_and_held_against_a_budget(
 
 
 @pytest.mark.parametrize(("name", "value"), [("eval_fraction", 0.1), ("eval", "x.jsonl")])
-def test_held_out_rows_that_nobody_looks_at_are_told(
-    spec: RunSpec, tmp_path: Path, name: str, value: object
+@pytest.mark.parametrize(
+    ("objective", "severity", "said"),
+    [
+        (SftObjective(), "note", "the held-out rows are evaluated once, at the end"),
+        (
+            RlooObjective.model_validate({"rewards": [{"kind": "length", "target": 8}]}),
+            "warning",
+            "no held-out row is ever looked at",
+        ),
+    ],
+)
+def test_how_seldom_held_out_rows_are_looked_at_is_told(
+    spec: RunSpec,
+    tmp_path: Path,
+    name: str,
+    value: object,
+    objective: SftObjective | RlooObjective,
+    severity: str,
+    said: str,
 ) -> None:
     data = {"eval": None, "eval_fraction": 0.0, name: value}
     unseen = _with(spec, data=data, training={"eval_steps": None})
-    told = [one for one in check(unseen, tmp_path) if "no held-out row is ever" in one.text]
-    assert [one.severity for one in told] == ["warning"]
+    unseen = unseen.model_copy(update={"objective": objective})
+    told = [one for one in check(unseen, tmp_path) if said in one.text]
+    assert [one.severity for one in told] == [severity]
     assert "training.eval_steps" in (told[0].advice or "")
     seen = check(_with(spec, data=data, training={"eval_steps": 0.5}), tmp_path)
-    assert not any("no held-out row is ever" in one.text for one in seen)
+    assert not any("held-out row" in one.text for one in seen)

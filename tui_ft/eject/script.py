@@ -27,7 +27,12 @@ from tui_ft.spec.online import OnlineFields
 from tui_ft.spec.peft_arguments import peft_arguments
 from tui_ft.spec.ppo import PpoObjective
 from tui_ft.spec.run_spec import QloraMethod
-from tui_ft.spec.trainer_arguments import plan_schedule, shared_arguments, usual_figure
+from tui_ft.spec.trainer_arguments import (
+    evaluates_last,
+    plan_schedule,
+    shared_arguments,
+    usual_figure,
+)
 
 TEMPLATE_FILE: Final = "chat_template.jinja"
 """Beside the script, where the run brings a chat template of its own."""
@@ -85,6 +90,10 @@ class _Script:
     def _drops_nothing(self) -> bool:
         return bool(getattr(self._spec.objective, "disable_dropout", False))
 
+    @property
+    def _evaluates_last(self) -> bool:
+        return self._evaluates and evaluates_last(self._spec)
+
     def text(self) -> str:
         """Return all of it."""
         spec, form = self._spec, self._form
@@ -137,12 +146,13 @@ class _Script:
         return isinstance(objective, KtoObjective) and objective.precompute_ref_log_probs
 
     def _parts(self) -> tuple[str, ...]:
+        last = ("last",) if self._evaluates_last else ()
         own = {"adalora": ("ranks",), "freeze": ("freeze",)}.get(self._spec.method.kind, ())
         ewc = ("ewc",) if self._ewc is not None else ()
         loftq = ("loftq",) if self._initial == "loftq" else ()
         rewards = () if self._rewards is None else self._rewards.parts
         whole = ("no_dropout",) if self._drops_nothing else ()
-        return (*self._form.parts, *rewards, *own, *ewc, *loftq, *whole)
+        return (*self._form.parts, *rewards, *own, *ewc, *loftq, *whole, *last)
 
     def _part(self, name: str) -> str:
         return part(name).replace("$base", self._form.base)
@@ -169,7 +179,8 @@ class _Script:
         names += ["AutoModelForSequenceClassification"] if loads_scorer else []
         names += ["BitsAndBytesConfig"] if self._is_quantised else []
         names += ["EarlyStoppingCallback"] if spec.training.early_stopping_patience else []
-        names += ["TrainerCallback"] if isinstance(spec.method, AdaLoraMethod) else []
+        calls_back = isinstance(spec.method, AdaLoraMethod) or self._evaluates_last
+        names += ["TrainerCallback"] if calls_back else []
         names += ["set_seed"] if self._form.scores else []
         lines = list(self._begins.imports)
         lines += () if self._rewards is None else self._rewards.libraries
@@ -336,7 +347,7 @@ class _Script:
     def _trainer_arguments(self) -> list[str]:
         spec, adapter = self._spec, self._adapter
         lines = ['train_dataset=rows("train.jsonl"),']
-        if self._evaluates and spec.training.eval_steps is not None:
+        if self._evaluates and (spec.training.eval_steps is not None or self._evaluates_last):
             lines.append('eval_dataset=rows("eval.jsonl"),')
         lines += self._form.handed
         if self._rewards is not None:
@@ -351,6 +362,8 @@ class _Script:
         patience = spec.training.early_stopping_patience
         if patience and self._evaluates:
             callbacks.append(f"EarlyStoppingCallback(early_stopping_patience={patience})")
+        if self._evaluates_last:
+            callbacks.append("EvaluatesLast()")
         if isinstance(spec.method, AdaLoraMethod):
             callbacks.append("MovesRanks()")
         return [*lines, f"callbacks=[{', '.join(callbacks)}],"] if callbacks else lines

@@ -15,6 +15,7 @@ from tui_ft.spec.objectives import CpoObjective, DpoObjective, Objective, Refere
 from tui_ft.spec.online import OnlineFields
 from tui_ft.spec.peft_arguments import peft_arguments
 from tui_ft.spec.ppo import PpoObjective
+from tui_ft.spec.trainer_arguments import evaluates_last
 
 _DTYPES: Final[dict[str, Dtype]] = {
     "bf16": "bfloat16",
@@ -169,7 +170,7 @@ def _evaluated(spec: RunSpec) -> int:
     """
     training = spec.training
     rows = training.per_device_eval_batch_size or 0
-    evaluates = training.eval_steps is not None
+    evaluates = training.eval_steps is not None or evaluates_last(spec)
     return rows if evaluates and rows > training.per_device_train_batch_size else 0
 
 

@@ -42,6 +42,7 @@ from tui_ft.spec.distributed import (
     strategy_name,
 )
 from tui_ft.spec.objectives import PretrainingObjective
+from tui_ft.spec.trainer_arguments import evaluates_last
 
 _ROWS_LOOKED_AT: Final = 1_000
 _FEW_ROWS: Final = 20
@@ -131,10 +132,7 @@ def _check_objective(spec: RunSpec) -> list[Finding]:
     if far is not None:
         findings.append(Finding("warning", *far))
     if spec.training.eval_steps is None and (spec.data.eval or spec.data.eval_fraction):
-        named = "data.eval is set" if spec.data.eval else "data.eval_fraction takes rows away"
-        unseen = f"{named}, and training.eval_steps is null: no held-out row is ever looked at"
-        way = "set training.eval_steps, to 0.1 for ten looks or 0.5 for two"
-        findings.append(Finding("warning", unseen, way))
+        findings.append(_looked_at_seldom(spec))
     if spec.objective.kind == "pretraining" and not spec.training.packing:
         findings.append(
             Finding(
@@ -144,6 +142,17 @@ def _check_objective(spec: RunSpec) -> list[Finding]:
             )
         )
     return findings
+
+
+def _looked_at_seldom(spec: RunSpec) -> Finding:
+    """Say when rows are looked at that are held out from a run without evaluations on its way."""
+    way = "set training.eval_steps, to 0.1 for ten looks or 0.5 for two"
+    if evaluates_last(spec):
+        once = "training.eval_steps is null: the held-out rows are evaluated once, at the end"
+        return Finding("note", once, way)
+    named = "data.eval is set" if spec.data.eval else "data.eval_fraction takes rows away"
+    unseen = f"{named}, and training.eval_steps is null: no held-out row is ever looked at"
+    return Finding("warning", unseen, way)
 
 
 def check_data(spec: RunSpec) -> list[Finding]:

@@ -257,7 +257,6 @@ _OF_USE: Final[Mapping[str, Callable[[Mapping[str, Any]], bool]]] = {
     "data.eval_fraction": lambda values: _said(values, "data.eval") is None,
     "data.split_seed": lambda values: _said(values, "data.eval") is None,
     "training.num_train_epochs": lambda values: _said(values, "training.max_steps") is None,
-    "training.per_device_eval_batch_size": lambda values: _has_steps(values, "eval_steps"),
     "training.early_stopping_patience": lambda values: _has_steps(values, "eval_steps"),
     "training.load_best_model_at_end": lambda values: (
         _has_steps(values, "eval_steps") and _has_steps(values, "save_steps")

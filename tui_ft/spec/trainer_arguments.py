@@ -10,7 +10,7 @@ from typing import Any, Final
 from tui_ft.spec.objectives import Objective
 from tui_ft.spec.online import OnlineFields
 from tui_ft.spec.optimizers import FOLLOWS_EVALUATION, passes_over_warmup
-from tui_ft.spec.run_spec import TrainingSpec
+from tui_ft.spec.run_spec import RunSpec, TrainingSpec
 
 Note = Callable[[str], None]
 
@@ -149,6 +149,15 @@ def plan_schedule(
     if best or (evaluates and training.lr_scheduler_type in FOLLOWS_EVALUATION):
         arguments |= best_by(training, usual)
     return Schedule(arguments, multiple)
+
+
+def evaluates_last(spec: RunSpec) -> bool:
+    """Return whether rows that are held out are looked at once, after the last step.
+
+    Where none are asked for on the way: to answer their prompts and reward it may take as long as
+    training, which is not done unasked.
+    """
+    return spec.training.eval_steps is None and not isinstance(spec.objective, OnlineFields)
 
 
 def usual_figure(objective: Objective) -> str:

@@ -96,7 +96,8 @@ class _CommonFields(Group):
     logging_steps: Annotated[PositiveInt, Field(json_schema_extra=about("steps"))] = 1
     """Every how many steps loss and its company are written down."""
     eval_steps: Annotated[PositiveFloat | None, Field(json_schema_extra=about("steps"))] = 0.1
-    """Every how many steps the held-out rows are evaluated; below 1, a share of all steps."""
+    """Every how many steps the held-out rows are evaluated; below 1, a share of all steps; null
+    evaluates them once, at the end (never where answers are rewarded)."""
     save_steps: Annotated[PositiveFloat | None, Field(json_schema_extra=about("steps"))] = 0.1
     """Every how many steps a checkpoint is written; below 1, a share of all steps."""
     save_total_limit: PositiveInt | None = 2

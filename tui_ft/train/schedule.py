@@ -30,6 +30,17 @@ class SavesOnEvaluations(TrainerCallback):  # type: ignore[misc]  # transformers
         state.save_steps = state.eval_steps * self._multiple
 
 
+class EvaluatesLast(TrainerCallback):  # type: ignore[misc]  # transformers is untyped here
+    """Looks at the held-out rows once, with the weights of the last step."""
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Ask for it after the last step."""
+        if state.global_step >= state.max_steps:
+            control.should_evaluate = True
+
+
 class StopsEarly(EarlyStoppingCallback):  # type: ignore[misc]  # transformers is untyped here
     """Stops after so many evaluations that are no better, those before a resume counted too.
 

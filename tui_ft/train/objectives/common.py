@@ -29,7 +29,13 @@ from tui_ft.spec.methods import (
     learns_keys,
 )
 from tui_ft.spec.run_spec import TrainingSpec
-from tui_ft.spec.trainer_arguments import Note, plan_schedule, shared_arguments, usual_figure
+from tui_ft.spec.trainer_arguments import (
+    Note,
+    evaluates_last,
+    plan_schedule,
+    shared_arguments,
+    usual_figure,
+)
 from tui_ft.train import spread
 from tui_ft.train.adapters import (
     Task,
@@ -56,7 +62,7 @@ from tui_ft.train.penalties import Penalties, Penalty
 from tui_ft.train.precision import Precision
 from tui_ft.train.ranks import MovesRanks, Orthogonality
 from tui_ft.train.sampling import LengthOrder
-from tui_ft.train.schedule import SavesOnEvaluations, StopsEarly
+from tui_ft.train.schedule import EvaluatesLast, SavesOnEvaluations, StopsEarly
 from tui_ft.train.signature import checked_extra
 from tui_ft.train.together import ALONE, Ranks
 from tui_ft.train.unfinished import load_unfinished, save_unfinished
@@ -114,6 +120,11 @@ class Job:
     def evaluates(self) -> bool:
         """Whether held-out rows are looked at during training."""
         return self.data.eval is not None and self.spec.training.eval_steps is not None
+
+    @property
+    def evaluates_last(self) -> bool:
+        """Whether they are looked at once, at the end."""
+        return self.data.eval is not None and evaluates_last(self.spec)
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,6 +385,8 @@ def build(
     patience = spec.training.early_stopping_patience
     if patience and job.evaluates:
         callbacks.append(StopsEarly(early_stopping_patience=patience))
+    if job.evaluates_last:
+        callbacks.append(EvaluatesLast())
     if schedule.evaluations_a_save is not None:
         callbacks.append(SavesOnEvaluations(schedule.evaluations_a_save))
     if isinstance(spec.method, AdaLoraMethod):
@@ -382,7 +395,7 @@ def build(
         "model": job.model,
         "args": config,
         "train_dataset": job.data.train,
-        "eval_dataset": job.data.eval if job.evaluates else None,
+        "eval_dataset": job.data.eval if job.evaluates or job.evaluates_last else None,
         "processing_class": job.tokenizer,
         "callbacks": callbacks,
         **handed,
