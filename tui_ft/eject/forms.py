@@ -275,5 +275,6 @@ def class_weights(objective: object, classes: Mapping[str, int]) -> list[float] 
         return None
     if asked == "balanced":
         whole = sum(classes.values())
-        return [whole / (len(classes) * rows) for rows in classes.values()]
+        there = sum(rows > 0 for rows in classes.values())
+        return [whole / (there * rows) if rows else 1.0 for rows in classes.values()]
     return [asked.get(name, 1.0) for name in classes]

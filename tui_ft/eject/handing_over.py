@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tui_ft import paths
+from tui_ft import paths, text
+from tui_ft.data.classes import are_others
 from tui_ft.data.problems import DataError
 from tui_ft.eject.axolotl import axolotl_config
 from tui_ft.eject.axolotl_grpo import MODULE, reward_module
@@ -25,6 +26,7 @@ from tui_ft.eject.reward_lines import FOLDER as REWARDS_FOLDER
 from tui_ft.eject.reward_lines import NoRewardError, rewards_of
 from tui_ft.eject.rows import WrittenRows, write_items, write_masked
 from tui_ft.eject.script import TEMPLATE_FILE, script
+from tui_ft.hub.class_names import class_names
 from tui_ft.runs.model_fit import model_misfit
 from tui_ft.spec import RunSpec, yaml_text
 from tui_ft.spec.chat_templates import template_file
@@ -126,8 +128,8 @@ def _write(spec: RunSpec, target: Target, folder: Path, rows: WrittenRows) -> Ej
 
 def _write_script(spec: RunSpec, folder: Path, rows: WrittenRows) -> Ejected:
     file = folder / "train.py"
-    text = script(spec, evaluates=rows.eval > 0, classes=dict(rows.classes))
-    paths.write_atomically(file, text)
+    written = script(spec, evaluates=rows.eval > 0, classes=dict(rows.classes))
+    paths.write_atomically(file, written)
     if isinstance(spec.objective, OnlineFields):
         _copy(rewards_of(spec.objective).files, folder / REWARDS_FOLDER)
     config = accelerate_config(spec)
@@ -137,7 +139,7 @@ def _write_script(spec: RunSpec, folder: Path, rows: WrittenRows) -> Ejected:
         write_bottleneck(folder)
     if isinstance(spec.objective, PpoObjective):
         write_ppo(folder)
-    left_out = (*_not_in_script(spec), *_of_data(spec, rows, ""))
+    left_out = (*_not_in_script(spec), *_of_data(spec, rows, ""), *_of_head(spec, rows))
     return Ejected(file, command_of(spec), rows, left_out)
 
 
@@ -163,6 +165,16 @@ def _of_data(spec: RunSpec, rows: WrittenRows, whose: str) -> tuple[str, ...]:
     if whose and rows.left_out:
         said.append(f"{rows.left_out:,} rows that {whose} has no form for")
     return tuple(said)
+
+
+def _of_head(spec: RunSpec, rows: WrittenRows) -> tuple[str, ...]:
+    """Return that a head of other classes, where there are as many, begins as it is."""
+    names = [name for name, _ in rows.classes]
+    head = class_names(spec.model.name_or_path, spec.model.revision) if names else ()
+    if not are_others(names, head) or len(names) != len(head):
+        return ()
+    known = ", ".join(text.one_line(name, 40) for name in head)
+    return (f"a new head: the script begins with the model's own, which tells {known} apart",)
 
 
 def _not_in_script(spec: RunSpec) -> tuple[str, ...]:

@@ -27,11 +27,13 @@ from tui_ft.data import (
     objective_refusal,
     read_rows,
 )
+from tui_ft.data.classes import in_order
 from tui_ft.data.items import AnyItem, Judged, Labelled, Pair, Prompt
 from tui_ft.data.problems import DataError
 from tui_ft.eject.masked import masked_line
 from tui_ft.eject.pair_lines import PAIRED, pair_line
 from tui_ft.eject.prompt_lines import prompt_line
+from tui_ft.hub.class_names import class_names
 from tui_ft.spec import RunSpec
 from tui_ft.spec.methods import FullMethod
 from tui_ft.spec.objectives import PretrainingObjective
@@ -134,21 +136,14 @@ def _classes(spec: RunSpec) -> dict[str, int]:
     path = Path(spec.data.train)
     items = _items(path, _detect(spec, path), spec.data.max_rows)
     counts = Counter(item.label for item, _ in items if isinstance(item, Labelled))
-    return {name: counts[name] for name in _in_order(counts)}
+    head = class_names(spec.model.name_or_path, spec.model.revision)
+    return {name: counts[name] for name in in_order(counts, head)}
 
 
 def _labelled(classes: Mapping[str, int], item: AnyItem, _: Mapping[str, Any]) -> bytes | None:
     if not isinstance(item, Labelled) or item.label not in classes:
         return None
     return orjson.dumps({"text": item.text, "label": item.label}) + b"\n"
-
-
-def _in_order(classes: Counter[str]) -> list[str]:
-    """Return the classes as the run numbers them: numbers by size, names by the alphabet."""
-    try:
-        return sorted(classes, key=int)
-    except ValueError:
-        return sorted(classes)
 
 
 def _write(spec: RunSpec, folder: Path, line: Line) -> WrittenRows:

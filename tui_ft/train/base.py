@@ -24,6 +24,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from tui_ft import paths
 from tui_ft.hub import locate_model
+from tui_ft.hub.class_names import classes_beside
 from tui_ft.hub.continuing import as_continued, continues, why_not_continued
 from tui_ft.hub.merged import SHARD_BYTES, host_memory_refusal, merged_folder
 from tui_ft.hub.outputs import (
@@ -161,6 +162,10 @@ def _load_base(adapter: Adapter, base: Path, trust: bool) -> Any:  # noqa: ANN40
     if adapter.scores:
         kind = AutoModelForSequenceClassification
         how["num_labels"] = outputs_of_head(adapter)
+    names = classes_beside(adapter.folder)
+    if adapter.scores and len(names) == how["num_labels"]:
+        how["id2label"] = dict(enumerate(names))
+        how["label2id"] = {name: number for number, name in enumerate(names)}
     model = kind.from_pretrained(base, **how)
     if getattr(model.config, "quantization_config", None) is not None:
         raise RunFailure(

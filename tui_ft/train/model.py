@@ -18,6 +18,8 @@ from transformers import (
     set_seed,
 )
 
+from tui_ft.data.classes import are_others
+from tui_ft.hub.class_names import class_names
 from tui_ft.hub.continuing import continued
 from tui_ft.spec import RunSpec
 from tui_ft.spec.chat_templates import template_file
@@ -135,6 +137,8 @@ def load_model(
     else:
         set_seed(spec.training.seed)  # the head is not in the checkpoint
         model = _load_with_scores(name, arguments, classes)
+        if are_others(classes, class_names(name, revision)):
+            _begin_heads_anew(model)
     model.ftui_use_cache = getattr(model.config, "use_cache", None)
     model.config.use_cache = False  # a cache is of no use while training, and warns
     _keep_as_quantised(model)
@@ -158,6 +162,16 @@ def _load_with_scores(name: str, arguments: dict[str, Any], classes: tuple[str, 
     model.ftui_new_modules = tuple(sorted(new))
     model.ftui_heads = heads_of(name for name, _ in model.named_modules())
     return model
+
+
+def _begin_heads_anew(model: Any) -> None:  # noqa: ANN401
+    """Give a head random weights that was trained to tell other classes apart."""
+    for path in scoring_heads(model):
+        for module in model.get_submodule(path).modules():
+            for parameter in module.parameters(recurse=False):
+                parameter._is_hf_initialized = False  # else transformers leaves it as it is
+            model._init_weights(module)
+    model.ftui_new_modules = tuple(sorted({*new_modules(model), *scoring_heads(model)}))
 
 
 def new_modules(model: Any) -> tuple[str, ...]:  # noqa: ANN401

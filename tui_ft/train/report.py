@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from tui_ft import paths
+from tui_ft.hub.class_names import names_of, write_classes
 from tui_ft.hub.outputs import bases_of
 from tui_ft.runs import events as ev
 from tui_ft.runs.folder import RunFolder
@@ -79,6 +80,9 @@ def save_weights(
         )
     # A pickle, which nobody should have to load; run.yaml says the same and more.
     (output / "training_args.bin").unlink(missing_ok=True)
+    names = names_of(getattr(getattr(trainer.model, "config", None), "id2label", None))
+    if output.name == "adapter" and len(names) > 1:  # of classes; who loads it has to know them
+        write_classes(output, names)
     tokenizer.save_pretrained(str(output))
     link.send(ev.Artifact(kind=output.name, path=output.name, bytes=folder_bytes(output)))
     return output

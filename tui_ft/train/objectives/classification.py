@@ -14,12 +14,16 @@ from peft import get_peft_model
 from transformers import EvalPrediction, TrainingArguments, set_seed
 
 from tui_ft import text
+from tui_ft.data.classes import are_others, in_order
 from tui_ft.data.items import AnyItem, Labelled
+from tui_ft.hub.class_names import class_names
+from tui_ft.hub.continuing import continues
 from tui_ft.spec import RunSpec
 from tui_ft.spec.objectives import ClassificationObjective
 from tui_ft.train.chat_tokenizer import TransformersChatTokenizer
 from tui_ft.train.dataset import TrainingData
 from tui_ft.train.errors import RunFailure
+from tui_ft.train.model import new_modules, scoring_heads
 from tui_ft.train.objectives.common import (
     CountsTokens,
     Job,
@@ -46,6 +50,8 @@ class LabelledRows:
         known: Sequence[str] | None = None,
     ) -> None:
         self._spec, self._tokenizer, self._known = spec, tokenizer, known
+        model = spec.model
+        self.head = class_names(model.name_or_path, model.revision) if known is None else ()
         # An encoder has a place for so many tokens and breaks at one more.
         self._max_length = min(spec.training.max_length, tokenizer.longest)
         self._tokens = self._longest = self._cut = 0
@@ -58,12 +64,8 @@ class LabelledRows:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The classes found so far; numbers by size, so that class 0 is the model's output 0."""
-        names = list(self.counts)
-        try:
-            return tuple(sorted(names, key=int))
-        except ValueError:
-            return tuple(sorted(names))
+        """The classes in the order of the model's outputs; see `in_order`."""
+        return in_order(self.counts, self.head)
 
     def make(self, line: int, item: AnyItem) -> Sequence[TokenRow] | str:
         """Return the row that a text becomes; see `RowMaker`."""
@@ -86,6 +88,8 @@ class LabelledRows:
 
     def refusal(self) -> str | None:
         """Return why the rows would teach nothing; else None."""
+        if self._known is None and continues(self._spec) and are_others(self.counts, self.head):
+            return f"{self._others()}: set model.adapter to merge, and a new head begins"
         if self._known is not None or len(self.counts) >= _LEAST_CLASSES:
             return None
         return (
@@ -103,11 +107,23 @@ class LabelledRows:
             if self._max_length < self._spec.training.max_length:
                 whose = "the model's own limit of"
             said.append(f"{whose} {self._max_length} tokens cuts {share} of rows")
+        if self._known is None and are_others(self.counts, self.head):
+            said.append(f"{self._others()}: it begins anew")
+        elif self._known is None and len(self.classes) > len(self.counts):
+            without = ", ".join(name for name in self.classes if name not in self.counts)
+            said.append(f"classes without a row, which the model's head has: {without}")
         few = [f"{text.one_line(n, 40)} ({c})" for n, c in self.counts.items() if c < _FEW]
         if few and self._known is None:
             named = ", ".join(sorted(few)[:_FEW])
             said.append(f"classes with fewer than {_FEW} rows are hardly learned: {named}")
         return said
+
+    def _others(self) -> str:
+        known, there = (
+            ", ".join(text.one_line(name, 40) for name in names)
+            for names in (self.head, in_order(self.counts))
+        )
+        return f"the model's head tells {known} apart, and the rows are of {there}"
 
     def totals(self) -> Totals:
         """Return what the rows add up to; a class is learned from all tokens."""
@@ -222,7 +238,18 @@ def build_trainer(job: Job) -> SoundnessTrainer:
         compute_metrics=scores,
     )
     trainer.class_weights = class_weights(job.spec.objective, maker)
+    _note_nameless(job, maker)
     return trainer
+
+
+def _note_nameless(job: Job, rows: LabelledRows) -> None:
+    """Say for what the outputs are taken of a head that was trained on nobody knows what."""
+    new, heads = new_modules(job.model), scoring_heads(job.model)
+    trained = bool(heads) and not any(one.startswith(heads) for one in new)
+    numbered = tuple(map(str, range(len(rows.classes))))
+    if trained and not rows.head and rows.classes != numbered:
+        named = ", ".join(text.one_line(name, 40) for name in rows.classes)
+        job.note(f"the model's head has no names of classes; its outputs are taken for {named}")
 
 
 def class_weights(objective: object, rows: LabelledRows) -> torch.Tensor | None:
@@ -240,7 +267,10 @@ def class_weights(objective: object, rows: LabelledRows) -> torch.Tensor | None:
     names = rows.classes
     if asked == "balanced":
         whole = rows.counts.total()
-        return torch.tensor([whole / (len(names) * rows.counts[name]) for name in names])
+        there = len(rows.counts)
+        # A class without rows, of a head that knows it, weighs nothing: no target is ever it.
+        each = [rows.counts[name] for name in names]
+        return torch.tensor([whole / (there * count) if count else 1.0 for count in each])
     unknown = [name for name in asked if name not in names]
     if unknown:
         known = ", ".join(text.one_line(name, 40) for name in names)
