@@ -115,3 +115,24 @@ def test_where_things_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_the_home_folder_of_nobody() -> None:
     assert paths.expand("~no-such-user/x") == Path("~no-such-user/x")
+
+
+def test_an_error_names_the_file_that_was_meant(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as refused:
+        paths.write_atomically(tmp_path / "nowhere" / "a.yaml", "x")
+    assert refused.value.filename == str(tmp_path / "nowhere" / "a.yaml")
+    with pytest.raises(IsADirectoryError) as refused:
+        paths.write_atomically(tmp_path, "x")
+    assert (refused.value.filename, refused.value.filename2) == (str(tmp_path), None)
+    with pytest.raises(FileNotFoundError) as refused, paths.whole_file(tmp_path / "b"):
+        (tmp_path / "source").read_bytes()
+    assert refused.value.filename == str(tmp_path / "source")
+    assert not list(tmp_path.iterdir())
+
+
+def test_two_who_write_the_same_file_do_not_mix(tmp_path: Path) -> None:
+    with paths.whole_file(tmp_path / "a") as first, paths.whole_file(tmp_path / "a") as second:
+        first.write(b"1" * 100)
+        second.write(b"2" * 9)
+    assert (tmp_path / "a").read_bytes() == b"1" * 100
+    assert [one.name for one in tmp_path.iterdir()] == ["a"]

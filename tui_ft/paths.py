@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from platformdirs import user_config_path, user_data_path
 
@@ -62,14 +65,30 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         OSError: the folder is not writable or the disk is full; ``path`` is then as it was.
     """
     data = content.encode() if isinstance(content, str) else content
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mkstemp: 0600
-    temporary = Path(name)
+    with whole_file(path) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Give a file to write that becomes ``path`` at the end, whole or not at all; see above.
+
+    Until then it has a name that nobody else writes to.
+    """
+    temporary = None
     try:
+        # mkstemp: 0600
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        temporary = Path(name)
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        own = (None, name if temporary else None)
+        if isinstance(error, OSError) and (temporary is None or error.filename in own):
+            error.filename, error.filename2 = str(path), None  # what is meant, not how it is done
         raise

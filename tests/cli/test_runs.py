@@ -250,6 +250,7 @@ def test_one_folder_that_cannot_be_read_hides_no_other(
 ) -> None:
     closed = make_run("closed", _FINISHED)
     make_run("open", _FINISHED)
+    make_run("closed-2", _FINISHED)  # is not meant by the other's name
     whole, access = Path.is_file, os.access
 
     def is_file(self: Path) -> bool:  # root may read everything
@@ -263,7 +264,7 @@ def test_one_folder_that_cannot_be_read_hides_no_other(
     monkeypatch.setattr(Path, "is_file", is_file)
     monkeypatch.setattr(os, "access", may)
     listed = ftui("runs", "--json")
-    assert [row["id"] for row in json.loads(listed.stdout)] == ["open"]
+    assert [row["id"] for row in json.loads(listed.stdout)] == ["closed-2", "open"]
     assert f"{closed.path} cannot be read" in listed.stderr
     assert f"{closed.path} cannot be read" in ftui("watch", "closed").stderr
     assert ftui("watch", "open").exit_code == 0

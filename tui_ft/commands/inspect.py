@@ -37,7 +37,11 @@ _BATCH: Final = 16
 @click.option("--max-length", type=click.IntRange(min=8), help="Say what this length cuts.")
 @click.option("--split", help="Of a data set on the Hub; `train` by default.")
 @click.option("--config", help="Of a data set on the Hub that has several.")
-@click.option("--search", metavar="TEXT", help="Print the rows that hold TEXT, or COLUMN:TEXT.")
+@click.option(
+    "--search",
+    metavar="TEXT",
+    help="Print the rows that hold TEXT, or COLUMN:TEXT; JSON has each on a line.",
+)
 @click.option("--mapping", is_flag=True, help="Only say which column plays which part.")
 @click.option("--no-near", is_flag=True, help="Do not look for near duplicates.")
 @help_options

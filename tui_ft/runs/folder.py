@@ -229,8 +229,9 @@ def find(run_id: str) -> RunFolder:
         RunError: there is none, or several begin so.
     """
     none = f"there is no run `{run_id}` under {paths.runs_dir()}; `ftui runs` lists them"
-    if run_id in unreadable(paths.runs_dir()):
-        none = f"{paths.runs_dir() / run_id} cannot be read: it is another user's, or was closed"
+    if run_id in unreadable(paths.runs_dir()):  # one that begins so is not meant
+        closed = paths.runs_dir() / run_id
+        raise RunError(f"{closed} cannot be read: it is another user's, or was closed")
     return the_one(all_folders(), run_id, none)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -41,17 +40,8 @@ def new_file(path: Path, *, replace: bool) -> Iterator[IO[bytes]]:
         raise FileThereError(f"{path} is there already")
     if not path.parent.is_dir():
         raise DataError(f"there is no folder {path.parent}")
-    partial = path.with_name(f".{path.name}.partial")
-    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, paths.PRIVATE_FILE)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    with paths.whole_file(path) as file:
+        yield file
 
 
 def refuse_in_place(summary: Summary, *outputs: Path) -> None:
