@@ -121,9 +121,9 @@ def test_an_error_names_the_file_that_was_meant(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as refused:
         paths.write_atomically(tmp_path / "nowhere" / "a.yaml", "x")
     assert refused.value.filename == str(tmp_path / "nowhere" / "a.yaml")
-    with pytest.raises(IsADirectoryError) as refused:
+    with pytest.raises(IsADirectoryError) as other:
         paths.write_atomically(tmp_path, "x")
-    assert (refused.value.filename, refused.value.filename2) == (str(tmp_path), None)
+    assert (other.value.filename, other.value.filename2) == (str(tmp_path), None)
     with pytest.raises(FileNotFoundError) as refused, paths.whole_file(tmp_path / "b"):
         (tmp_path / "source").read_bytes()
     assert refused.value.filename == str(tmp_path / "source")

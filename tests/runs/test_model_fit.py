@@ -16,6 +16,7 @@ _MODEL = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "v
 PACKS = {"training": {"packing": True}}
 LAST = {"method": {"kind": "freeze", "num_trainable_layers": 1}}
 NORMS = {"method": {"kind": "ln_tuning"}}
+PLACES = {"method": {"kind": "bottleneck"}}
 SCORES = {"objective": {"kind": "classification"}}
 
 
@@ -35,6 +36,8 @@ SCORES = {"objective": {"kind": "classification"}}
         ("t5", LAST | SCORES, "the model has an encoder and a decoder"),
         ("albert", LAST | SCORES, "trains the last of a list of layers, and this model has none"),
         ("llama", {"method": {"kind": "freeze", "num_trainable_layers": 3}}, "has 2 layers"),
+        ("mixtral", PLACES, "the model is a mixture of experts"),
+        ("llama", PLACES, None),
         ("olmo", NORMS, "the norms of this model have no weights"),
         ("llama", PACKS | NORMS, None),
         ("llama", PACKS | LAST, None),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import pytest
 import torch
@@ -18,11 +18,13 @@ from tui_ft.models.limits import (
     READS_ACROSS,
     WITHOUT_POSITIONS,
     reads_across,
+    why_no_bottleneck,
     why_no_norms,
     why_not_frozen,
 )
+from tui_ft.spec.methods import BottleneckMethod
 from tui_ft.spec.norm_places import is_any_tuned, not_tuned
-from tui_ft.train.adapters import freeze_all_but_last
+from tui_ft.train.adapters import freeze_all_but_last, refuse_missing_places
 from tui_ft.train.errors import RunFailure
 
 KEEPS_APART: Final = (
@@ -124,6 +126,23 @@ def test_what_is_frozen_and_which_norms_learn(kind: str, scores: bool) -> None:
     out = not_tuned(held)
     learns = is_any_tuned(name for name, _ in held if name not in out)
     assert learns == (why_no_norms({"model_type": kind}) is None)
+
+
+@pytest.mark.parametrize("kind", ["deepseek_v3", "llama", "mixtral", "qwen2", "qwen3_moe"])
+@pytest.mark.parametrize("placement", ["houlsby", "pfeiffer"])
+def test_which_layers_have_places_for_bottleneck_adapters(
+    kind: str, placement: Literal["houlsby", "pfeiffer"]
+) -> None:
+    config = small(kind)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    said = why_no_bottleneck({**config.to_dict(), "model_type": kind})
+    try:
+        refuse_missing_places(BottleneckMethod(placement=placement), model)
+    except RunFailure:
+        assert said is not None
+    else:
+        assert said is None
 
 
 def test_more_layers_than_there_are_cannot_be_trained() -> None:

@@ -84,6 +84,15 @@ def why_no_norms(config: Mapping[str, Any]) -> tuple[str, str] | None:
     return said, "take method.kind lora"
 
 
+def why_no_bottleneck(config: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return why layers have no place for bottleneck adapters, and what to do; None if they may."""
+    found = _architecture(config)
+    if found is None or found.experts is None:
+        return None
+    said = "the model is a mixture of experts: bottleneck adapters have no place behind such an MLP"
+    return said, "take method.kind lora, or name projections in method.target_modules"
+
+
 def _kinds(config: Mapping[str, Any]) -> Iterator[str]:
     """Yield the types of a model and of what of it reads text."""
     yield str(config.get("model_type"))

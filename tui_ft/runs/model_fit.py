@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from tui_ft.hub.model_config import model_config
-from tui_ft.models.limits import reads_across, why_no_norms, why_not_frozen
+from tui_ft.models.limits import reads_across, why_no_bottleneck, why_no_norms, why_not_frozen
 from tui_ft.spec import RunSpec
 from tui_ft.spec.kernels import FLASH
-from tui_ft.spec.methods import FreezeMethod, LnTuningMethod
+from tui_ft.spec.methods import BottleneckMethod, FreezeMethod, LnTuningMethod
 
+_DEPENDS: Final = (BottleneckMethod, FreezeMethod, LnTuningMethod)
 _SCORES: Final = ("reward", "classification")
 
 
@@ -20,7 +21,7 @@ def model_misfit(spec: RunSpec) -> tuple[str, str] | None:
     Never raises. Asks for the model's configuration only where something depends on it; of what
     cannot be had, or is not known, nothing is said.
     """
-    if not (_joins(spec) or isinstance(spec.method, FreezeMethod | LnTuningMethod)):
+    if not (_joins(spec) or isinstance(spec.method, _DEPENDS)):
         return None
     config = model_config(spec.model.name_or_path, spec.model.revision).values
     return None if config is None else _misfit(spec, config)
@@ -38,6 +39,8 @@ def _misfit(spec: RunSpec, config: Mapping[str, Any]) -> tuple[str, str] | None:
     if isinstance(method, FreezeMethod):
         scores = spec.objective.kind in _SCORES
         return why_not_frozen(config, method.num_trainable_layers, scores=scores)
+    if isinstance(method, BottleneckMethod) and not method.target_modules:
+        return why_no_bottleneck(config)
     return why_no_norms(config) if isinstance(method, LnTuningMethod) else None
 
 
