@@ -86,7 +86,9 @@ def test_an_evaluation_counts_where_it_has_more_rows_than_a_step() -> None:
     assert _step().evaluation_batch == 0
     more = ("training.per_device_train_batch_size=2", "training.per_device_eval_batch_size=8")
     assert _step(*more).evaluation_batch == 8
-    assert _step(*more, "training.eval_steps=null").evaluation_batch == 0
+    last = (*more, "training.eval_steps=null")  # once, at the end
+    assert _step(*last).evaluation_batch == 8
+    assert _step(*last, "data.eval_fraction=0").evaluation_batch == 0
 
 
 def test_graded_answers_are_generated_after_the_longest_prompt() -> None:

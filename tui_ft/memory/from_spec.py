@@ -170,7 +170,8 @@ def _evaluated(spec: RunSpec) -> int:
     """
     training = spec.training
     rows = training.per_device_eval_batch_size or 0
-    evaluates = training.eval_steps is not None or evaluates_last(spec)
+    held_out = spec.data.eval is not None or spec.data.eval_fraction > 0
+    evaluates = held_out and (training.eval_steps is not None or evaluates_last(spec))
     return rows if evaluates and rows > training.per_device_train_batch_size else 0
 
 
