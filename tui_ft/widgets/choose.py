@@ -46,8 +46,13 @@ class Choose(ModalScreen[str | None]):
             border: round $accent;
             background: $surface;
         }
-        & OptionList { height: auto; max-height: 16; border: none; background: $surface; }
-        & #choice-help { height: auto; max-height: 5; color: $text-muted; }
+        & OptionList {
+            height: auto;
+            max-height: 50vh;
+            background: $surface;
+            &, &:focus { border: none; padding: 0; }
+        }
+        & #choice-help { height: auto; max-height: 6; color: $text-muted; }
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
