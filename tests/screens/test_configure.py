@@ -213,7 +213,15 @@ async def test_yaml_and_form_are_two_views_of_one_run(home: Path) -> None:
         await pilot.pause()
         assert screen.query_one("#fields-box").display
         assert "trainig" in shown(app, "#notes")
-        await pilot.press("u")
+        await pilot.press("y")
+        await pilot.pause()
+        assert area.text == "model: ["  # what was typed is not lost
+        assert "not valid YAML" in shown(app, "#about-field")
+        await pilot.press("escape", "u", "y")
+        await pilot.pause()
+        assert "name_or_path: /models/llama" in area.text  # the run is another by now
+        await pilot.press("escape")
+        assert screen.query_one("#fields-box").display
         assert spec_of(screen).training.max_length == 4096
 
 
@@ -236,8 +244,8 @@ async def test_it_is_written_to_a_file_and_none_is_replaced_unasked(
         await pilot.press("n")
         await pilot.pause()
         assert load_spec(file).training.max_length == 1024
-        await pilot.press("w")
-        await typed(pilot, str(file))
+        assert screen.query_one("#typed", Input).value == str(file)  # to be written elsewhere
+        await pilot.press("enter")
         await pilot.press("y")
         await pilot.pause()
         assert load_spec(file).training.max_length == 512
@@ -321,8 +329,9 @@ async def test_a_step_is_replayed_for_the_memory_it_takes(home: Path, tmp_path: 
         await opened(app, pilot, values)
         await pilot.press("ctrl+g")
         await settled(app, pilot)
+        assert "there is no file" in shown(app, "#answer")
         assert "memory: " in shown(app, "#answer")
-        assert "GPU 0" in shown(app, "#answer")
+        assert "GPU 1" in shown(app, "#answer")  # the one that it would get, not the first
 
 
 async def test_what_nobody_foresaw_is_said_in_place(
@@ -363,6 +372,8 @@ async def test_a_file_is_opened_and_a_bad_one_refused_with_its_line(
     [
         ({"data": {"train": "/nowhere/data.jsonl"}}, "there is no file /nowhere/data.jsonl"),
         ({"model": {"name_or_path": "/nowhere/model"}}, "there is no folder /nowhere/model"),
+        ({"hardware": {"num_gpus": 16}}, "hardware.num_gpus: 16 takes 16 GPUs or more"),
+        ({"hardware": {"gpus": [99]}}, "GPU 99 is not in this machine"),
     ],
 )
 def test_what_stands_against_a_run_is_told_before_it_starts(
@@ -391,3 +402,73 @@ async def test_the_editor_gives_the_run_back(
         await pilot.pause()
         assert any("/nowhere/editor" in note.message for note in app._notifications)
         assert spec_of(screen).name == "renamed"
+
+
+async def test_what_the_editor_left_broken_is_shown_to_be_mended(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    editor = tmp_path / "edit"
+    editor.write_text("#!/bin/sh\necho 'training: [' >> \"$1\"\n")
+    editor.chmod(0o700)
+    monkeypatch.setenv("VISUAL", str(editor))
+    async with running(WIDE) as (app, pilot):
+        monkeypatch.setattr(app, "suspend", nullcontext)
+        screen = await opened(app, pilot, BASE)
+        await pilot.press("e")
+        await pilot.pause()
+        area = screen.query_one("#yaml", TextArea)
+        assert area.has_focus
+        assert area.text.endswith("training: [\n")
+        assert "not valid YAML" in shown(app, "#about-field")
+        area.text = area.text.replace("[", "{max_length: 512}")
+        await pilot.pause()
+        assert spec_of(screen).training.max_length == 512
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("w", "/dev/null/run.yaml", "/dev/null/run.yaml cannot be written"),
+        ("w", "/tmp", "/tmp is a folder"),
+        ("o", "/nowhere/run.yaml", "/nowhere/run.yaml: cannot be read"),
+        ("P", "mine/support", "no `/`"),
+    ],
+)
+async def test_a_name_that_does_not_do_stays_to_be_mended(
+    home: Path, key: str, value: str, words: str
+) -> None:
+    async with running(WIDE) as (app, pilot):
+        screen = await opened(app, pilot, {**BASE, "description": "for support"})
+        await pilot.press(key)
+        await typed(pilot, value)
+        assert any(words in note.message for note in app._notifications)
+        field = screen.query_one("#typed", Input)
+        assert field.has_focus
+        assert field.value == value
+        await typed(pilot, "")
+        assert field.display  # no name is no answer
+        await pilot.press("escape")
+        assert not field.display
+
+
+async def test_enter_is_named_only_where_it_edits_a_field(home: Path) -> None:
+    async with running((80, 24)) as (app, pilot):
+        screen = await opened(app, pilot, BASE)
+        named = [one.binding.action for one in screen.active_bindings.values()]
+        assert "edit" in named
+        await pilot.press("y")
+        await pilot.pause()
+        assert "edit" not in [one.binding.action for one in screen.active_bindings.values()]
+
+
+@pytest.mark.parametrize("preset", ["ppo-lora", "grpo-lora"])
+async def test_on_a_small_terminal_a_preset_says_when_to_use_it(home: Path, preset: str) -> None:
+    async with running((80, 24)) as (app, pilot):
+        await opened(app, pilot, BASE)
+        await pilot.press("p")
+        await pilot.pause()
+        options = app.screen.query_one(OptionList)
+        options.highlighted = [str(one.prompt) for one in options.options].index(preset)
+        await pilot.pause()
+        said = app.screen.query_one("#choice-help")
+        assert said.region.bottom < said.parent.region.bottom  # type: ignore[union-attr]
