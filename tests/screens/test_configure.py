@@ -306,7 +306,7 @@ async def test_what_the_run_comes_to_is_always_in_sight(
     async with running(WIDE) as (app, pilot):
         screen = await opened(app, pilot, values)
         await until(lambda: "steps" in shown(app, "#outlook"), app, pilot)
-        assert "steps 144 " in shown(app, "#outlook")  # 190 rows, 4 a step, 3 epochs
+        assert "steps 144 · tokens " in shown(app, "#outlook")  # 190 rows, 4 a step, 3 epochs
         assert "on GPU 1" in shown(app, "#outlook")
         await go_to(screen, pilot, "training.num_train_epochs")
         await pilot.press("enter")
