@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from textual.binding import Binding
 from textual.pilot import Pilot
-from textual.widgets import OptionList
+from textual.widgets import Input, OptionList
 
 from tests.screens.conftest import make_app
 from tests.screens.showing import said, settled, showing, shown_whole, surveyed
@@ -98,6 +98,11 @@ async def test_what_is_not_there_is_said(home: None) -> None:
         await pilot.press(*"none.jsonl", "enter")
         await settled(pilot)
         assert any("none.jsonl cannot be read" in note.message for note in app._notifications)
+        assert "none.jsonl cannot be read" in said(app.screen, "#headline")  # a notice goes away
+        await pilot.press("o")
+        await settled(pilot)
+        assert app.screen.query_one("#what", Input).value == "none.jsonl"  # to be mended
+        await pilot.press("escape")
         await pilot.press("1")
         await pilot.pause(0.1)
         await pilot.press("2")
@@ -175,7 +180,8 @@ async def test_figures_findings_and_rows_follow_the_max_length(data: str, tiny_l
         await pilot.press("l", *"x", "enter")
         await settled(pilot)
         assert any("number of tokens" in note.message for note in screen.app._notifications)
-        await pilot.press("l", "backspace", "backspace", "enter")
+        assert screen.query_one("#asked", Input).value == "x"  # to be mended
+        await pilot.press("backspace", "enter")
         await settled(pilot)
         assert ": recommended\n" in said(screen, "#lengths")
 
@@ -257,14 +263,20 @@ async def test_overlap_with_evaluation_data_is_looked_for(data: str) -> None:
         assert any("none.jsonl cannot be read" in note.message for note in app._notifications)
 
 
-async def test_what_is_refused_is_forgotten(data: str, tiny_llama: Path) -> None:
+async def test_what_is_refused_is_offered_again_and_counts_for_nothing(
+    data: str, tiny_llama: Path
+) -> None:
     surveyed(data, tiny_llama)
     async with showing(data) as (app, screen, pilot):
         await pilot.press("m", *"no-model", "enter")
         await settled(pilot)
         assert any("no folder no-model" in note.message for note in app._notifications)
         assert "300 rows" in said(screen, "#headline")
-        await pilot.press("c")  # as it was read before, without the model that is not there
+        await pilot.press("m")
+        assert screen.query_one("#asked", Input).value == "no-model"
+        await pilot.press(
+            "escape", "c"
+        )  # as it was read before, without the model that is not there
         await settled(pilot)
         await pilot.press("ctrl+s")
         await settled(pilot)
