@@ -110,6 +110,19 @@ async def test_stop_asks_and_then_writes_the_command(runs: None, make_run: MakeR
         assert json.loads(line)["command"] == "stop"
 
 
+async def test_what_is_not_at_work_is_not_asked_about_stopping(runs: None) -> None:
+    async with running() as (app, pilot):
+        for key in ("s", "K"):
+            await pilot.press("j", key)
+            assert isinstance(app.screen, HomeScreen)
+        said = [notification.message for notification in app._notifications]
+        assert any(one.startswith("beta is not running: it is failed") for one in said)
+        assert any(one.startswith("alpha is not running: it is finished") for one in said)
+        await pilot.press("space", "k", "k", "space", "s")  # alpha and gamma: one of them can
+        assert isinstance(app.screen, Confirm)
+        assert "Stop gamma?" in str(app.screen.query_one("#question", Static).content)
+
+
 async def test_delete_asks_and_removes_all_that_are_marked(runs: None, make_run: MakeRun) -> None:
     folder = make_run("delta", FINISHED, started=START - 400)
     async with running() as (app, pilot):

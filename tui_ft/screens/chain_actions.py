@@ -61,7 +61,7 @@ def act_on_chain(
 
 def resume_chain(screen: Screen[Any], name: str, *, then: Callable[[], None]) -> None:
     """Take a chain up again; where the data of its stage have changed since, ask first."""
-    go_on(screen, name, _take_up, find=_find, done="goes on", then=then)
+    go_on(screen, name, _take_up, find=_find, done=lambda _: "goes on", then=then)
 
 
 def chain_actions(screen: Screen[Any], chains: Iterable[ChainGlance]) -> Iterator[Action]:

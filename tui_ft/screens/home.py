@@ -256,6 +256,8 @@ class HomeScreen(FtuiScreen):
         if chain is not None and not chosen:
             act = partial(chain_actions.act_on_chain, self, on_chain, chain.id, then=self._look)
             ask(self, on_chain, [f"chain {chain.id}"], act)
+        if action is not DELETE:
+            chosen = self._at_work(chosen, orphans=action is KILL)
         if not chosen:
             return
 
@@ -265,3 +267,17 @@ class HomeScreen(FtuiScreen):
             self._marked.difference_update(chosen)
 
         ask(self, action, chosen, go_on)
+
+    def _at_work(self, run_ids: list[str], *, orphans: bool) -> list[str]:
+        """Return those of the runs that can be ended; say so at once where none can.
+
+        Args:
+            run_ids: the runs.
+            orphans: also those whose worker has outlived its supervisor.
+        """
+        named = [run for run in self.runs if run.id in run_ids]
+        at_work = [run.id for run in named if run.is_live or (orphans and run.orphan)]
+        if named and not at_work:
+            said = ", ".join(f"{run.id} is not running: it is {run.state}" for run in named)
+            self.notify(said, severity="warning", markup=False)
+        return at_work
