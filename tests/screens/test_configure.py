@@ -151,6 +151,9 @@ async def test_fields_are_found_by_what_they_mean(home: Path) -> None:
         await pilot.press("slash", *"decay")
         await pilot.press("enter")
         assert [one.key for one in screen._fields] == ["training.weight_decay"]
+        await pilot.press("escape", "slash", *"[/b]")  # no markup of a title
+        await pilot.pause()
+        assert not screen._fields
         await pilot.press("escape")
         await pilot.pause()
         assert len(screen._fields) > 5

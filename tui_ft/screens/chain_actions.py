@@ -69,7 +69,8 @@ def chain_actions(screen: Screen[Any], chains: Iterable[ChainGlance]) -> Iterato
     for one in chains:
         if one.verdict.state == "finished":
             continue
-        name, said = text.plain(one.id), text.one_line(one.verdict.reason, 120)
+        name = text.plain(one.id)
+        said = text.one_line(one.verdict.reason, 120).replace("[", r"\[")  # no markup there
         if one.is_live:
             act = partial(act_on_chain, screen, STOP, one.id, then=_nothing)
             yield f"Stop chain {name}", said, act

@@ -169,7 +169,7 @@ class ConfigureScreen(FtuiScreen):
         )
         shown = "all" if self._everything else "basic"
         title = f"Fields · {self._sought or shown}"
-        self.query_one("#fields-box").border_title = text.plain(title)
+        self.query_one("#fields-box").border_title = Content(text.plain(title))
         table = self.query_one(RowTable)
         table.show(len(self._fields))
         keys = [one.key for one in self._fields]

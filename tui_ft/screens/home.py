@@ -13,7 +13,9 @@ from textual.message import Message
 from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
+from tui_ft import paths, text
 from tui_ft.chains.glance import ChainGlance, glances
+from tui_ft.runs.folder import unreadable
 from tui_ft.runs.registry import RunSummary, list_runs, place_in_list
 from tui_ft.screens import chain_actions
 from tui_ft.screens.base import HELP, FtuiScreen
@@ -22,14 +24,23 @@ from tui_ft.screens.run_row import chain_detail, detail_of
 from tui_ft.screens.runs_table import Row, RunsTable, row_key
 from tui_ft.screens.top_line import TopLine
 from tui_ft.widgets.gpu_panel import HardwarePanel
+from tui_ft.widgets.signs import sign
 
 _POLL_SECONDS = 1.0
+_NAMES_WIDTH = 36
 _HIDDEN_EVERY = 5  # behind another screen, whose first line counts the runs
 _EMPTY = (
     "No runs yet.\n\n"
     "n            start one from a preset or a YAML file\n"
     "ftui demo    in a shell: a small model learns to write JSON, in minutes, GPU or not"
 )
+
+
+def _left_out(closed: list[str]) -> Content:
+    """Return which runs' folders are there and not listed, in words; nothing where none are."""
+    names = text.one_line(", ".join(sorted(closed)), _NAMES_WIDTH)
+    said = f"{sign('warning').text()} closed to you, so not listed: {names}"
+    return Content(said if closed else "")
 
 
 class HomeScreen(FtuiScreen):
@@ -51,8 +62,10 @@ class HomeScreen(FtuiScreen):
     class RunsRead(Message):
         """The runs, and the chains of which some are, were read anew."""
 
-        def __init__(self, runs: list[RunSummary], chains: list[ChainGlance]) -> None:
-            self.runs, self.chains = runs, chains
+        def __init__(
+            self, runs: list[RunSummary], chains: list[ChainGlance], closed: list[str]
+        ) -> None:
+            self.runs, self.chains, self.closed = runs, chains, closed
             super().__init__()
 
     def __init__(self) -> None:
@@ -102,7 +115,7 @@ class HomeScreen(FtuiScreen):
         runs = list_runs()
         chains = glances(runs)
         if not get_current_worker().is_cancelled:
-            self.post_message(self.RunsRead(runs, chains))
+            self.post_message(self.RunsRead(runs, chains, unreadable(paths.runs_dir())))
 
     def _show_hardware(self) -> None:
         hardware = self.shell.hardware
@@ -119,6 +132,7 @@ class HomeScreen(FtuiScreen):
         self.reading = False
         self.runs, self.chains = message.runs, message.chains
         self._marked &= {run.id for run in self.runs}
+        self.query_one("#runs-box").border_subtitle = _left_out(message.closed)
         if self.is_current:
             self._fill()
             self._show_hardware()

@@ -68,7 +68,7 @@ class Choose(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         """Lay out the list, and what is said of the choice under the cursor."""
         with Vertical() as box:
-            box.border_title = text.plain(self._title)
+            box.border_title = Content(text.plain(self._title))
             box.border_subtitle = "enter takes it   esc cancel"
             yield OptionList(*(Option(Content(text.plain(c.value))) for c in self._choices))
             yield Static(id="choice-help")
