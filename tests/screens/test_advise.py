@@ -230,9 +230,18 @@ async def test_the_run_is_written_and_nothing_replaced(given: list[Sought], tmp_
         assert field.has_focus
 
 
-async def test_what_cannot_be_gathered_is_said(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        DataError("there is no file [b]rows.jsonl[/b]"),
+        PermissionError(13, "there is no file [b]rows.jsonl[/b]"),
+    ],
+)
+async def test_what_cannot_be_gathered_is_said(
+    home: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     def gather(asked: Sought, listener: Listener) -> Situation:
-        raise DataError("there is no file [b]rows.jsonl[/b]")
+        raise error
 
     monkeypatch.setattr(advise, "gather", gather)
     async with running(WIDE) as (app, pilot):

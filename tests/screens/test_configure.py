@@ -24,7 +24,7 @@ from tui_ft.screens.choose_model import ChooseModel
 from tui_ft.screens.configure import ConfigureScreen
 from tui_ft.screens.data_open import OpenData
 from tui_ft.screens.monitor import MonitorScreen
-from tui_ft.screens.starting import start_run
+from tui_ft.screens.starting import check_run, start_run
 from tui_ft.spec import RunSpec, build_spec, load_spec
 from tui_ft.spec.draft import Draft
 from tui_ft.widgets.choose import Choose
@@ -377,6 +377,7 @@ async def test_a_file_is_opened_and_a_bad_one_refused_with_its_line(
         ({"model": {"name_or_path": "/nowhere/model"}}, "there is no folder /nowhere/model"),
         ({"hardware": {"num_gpus": 16}}, "hardware.num_gpus: 16 takes 16 GPUs or more"),
         ({"hardware": {"gpus": [99]}}, "GPU 99 is not in this machine"),
+        ({"data": {"train": f"/tmp/{'a' * 300}"}}, "File name too long"),
     ],
 )
 def test_what_stands_against_a_run_is_told_before_it_starts(
@@ -385,6 +386,8 @@ def test_what_stands_against_a_run_is_told_before_it_starts(
     folder, problems = start_run(build_spec({**BASE, **spec}))
     assert folder is None
     assert any(words in line.plain for line in problems)
+    checked = check_run(build_spec({**BASE, **spec}), None)
+    assert any(words in line.plain for line in checked)
 
 
 async def test_the_editor_gives_the_run_back(
@@ -433,6 +436,7 @@ async def test_what_the_editor_left_broken_is_shown_to_be_mended(
     [
         ("w", "/dev/null/run.yaml", "/dev/null/run.yaml cannot be written"),
         ("w", "/tmp", "/tmp is a folder"),
+        ("w", f"/tmp/{'a' * 300}", "File name too long"),
         ("o", "/nowhere/run.yaml", "/nowhere/run.yaml: cannot be read"),
         ("P", "mine/support", "no `/`"),
     ],

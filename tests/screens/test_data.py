@@ -14,9 +14,12 @@ from textual.widgets import Input, OptionList
 
 from tests.screens.conftest import make_app
 from tests.screens.showing import said, settled, showing, shown_whole, surveyed
+from tui_ft.screens import data_opening
 from tui_ft.screens.configure import ConfigureScreen
 from tui_ft.screens.data import DataScreen
+from tui_ft.survey.asking import Asked
 from tui_ft.survey.packing import pack
+from tui_ft.survey.request import Request
 from tui_ft.widgets.help import key_help
 from tui_ft.widgets.row_table import RowTable
 
@@ -88,6 +91,21 @@ async def test_the_cursor_goes_to_the_last_row_and_back(data: str, tiny_llama: P
         assert table.scroll_offset.y > 250
         await pilot.press("g")
         assert (table.cursor, table.scroll_offset.y) == (0, 0)
+
+
+@pytest.mark.parametrize("strerror", ["Permission denied", "File name too long"])
+async def test_what_the_system_refuses_is_said(
+    data: str, strerror: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(request: Request) -> Asked:
+        raise OSError(1, strerror, request.path)
+
+    async with showing(data) as (app, screen, pilot):
+        monkeypatch.setattr(data_opening, "Asked", asked)
+        await pilot.press("e", *"closed.jsonl", "enter")
+        await settled(pilot)
+        assert any(f"rows.jsonl: {strerror}" in note.message for note in app._notifications)
+        assert "300 rows" in said(screen, "#headline")
 
 
 async def test_what_is_not_there_is_said(home: None) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import ClassVar, Final
 
 import msgspec
@@ -27,6 +26,7 @@ from tui_ft.plan.estimator import estimator
 from tui_ft.plan.gathering import Listener, Sought, gather
 from tui_ft.runs.folder import RunError
 from tui_ft.screens import advise_text
+from tui_ft.screens.advise_files import write_advice
 from tui_ft.screens.advise_text import PathLine
 from tui_ft.screens.base import HELP, FtuiScreen
 from tui_ft.screens.choose_model import ChooseModel
@@ -180,9 +180,10 @@ class AdviseScreen(FtuiScreen):
     def _gather_in_thread(self, sought: Sought) -> None:
         try:
             situation = gather(sought, _Teller(self))
-        except (DataError, GpuError) as error:
+        except (DataError, GpuError, OSError) as error:
+            said = text.of_system(error) if isinstance(error, OSError) else str(error)
             if not get_current_worker().is_cancelled:
-                self.post_message(self.Gathered(None, str(error)))
+                self.post_message(self.Gathered(None, said))
         else:
             self.post_message(self.Gathered(situation))
 
@@ -377,7 +378,8 @@ class AdviseScreen(FtuiScreen):
                 self._situation = msgspec.structs.replace(self._situation, reward=named)
                 self._advise({k: v for k, v in self._answers.items() if k != "reward"})
             case "file" if typed:
-                return self._write(paths.expand(typed))
+                assert self._advice is not None, "only asked for when there is something to write"
+                return write_advice(self.app, self._advice, paths.expand(typed))
         return True
 
     def _end_asking(self) -> None:
@@ -450,26 +452,6 @@ class AdviseScreen(FtuiScreen):
             self.query_one("#headline", Static).update(advise_text.headline(self._advice))
         severity = "information" if message.started else "error"
         self.notify(message.said, severity=severity, markup=False)  # type: ignore[arg-type]
-
-    def _write(self, file: Path) -> bool:
-        """Write it, and tell whether that could be done."""
-        from tui_ft.advise.explained_yaml import explained_yaml
-
-        assert self._advice is not None, "only asked for when there is something to write"
-        if file.exists():
-            self.notify(f"{file} is there already: give another name", severity="error",
-                        markup=False)  # fmt: skip
-            return False
-        try:
-            paths.write_atomically(file, explained_yaml(self._advice))
-        except OSError as error:
-            said = f"{file} cannot be written: {error.strerror}"
-            self.notify(said, severity="error", markup=False)
-            return False
-        left = ", ".join(self._advice.fill)
-        more = f"; fill in {left} where it says FILL IN" if left else ""
-        self.notify(f"written to {file.absolute()}{more}", markup=False)
-        return True
 
 
 class _Teller(Listener):

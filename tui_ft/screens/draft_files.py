@@ -12,7 +12,7 @@ from typing import Any
 
 from textual.app import App
 
-from tui_ft import paths
+from tui_ft import paths, text
 from tui_ft.spec.draft import Draft
 from tui_ft.widgets.confirm import Confirm
 
@@ -58,9 +58,14 @@ def write_draft(app: App[Any], draft: Draft, file: Path, written: Callable[[], N
             app.notify(f"written to {file.absolute()}", markup=False)
             written()
 
-    if file.is_dir():
+    try:
+        is_folder, is_there = file.is_dir(), file.exists()
+    except OSError as error:  # closed to us, or no name that a file can have
+        app.notify(text.of_system(error), severity="error", markup=False)
+        return
+    if is_folder:
         app.notify(f"{file} is a folder: name a file", severity="error", markup=False)
-    elif file.exists():
+    elif is_there:
         app.push_screen(Confirm(f"Replace {file}?", "What it holds is lost.", "Replace"), write)
     else:
         write(True)

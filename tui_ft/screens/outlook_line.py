@@ -13,6 +13,7 @@ from textual.timer import Timer
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
+from tui_ft import text
 from tui_ft.hardware import Snapshot
 from tui_ft.memory.estimating import Unknown
 from tui_ft.memory.figure import Figure
@@ -98,12 +99,17 @@ class OutlookLine(Static):
     def _look_up(self, key: tuple[object, ...], spec: RunSpec) -> None:
         if key != self._asked:
             return  # something else was typed since
-        spec = with_absolute_paths(spec, Path.cwd())
 
         def work() -> None:
             worker = get_current_worker()
-            facts = look_up(spec, lambda: worker.is_cancelled)
-            self.post_message(self.LookedUp(key, facts))
+            try:
+                facts = look_up(with_absolute_paths(spec, Path.cwd()), lambda: worker.is_cancelled)
+            except OSError as error:  # a folder on the way is closed, or the name too long
+                if not worker.is_cancelled:
+                    said = Content(f"n/a: {text.plain(text.of_system(error))}\n")
+                    self.app.call_from_thread(self.update, said)
+            else:
+                self.post_message(self.LookedUp(key, facts))
 
         self.run_worker(work, thread=True, group="facts", exclusive=True, exit_on_error=False)
 

@@ -18,14 +18,16 @@ from tui_ft.widgets.signs import sign
 
 def start_run(spec: RunSpec) -> tuple[RunFolder | None, list[Content]]:
     """Return the run that was started, or what stands against it. Takes a moment; never raises."""
-    spec = with_absolute_paths(spec, Path.cwd())
     try:
+        spec = with_absolute_paths(spec, Path.cwd())
         bad = [one for one in findings(spec, memory=False) if one.severity == "bad"]
         if bad:
             return None, [_line(one) for one in bad]
         return launch(spec), []
     except RunError as error:
         return None, [problem(str(error))]
+    except OSError as error:
+        return None, [problem(text.of_system(error))]
 
 
 def check_run(spec: RunSpec, snapshot: Snapshot | None) -> list[Content]:
@@ -34,6 +36,8 @@ def check_run(spec: RunSpec, snapshot: Snapshot | None) -> list[Content]:
         found = with_memory(with_absolute_paths(spec, Path.cwd()), snapshot)
     except RunError as error:
         return [problem(str(error))]
+    except OSError as error:
+        return [problem(text.of_system(error))]
     return [_line(one) for one in found]
 
 
