@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -119,6 +120,21 @@ async def test_a_key_takes_it_up_again_and_asks_where_the_data_changed(
         await pilot.press("y")
         await settled(app, pilot)
     assert asked == [False, True]
+
+
+async def test_a_key_asks_before_it_takes_up_what_another_host_may_be_at(
+    three_stages: ChainFolder,
+) -> None:
+    os.utime(three_stages.lock_file, (START, START))
+    events = three_stages.events_file.read_bytes()
+    async with running() as (app, pilot):
+        await pilot.press("home", "r")
+        await settled(app, pilot)
+        assert isinstance(app.screen, Confirm)
+        assert "if its process works on gpu01 yet" in shown(app, "#consequence")
+        await pilot.press("n")
+        await settled(app, pilot)
+    assert three_stages.events_file.read_bytes() == events
 
 
 async def test_deleted_it_leaves_its_runs_each_on_its_own(three_stages: ChainFolder) -> None:
