@@ -148,6 +148,25 @@ async def test_deleted_it_leaves_its_runs_each_on_its_own(three_stages: ChainFol
     assert len(list_runs()) == 3
 
 
+async def test_with_its_runs_it_goes_whole(three_stages: ChainFolder) -> None:
+    _end(three_stages)
+    reward = find("rlhf-reward")
+    status = json.loads(reward.status_file.read_text())
+    reward.status_file.write_text(json.dumps(status | {"state": "stopped", "ended": START}))
+    async with running() as (app, pilot):
+        await pilot.press("end", "X")
+        await pilot.pause()
+        assert not isinstance(app.screen, Confirm)  # a run that stands alone is no chain
+        await pilot.press("home", "X")
+        await pilot.pause()
+        assert isinstance(app.screen, Confirm)
+        assert "All its runs go with it" in shown(app, "#consequence")
+        await pilot.press("y")
+        await until(lambda: names(app) == ["demo-json"], app, pilot)
+    assert not all_chains()
+    assert [run.id for run in list_runs()] == ["demo-json"]
+
+
 async def test_a_run_of_a_chain_is_still_stopped_alone(three_stages: ChainFolder) -> None:
     async with running() as (app, pilot):
         await pilot.press("j", "j", "s", "y")

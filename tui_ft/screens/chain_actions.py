@@ -25,10 +25,10 @@ def _stop(folder: ChainFolder, *, now: bool = False) -> str:
     return life.stop(folder, now=now)
 
 
-def _delete(folder: ChainFolder) -> None:
+def _delete(folder: ChainFolder, *, runs: bool = False) -> None:
     from tui_ft.chains import life
 
-    life.delete(folder)
+    life.delete(folder, runs=runs)
 
 
 def _take_up(folder: ChainFolder, *, anyway: bool = False) -> None:
@@ -49,7 +49,14 @@ STOP: Final = RunAction(
 KILL: Final = RunAction(
     "Kill", "What its run learned since the last checkpoint is lost.", partial(_stop, now=True)
 )
-DELETE: Final = RunAction("Delete", "Its runs stay, each as a run of its own.", _delete)
+DELETE: Final = RunAction(
+    "Delete", "Its runs stay, each as a run of its own; `X` would remove them too.", _delete
+)
+DELETE_ALL: Final = RunAction(
+    "Delete",
+    "All its runs go with it: folders, checkpoints, weights and history. This cannot be undone.",
+    partial(_delete, runs=True),
+)
 
 
 def act_on_chain(

@@ -52,12 +52,16 @@ class HomeScreen(FtuiScreen):
         Binding("r", "resume", "Resume", id="home.resume", tooltip="Go on from the checkpoint"),
         Binding("K", "kill", "Kill", show=False, id="home.kill", tooltip="End it at once"),
         Binding("x", "delete", "Delete", id="home.delete", tooltip="Remove the run's folder"),
+        Binding(
+            "X", "delete_all", "Delete all", show=False, id="home.delete_all",
+            tooltip="Remove a chain with all its runs",
+        ),
         Binding("space", "mark", "Mark", show=False, id="home.mark", tooltip="Act on several runs"),
         Binding("slash", "filter", "Filter", key_display="/", id="home.filter"),
         Binding("escape", "back", "Back", show=False, id="home.back", tooltip="Clear the filter"),
         Binding("q", "app.quit", "Quit", id="home.quit", tooltip="Leave; runs go on"),
         HELP,
-    ]
+    ]  # fmt: skip
 
     class RunsRead(Message):
         """The runs, and the chains of which some are, were read anew."""
@@ -257,6 +261,14 @@ class HomeScreen(FtuiScreen):
         """Remove the runs' folders."""
         self._ask_of_either(DELETE, chain_actions.DELETE)
 
+    def action_delete_all(self) -> None:
+        """Remove a chain with its runs."""
+        chain = self._selected_chain()
+        if chain is None:
+            self.notify("`X` removes a chain with its runs; `x` removes runs", markup=False)
+        else:
+            self._ask_of_chain(chain_actions.DELETE_ALL, chain)
+
     def action_resume(self) -> None:
         """Go on from the newest checkpoint."""
         chosen, chain = self._chosen(), self._selected_chain()
@@ -268,8 +280,7 @@ class HomeScreen(FtuiScreen):
     def _ask_of_either(self, action: RunAction, on_chain: RunAction) -> None:
         chosen, chain = self._chosen(), self._selected_chain()
         if chain is not None and not chosen:
-            act = partial(chain_actions.act_on_chain, self, on_chain, chain.id, then=self._look)
-            ask(self, on_chain, [f"chain {chain.id}"], act)
+            self._ask_of_chain(on_chain, chain)
         if action is not DELETE:
             chosen = self._at_work(chosen, orphans=action is KILL)
         if not chosen:
@@ -281,6 +292,10 @@ class HomeScreen(FtuiScreen):
             self._marked.difference_update(chosen)
 
         ask(self, action, chosen, go_on)
+
+    def _ask_of_chain(self, action: RunAction, chain: ChainGlance) -> None:
+        act = partial(chain_actions.act_on_chain, self, action, chain.id, then=self._look)
+        ask(self, action, [f"chain {chain.id}"], act)
 
     def _at_work(self, run_ids: list[str], *, orphans: bool) -> list[str]:
         """Return those of the runs that can be ended; say so at once where none can.
