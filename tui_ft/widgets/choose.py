@@ -80,6 +80,10 @@ class Choose(ModalScreen[str | None]):
         options.highlighted = values.index(self._chosen) if self._chosen in values else 0
         options.focus()
 
+    def on_resize(self) -> None:
+        """Keep the choice under the cursor in sight."""
+        self.call_after_refresh(self.query_one(OptionList).scroll_to_highlight)
+
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         """Say what the choice under the cursor means."""
         said = self._choices[event.option_index].help
