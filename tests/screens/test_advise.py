@@ -184,6 +184,26 @@ async def test_another_model_needs_no_other_data_and_is_taken_only_with_them(
         assert screen._advice.method != "qlora"  # those answers were on the other
 
 
+async def test_data_that_are_looked_at_are_advised_on_as_they_are_read(
+    given: list[Sought],
+) -> None:
+    columns = {"prompt": "frage", "completion": "antwort"}
+    async with running(WIDE) as (app, pilot):
+        await opened(app, pilot)
+        await pilot.press("1")
+        app.advise("", "other.jsonl", columns)
+        await pilot.pause()
+        assert isinstance(app.screen, ChooseModel)  # the data are known, and the model asked for
+        await pilot.press("enter")
+        await settled(app, pilot)
+        assert isinstance(app.screen, AdviseScreen)
+        asked = Sought(model="org/llama-8b-chat", data="other.jsonl", columns=columns)
+        assert given[-1] == asked
+        app.advise("org/other", "rows.jsonl", {})
+        await settled(app, pilot)
+        assert given[-1] == Sought(model="org/other", data="rows.jsonl")  # no columns of others
+
+
 def _told(app: FtuiApp) -> str:
     return str([note.message for note in app._notifications])
 

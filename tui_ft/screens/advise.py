@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import ClassVar, Final
 
@@ -99,9 +100,9 @@ class AdviseScreen(FtuiScreen):
             self.said, self.started = said, started
             super().__init__()
 
-    def __init__(self, model: str = "", data: str = "") -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._model, self._data, self._gpu = model, data, ""
+        self._model, self._data, self._gpu = "", "", ""
         self._columns: dict[str, str] = {}
         self._said: dict[str, str] = {}
         self._asking = ""
@@ -136,18 +137,25 @@ class AdviseScreen(FtuiScreen):
         self.set_class(True, "-path")
         self.set_interval(_LOOK_SECONDS, self._look)
         self._look()
-        self.ask_about(self._model, self._data)
+        self.ask_about(self._model, self._data, self._columns)
 
-    def ask_about(self, model: str, data: str) -> None:
-        """Advise on a model and data; what is not known is asked for."""
+    def ask_about(self, model: str, data: str, columns: Mapping[str, str]) -> None:
+        """Advise on a model and data, read by those columns; what is not named is asked for."""
         if not self.is_attached:
-            self._model, self._data = model, data
-            return
-        self._model, self._data = model or self._model, data or self._data
-        if self._model and self._data and model:
-            self._gather()
+            self._model, self._data, self._columns = model, data, dict(columns)
+        elif model and data:
+            self._begin(model, data, columns)
+        elif data:
+            self.app.push_screen(
+                ChooseModel(self._model),
+                lambda chosen: self._begin(chosen, data, columns) if chosen else None,
+            )
         else:
             self.action_open()
+
+    def _begin(self, model: str, data: str, columns: Mapping[str, str]) -> None:
+        self._model, self._data, self._columns = model, data, dict(columns)
+        self._gather()
 
     def _look(self) -> None:
         if self.is_current:
@@ -335,8 +343,7 @@ class AdviseScreen(FtuiScreen):
         columns = dict(chosen.columns)
         if chosen.path == self._data:
             columns = columns or self._columns  # the name that stood there already
-        self._model, self._data, self._columns = model, chosen.path, columns
-        self._gather()
+        self._begin(model, chosen.path, columns)
 
     def action_gpus(self) -> None:
         """Advise for other GPUs than this machine's."""

@@ -368,7 +368,8 @@ class DataScreen(FtuiScreen):
     def action_advise(self) -> None:
         """Ask whether and how to fine-tune a model on this data set."""
         request = self._request
-        self.shell.advise(request.tokens.model if request.tokens else "", request.path)
+        model = request.tokens.model if request.tokens else ""
+        self.shell.advise(model, request.path, request.columns)
 
     def action_open(self) -> None:
         """Choose another data set."""
