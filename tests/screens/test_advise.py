@@ -193,10 +193,11 @@ async def test_data_that_are_looked_at_are_advised_on_as_they_are_read(
         await pilot.press("1")
         app.advise("", "other.jsonl", columns)
         await pilot.pause()
-        assert isinstance(app.screen, ChooseModel)  # the data are known, and the model asked for
+        shown_then: list[type] = [type(app.screen)]
         await pilot.press("enter")
         await settled(app, pilot)
-        assert isinstance(app.screen, AdviseScreen)
+        shown_then.append(type(app.screen))
+        assert shown_then == [ChooseModel, AdviseScreen]  # of the model alone it is asked
         asked = Sought(model="org/llama-8b-chat", data="other.jsonl", columns=columns)
         assert given[-1] == asked
         app.advise("org/other", "rows.jsonl", {})
