@@ -297,6 +297,9 @@ async def test_what_the_run_comes_to_is_always_in_sight(
         screen.query_one("#typed", Input).value = "1"
         await pilot.pause()
         assert "steps 48 " in shown(app, "#outlook")  # as one types
+        screen.query_one("#typed", Input).value = "-1"
+        await pilot.pause()
+        assert shown(app, "#outlook").startswith("before the fault: memory ")
         await pilot.press("escape")
         await pilot.pause()
         assert "steps 144 " in shown(app, "#outlook")

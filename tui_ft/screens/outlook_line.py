@@ -58,6 +58,7 @@ class OutlookLine(Static):
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
         self._facts: RunFacts | None = None
+        self._shown: Content | None = None
         self._known: tuple[object, ...] | None = None
         self._asked: tuple[object, ...] | None = None
         self._estimator = Refined(estimator())
@@ -84,7 +85,8 @@ class OutlookLine(Static):
         """Show what ``draft`` comes to on the GPUs as they are now."""
         spec = draft.spec
         if spec is None:
-            return  # while something is wrong, the last that was right stays
+            self._say_stale()
+            return
         key = facts_key(spec)
         if self._facts is None or key != self._known:
             if key != self._asked:
@@ -94,7 +96,13 @@ class OutlookLine(Static):
             return
         behind = self._refine(spec, self._facts, snapshot)
         found = outlook(spec, self._facts, snapshot, self._estimator)
-        self.update(outlook_lines(found, max(_NARROWEST, self.size.width - 2), behind))
+        self._shown = outlook_lines(found, max(_NARROWEST, self.size.width - 2), behind)
+        self.update(self._shown)
+
+    def _say_stale(self) -> None:
+        """While something is wrong, the last that was right stays, and is told to be that."""
+        if self._shown is not None:
+            self.update(Content.assemble(("before the fault: ", "$text-muted"), self._shown))
 
     def _look_up(self, key: tuple[object, ...], spec: RunSpec) -> None:
         if key != self._asked:
