@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePath
@@ -168,20 +168,22 @@ class FtuiApp(App[None]):
 
     def action_advise(self) -> None:
         """Show the advice given last, or ask for what it is to be about."""
-        self.advise("", "")
+        self.advise("", "", {})
 
-    def advise(self, model: str, data: str) -> None:
-        """Show advice for a model and data; what is not known is asked for."""
+    def advise(self, model: str, data: str, columns: Mapping[str, str]) -> None:
+        """Show advice for a model and data, read by those columns; what is not known is asked."""
         from tui_ft.screens.advise import AdviseScreen
 
-        if self._advise is None:
-            self._advise = AdviseScreen(model, data)
-            self.install_screen(self._advise, "advise")  # kept when another is shown
-        elif data:
-            self._advise.ask_about(model, data)
+        screen, is_new = self._advise, self._advise is None
+        if screen is None:
+            screen = self._advise = AdviseScreen()
+            screen.ask_about(model, data, columns)
+            self.install_screen(screen, "advise")  # kept when another is shown
         if not isinstance(self.screen, AdviseScreen):
             self.action_home()
             self.push_screen("advise")
+        if data and not is_new:
+            screen.ask_about(model, data, columns)  # over the screen: it may ask for the model
 
     def action_configure(self) -> None:
         """Show the run that is being written."""

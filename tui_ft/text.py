@@ -100,6 +100,12 @@ def percent(fraction: float | None) -> str:
     return f"{value:.1f} %" if 0 < abs(value) < 10 and value != round(value) else f"{value:.0f} %"  # noqa: PLR2004
 
 
+def of_system(error: OSError) -> str:
+    """Return what the system says against a path, in words: which one, and why."""
+    place = f"{error.filename}: " if error.filename else ""
+    return f"{place}{error.strerror or error}"
+
+
 def plain(text: str, *, keep_newlines: bool = False) -> str:
     """Return ``text`` with everything removed that could drive or deceive a terminal.
 

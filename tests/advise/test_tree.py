@@ -361,3 +361,9 @@ def test_what_may_fit_is_shown_by_the_careful_figure(gpus: object) -> None:
     fitting = [one for one in shown if one.fit == "fits" and one.way != "smaller"]
     assert fitting
     assert fitting == [one for one in careful if one.fit == "fits" and one.way != "smaller"]
+
+
+def test_the_rows_that_are_there_are_counted_where_they_are_the_reason() -> None:
+    advice = advise(situation_of(PLAIN), estimator=Arithmetic())
+    held_out = next(one for one in advice.choices if one.key == "data.eval_fraction")
+    assert "of 5,000 rows a tenth" in held_out.reason

@@ -133,16 +133,80 @@ async def test_a_number_can_be_typed_and_a_wrong_one_is_refused(given: list[Soug
         await pilot.press("enter")
         await settled(app, pilot)
         assert screen._advice.run.method.model_dump()["r"] == 24
+        assert screen.query_one("#typed", Input).value == "many"  # to be mended
+        assert screen.query_one("#typed").display
 
 
-async def test_advice_for_other_gpus(given: list[Sought]) -> None:
+async def test_advice_for_other_gpus_keeps_what_was_answered(given: list[Sought]) -> None:
     async with running(WIDE) as (app, pilot):
         screen = await opened(app, pilot)
+        await go_to(screen, pilot, "method")
+        await answer(app, pilot, "qlora")
         await pilot.press("h")
-        screen.query_one("#typed", Input).value = "8x80"
+        field = screen.query_one("#typed", Input)
+        field.value = "big"
+        await pilot.press("enter")
+        await settled(app, pilot)
+        assert "big: write the memory of one in GB" in _told(app)
+        assert screen._advice is not None
+        assert field.display
+        assert field.value == "big"
+        assert len(given) == 1  # what was advised stays
+        field.value = "8x80"
         await pilot.press("enter")
         await settled(app, pilot)
         assert given[-1].gpu == "8x80"
+        assert screen._advice is not None
+        assert screen._advice.method == "qlora"
+
+
+async def test_another_model_needs_no_other_data_and_is_taken_only_with_them(
+    given: list[Sought],
+) -> None:
+    async with running(WIDE) as (app, pilot):
+        screen = await opened(app, pilot)
+        await go_to(screen, pilot, "method")
+        await answer(app, pilot, "qlora")
+        await pilot.press("o")
+        await pilot.pause()
+        app.screen.query_one("#what", Input).value = "org/other"
+        await pilot.press("enter")
+        await pilot.pause()
+        assert isinstance(app.screen, OpenData)
+        assert app.screen.query_one("#what", Input).value == "rows.jsonl"
+        await pilot.press("escape", "h", "enter")
+        await settled(app, pilot)
+        assert given[-1].model == "org/llama-8b-chat"
+        await pilot.press("o")
+        await name(app, pilot, "org/other", "rows.jsonl")
+        assert given[-1] == Sought(model="org/other", data="rows.jsonl")
+        assert screen._advice is not None
+        assert screen._advice.method != "qlora"  # those answers were on the other
+
+
+async def test_data_that_are_looked_at_are_advised_on_as_they_are_read(
+    given: list[Sought],
+) -> None:
+    columns = {"prompt": "frage", "completion": "antwort"}
+    async with running(WIDE) as (app, pilot):
+        await opened(app, pilot)
+        await pilot.press("1")
+        app.advise("", "other.jsonl", columns)
+        await pilot.pause()
+        shown_then: list[type] = [type(app.screen)]
+        await pilot.press("enter")
+        await settled(app, pilot)
+        shown_then.append(type(app.screen))
+        assert shown_then == [ChooseModel, AdviseScreen]  # of the model alone it is asked
+        asked = Sought(model="org/llama-8b-chat", data="other.jsonl", columns=columns)
+        assert given[-1] == asked
+        app.advise("org/other", "rows.jsonl", {})
+        await settled(app, pilot)
+        assert given[-1] == Sought(model="org/other", data="rows.jsonl")  # no columns of others
+
+
+def _told(app: FtuiApp) -> str:
+    return str([note.message for note in app._notifications])
 
 
 async def test_the_run_goes_into_configure_with_its_reasons(given: list[Sought]) -> None:
@@ -177,17 +241,49 @@ async def test_the_run_is_written_and_nothing_replaced(given: list[Sought], tmp_
             await settled(app, pilot)
         assert screen._advice is not None
         assert load_spec(file) == screen._advice.run
-        assert "is there already" in str([note.message for note in app._notifications])
+        assert "is there already" in _told(app)
+        field = screen.query_one("#typed", Input)
+        assert field.value == str(file)  # to be mended
+        assert field.has_focus
+        field.value = "/dev/null/run.yaml"
+        await pilot.press("enter")
+        assert "/dev/null/run.yaml cannot be written" in _told(app)
+        assert field.has_focus
 
 
-async def test_what_cannot_be_gathered_is_said(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        DataError("there is no file [b]rows.jsonl[/b]"),
+        PermissionError(13, "there is no file [b]rows.jsonl[/b]"),
+    ],
+)
+async def test_what_cannot_be_gathered_is_said(
+    home: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     def gather(asked: Sought, listener: Listener) -> Situation:
-        raise DataError("there is no file [b]rows.jsonl[/b]")
+        raise error
 
     monkeypatch.setattr(advise, "gather", gather)
     async with running(WIDE) as (app, pilot):
-        await opened(app, pilot)
+        screen = await opened(app, pilot)
         assert "there is no file [b]rows.jsonl[/b]" in shown(app, "#headline")
+        assert not screen._lines
+
+
+async def test_advice_on_other_data_goes_when_those_cannot_be_read(
+    given: list[Sought], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gather(asked: Sought, listener: Listener) -> Situation:
+        raise DataError("there is no file other.jsonl")
+
+    async with running(WIDE) as (app, pilot):
+        screen = await opened(app, pilot)
+        monkeypatch.setattr(advise, "gather", gather)
+        await pilot.press("o")
+        await name(app, pilot, "org/llama-8b-chat", "other.jsonl")
+        assert not screen._lines
+        assert (shown(app, "#ways"), shown(app, "#run"), shown(app, "#about-node")) == ("",) * 3
 
 
 async def test_on_a_small_terminal_panes_take_turns(given: list[Sought]) -> None:
@@ -200,6 +296,11 @@ async def test_on_a_small_terminal_panes_take_turns(given: list[Sought]) -> None
             await pilot.press("v")
             await pilot.pause()
         assert seen == [["#path-box"], ["#ways-box"], ["#run-box"], ["#path-box"]]
+        assert screen._advice is not None
+        ways = " ".join(shown(app, "#ways").split())
+        for one in screen._advice.candidates:  # nothing is cut off for good
+            assert one.name in ways
+            assert (one.problem or one.why_not) in ways
 
 
 async def test_real_data_and_a_real_model_without_a_gpu(

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import json
-import stat
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +22,11 @@ from tui_ft.screens.choose_model import ChooseModel
 from tui_ft.screens.configure import ConfigureScreen
 from tui_ft.screens.data_open import OpenData
 from tui_ft.screens.monitor import MonitorScreen
-from tui_ft.screens.starting import start_run
-from tui_ft.spec import RunSpec, build_spec, load_spec
+from tui_ft.screens.starting import check_run, start_run
+from tui_ft.spec import RunSpec, build_spec
 from tui_ft.spec.draft import Draft
 from tui_ft.widgets.choose import Choose
 from tui_ft.widgets.choose_gpus import ChooseGpus
-from tui_ft.widgets.confirm import Confirm
 from tui_ft.widgets.row_table import RowTable
 
 BASE = {
@@ -151,6 +148,13 @@ async def test_fields_are_found_by_what_they_mean(home: Path) -> None:
         await pilot.press("slash", *"decay")
         await pilot.press("enter")
         assert [one.key for one in screen._fields] == ["training.weight_decay"]
+        await pilot.press("escape", "G", "slash", *"num_gpus", "enter", "enter")
+        assert "hardware.num_gpus" in shown(app, "#about-field")
+        field = screen.query_one("#typed", Input)
+        assert field.has_focus  # the one that was found is edited, wherever the cursor stood
+        await pilot.press("escape", "escape", "slash", *"[/b]")  # no markup of a title
+        await pilot.pause()
+        assert not screen._fields
         await pilot.press("escape")
         await pilot.pause()
         assert len(screen._fields) > 5
@@ -170,6 +174,25 @@ async def test_gpus_are_chosen_by_what_they_do(home: Path) -> None:
         await pilot.press("j", "space", "enter")
         await pilot.pause()
         assert spec_of(screen).hardware.gpus == [1]
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"hardware": {"gpus": [0], "num_gpus": 4}}, "num_gpus"),
+        ({"trainig": {}}, "trainig: unknown key"),
+    ],
+)
+async def test_a_fault_of_no_field_is_told_beside_any_field(
+    home: Path, values: dict[str, object], words: str
+) -> None:
+    async with running((80, 24)) as (app, pilot):
+        screen = await opened(app, pilot, {**BASE, **values})
+        assert "1 fault" in shown(app, "#headline")
+        (fault,) = screen._draft.problems
+        assert words in str(fault)
+        await go_to(screen, pilot, "training.learning_rate")
+        assert str(fault) in shown(app, "#about-field")
 
 
 async def test_a_preset_keeps_model_and_data(home: Path) -> None:
@@ -213,47 +236,16 @@ async def test_yaml_and_form_are_two_views_of_one_run(home: Path) -> None:
         await pilot.pause()
         assert screen.query_one("#fields-box").display
         assert "trainig" in shown(app, "#notes")
-        await pilot.press("u")
-        assert spec_of(screen).training.max_length == 4096
-
-
-async def test_it_is_written_to_a_file_and_none_is_replaced_unasked(
-    home: Path, tmp_path: Path
-) -> None:
-    file = tmp_path / "run.yaml"
-    async with running(WIDE) as (app, pilot):
-        screen = await opened(app, pilot, BASE)
-        await pilot.press("w")
-        await typed(pilot, str(file))
-        assert load_spec(file) == spec_of(screen)
-        assert stat.S_IMODE(file.stat().st_mode) == 0o600
-        await go_to(screen, pilot, "training.max_length")
-        await pilot.press("enter")
-        await typed(pilot, "512")
-        await pilot.press("w")
-        await typed(pilot, str(file))
-        assert isinstance(app.screen, Confirm)
-        await pilot.press("n")
-        await pilot.pause()
-        assert load_spec(file).training.max_length == 1024
-        await pilot.press("w")
-        await typed(pilot, str(file))
         await pilot.press("y")
         await pilot.pause()
-        assert load_spec(file).training.max_length == 512
-
-
-async def test_a_preset_of_ones_own_needs_to_say_when_to_use_it(home: Path, tmp_path: Path) -> None:
-    async with running(WIDE) as (app, pilot):
-        screen = await opened(app, pilot, BASE)
-        await pilot.press("P")
+        assert area.text == "model: ["  # what was typed is not lost
+        assert "not valid YAML" in shown(app, "#about-field")
+        await pilot.press("escape", "u", "y")
         await pilot.pause()
-        assert not screen.query_one("#typed").display
-        screen.begin(Draft.begin({**BASE, "description": "for support"}, "a test"))
-        await pilot.press("P")
-        await typed(pilot, "support")
-        written = yaml.safe_load((tmp_path / "config" / "presets" / "support.yaml").read_text())
-        assert written["description"] == "for support"
+        assert "name_or_path: /models/llama" in area.text  # the run is another by now
+        await pilot.press("escape")
+        assert screen.query_one("#fields-box").display
+        assert spec_of(screen).training.max_length == 4096
 
 
 async def test_a_run_is_started_once_and_shown(
@@ -298,13 +290,16 @@ async def test_what_the_run_comes_to_is_always_in_sight(
     async with running(WIDE) as (app, pilot):
         screen = await opened(app, pilot, values)
         await until(lambda: "steps" in shown(app, "#outlook"), app, pilot)
-        assert "steps 144 " in shown(app, "#outlook")  # 190 rows, 4 a step, 3 epochs
+        assert "steps 144 · tokens " in shown(app, "#outlook")  # 190 rows, 4 a step, 3 epochs
         assert "on GPU 1" in shown(app, "#outlook")
         await go_to(screen, pilot, "training.num_train_epochs")
         await pilot.press("enter")
         screen.query_one("#typed", Input).value = "1"
         await pilot.pause()
         assert "steps 48 " in shown(app, "#outlook")  # as one types
+        screen.query_one("#typed", Input).value = "-1"
+        await pilot.pause()
+        assert shown(app, "#outlook").startswith("before the fault: memory ")
         await pilot.press("escape")
         await pilot.pause()
         assert "steps 144 " in shown(app, "#outlook")
@@ -321,8 +316,9 @@ async def test_a_step_is_replayed_for_the_memory_it_takes(home: Path, tmp_path: 
         await opened(app, pilot, values)
         await pilot.press("ctrl+g")
         await settled(app, pilot)
+        assert "there is no file" in shown(app, "#answer")
         assert "memory: " in shown(app, "#answer")
-        assert "GPU 0" in shown(app, "#answer")
+        assert "GPU 1" in shown(app, "#answer")  # the one that it would get, not the first
 
 
 async def test_what_nobody_foresaw_is_said_in_place(
@@ -340,29 +336,14 @@ async def test_what_nobody_foresaw_is_said_in_place(
         assert "[b]oops[/b]" in shown(app, "#answer")
 
 
-async def test_a_file_is_opened_and_a_bad_one_refused_with_its_line(
-    home: Path, tmp_path: Path
-) -> None:
-    good, bad = tmp_path / "run.yaml", tmp_path / "bad.yaml"
-    good.write_text(yaml.safe_dump({**BASE, "method": {"kind": "full"}}))
-    bad.write_text("model: [")
-    async with running(WIDE) as (app, pilot):
-        screen = await opened(app, pilot)
-        await pilot.press("o")
-        await typed(pilot, str(good))
-        assert spec_of(screen).method.kind == "full"
-        assert "from run.yaml" in shown(app, "#headline")
-        await pilot.press("o")
-        await typed(pilot, str(bad))
-        assert any("bad.yaml:1" in note.message for note in app._notifications)
-        assert spec_of(screen).method.kind == "full"
-
-
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
         ({"data": {"train": "/nowhere/data.jsonl"}}, "there is no file /nowhere/data.jsonl"),
         ({"model": {"name_or_path": "/nowhere/model"}}, "there is no folder /nowhere/model"),
+        ({"hardware": {"num_gpus": 16}}, "hardware.num_gpus: 16 takes 16 GPUs or more"),
+        ({"hardware": {"gpus": [99]}}, "GPU 99 is not in this machine"),
+        ({"data": {"train": f"/tmp/{'a' * 300}"}}, "File name too long"),
     ],
 )
 def test_what_stands_against_a_run_is_told_before_it_starts(
@@ -371,23 +352,34 @@ def test_what_stands_against_a_run_is_told_before_it_starts(
     folder, problems = start_run(build_spec({**BASE, **spec}))
     assert folder is None
     assert any(words in line.plain for line in problems)
+    checked = check_run(build_spec({**BASE, **spec}), None)
+    assert any(words in line.plain for line in checked)
 
 
-async def test_the_editor_gives_the_run_back(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    editor = tmp_path / "edit"
-    editor.write_text("#!/bin/sh\nsed -i 's/support/renamed/' \"$1\"\n")
-    editor.chmod(0o700)
-    monkeypatch.setenv("VISUAL", str(editor))
-    async with running(WIDE) as (app, pilot):
-        monkeypatch.setattr(app, "suspend", nullcontext)  # there is no terminal to give away
+async def test_enter_is_named_only_where_it_edits_a_field(home: Path) -> None:
+    async with running((80, 24)) as (app, pilot):
         screen = await opened(app, pilot, BASE)
-        await pilot.press("e")
+        named = [one.binding.action for one in screen.active_bindings.values()]
+        assert "edit" in named
+        await pilot.press("y")
         await pilot.pause()
-        assert spec_of(screen).name == "renamed"
-        monkeypatch.setenv("VISUAL", "/nowhere/editor")
-        await pilot.press("e")
+        assert "edit" not in [one.binding.action for one in screen.active_bindings.values()]
+
+
+@pytest.mark.parametrize("preset", ["ppo-lora", "grpo-lora"])
+async def test_on_a_small_terminal_a_preset_says_when_to_use_it(home: Path, preset: str) -> None:
+    async with running((80, 24)) as (app, pilot):
+        await opened(app, pilot, BASE)
+        await pilot.press("p")
         await pilot.pause()
-        assert any("/nowhere/editor" in note.message for note in app._notifications)
-        assert spec_of(screen).name == "renamed"
+        options = app.screen.query_one(OptionList)
+        options.highlighted = [str(one.prompt) for one in options.options].index(preset)
+        await pilot.pause()
+        said = app.screen.query_one("#choice-help")
+        assert said.region.bottom < said.parent.region.bottom  # type: ignore[union-attr]
+        for size in ((60, 16), (200, 60), (80, 24)):
+            await pilot.resize_terminal(*size)
+            await pilot.pause()
+            at, top = options.highlighted, options.scroll_offset.y
+            assert at is not None
+            assert top <= at < top + options.size.height, size

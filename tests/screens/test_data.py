@@ -10,13 +10,16 @@ from pathlib import Path
 import pytest
 from textual.binding import Binding
 from textual.pilot import Pilot
-from textual.widgets import OptionList
+from textual.widgets import Input, OptionList
 
 from tests.screens.conftest import make_app
 from tests.screens.showing import said, settled, showing, shown_whole, surveyed
+from tui_ft.screens import data_opening
 from tui_ft.screens.configure import ConfigureScreen
 from tui_ft.screens.data import DataScreen
+from tui_ft.survey.asking import Asked
 from tui_ft.survey.packing import pack
+from tui_ft.survey.request import Request
 from tui_ft.widgets.help import key_help
 from tui_ft.widgets.row_table import RowTable
 
@@ -90,6 +93,21 @@ async def test_the_cursor_goes_to_the_last_row_and_back(data: str, tiny_llama: P
         assert (table.cursor, table.scroll_offset.y) == (0, 0)
 
 
+@pytest.mark.parametrize("strerror", ["Permission denied", "File name too long"])
+async def test_what_the_system_refuses_is_said(
+    data: str, strerror: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(request: Request) -> Asked:
+        raise OSError(1, strerror, request.path)
+
+    async with showing(data) as (app, screen, pilot):
+        monkeypatch.setattr(data_opening, "Asked", asked)
+        await pilot.press("e", *"closed.jsonl", "enter")
+        await settled(pilot)
+        assert any(f"rows.jsonl: {strerror}" in note.message for note in app._notifications)
+        assert "300 rows" in said(screen, "#headline")
+
+
 async def test_what_is_not_there_is_said(home: None) -> None:
     app = make_app()
     async with app.run_test(size=(100, 30)) as pilot:
@@ -98,6 +116,11 @@ async def test_what_is_not_there_is_said(home: None) -> None:
         await pilot.press(*"none.jsonl", "enter")
         await settled(pilot)
         assert any("none.jsonl cannot be read" in note.message for note in app._notifications)
+        assert "none.jsonl cannot be read" in said(app.screen, "#headline")  # a notice goes away
+        await pilot.press("o")
+        await settled(pilot)
+        assert app.screen.query_one("#what", Input).value == "none.jsonl"  # to be mended
+        await pilot.press("escape")
         await pilot.press("1")
         await pilot.pause(0.1)
         await pilot.press("2")
@@ -175,7 +198,8 @@ async def test_figures_findings_and_rows_follow_the_max_length(data: str, tiny_l
         await pilot.press("l", *"x", "enter")
         await settled(pilot)
         assert any("number of tokens" in note.message for note in screen.app._notifications)
-        await pilot.press("l", "backspace", "backspace", "enter")
+        assert screen.query_one("#asked", Input).value == "x"  # to be mended
+        await pilot.press("backspace", "enter")
         await settled(pilot)
         assert ": recommended\n" in said(screen, "#lengths")
 
@@ -257,14 +281,20 @@ async def test_overlap_with_evaluation_data_is_looked_for(data: str) -> None:
         assert any("none.jsonl cannot be read" in note.message for note in app._notifications)
 
 
-async def test_what_is_refused_is_forgotten(data: str, tiny_llama: Path) -> None:
+async def test_what_is_refused_is_offered_again_and_counts_for_nothing(
+    data: str, tiny_llama: Path
+) -> None:
     surveyed(data, tiny_llama)
     async with showing(data) as (app, screen, pilot):
         await pilot.press("m", *"no-model", "enter")
         await settled(pilot)
         assert any("no folder no-model" in note.message for note in app._notifications)
         assert "300 rows" in said(screen, "#headline")
-        await pilot.press("c")  # as it was read before, without the model that is not there
+        await pilot.press("m")
+        assert screen.query_one("#asked", Input).value == "no-model"
+        await pilot.press(
+            "escape", "c"
+        )  # as it was read before, without the model that is not there
         await settled(pilot)
         await pilot.press("ctrl+s")
         await settled(pilot)

@@ -259,12 +259,29 @@ async def test_a_split_says_what_it_comes_to_and_writes_two_files(data: str) -> 
         assert (written["train"], written["eval"]) == ("rows-train.jsonl", "rows-eval.jsonl")
 
 
-async def test_what_is_not_known_to_its_end_is_neither_cleaned_nor_split(strange: str) -> None:
-    async with showing(strange) as (app, screen, pilot):
+async def test_what_cannot_be_read_says_so_in_full_and_is_neither_cleaned_nor_split(
+    strange: str,
+) -> None:
+    async with showing(strange, size=(80, 24)) as (app, screen, pilot):
         for key in ("x", "s"):
             await pilot.press(key)
             assert app.screen is screen
-        assert any("not known to its end" in note.message for note in app._notifications)
+        assert any("it cannot be read" in note.message for note in app._notifications)
+        (found,) = screen.query_one("#findings", OptionList).options
+        assert screen._known is not None
+        assert screen._known.summary.problem
+        assert str(found.prompt).endswith(screen._known.summary.problem)
+
+
+async def test_on_a_small_terminal_the_verdict_stands_over_the_lengths(data: str) -> None:
+    async with showing(data, size=(80, 24)) as (_, screen, pilot):
+        heights = [screen.query_one("#verdict").region.height]
+        for keys in (("l", "escape"), ("v",)):  # a row has all the room
+            await pilot.press(*keys)
+            await pilot.pause()
+            heights.append(screen.query_one("#verdict").region.height)
+        assert [height > 0 for height in heights] == [False, True, False]
+        assert "usable rows" in said(screen, "#verdict")
 
 
 @pytest.mark.parametrize("key", ["c", "x", "s"])

@@ -8,13 +8,17 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from textual.geometry import Region
 from textual.pilot import Pilot
+from textual.widget import Widget
 from textual.widgets import DataTable, Input, Static
 
 from tests.screens.conftest import FAILED, FINISHED, NOW, START, MakeRun, make_app
 from tui_ft.app import FtuiApp
+from tui_ft.paths import runs_dir
 from tui_ft.runs import events as ev
 from tui_ft.runs.registry import RunSummary
+from tui_ft.screens import home
 from tui_ft.screens.home import HomeScreen
 from tui_ft.screens.monitor import MonitorScreen
 from tui_ft.screens.run_row import Columns, progress_text, run_cells, short_name
@@ -30,6 +34,11 @@ async def running(size: tuple[int, int] = (100, 30)) -> AsyncIterator[tuple[Ftui
     async with app.run_test(size=size) as pilot:
         await settled(app, pilot)
         yield app, pilot
+
+
+def drawn(box: Widget) -> str:
+    """Return a part of the screen as it is drawn."""
+    return "\n".join(strip.text for strip in box.render_lines(Region(0, 0, *box.outer_size)))
 
 
 async def settled(app: FtuiApp, pilot: Pilot[None]) -> None:
@@ -108,6 +117,31 @@ async def test_stop_asks_and_then_writes_the_command(runs: None, make_run: MakeR
         await settled(app, pilot)
         (line,) = control.read_text().splitlines()
         assert json.loads(line)["command"] == "stop"
+
+
+async def test_what_is_not_at_work_is_not_asked_about_stopping(runs: None) -> None:
+    async with running() as (app, pilot):
+        for key in ("s", "K"):
+            await pilot.press("j", key)
+            assert isinstance(app.screen, HomeScreen)
+        said = [notification.message for notification in app._notifications]
+        assert any(one.startswith("beta is not running: it is failed") for one in said)
+        assert any(one.startswith("alpha is not running: it is finished") for one in said)
+        await pilot.press("space", "k", "k", "space", "s")  # alpha and gamma: one of them can
+        assert isinstance(app.screen, Confirm)
+        assert "Stop gamma?" in str(app.screen.query_one("#question", Static).content)
+
+
+async def test_folders_that_cannot_be_read_are_named(
+    runs: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = ["theirs", "[b]mine[/b]"]
+    monkeypatch.setattr(home, "unreadable", lambda root: closed if root == runs_dir() else [])
+    async with running() as (app, pilot):
+        box = app.screen.query_one("#runs-box")
+        assert "▲ closed to you, so not listed: [b]mine[/b], theirs" in drawn(box)
+        closed.clear()
+        await until(lambda: "closed to you" not in drawn(box), app, pilot)
 
 
 async def test_delete_asks_and_removes_all_that_are_marked(runs: None, make_run: MakeRun) -> None:

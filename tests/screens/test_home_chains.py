@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -121,6 +122,21 @@ async def test_a_key_takes_it_up_again_and_asks_where_the_data_changed(
     assert asked == [False, True]
 
 
+async def test_a_key_asks_before_it_takes_up_what_another_host_may_be_at(
+    three_stages: ChainFolder,
+) -> None:
+    os.utime(three_stages.lock_file, (START, START))
+    events = three_stages.events_file.read_bytes()
+    async with running() as (app, pilot):
+        await pilot.press("home", "r")
+        await settled(app, pilot)
+        assert isinstance(app.screen, Confirm)
+        assert "if its process works on gpu01 yet" in shown(app, "#consequence")
+        await pilot.press("n")
+        await settled(app, pilot)
+    assert three_stages.events_file.read_bytes() == events
+
+
 async def test_deleted_it_leaves_its_runs_each_on_its_own(three_stages: ChainFolder) -> None:
     _end(three_stages)
     async with running() as (app, pilot):
@@ -130,6 +146,25 @@ async def test_deleted_it_leaves_its_runs_each_on_its_own(three_stages: ChainFol
         await until(lambda: "chain:rlhf" not in names(app), app, pilot)
         assert names(app) == ["rlhf-reward", "rlhf-sft", "demo-json"]
     assert len(list_runs()) == 3
+
+
+async def test_with_its_runs_it_goes_whole(three_stages: ChainFolder) -> None:
+    _end(three_stages)
+    reward = find("rlhf-reward")
+    status = json.loads(reward.status_file.read_text())
+    reward.status_file.write_text(json.dumps(status | {"state": "stopped", "ended": START}))
+    async with running() as (app, pilot):
+        await pilot.press("end", "X")
+        await pilot.pause()
+        assert not isinstance(app.screen, Confirm)  # a run that stands alone is no chain
+        await pilot.press("home", "X")
+        await pilot.pause()
+        assert isinstance(app.screen, Confirm)
+        assert "All its runs go with it" in shown(app, "#consequence")
+        await pilot.press("y")
+        await until(lambda: names(app) == ["demo-json"], app, pilot)
+    assert not all_chains()
+    assert [run.id for run in list_runs()] == ["demo-json"]
 
 
 async def test_a_run_of_a_chain_is_still_stopped_alone(three_stages: ChainFolder) -> None:

@@ -347,6 +347,26 @@ async def test_a_run_whose_data_changed_asks_before_it_goes_on(
     assert asked == [False, True]
 
 
+@pytest.mark.parametrize(
+    ("saved", "words"),
+    [(True, "goes on from its newest checkpoint"), (False, "begins anew: it has saved no")],
+)
+async def test_it_is_said_from_where_a_run_goes_on(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, saved: bool, words: str
+) -> None:
+    monkeypatch.setattr(launch, "resume", lambda folder, **_: ())
+    folder = make_run("support", FAILED, steps=10)
+    if saved:
+        (folder.checkpoints_dir / "checkpoint-5").mkdir(parents=True)
+        (folder.checkpoints_dir / "checkpoint-5" / "trainer_state.json").touch()
+    app = make_app("support")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(app, pilot)
+        await pilot.press("r")
+        await settled(app, pilot)
+        assert any(words in notice.message for notice in app._notifications)
+
+
 def test_what_a_run_changed_when_memory_ran_out_stays_in_sight() -> None:
     words = "micro-batch 4, accumulation 2"
     rung = ev.Rung(number=2, reason="out", words=words, changes={"training.seed": (1, 2)})

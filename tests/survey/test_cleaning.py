@@ -87,6 +87,15 @@ def test_clean_replaces_no_file_and_knows_its_findings(data: Path) -> None:
     assert "known: " in _run("clean", data, "--repair", "exact-duplicate").output
 
 
+def test_a_file_without_rows_is_not_written(tmp_path: Path) -> None:
+    rows = [{"instruction": f"Question {n}?", "output": f"Answer {n}."} for n in range(5)]
+    data = _write(tmp_path / "short.jsonl", rows)
+    result = _run("clean", data, "--drop", "short-answer")
+    assert result.exit_code == 1
+    assert "none of 5 rows would stay" in result.output
+    assert list(tmp_path.glob("*short-clean*")) == []
+
+
 def _plan(path: Path, drop: Sequence[str], repair: Sequence[str]) -> Plan:
     asked = Asked(Request(str(path)))
     *_, summary = asked.follow()

@@ -93,3 +93,20 @@ async def test_empty_lines_are_kept_and_an_empty_batch_is_nothing() -> None:
         app.log_view.append_lines([])
         await pilot.pause()
         assert app.log_view.line_count == 3
+
+
+async def test_what_is_longer_than_the_pane_is_wide_is_read_by_going_right() -> None:
+    app = LogApp()
+    async with app.run_test(size=(40, 10)) as pilot:
+        app.log_view.append_lines([f"{'a' * 50}the end", *numbered(0, 30)])
+        app.log_view.focus()
+        await pilot.press("g")
+        await pilot.pause()
+        assert "aaa" in visible(app)
+        assert "the end" not in visible(app)
+        await pilot.press("right", "right")
+        await pilot.pause()
+        assert "the end" in visible(app)
+        await pilot.press("left", "left")
+        await pilot.pause()
+        assert app.log_view.scroll_offset.x == 0

@@ -332,7 +332,7 @@ def asked_gpus(said: str) -> tuple[GpuFacts, ...]:
     )
     if found is None or float(found[2]) <= 0 or int(found[1] or 1) < 1:
         raise GpuError(
-            f"--gpu {said}: write the memory of one in GB, such as 24, of several 8x80, or none"
+            f"{said}: write the memory of one in GB, such as 24, of several 8x80, or none"
         )
     size = float(found[2])
     name = f"{size:g} GB"

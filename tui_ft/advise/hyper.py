@@ -228,7 +228,7 @@ def _evaluation(state: State) -> Answer:
         return Answer("none", "measured", why, sources.OWN)
     if rows < _SOME_ROWS:
         return Answer(
-            "tenth", "measured", "of some thousand rows a tenth is needed to say much", source
+            "tenth", "measured", f"of {rows:,} rows a tenth is needed to say much", source
         )
     why = "a twentieth is enough of many rows; at most 512 are looked at"
     return Answer("twentieth", "measured", why, at(sources.COMPLETE, "10.1: 5 % of 18,000 rows"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from tui_ft.chains.status import status_of
 from tui_ft.runs import control, removing
 from tui_ft.runs import folder as folders
 from tui_ft.runs.attending import begin_to_attend
-from tui_ft.runs.changes import Change, refuse_unless_told
+from tui_ft.runs.changes import Change, ChangedError, refuse_unless_told
 from tui_ft.runs.folder import RunError, RunFolder, one_at_a_time
 from tui_ft.runs.launch import with_absolute_paths
 from tui_ft.runs.orphans import end_orphan
@@ -93,7 +94,8 @@ def _resume(
         raise RunError(f"{folder.id} has finished: there is nothing left to do in it")
     states = {one.name: one.state for one in status.stages}
     chain, changed = _changed(folder, overrides, states, redone)
-    _refuse_silent(folder, f"ftui chain resume {folder.id}", anyway=anyway)
+    if not anyway:
+        _ask_where_silent(folder)
     there = runs_by_stage(folder, journal.read(folder))
     gone = [one.name for one in chain.stages if states[one.name] == "deleted"]
     lost = [name for name in gone if not is_done(chain, chain.stage(name), there)]
@@ -173,7 +175,12 @@ def delete(folder: ChainFolder, *, runs: bool = False, anyway: bool = False) -> 
     if status_of(folder).is_live:
         stop_it = f"`ftui chain stop {folder.id}`"
         raise RunError(f"{folder.id} is still running: stop it first ({stop_it})")
-    _refuse_silent(folder, f"ftui chain delete {folder.id}", anyway=anyway)
+    host = host_elsewhere(journal.read(folder))
+    if host and not anyway:
+        raise RunError(
+            f"{folder.id} ran on {host}, which has not said that it ended: if its process is gone "
+            f"there, `ftui chain delete {folder.id} --anyway` does it"
+        )
     for run in mine:
         removing.refuse_at_work(run, anyway=anyway)
     for run in mine:
@@ -188,13 +195,14 @@ def _refuse_live(runs: Iterable[RunFolder]) -> None:
             raise RunError(f"{run.id} is still running: stop it first (`ftui stop {run.id}`)")
 
 
-def _refuse_silent(folder: ChainFolder, command: str, *, anyway: bool) -> None:
+def _ask_where_silent(folder: ChainFolder) -> None:
+    """Raise, for a person to say, where another host has not said that the chain ended there."""
     host = host_elsewhere(journal.read(folder))
-    if host and not anyway:
-        raise RunError(
-            f"{folder.id} ran on {host}, which has not said that it ended: if its process is gone "
-            f"there, `{command} --anyway` does it"
-        )
+    if host:
+        what = f"if its process works on {host} yet, two would write one folder; look there first"
+        before = f"{host}, which has not said that it ended"
+        change = Change("the host", before, socket.gethostname(), "asks", what)
+        raise ChangedError(folder.id, [change], f"ftui chain resume {folder.id}")
 
 
 def stop(folder: ChainFolder, *, now: bool = False) -> str:

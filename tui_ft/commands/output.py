@@ -172,8 +172,7 @@ def for_people(command: Callable[_P, _R]) -> Callable[_P, _R]:
                 warn(f"\n{interrupt}")
             sys.exit(130)
         except OSError as error:
-            place = f"{error.filename}: " if error.filename else ""
-            fail(f"{place}{error.strerror or error}")
+            fail(text.of_system(error))
         if _lost():
             sys.exit(1)
         return done

@@ -101,7 +101,7 @@ def recommend(
         situation = gather(sought, OnTerminal())
         advice = advise(situation, chosen, estimator=estimator())
     except (AnswerError, GpuError) as error:
-        fail(str(error))
+        fail(f"--gpu {error}" if isinstance(error, GpuError) else str(error))
         return
     if write is not None and advice.to_write is not None:
         _write(advice, Path(write))  # first: who reads the rest may stop reading, as `head` does

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tui_ft import paths
-from tui_ft.hardware import take_snapshot
+from tui_ft.hardware import Snapshot, take_snapshot
 from tui_ft.runs import gpu_choice, preflight
 from tui_ft.runs.finding import Finding
 from tui_ft.spec import RunSpec
@@ -30,3 +30,25 @@ def findings(
     from tui_ft.runs.memory_check import memory_findings
 
     return (*found, *memory_findings(spec, gpus))
+
+
+def with_memory(spec: RunSpec, snapshot: Snapshot | None) -> tuple[Finding, ...]:
+    """Return what stands against a run, then what it takes of the GPUs that it would get.
+
+    Where it gets none, which card would hold it. Takes some seconds.
+
+    Args:
+        spec: the run.
+        snapshot: the machine as it was seen last; looked at again when None.
+
+    Raises:
+        RunError: the GPUs that it names are not there.
+    """
+    from tui_ft.runs.memory_check import memory_findings, memory_of
+
+    gpus = gpu_choice.choose(spec.hardware, snapshot or take_snapshot(paths.home())).now
+    found = preflight.check(spec, paths.runs_dir(), gpus)
+    against = [one for one in found if one.severity != "note"]
+    memory = memory_findings(spec, gpus) or (memory_of(spec, ()),)
+    known = {one.text for one in against}
+    return (*against, *(one for one in memory if one.text not in known))

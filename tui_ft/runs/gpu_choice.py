@@ -92,9 +92,10 @@ def _refuse_too_few(hardware: HardwareSpec, there: int, count: int, snapshot: Sn
     if hardware.processes == 1 or there >= max(count, 2):
         return
     asked = f"num_gpus: {hardware.num_gpus}" if hardware.num_gpus else "distributed"
-    found = f"{there} can be used" if there else (snapshot.gpu_status or "none can be used")
+    found = f"of this machine's {there} can be used" if there else "none can be used here"
+    why = f" ({snapshot.gpu_status})" if snapshot.gpu_status and not there else ""
     raise RunError(
-        f"hardware.{asked} takes {max(count, 2)} GPUs or more, and of this machine's {found}; "
+        f"hardware.{asked} takes {max(count, 2)} GPUs or more, and {found}{why}; "
         "name those there are in hardware.gpus, leave it out for one, or try it on the CPU with "
         "gpus: none and cpu_processes"
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import ClassVar, Final
 
 import msgspec
@@ -17,16 +17,17 @@ from textual.worker import Worker, WorkerState, get_current_worker
 
 from tui_ft import paths, text
 from tui_ft.advise.advice import Advice, Taken
-from tui_ft.advise.facts import GpuError
+from tui_ft.advise.facts import GpuError, asked_gpus
 from tui_ft.advise.node import AnswerError
 from tui_ft.advise.situation import Known, Situation
-from tui_ft.advise.tree import advise
+from tui_ft.advise.tree import NODES, advise
 from tui_ft.data import DataError
 from tui_ft.data.hub_download import Progress
 from tui_ft.plan.estimator import estimator
 from tui_ft.plan.gathering import Listener, Sought, gather
 from tui_ft.runs.folder import RunError
 from tui_ft.screens import advise_text
+from tui_ft.screens.advise_files import write_advice
 from tui_ft.screens.advise_text import PathLine
 from tui_ft.screens.base import HELP, FtuiScreen
 from tui_ft.screens.choose_model import ChooseModel
@@ -99,10 +100,11 @@ class AdviseScreen(FtuiScreen):
             self.said, self.started = said, started
             super().__init__()
 
-    def __init__(self, model: str = "", data: str = "") -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._model, self._data, self._gpu = model, data, ""
+        self._model, self._data, self._gpu = "", "", ""
         self._columns: dict[str, str] = {}
+        self._said: dict[str, str] = {}
         self._asking = ""
         self._asked_node: Taken | None = None
         self._situation: Situation | None = None
@@ -135,18 +137,25 @@ class AdviseScreen(FtuiScreen):
         self.set_class(True, "-path")
         self.set_interval(_LOOK_SECONDS, self._look)
         self._look()
-        self.ask_about(self._model, self._data)
+        self.ask_about(self._model, self._data, self._columns)
 
-    def ask_about(self, model: str, data: str) -> None:
-        """Advise on a model and data; what is not known is asked for."""
+    def ask_about(self, model: str, data: str, columns: Mapping[str, str]) -> None:
+        """Advise on a model and data, read by those columns; what is not named is asked for."""
         if not self.is_attached:
-            self._model, self._data = model, data
-            return
-        self._model, self._data = model or self._model, data or self._data
-        if self._model and self._data and model:
-            self._gather()
+            self._model, self._data, self._columns = model, data, dict(columns)
+        elif model and data:
+            self._begin(model, data, columns)
+        elif data:
+            self.app.push_screen(
+                ChooseModel(self._model),
+                lambda chosen: self._begin(chosen, data, columns) if chosen else None,
+            )
         else:
             self.action_open()
+
+    def _begin(self, model: str, data: str, columns: Mapping[str, str]) -> None:
+        self._model, self._data, self._columns = model, data, dict(columns)
+        self._gather()
 
     def _look(self) -> None:
         if self.is_current:
@@ -154,21 +163,35 @@ class AdviseScreen(FtuiScreen):
 
     # Gathering and advising
 
-    def _gather(self) -> None:
-        self._situation, self._advice, self._answers = None, None, {}
+    def _gather(self, *, anew: bool = True) -> None:
+        """Look at model, data and GPUs; begun ``anew``, all that was said and answered goes."""
+        if anew:
+            self._answers, self._said = {}, {}
+            self._clear()
+        self._situation, self._advice = None, None
         self._lacking = []
         self._say("looks at model, data and GPUs …")
-        gpu = self._gpu or None
-        sought = Sought(model=self._model, data=self._data, gpu=gpu, columns=self._columns)
+        gpu, columns = self._gpu or None, self._columns
+        sought = Sought(
+            model=self._model, data=self._data, gpu=gpu, columns=columns, said=dict(self._said)
+        )
         work = partial(self._gather_in_thread, sought)
         self.run_worker(work, thread=True, group="gather", exclusive=True, exit_on_error=False)
+
+    def _clear(self) -> None:
+        """Show nothing of the advice on another model and other data."""
+        self._lines = ()
+        self.query_one(RowTable).show(0)
+        for pane in ("#ways", "#run", "#about-node"):
+            self.query_one(pane, Static).update("")
 
     def _gather_in_thread(self, sought: Sought) -> None:
         try:
             situation = gather(sought, _Teller(self))
-        except (DataError, GpuError) as error:
+        except (DataError, GpuError, OSError) as error:
+            said = text.of_system(error) if isinstance(error, OSError) else str(error)
             if not get_current_worker().is_cancelled:
-                self.post_message(self.Gathered(None, str(error)))
+                self.post_message(self.Gathered(None, said))
         else:
             self.post_message(self.Gathered(situation))
 
@@ -179,6 +202,7 @@ class AdviseScreen(FtuiScreen):
     def on_advise_screen_gathered(self, message: Gathered) -> None:
         """Advise, or say why that cannot be."""
         if message.situation is None:
+            self._clear()
             self._say(message.problem)
             self.notify(message.problem, severity="error", markup=False)
             return
@@ -311,13 +335,15 @@ class AdviseScreen(FtuiScreen):
 
     def _model_chosen(self, model: str | None) -> None:
         if model is not None:
-            self._model = model
-            self.app.push_screen(OpenData(), self._data_chosen)
+            self.app.push_screen(OpenData(self._data), partial(self._data_chosen, model))
 
-    def _data_chosen(self, chosen: Request | None) -> None:
-        if chosen is not None:
-            self._data, self._columns = chosen.path, dict(chosen.columns)
-            self._gather()
+    def _data_chosen(self, model: str, chosen: Request | None) -> None:
+        if chosen is None:
+            return  # then the model stays what it was, too
+        columns = dict(chosen.columns)
+        if chosen.path == self._data:
+            columns = columns or self._columns  # the name that stood there already
+        self._begin(model, chosen.path, columns)
 
     def action_gpus(self) -> None:
         """Advise for other GPUs than this machine's."""
@@ -332,21 +358,36 @@ class AdviseScreen(FtuiScreen):
         field.focus()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Take what was typed."""
-        typed, asked = event.value.strip(), self._asking
-        self._end_asking()
-        match asked:
+        """Take what was typed; what does not do stays there, to be mended."""
+        try:
+            done = self._take_typed(event.value.strip())
+        except (GpuError, AnswerError) as error:
+            self.notify(str(error), severity="error", markup=False)
+        else:
+            if done:
+                self._end_asking()
+
+    def _take_typed(self, typed: str) -> bool:
+        """Do what was asked for with what was typed; tell whether that is done."""
+        match self._asking:
             case "gpu":
+                if typed:
+                    asked_gpus(typed)
                 self._gpu = typed
-                self._gather()
+                self._gather(anew=False)
             case "number" if self._asked_node is not None and typed:
-                self._advise({**self._answers, self._asked_node.node: typed})
+                node = self._asked_node.node
+                NODES[node].checked(typed)
+                self._advise({**self._answers, node: typed})
             case "reward" if typed and self._situation is not None:
+                self._said["reward"] = typed
                 named = Known(typed, "asked", "as you said")
                 self._situation = msgspec.structs.replace(self._situation, reward=named)
                 self._advise({k: v for k, v in self._answers.items() if k != "reward"})
             case "file" if typed:
-                self._write(paths.expand(typed))
+                assert self._advice is not None, "only asked for when there is something to write"
+                return write_advice(self.app, self._advice, paths.expand(typed))
+        return True
 
     def _end_asking(self) -> None:
         self._asking = ""
@@ -418,24 +459,6 @@ class AdviseScreen(FtuiScreen):
             self.query_one("#headline", Static).update(advise_text.headline(self._advice))
         severity = "information" if message.started else "error"
         self.notify(message.said, severity=severity, markup=False)  # type: ignore[arg-type]
-
-    def _write(self, file: Path) -> None:
-        from tui_ft.advise.explained_yaml import explained_yaml
-
-        assert self._advice is not None, "only asked for when there is something to write"
-        if file.exists():
-            self.notify(f"{file} is there already: give another name", severity="error",
-                        markup=False)  # fmt: skip
-            return
-        try:
-            paths.write_atomically(file, explained_yaml(self._advice))
-        except OSError as error:
-            said = f"{file} cannot be written: {error.strerror}"
-            self.notify(said, severity="error", markup=False)
-        else:
-            left = ", ".join(self._advice.fill)
-            more = f"; fill in {left} where it says FILL IN" if left else ""
-            self.notify(f"written to {file.absolute()}{more}", markup=False)
 
 
 class _Teller(Listener):

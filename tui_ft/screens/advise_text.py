@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -87,9 +88,11 @@ def ways(advice: Advice, width: int) -> Content:
     for one in advice.candidates:
         lines.append(_way(one, name_width, has_bar))
         why = one.problem or one.why_not
-        lines.append(
-            Content.styled(f"      {text.one_line(why, max(20, width - 7))}", "$text-muted")
-        )
+        said = f"{one.name}: {why}" if len(one.name) > name_width else why
+        lines += [
+            Content.styled(f"      {line}", "$text-muted")
+            for line in textwrap.wrap(text.plain(said), max(20, width - 7))
+        ]
     free = advice.candidates[0].free
     lines.append(Content(f"    against {text.memory(free)} free"))
     return Content("\n").join(lines)

@@ -25,10 +25,10 @@ def _stop(folder: ChainFolder, *, now: bool = False) -> str:
     return life.stop(folder, now=now)
 
 
-def _delete(folder: ChainFolder) -> None:
+def _delete(folder: ChainFolder, *, runs: bool = False) -> None:
     from tui_ft.chains import life
 
-    life.delete(folder)
+    life.delete(folder, runs=runs)
 
 
 def _take_up(folder: ChainFolder, *, anyway: bool = False) -> None:
@@ -49,7 +49,14 @@ STOP: Final = RunAction(
 KILL: Final = RunAction(
     "Kill", "What its run learned since the last checkpoint is lost.", partial(_stop, now=True)
 )
-DELETE: Final = RunAction("Delete", "Its runs stay, each as a run of its own.", _delete)
+DELETE: Final = RunAction(
+    "Delete", "Its runs stay, each as a run of its own; `X` would remove them too.", _delete
+)
+DELETE_ALL: Final = RunAction(
+    "Delete",
+    "All its runs go with it: folders, checkpoints, weights and history. This cannot be undone.",
+    partial(_delete, runs=True),
+)
 
 
 def act_on_chain(
@@ -61,7 +68,7 @@ def act_on_chain(
 
 def resume_chain(screen: Screen[Any], name: str, *, then: Callable[[], None]) -> None:
     """Take a chain up again; where the data of its stage have changed since, ask first."""
-    go_on(screen, name, _take_up, find=_find, done="goes on", then=then)
+    go_on(screen, name, _take_up, find=_find, done=lambda _: "goes on", then=then)
 
 
 def chain_actions(screen: Screen[Any], chains: Iterable[ChainGlance]) -> Iterator[Action]:
@@ -69,7 +76,8 @@ def chain_actions(screen: Screen[Any], chains: Iterable[ChainGlance]) -> Iterato
     for one in chains:
         if one.verdict.state == "finished":
             continue
-        name, said = text.plain(one.id), text.one_line(one.verdict.reason, 120)
+        name = text.plain(one.id)
+        said = text.one_line(one.verdict.reason, 120).replace("[", r"\[")  # no markup there
         if one.is_live:
             act = partial(act_on_chain, screen, STOP, one.id, then=_nothing)
             yield f"Stop chain {name}", said, act

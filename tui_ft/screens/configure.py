@@ -17,14 +17,12 @@ from textual.worker import Worker, WorkerState
 
 from tui_ft import paths, text
 from tui_ft.runs.folder import RunFolder
-from tui_ft.runs.launch import with_absolute_paths
-from tui_ft.runs.memory_check import memory_of
 from tui_ft.screens import configure_text
 from tui_ft.screens.base import HELP, FtuiScreen
 from tui_ft.screens.draft_files import in_editor, write_draft
 from tui_ft.screens.field_box import box_for, with_answer
 from tui_ft.screens.outlook_line import OutlookLine
-from tui_ft.screens.starting import problem, start_run
+from tui_ft.screens.starting import check_run, problem, start_run
 from tui_ft.screens.top_line import TopLine
 from tui_ft.screens.yaml_pane import YamlPane
 from tui_ft.spec import SpecError, find_presets
@@ -51,12 +49,15 @@ class ConfigureScreen(FtuiScreen):
         Binding("enter", "edit", "Edit", id="configure.edit", tooltip="Give the field a value"),
         Binding("ctrl+s", "start", "Start", id="configure.start", tooltip="Check it and start it"),
         Binding("b", "basic", "All", id="configure.all", tooltip="All fields, or the basic ones"),
-        Binding("d", "default", "Default", id="configure.default", tooltip="The default again"),
+        Binding(
+            "d", "default", "Default", show=False, id="configure.default",
+            tooltip="The default again",
+        ),
         Binding("u", "undo", "Undo", id="configure.undo", tooltip="As it was before"),
         Binding("o", "open", "Open", show=False, id="configure.open", tooltip="Open a YAML file"),
         Binding(
-            "ctrl+g", "memory", "Memory", show=False, id="configure.memory",
-            tooltip="Replay a step: what it takes of a GPU, exactly",
+            "ctrl+g", "memory", "Check", show=False, id="configure.memory",
+            tooltip="Check it without starting, and replay a step: what it takes of a GPU, exactly",
         ),
         Binding(
             "m", "replays", "Dry runs", show=False, id="configure.replays",
@@ -88,10 +89,10 @@ class ConfigureScreen(FtuiScreen):
             super().__init__()
 
     class Measured(Message):
-        """What a replayed step takes of a GPU, in words."""
+        """What stands against the run, and what a replayed step takes of a GPU, in words."""
 
-        def __init__(self, line: Content) -> None:
-            self.line = line
+        def __init__(self, lines: list[Content]) -> None:
+            self.lines = lines
             super().__init__()
 
     def __init__(self, draft: Draft | None = None) -> None:
@@ -168,7 +169,7 @@ class ConfigureScreen(FtuiScreen):
         )
         shown = "all" if self._everything else "basic"
         title = f"Fields · {self._sought or shown}"
-        self.query_one("#fields-box").border_title = text.plain(title)
+        self.query_one("#fields-box").border_title = Content(text.plain(title))
         table = self.query_one(RowTable)
         table.show(len(self._fields))
         keys = [one.key for one in self._fields]
@@ -214,6 +215,10 @@ class ConfigureScreen(FtuiScreen):
         self._show_about(self._draft)
 
     # Editing a field
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Where YAML is written, enter begins a line and edits no field."""
+        return action != "edit" or not any(pane.display for pane in self.query(YamlPane))
 
     def action_edit(self) -> None:
         """Give the field under the cursor a value: flags turn, choices are chosen, texts typed."""
@@ -265,14 +270,22 @@ class ConfigureScreen(FtuiScreen):
                     self._show_about(draft)
                     return
                 self._take(draft)
-            case "open":
-                self._open(typed)
-            case "file":
-                write_draft(self.app, self._draft, paths.expand(typed))
-            case "preset":
-                presets = paths.config_dir() / "presets"
-                write_draft(self.app, self._draft, presets / f"{typed}.yaml")
+            case "open" | "file" | "preset" as asked:
+                if typed:
+                    self._read_or_write(asked, typed)
+                return  # what was typed stays until it is done
         self._end_asking()
+
+    def _read_or_write(self, asked: Asking, typed: str) -> None:
+        if asked == "open":
+            self._open(typed)
+        elif asked == "file":
+            write_draft(self.app, self._draft, paths.expand(typed), self._end_asking)
+        elif "/" in typed:
+            self.notify("a preset's name holds no `/`", severity="error", markup=False)
+        else:
+            file = paths.config_dir() / "presets" / f"{typed}.yaml"
+            write_draft(self.app, self._draft, file, self._end_asking)
 
     def action_back(self) -> None:
         """Leave what is being typed, then the YAML, then the filter."""
@@ -339,8 +352,13 @@ class ConfigureScreen(FtuiScreen):
 
     def action_yaml(self) -> None:
         """Write the run as YAML; what is written there is the run."""
+        self._open_yaml()
+
+    def _open_yaml(self, written: str | None = None) -> None:
         self.query_one("#fields-box").display = False
-        self.query_one(YamlPane).open(self._draft)
+        self.query_one(YamlPane).open(self._draft, written)
+        self.refresh_bindings()
+        self._show_about(self._draft)
 
     def on_yaml_pane_written(self, message: YamlPane.Written) -> None:
         """Take what is written, and say what is wrong with it."""
@@ -351,17 +369,26 @@ class ConfigureScreen(FtuiScreen):
     def _close_yaml(self) -> None:
         pane = self.query_one(YamlPane)
         if pane.problem:
-            self.notify(f"kept as it could be read last: {pane.problem}", markup=False)
+            said = f"kept as it could be read last: {pane.problem}; `y` shows what was written"
+            self.notify(said, severity="warning", markup=False)
         pane.display = False
+        self.refresh_bindings()
         self.query_one("#fields-box").display = True
         self.query_one("#fields").focus()
         self._show()
 
     def action_editor(self) -> None:
         """Write the run as YAML in `$EDITOR`."""
-        edited = in_editor(self.app, self._draft)
-        if edited is not None:
-            self._take(edited)
+        written = in_editor(self.app, self._draft)
+        if written is None:
+            return
+        try:
+            edited = self._draft.with_yaml(written, "run.yaml")
+        except SpecError:
+            self._open_yaml(written)  # which says why it cannot be read; nothing is lost
+        else:
+            if edited.values != self._draft.values:
+                self._take(edited)
 
     # Files
 
@@ -380,6 +407,7 @@ class ConfigureScreen(FtuiScreen):
         except SpecError as error:
             self.notify(str(error), severity="error", markup=False)
         else:
+            self._end_asking()
             self._take(Draft.begin(values, Path(name).name))
 
     def action_save_preset(self) -> None:
@@ -392,21 +420,16 @@ class ConfigureScreen(FtuiScreen):
     # Memory, and starting
 
     def action_memory(self) -> None:
-        """Replay a step off the screen's thread, and say what the run takes of a GPU."""
+        """Check it and replay a step off the screen's thread, and say what was found."""
         spec = self._draft.spec
         if spec is None:
             self.action_start()  # which says what is wrong
             return
-        self._answer([Content("replays a step of it; a large model takes some seconds …")])
+        self._answer([Content("checks it, replays a step; a large model takes some seconds …")])
         snapshot = self.shell.hardware.latest()
 
         def work() -> None:
-            found = memory_of(
-                with_absolute_paths(spec, Path.cwd()), snapshot.gpus if snapshot else ()
-            )
-            said = f"{found.text}{f' ({found.advice})' if found.advice else ''}"
-            line = problem(said) if found.severity == "bad" else Content(text.plain(said))
-            self.post_message(self.Measured(line))
+            self.post_message(self.Measured(check_run(spec, snapshot)))
 
         self.run_worker(work, thread=True, group="memory", exclusive=True, exit_on_error=False)
 
@@ -419,7 +442,7 @@ class ConfigureScreen(FtuiScreen):
     def on_configure_screen_measured(self, message: Measured) -> None:
         """Say what was found, unless the run is being started by now."""
         if not self._starting:
-            self._answer([message.line])
+            self._answer(message.lines)
 
     def action_start(self) -> None:
         """Check and start, off the screen's thread, once however often the key is pressed."""
@@ -451,8 +474,12 @@ class ConfigureScreen(FtuiScreen):
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """Say what nobody foresaw, too."""
         super().on_worker_state_changed(event)
-        if event.worker.group == "start" and event.state is WorkerState.ERROR:
+        if event.state is not WorkerState.ERROR:
+            return
+        if event.worker.group == "start":
             self.post_message(self.Started(None, [problem(repr(event.worker.error))]))
+        elif event.worker.group == "memory":
+            self.post_message(self.Measured([problem(repr(event.worker.error))]))
 
     def _answer(self, lines: list[Content]) -> None:
         answer = self.query_one("#answer", Static)

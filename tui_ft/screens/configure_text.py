@@ -35,11 +35,15 @@ def field_line(draft: Draft, one: SpecField, width: int) -> str:
 
 
 def about_field(draft: Draft, one: SpecField) -> Content:
-    """Return what a field means, its default, where that is from, and what is wrong with it."""
+    """Return what a field means, its default, where that is from, and what is wrong with it.
+
+    What is wrong with no field in particular stands there too: fields that do not go together.
+    """
     lines = [Content.styled(one.key, "bold")]
     wrong = draft.problem_of(one.key)
     if wrong is not None:
         lines.append(problem_line(wrong))
+    lines += [problem_line(other) for other in _of_no_field(draft)]
     lines.append(Content(text.plain(one.help)))
     facts = []
     if one.choices and one.kind != "choice":
@@ -59,6 +63,14 @@ def about_field(draft: Draft, one: SpecField) -> Content:
     if reason:
         lines.append(Content.assemble(("why: ", "$accent"), text.plain(reason)))
     return Content("\n").join(lines)
+
+
+def _of_no_field(draft: Draft) -> list[Problem]:
+    """Return the faults that no field is marked with."""
+    if not draft.problems:
+        return []
+    marked = [draft.problem_of(field.key) for field in draft.fields]
+    return [problem for problem in draft.problems if problem not in marked]
 
 
 def headline(draft: Draft) -> Content:

@@ -14,6 +14,7 @@ from textual.message import Message
 from textual.widgets import Static
 from textual.worker import Worker, WorkerState
 
+from tui_ft import text
 from tui_ft.screens import data_opening, data_text
 from tui_ft.screens.base import HELP, FtuiScreen
 from tui_ft.screens.data_asking import Asking, AskLine
@@ -34,9 +35,11 @@ from tui_ft.survey.asking import Asked
 from tui_ft.survey.known import Known, look_at
 from tui_ft.survey.request import Request, TokenRequest
 from tui_ft.survey.splitting import SplitReport
+from tui_ft.widgets.signs import sign
 
 _POLL_SECONDS: Final = 0.5
 _SHORTEST: Final = 8
+_NOT_YET: Final = "the data set is not known to its end yet"
 
 
 class DataScreen(FtuiScreen):
@@ -117,7 +120,7 @@ class DataScreen(FtuiScreen):
     def __init__(self, path: str = "", model: str = "") -> None:
         super().__init__()
         self._request = Request(path, tokens=TokenRequest(model) if model else None)
-        self._opened = Request("")
+        self._opened = self._refused = Request("")
         self._chosen_length: int | None = None
         self._opening = Opening(self)
         self._asked: Asked | None = None
@@ -168,13 +171,16 @@ class DataScreen(FtuiScreen):
         self.rows.preview(message.preview)
 
     def on_opening_refused(self, message: Opening.Refused) -> None:
-        """Say why it cannot be opened; what was open before stays."""
-        self._request = self._opened
+        """Say why it cannot be opened; what was open before stays, and what was said is kept."""
+        self._refused, self._request = self._request, self._opened
+        if self._asked is None:
+            said = sign("bad").content(text.plain(message.problem))
+            self.query_one("#headline", Static).update(said)
         self.notify(message.problem, severity="error", markup=False)
 
     def on_opening_opened(self, message: Opening.Opened) -> None:
         """Show the survey."""
-        self._opened = self._request
+        self._opened = self._refused = self._request
         self._asked, self._known = message.asked, None
         self._lens = Lens(message.tokenizer, asked=message.asked)
         self._look()
@@ -219,7 +225,9 @@ class DataScreen(FtuiScreen):
             self._lens = lens
             self._show_row()
         self.query_one(LengthsPane).show(known.summary, known.tokens, known.token_folder, length)
-        self.query_one(FindingsPane).show(known.findings(length), known.quality)
+        self.query_one(FindingsPane).show(
+            known.findings(length), known.quality, known.summary.problem
+        )
         self.rows.count_tokens(known.token_folder)
 
     def on_rows_pane_chosen(self) -> None:
@@ -261,6 +269,7 @@ class DataScreen(FtuiScreen):
     def _choose_length(self, said: str) -> None:
         if said and not (said.isdecimal() and int(said) >= _SHORTEST):
             self.notify(f"a max_length is a number of tokens, {_SHORTEST} or more", markup=False)
+            self.query_one(AskLine).ask("length", said)
             return
         self._chosen_length = int(said) if said else None
         self._follow_length()
@@ -281,14 +290,14 @@ class DataScreen(FtuiScreen):
         self.query_one(AskLine).ask(what, self._said(what))
 
     def _said(self, what: Asking) -> str:
-        """Return what was said last."""
+        """Return what was said last, though it could not be opened: it may only want mending."""
         match what:
             case "model":
-                return self._request.tokens.model if self._request.tokens is not None else ""
+                return self._refused.tokens.model if self._refused.tokens is not None else ""
             case "text":
                 return self.rows.sought
             case "eval":
-                return self._request.eval or ""
+                return self._refused.eval or ""
             case "length":
                 return str(self._chosen_length or "")
 
@@ -331,7 +340,9 @@ class DataScreen(FtuiScreen):
         """Return the data set that is open, once it is known to its end; say so if it is not."""
         known = self._known
         if known is None or not known.is_done:
-            self.notify("the data set is not known to its end yet", markup=False)
+            failed = known is not None and known.summary.problem is not None
+            why = "it cannot be read: the findings say why" if failed else _NOT_YET
+            self.notify(why, markup=False)
             return None
         return Surveyed(self._request.path, known.asked.folder, known.summary)
 
@@ -357,7 +368,8 @@ class DataScreen(FtuiScreen):
     def action_advise(self) -> None:
         """Ask whether and how to fine-tune a model on this data set."""
         request = self._request
-        self.shell.advise(request.tokens.model if request.tokens else "", request.path)
+        model = request.tokens.model if request.tokens else ""
+        self.shell.advise(model, request.path, request.columns)
 
     def action_open(self) -> None:
         """Choose another data set."""
@@ -368,7 +380,8 @@ class DataScreen(FtuiScreen):
                     path=chosen.path, format=chosen.format, columns=chosen.columns, eval=chosen.eval
                 )
 
-        self.app.push_screen(OpenData(), follow)
+        refused = self._refused.path if self._refused.path != self._opened.path else ""
+        self.app.push_screen(OpenData(refused), follow)
 
     def action_view(self) -> None:
         """Show the row in the next way."""

@@ -11,9 +11,11 @@ from textual.message import Message
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
+from tui_ft import text
 from tui_ft.screens import data_text
 from tui_ft.survey.summary import Finding
 from tui_ft.survey.verdict import Quality
+from tui_ft.widgets.signs import sign
 
 
 class FindingsPane(Vertical):
@@ -32,6 +34,7 @@ class FindingsPane(Vertical):
         self.border_subtitle = "f goes here  enter its rows  m model"
         self._findings: tuple[Finding, ...] = ()
         self._lines: list[Content] = []
+        self._problem: str | None = None
 
     def compose(self) -> ComposeResult:
         """Lay out the list, and what is said of a finding."""
@@ -43,19 +46,28 @@ class FindingsPane(Vertical):
         """The list itself, which takes the keys."""
         return self.query_one("#findings", OptionList)
 
-    def show(self, findings: Sequence[Finding], quality: Quality | None) -> None:
-        """Show these findings and what each costs; what has not changed is not drawn again."""
+    def show(
+        self, findings: Sequence[Finding], quality: Quality | None, problem: str | None = None
+    ) -> None:
+        """Show these findings and what each costs; what has not changed is not drawn again.
+
+        Args:
+            findings: worst first.
+            quality: what each costs; None when that is not known.
+            problem: why the data cannot be read, all of it: the first line has no room for that.
+        """
         lost = {part.finding: part.points for part in quality.parts} if quality else {}
         lines = [data_text.finding_line(finding, lost.get(finding.id)) for finding in findings]
         self.border_title = data_text.findings_title(quality)
-        if lines == self._lines and self.list.option_count:
+        if (lines, problem) == (self._lines, self._problem) and self.list.option_count:
             return
-        self._findings, self._lines = tuple(findings), lines
+        self._findings, self._lines, self._problem = tuple(findings), lines, problem
         at = self.list.highlighted
         kept = self.list.get_option_at_index(at).id if at is not None else None
         self.list.clear_options()
         options = [Option(line, id=f.id) for line, f in zip(lines, findings, strict=True)]
-        self.list.add_options(options or [Option("nothing found", disabled=True)])
+        nothing = sign("bad").content(text.plain(problem)) if problem else "nothing found"
+        self.list.add_options(options or [Option(nothing, disabled=True)])
         ids = [finding.id for finding in findings]
         self.list.highlighted = ids.index(kept) if kept in ids else None
 

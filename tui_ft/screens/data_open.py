@@ -65,10 +65,14 @@ class Datasets:
 
 
 class OpenData(SearchBox[Request, Offer]):
-    """Dismisses with what is to be opened, None for nothing."""
+    """Dismisses with what is to be opened, None for nothing.
 
-    def __init__(self) -> None:
-        super().__init__(Datasets())
+    Args:
+        typed: what stands in the field at first.
+    """
+
+    def __init__(self, typed: str = "") -> None:
+        super().__init__(Datasets(), typed)
 
 
 def _hub_cells(found: HubDataset) -> str:

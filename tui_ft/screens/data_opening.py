@@ -10,6 +10,7 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.worker import get_current_worker
 
+from tui_ft import text
 from tui_ft.data import DataError
 from tui_ft.data.chat_tokenizer import LocalChatTokenizer, load_chat_tokenizer
 from tui_ft.data.hub_download import Progress, fetch_dataset
@@ -59,7 +60,9 @@ class Opening:
     def open(self, request: Request) -> None:
         """Open what is asked for; what is being opened by then is given up."""
         begin = partial(self._begin, request)
-        self._screen.run_worker(begin, thread=True, group=GROUP, exclusive=True)
+        self._screen.run_worker(
+            begin, thread=True, group=GROUP, exclusive=True, exit_on_error=False
+        )
 
     def _begin(self, request: Request) -> None:
         try:
@@ -68,6 +71,8 @@ class Opening:
             self._tell(self.Previewed(Preview(asked.request)))
         except DataError as error:
             self._tell(self.Refused(str(error)))
+        except OSError as error:  # a folder on the way is closed, or the name too long
+            self._tell(self.Refused(text.of_system(error)))
         else:
             self._tell(self.Opened(asked, tokenizer))
 

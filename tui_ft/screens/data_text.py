@@ -26,7 +26,7 @@ def headline(known: Known) -> Content:
     summary, tokens = known.summary, known.tokens
     parts = [
         Content.styled(text.one_line(summary.path.rpartition("/")[2], 40), "bold"),
-        Content(f"{summary.rows:,} rows"),
+        Content(f"{summary.rows:,} row{'' if summary.rows == 1 else 's'}"),
         Content(text.size(summary.bytes_total)),
     ]
     if summary.layout is not None:

@@ -6,19 +6,22 @@ import os
 import shlex
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from textual.app import App
 
-from tui_ft import paths
-from tui_ft.spec import SpecError
+from tui_ft import paths, text
 from tui_ft.spec.draft import Draft
 from tui_ft.widgets.confirm import Confirm
 
 
-def in_editor(app: App[Any], draft: Draft) -> Draft | None:
-    """Return the draft as a person left it in `$VISUAL` or `$EDITOR`; None where that failed."""
+def in_editor(app: App[Any], draft: Draft) -> str | None:
+    """Return the draft's YAML as a person left it in `$VISUAL` or `$EDITOR`; None if that failed.
+
+    What was left may be no YAML any more: nothing that was written is thrown away here.
+    """
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
     with tempfile.TemporaryDirectory(prefix="ftui-") as folder:
         file = Path(folder) / "run.yaml"
@@ -26,14 +29,21 @@ def in_editor(app: App[Any], draft: Draft) -> Draft | None:
         try:
             with app.suspend():
                 subprocess.run([*shlex.split(editor), str(file)], check=False)
-            return draft.with_yaml(file.read_text(encoding="utf-8"), "run.yaml")
-        except (OSError, UnicodeDecodeError, SpecError) as error:
+            return file.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:  # no such program, no text, quotes left open
             app.notify(f"{editor}: {error}", severity="error", markup=False)
     return None
 
 
-def write_draft(app: App[Any], draft: Draft, file: Path) -> None:
-    """Write what has been said, readable by the user alone; asks before a file is replaced."""
+def write_draft(app: App[Any], draft: Draft, file: Path, written: Callable[[], None]) -> None:
+    """Write what has been said, readable by the user alone; asks before a file is replaced.
+
+    Args:
+        app: where it is asked and told.
+        draft: what is written.
+        file: where to.
+        written: called once that is done; what was typed can go.
+    """
 
     def write(yes: bool | None) -> None:
         if not yes:
@@ -46,8 +56,16 @@ def write_draft(app: App[Any], draft: Draft, file: Path) -> None:
             app.notify(said, severity="error", markup=False)
         else:
             app.notify(f"written to {file.absolute()}", markup=False)
+            written()
 
-    if file.exists():
+    try:
+        is_folder, is_there = file.is_dir(), file.exists()
+    except OSError as error:  # closed to us, or no name that a file can have
+        app.notify(text.of_system(error), severity="error", markup=False)
+        return
+    if is_folder:
+        app.notify(f"{file} is a folder: name a file", severity="error", markup=False)
+    elif is_there:
         app.push_screen(Confirm(f"Replace {file}?", "What it holds is lost.", "Replace"), write)
     else:
         write(True)

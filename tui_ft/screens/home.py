@@ -13,7 +13,9 @@ from textual.message import Message
 from textual.widgets import Input, Static
 from textual.worker import get_current_worker
 
+from tui_ft import paths, text
 from tui_ft.chains.glance import ChainGlance, glances
+from tui_ft.runs.folder import unreadable
 from tui_ft.runs.registry import RunSummary, list_runs, place_in_list
 from tui_ft.screens import chain_actions
 from tui_ft.screens.base import HELP, FtuiScreen
@@ -22,14 +24,23 @@ from tui_ft.screens.run_row import chain_detail, detail_of
 from tui_ft.screens.runs_table import Row, RunsTable, row_key
 from tui_ft.screens.top_line import TopLine
 from tui_ft.widgets.gpu_panel import HardwarePanel
+from tui_ft.widgets.signs import sign
 
 _POLL_SECONDS = 1.0
+_NAMES_WIDTH = 36
 _HIDDEN_EVERY = 5  # behind another screen, whose first line counts the runs
 _EMPTY = (
     "No runs yet.\n\n"
     "n            start one from a preset or a YAML file\n"
     "ftui demo    in a shell: a small model learns to write JSON, in minutes, GPU or not"
 )
+
+
+def _left_out(closed: list[str]) -> Content:
+    """Return which runs' folders are there and not listed, in words; nothing where none are."""
+    names = text.one_line(", ".join(sorted(closed)), _NAMES_WIDTH)
+    said = f"{sign('warning').text()} closed to you, so not listed: {names}"
+    return Content(said if closed else "")
 
 
 class HomeScreen(FtuiScreen):
@@ -41,18 +52,24 @@ class HomeScreen(FtuiScreen):
         Binding("r", "resume", "Resume", id="home.resume", tooltip="Go on from the checkpoint"),
         Binding("K", "kill", "Kill", show=False, id="home.kill", tooltip="End it at once"),
         Binding("x", "delete", "Delete", id="home.delete", tooltip="Remove the run's folder"),
+        Binding(
+            "X", "delete_all", "Delete all", show=False, id="home.delete_all",
+            tooltip="Remove a chain with all its runs",
+        ),
         Binding("space", "mark", "Mark", show=False, id="home.mark", tooltip="Act on several runs"),
         Binding("slash", "filter", "Filter", key_display="/", id="home.filter"),
         Binding("escape", "back", "Back", show=False, id="home.back", tooltip="Clear the filter"),
         Binding("q", "app.quit", "Quit", id="home.quit", tooltip="Leave; runs go on"),
         HELP,
-    ]
+    ]  # fmt: skip
 
     class RunsRead(Message):
         """The runs, and the chains of which some are, were read anew."""
 
-        def __init__(self, runs: list[RunSummary], chains: list[ChainGlance]) -> None:
-            self.runs, self.chains = runs, chains
+        def __init__(
+            self, runs: list[RunSummary], chains: list[ChainGlance], closed: list[str]
+        ) -> None:
+            self.runs, self.chains, self.closed = runs, chains, closed
             super().__init__()
 
     def __init__(self) -> None:
@@ -102,7 +119,7 @@ class HomeScreen(FtuiScreen):
         runs = list_runs()
         chains = glances(runs)
         if not get_current_worker().is_cancelled:
-            self.post_message(self.RunsRead(runs, chains))
+            self.post_message(self.RunsRead(runs, chains, unreadable(paths.runs_dir())))
 
     def _show_hardware(self) -> None:
         hardware = self.shell.hardware
@@ -119,6 +136,7 @@ class HomeScreen(FtuiScreen):
         self.reading = False
         self.runs, self.chains = message.runs, message.chains
         self._marked &= {run.id for run in self.runs}
+        self.query_one("#runs-box").border_subtitle = _left_out(message.closed)
         if self.is_current:
             self._fill()
             self._show_hardware()
@@ -243,6 +261,14 @@ class HomeScreen(FtuiScreen):
         """Remove the runs' folders."""
         self._ask_of_either(DELETE, chain_actions.DELETE)
 
+    def action_delete_all(self) -> None:
+        """Remove a chain with its runs."""
+        chain = self._selected_chain()
+        if chain is None:
+            self.notify("`X` removes a chain with its runs; `x` removes runs", markup=False)
+        else:
+            self._ask_of_chain(chain_actions.DELETE_ALL, chain)
+
     def action_resume(self) -> None:
         """Go on from the newest checkpoint."""
         chosen, chain = self._chosen(), self._selected_chain()
@@ -254,8 +280,9 @@ class HomeScreen(FtuiScreen):
     def _ask_of_either(self, action: RunAction, on_chain: RunAction) -> None:
         chosen, chain = self._chosen(), self._selected_chain()
         if chain is not None and not chosen:
-            act = partial(chain_actions.act_on_chain, self, on_chain, chain.id, then=self._look)
-            ask(self, on_chain, [f"chain {chain.id}"], act)
+            self._ask_of_chain(on_chain, chain)
+        if action is not DELETE:
+            chosen = self._at_work(chosen, orphans=action is KILL)
         if not chosen:
             return
 
@@ -265,3 +292,21 @@ class HomeScreen(FtuiScreen):
             self._marked.difference_update(chosen)
 
         ask(self, action, chosen, go_on)
+
+    def _ask_of_chain(self, action: RunAction, chain: ChainGlance) -> None:
+        act = partial(chain_actions.act_on_chain, self, action, chain.id, then=self._look)
+        ask(self, action, [f"chain {chain.id}"], act)
+
+    def _at_work(self, run_ids: list[str], *, orphans: bool) -> list[str]:
+        """Return those of the runs that can be ended; say so at once where none can.
+
+        Args:
+            run_ids: the runs.
+            orphans: also those whose worker has outlived its supervisor.
+        """
+        named = [run for run in self.runs if run.id in run_ids]
+        at_work = [run.id for run in named if run.is_live or (orphans and run.orphan)]
+        if named and not at_work:
+            said = ", ".join(f"{run.id} is not running: it is {run.state}" for run in named)
+            self.notify(said, severity="warning", markup=False)
+        return at_work

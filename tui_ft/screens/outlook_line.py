@@ -13,6 +13,7 @@ from textual.timer import Timer
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
+from tui_ft import text
 from tui_ft.hardware import Snapshot
 from tui_ft.memory.estimating import Unknown
 from tui_ft.memory.figure import Figure
@@ -57,6 +58,7 @@ class OutlookLine(Static):
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
         self._facts: RunFacts | None = None
+        self._shown: Content | None = None
         self._known: tuple[object, ...] | None = None
         self._asked: tuple[object, ...] | None = None
         self._estimator = Refined(estimator())
@@ -83,7 +85,8 @@ class OutlookLine(Static):
         """Show what ``draft`` comes to on the GPUs as they are now."""
         spec = draft.spec
         if spec is None:
-            return  # while something is wrong, the last that was right stays
+            self._say_stale()
+            return
         key = facts_key(spec)
         if self._facts is None or key != self._known:
             if key != self._asked:
@@ -93,17 +96,28 @@ class OutlookLine(Static):
             return
         behind = self._refine(spec, self._facts, snapshot)
         found = outlook(spec, self._facts, snapshot, self._estimator)
-        self.update(outlook_lines(found, max(_NARROWEST, self.size.width - 2), behind))
+        self._shown = outlook_lines(found, max(_NARROWEST, self.size.width - 2), behind)
+        self.update(self._shown)
+
+    def _say_stale(self) -> None:
+        """While something is wrong, the last that was right stays, and is told to be that."""
+        if self._shown is not None:
+            self.update(Content.assemble(("before the fault: ", "$text-muted"), self._shown))
 
     def _look_up(self, key: tuple[object, ...], spec: RunSpec) -> None:
         if key != self._asked:
             return  # something else was typed since
-        spec = with_absolute_paths(spec, Path.cwd())
 
         def work() -> None:
             worker = get_current_worker()
-            facts = look_up(spec, lambda: worker.is_cancelled)
-            self.post_message(self.LookedUp(key, facts))
+            try:
+                facts = look_up(with_absolute_paths(spec, Path.cwd()), lambda: worker.is_cancelled)
+            except OSError as error:  # a folder on the way is closed, or the name too long
+                if not worker.is_cancelled:
+                    said = Content(f"n/a: {text.plain(text.of_system(error))}\n")
+                    self.app.call_from_thread(self.update, said)
+            else:
+                self.post_message(self.LookedUp(key, facts))
 
         self.run_worker(work, thread=True, group="facts", exclusive=True, exit_on_error=False)
 

@@ -94,7 +94,7 @@ def _rest(outlook: Outlook, width: int) -> Content:
         hours = f"{text.duration(time.expected)}, roughly"
     steps = NOT_AVAILABLE if outlook.steps is None else f"{outlook.steps:,}"
     said = (
-        f"steps {steps}   tokens {text.count(outlook.tokens)}   time {hours}   "
+        f"steps {steps} · tokens {text.count(outlook.tokens)} · time {hours} · "
         f"disk {text.size(outlook.disk)}"
     )
-    return Content(text.one_line(said, width))
+    return Content(text.one_line(said, width))  # which leaves single spaces alone

@@ -109,8 +109,14 @@ def perform_on_run(
 
 def resume(screen: Screen[Any], run_id: str, *, then: Callable[[], None]) -> None:
     """Take a run up again; where its data have changed since, ask first."""
-    done = "goes on from its newest checkpoint"
-    go_on(screen, run_id, launch.resume, find=folders.exactly, done=done, then=then)
+    go_on(screen, run_id, launch.resume, find=folders.exactly, done=_goes_on, then=then)
+
+
+def _goes_on(run: RunFolder) -> str:
+    """Return from where a run goes on, in words."""
+    if run.checkpoints():
+        return "goes on from its newest checkpoint"
+    return "begins anew: it has saved no checkpoint"
 
 
 def go_on(
@@ -119,7 +125,7 @@ def go_on(
     take_up: Callable[..., object],
     *,
     find: Callable[[str], _Found],
-    done: str,
+    done: Callable[[_Found], str],
     then: Callable[[], None],
 ) -> None:
     """Take a run or a chain up again; where the data have changed since, ask first.
@@ -129,13 +135,14 @@ def go_on(
         name: on what, as ``find`` knows it.
         take_up: does it; told ``anyway=True`` it does it on other data too.
         find: returns what is taken up.
-        done: what is said then.
+        done: what is said then; asked before it is taken up.
         then: called in the end.
     """
 
     def act(found: _Found) -> None:
         from tui_ft.runs.changes import ChangedError  # it knows specs, which no home needs
 
+        words = done(found)
         try:
             take_up(found)
         except ChangedError as error:
@@ -143,7 +150,7 @@ def go_on(
                 raise
             screen.app.call_from_thread(ask_anyway, error)
         else:
-            _say(screen, f"{name}: {done}", failed=False)
+            _say(screen, f"{name}: {words}", failed=False)
 
     def ask_anyway(error: ChangedError) -> None:
         changed = [change for change in error.changes if change.weight != "note"]

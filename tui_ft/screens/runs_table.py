@@ -41,6 +41,8 @@ class RunsTable(DataTable[Text]):
         ),
         Binding("j", "cursor_down", "Down", show=False, id="runs.down", tooltip="One run down"),
         Binding("k", "cursor_up", "Up", show=False, id="runs.up", tooltip="One run up"),
+        Binding("home,g", "scroll_top", "First", show=False, id="runs.first", tooltip="First run"),
+        Binding("end,G", "scroll_bottom", "Last", show=False, id="runs.last", tooltip="Last run"),
     ]
 
     def __init__(self, *, id: str | None = None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from tui_ft.hardware import Snapshot
@@ -37,8 +37,8 @@ class Shell(Protocol):
     def live_runs(self) -> list[RunSummary]:
         """Return the runs as they were read last."""
 
-    def advise(self, model: str, data: str) -> None:
-        """Show advice for a model and data; what is not known is asked for."""
+    def advise(self, model: str, data: str, columns: Mapping[str, str]) -> None:
+        """Show advice for a model and data, read by those columns; what is not known is asked."""
 
     def configure(self, draft: Draft | None) -> None:
         """Show the run that is being written, or another draft in its place."""

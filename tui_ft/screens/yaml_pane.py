@@ -37,12 +37,22 @@ class YamlPane(Vertical):
         """Why what stands there cannot be read; empty when it can be."""
         return self._problem
 
-    def open(self, draft: Draft) -> None:
-        """Show a draft, to be written in."""
-        self._draft, self._problem = draft, ""
+    def open(self, draft: Draft, written: str | None = None) -> None:
+        """Show a draft, to be written in.
+
+        What was left here and could not be read comes back, unless the draft is another by now.
+
+        Args:
+            draft: the run as it stands.
+            written: what was written of it elsewhere, to be mended here.
+        """
+        was_left = bool(self._problem) and draft.values == self._draft.values
+        self._draft = draft
         self.display = True
         area = self.query_one(TextArea)
-        area.load_text(draft.to_yaml())
+        if written is not None or not was_left:
+            self._problem = ""
+            area.load_text(draft.to_yaml() if written is None else written)
         area.focus()
 
     def on_text_area_changed(self, event: TextArea.Changed) -> None:

@@ -166,7 +166,7 @@ class Plan:
             tell: called with the rows done.
 
         Raises:
-            DataError: the file is there already, or is the data set itself.
+            DataError: the file is there already, or is the data set itself; or no row stays.
             OSError: it cannot be written.
         """
         if output is None:
@@ -174,6 +174,8 @@ class Plan:
         refuse_in_place(self._summary, output)
         with new_file(output, replace=replace) as file:
             report = self._walk(lambda line: file.write(line + b"\n"), output, tell)
+            if not report.kept:
+                raise DataError(f"none of {report.rows:,} rows would stay: drop less")
         paths.write_atomically(
             output.with_name(f"{output.name}.report.json"), msgspec.json.encode(report)
         )

@@ -46,8 +46,13 @@ class Choose(ModalScreen[str | None]):
             border: round $accent;
             background: $surface;
         }
-        & OptionList { height: auto; max-height: 16; border: none; background: $surface; }
-        & #choice-help { height: auto; max-height: 5; color: $text-muted; }
+        & OptionList {
+            height: auto;
+            max-height: 50vh;
+            background: $surface;
+            &, &:focus { border: none; padding: 0; }
+        }
+        & #choice-help { height: auto; max-height: 6; color: $text-muted; }
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -63,7 +68,7 @@ class Choose(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         """Lay out the list, and what is said of the choice under the cursor."""
         with Vertical() as box:
-            box.border_title = text.plain(self._title)
+            box.border_title = Content(text.plain(self._title))
             box.border_subtitle = "enter takes it   esc cancel"
             yield OptionList(*(Option(Content(text.plain(c.value))) for c in self._choices))
             yield Static(id="choice-help")
@@ -74,6 +79,10 @@ class Choose(ModalScreen[str | None]):
         options = self.query_one(OptionList)
         options.highlighted = values.index(self._chosen) if self._chosen in values else 0
         options.focus()
+
+    def on_resize(self) -> None:
+        """Keep the choice under the cursor in sight."""
+        self.call_after_refresh(self.query_one(OptionList).scroll_to_highlight)
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         """Say what the choice under the cursor means."""

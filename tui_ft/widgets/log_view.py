@@ -11,6 +11,8 @@ from textual.widgets import Log
 from tui_ft import text
 
 _LONGEST_LINE: Final = 2_000
+_CELLS_ASIDE: Final = 16
+_SIDEWAYS: Final = "Where lines are longer than the pane is wide"
 
 
 class LogView(Log):
@@ -24,8 +26,8 @@ class LogView(Log):
     LogView {
         height: 1fr;
         background: $background;
-        overflow-x: hidden;
-        scrollbar-size-vertical: 1;
+        overflow-x: auto;
+        scrollbar-size: 0 1;
         border: round $foreground 30%;
         &:focus { border: round $accent; background-tint: $foreground 0%; }
     }
@@ -42,6 +44,9 @@ class LogView(Log):
         ),
         Binding("k", "scroll_up", "Up", show=False, id="log.up", tooltip="One line up"),
         Binding("j", "scroll_down", "Down", show=False, id="log.down", tooltip="One line down"),
+        Binding("g", "scroll_home", "First", show=False, id="log.first", tooltip="First line"),
+        Binding("left", "sideways(-1)", "Left", show=False, id="log.left", tooltip=_SIDEWAYS),
+        Binding("right", "sideways(1)", "Right", show=False, id="log.right", tooltip=_SIDEWAYS),
     ]
 
     def __init__(
@@ -64,6 +69,10 @@ class LogView(Log):
     def action_follow(self) -> None:
         """Go to the newest line; those that arrive stay in sight again."""
         self.scroll_end(animate=False, immediate=True)
+
+    def action_sideways(self, way: int) -> None:
+        """Show what is left or right of what is in sight."""
+        self.scroll_relative(x=way * _CELLS_ASIDE, animate=False)
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Say that the tail is not followed while that is so."""

@@ -59,6 +59,7 @@ class RowTable(ScrollView, can_focus=True):
         if rows != self._rows or anew:
             self._rows = rows
             self.virtual_size = Size(self.scrollable_content_region.width, rows)
+            self.cursor = self.validate_cursor(self.cursor)  # there may be fewer rows now
             self.refresh()
 
     def render_line(self, y: int) -> Strip:
