@@ -6,6 +6,7 @@ import dataclasses
 import json
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -200,3 +201,31 @@ def test_a_run_on_several_gpus_is_weighed_by_its_share(spec: RunSpec) -> None:
     assert "in closed form" in copied
     size = [float(text.split("memory: ")[1].split()[0]) for text in (shared, copied)]
     assert size[0] < size[1]
+
+
+def test_what_offload_and_loading_take_of_the_host_is_compared_with_what_is_there(
+    spec: RunSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def findings(available: float, method: str, **how: object) -> list[tuple[str, str]]:
+        there = SimpleNamespace(available=int(available))
+        monkeypatch.setattr("tui_ft.runs.memory_check.psutil.virtual_memory", lambda: there)
+        values = spec.model_dump()
+        values["method"] = {"kind": method}
+        values["hardware"] = {"num_gpus": 2, "distributed": how}
+        gpus = [_gpu(80 * GIB), _gpu(80 * GIB)]
+        return [(one.severity, one.text) for one in memory_findings(build_spec(values), gpus)]
+
+    fsdp: dict[str, Any] = {"kind": "fsdp", "cpu_offload": True}
+    (host,) = [one for one in findings(GIB, "full", **fsdp) if "offload holds" in one[1]]
+    assert host[0] == "note"
+    assert "each pass waits for the bus" in host[1]
+    assert ("bad", True) in [
+        (severity, "it will run out" in text) for severity, text in findings(10, "full", **fsdp)
+    ]
+    slow = [one for one in findings(GIB, "lora", **fsdp) if "makes the loss of LoRA" in one[1]]
+    assert [severity for severity, _ in slow] == ["warning"]
+    zero3 = {"kind": "deepspeed", "zero_stage": 3}
+    (loaded,) = [one for one in findings(10, "full", **zero3) if "whole model" in one[1]]
+    assert loaded[0] == "bad"
+    assert loaded[1].startswith("2 processes read the whole model into the host's memory")
+    assert not [one for one in findings(GIB, "full", **zero3) if "whole model" in one[1]]

@@ -12,7 +12,7 @@ from tui_ft.advise.plans import Plan, plan_of, shorter_lengths
 from tui_ft.advise.sources import at
 from tui_ft.advise.state import State
 from tui_ft.advise.used_gpus import used_gpus
-from tui_ft.advise.ways import ADAPTER_FIRST, WAYS, WEIGHTS_FIRST, Way
+from tui_ft.advise.ways import ADAPTER_FIRST, INSTEAD, WAYS, WEIGHTS_FIRST, Way
 from tui_ft.memory.estimating import Unknown
 from tui_ft.memory.figure import Figure
 
@@ -41,7 +41,12 @@ def possible_ways(state: State) -> tuple[Way, ...]:
     plan = plan_of(state, "qlora")
     if plan.fit in ("fits", "unknown") or not shorter_lengths(state):
         found = [way for way in found if not way.shorter]
-    return tuple(found)
+    return tuple(way for way in found if not way.offloads or _asks_for_offload(state, way))
+
+
+def _asks_for_offload(state: State, way: Way) -> bool:
+    """Tell whether a way that offloads is to be thought of: what it stands in for does not fit."""
+    return all(plan_of(state, other).fit == "no" for other in INSTEAD[way.id])
 
 
 def best_fitting(state: State) -> Found:
@@ -79,10 +84,20 @@ def _why(plan: Plan, ordered: Sequence[Plan]) -> str:
     ]
     if before:
         said += f"; {' and '.join(before)} {'does' if len(before) == 1 else 'do'} not"
+    if way.offloads:
+        said += f"; {in_host(plan)}"
     if way.kind in ("lora", "qlora") and not way.spreads:
         # Ops Guide goes by the card's size: below 24 GB QLoRA, to 80 GB LoRA.
         said += "; figures for this GPU decide, not the Ops Guide's 24 and 80 GB"
     return said
+
+
+def in_host(plan: Plan) -> str:
+    """Return what a plan takes of the host's memory, in words."""
+    there = "and how much there is nobody said"
+    if plan.host_free is not None:
+        there = f"of {text.memory(plan.host_free)} available"
+    return f"{text.memory(plan.host)} of the host's memory, {there}"
 
 
 def _sizes(plan: Plan) -> str:

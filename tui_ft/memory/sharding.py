@@ -27,6 +27,8 @@ class Sharding(msgspec.Struct, frozen=True, kw_only=True):
         wraps: layers are gathered one after the other; else everything is at once.
         offloads_states: optimizer states, and what is computed with them, are in the host's memory.
         offloads_weights: so are the weights' shares.
+        all_read: every process reads the whole model into the host's memory before it is shared
+            out.
     """
 
     kind: ShardingKind
@@ -35,6 +37,7 @@ class Sharding(msgspec.Struct, frozen=True, kw_only=True):
     wraps: bool = True
     offloads_states: bool = False
     offloads_weights: bool = False
+    all_read: bool = False
 
     @property
     def shares_weights(self) -> bool:
@@ -66,6 +69,7 @@ def sharding_of(strategy: Strategy, gpus: int) -> Sharding:
                 wraps=strategy.auto_wrap_policy != "no_wrap",
                 offloads_states=strategy.cpu_offload,
                 offloads_weights=strategy.cpu_offload,
+                all_read=not strategy.cpu_ram_efficient_loading,
             )
         case DeepSpeedStrategy():
             return Sharding(
@@ -73,6 +77,7 @@ def sharding_of(strategy: Strategy, gpus: int) -> Sharding:
                 gpus=gpus,
                 offloads_states=strategy.offload_optimizer_device == "cpu",
                 offloads_weights=strategy.offload_param_device == "cpu" and kind == "zero3",
+                all_read=kind == "zero3",
             )
         case DdpStrategy():
             return Sharding(kind=kind, gpus=gpus)

@@ -12,7 +12,7 @@ import pytest
 from tests.memory.models import LLAMA_8B, LORA, TINY
 from tui_ft.memory.allocator import GIB
 from tui_ft.memory.estimate import Sharding, estimate
-from tui_ft.memory.estimate.sharding import in_host
+from tui_ft.memory.estimate.offload import in_host
 from tui_ft.memory.estimating import Unknown
 from tui_ft.memory.figure import Figure
 from tui_ft.memory.methods import other_methods

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from tui_ft.memory.estimate.model import Model, model_of
+from tui_ft.memory.estimate.model import Model
 from tui_ft.memory.estimate.optimizer import states_of
 from tui_ft.memory.estimate.tape import FLOAT32
 from tui_ft.memory.estimate.weights import Held
@@ -191,7 +191,7 @@ def persistent(model: Model, computed: Model, sharding: Sharding) -> dict[str, i
             "adapters": sizes.adapters,
             "optimizer states": sizes.states,
         }
-    masters = [held for held in _all(model) if held.trained]
+    masters = [held for held in all_held(model) if held.trained]
     if model.step.arithmetic is not None and model.step.quantization is None:
         masters = [replace(held, width=FLOAT32) for held in masters]  # accelerate upcasts them
     states = 0 if sharding.offloads_states else states_of(model.step.optim, masters) // gpus
@@ -227,30 +227,8 @@ def gradients_of(size: int, computed: Spread) -> int:
     return size * widened // sharding.gpus
 
 
-def in_host(step: Step, sharding: Sharding) -> int:
-    """Return the bytes that all GPUs' processes hold in the host's memory together.
-
-    Of each trained weight a float32 copy, its states and its gradient in float32: 16 bytes with
-    AdamW, and with FSDP the frozen weights too (arXiv:2101.06840, section 4; DeepSpeed 0.19,
-    `estimate_zero2_model_states_mem_needs`). They are pinned, so none of it can be swapped out.
-
-    Raises:
-        ValueError: as `model_of`.
-    """
-    if not (sharding.offloads_states or sharding.offloads_weights):
-        return 0
-    model = model_of(step)
-    masters = [replace(held, width=FLOAT32) for held in _all(model) if held.trained]
-    own = sum(held.all_sizes for held in masters)
-    total = 2 * own + states_of(step.optim, masters)
-    if sharding.offloads_weights:
-        computed = model_of(computed_step(step, sharding)).sizes
-        everything = computed.weights + computed.adapters
-        total += everything if sharding.by_deepspeed else everything - computed.trained
-    return total
-
-
-def _all(model: Model) -> list[Held]:
+def all_held(model: Model) -> list[Held]:
+    """Return all that a model holds, equal layers counted together."""
     kinds = {kind: list(model.weights.held(kind)) for kind in dict.fromkeys(model.kinds)}
     layered = [
         replace(held, number=held.number * model.kinds.count(kind))
