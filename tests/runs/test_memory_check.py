@@ -207,7 +207,7 @@ def test_what_offload_and_loading_take_of_the_host_is_compared_with_what_is_ther
     spec: RunSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def findings(available: float, method: str, **how: object) -> list[tuple[str, str]]:
-        there = SimpleNamespace(available=int(available))
+        there = SimpleNamespace(available=int(available), total=16 * GIB)
         monkeypatch.setattr("tui_ft.runs.memory_check.psutil.virtual_memory", lambda: there)
         values = spec.model_dump()
         values["method"] = {"kind": method}
@@ -225,7 +225,7 @@ def test_what_offload_and_loading_take_of_the_host_is_compared_with_what_is_ther
     slow = [one for one in findings(GIB, "lora", **fsdp) if "makes the loss of LoRA" in one[1]]
     assert [severity for severity, _ in slow] == ["warning"]
     zero3 = {"kind": "deepspeed", "zero_stage": 3}
-    (loaded,) = [one for one in findings(10, "full", **zero3) if "whole model" in one[1]]
-    assert loaded[0] == "bad"
-    assert loaded[1].startswith("2 processes read the whole model into the host's memory")
-    assert not [one for one in findings(GIB, "full", **zero3) if "whole model" in one[1]]
+    (loaded,) = [one for one in findings(10, "full", **zero3) if "is read into" in one[1]]
+    assert loaded[0] == "warning"  # there is more of it, though not free
+    assert "2 processes read it at once, each all of it" in loaded[1]
+    assert not [one for one in findings(GIB, "full", **zero3) if "is read into" in one[1]]

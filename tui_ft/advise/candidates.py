@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from tui_ft import text
 from tui_ft.advise import sources
@@ -15,6 +16,9 @@ from tui_ft.advise.used_gpus import used_gpus
 from tui_ft.advise.ways import ADAPTER_FIRST, INSTEAD, WAYS, WEIGHTS_FIRST, Way
 from tui_ft.memory.estimating import Unknown
 from tui_ft.memory.figure import Figure
+
+_NAMED: Final = 4
+"""How many ways that do not fit are named; the table has them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,9 @@ def _why(plan: Plan, ordered: Sequence[Plan]) -> str:
     before = [
         WAYS[earlier.way].name for earlier in ordered[: ordered.index(plan)] if earlier.fit == "no"
     ]
-    if before:
+    if len(before) > _NAMED:
+        said += f"; the {len(before)} ways that come before it do not"
+    elif before:
         said += f"; {' and '.join(before)} {'does' if len(before) == 1 else 'do'} not"
     if way.offloads:
         said += f"; {in_host(plan)}"

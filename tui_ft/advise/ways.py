@@ -58,7 +58,6 @@ class Way:
             gpus=gpus,
             offloads_states=self.offloads,
             offloads_weights=self.offloads,
-            all_read=self.sharding == "zero3",
         )
 
 

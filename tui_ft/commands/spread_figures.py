@@ -63,4 +63,4 @@ def host_words(step: Step, spread: Sharding | None) -> str:
     held, loaded = in_host(step, spread)
     parts = [f"{text.memory(held)} held there, pinned"] if held else []
     parts += [f"{text.memory(loaded)} while it is loaded"] if loaded else []
-    return f"of the host's memory {', '.join(parts)}" if parts else ""
+    return f"of the host's memory {', '.join(parts)}" if parts and spread is not None else ""

@@ -27,8 +27,8 @@ class Sharding(msgspec.Struct, frozen=True, kw_only=True):
         wraps: layers are gathered one after the other; else everything is at once.
         offloads_states: optimizer states, and what is computed with them, are in the host's memory.
         offloads_weights: so are the weights' shares.
-        all_read: every process reads the whole model into the host's memory before it is shared
-            out.
+        loads_once: with FSDP the first process alone reads the model into the host's memory; in all
+            other ways every process does.
     """
 
     kind: ShardingKind
@@ -37,12 +37,17 @@ class Sharding(msgspec.Struct, frozen=True, kw_only=True):
     wraps: bool = True
     offloads_states: bool = False
     offloads_weights: bool = False
-    all_read: bool = False
+    loads_once: bool = True
 
     @property
     def shares_weights(self) -> bool:
         """Whether a GPU holds a part of the weights alone."""
         return self.kind in ("zero3", "fsdp")
+
+    @property
+    def readers(self) -> int:
+        """How many processes read the whole model into the host's memory at once."""
+        return 1 if self.kind == "fsdp" and self.loads_once else self.gpus
 
     @property
     def by_deepspeed(self) -> bool:
@@ -69,7 +74,7 @@ def sharding_of(strategy: Strategy, gpus: int) -> Sharding:
                 wraps=strategy.auto_wrap_policy != "no_wrap",
                 offloads_states=strategy.cpu_offload,
                 offloads_weights=strategy.cpu_offload,
-                all_read=not strategy.cpu_ram_efficient_loading,
+                loads_once=strategy.cpu_ram_efficient_loading,
             )
         case DeepSpeedStrategy():
             return Sharding(
@@ -77,7 +82,6 @@ def sharding_of(strategy: Strategy, gpus: int) -> Sharding:
                 gpus=gpus,
                 offloads_states=strategy.offload_optimizer_device == "cpu",
                 offloads_weights=strategy.offload_param_device == "cpu" and kind == "zero3",
-                all_read=kind == "zero3",
             )
         case DdpStrategy():
             return Sharding(kind=kind, gpus=gpus)

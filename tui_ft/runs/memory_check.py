@@ -115,8 +115,6 @@ def _answers(steps: Sequence[Step], sharding: Sharding | None = None) -> list[Fi
 
 def _host_findings(spec: RunSpec, step: Step, sharding: Sharding | None) -> tuple[Finding, ...]:
     """Return what the processes take of the host's memory, beside what is available there."""
-    if sharding is None:
-        return ()
     try:
         held, loaded = host_of(step, sharding).held, loaded_in_host(step, sharding)
     except ValueError:
@@ -126,19 +124,9 @@ def _host_findings(spec: RunSpec, step: Step, sharding: Sharding | None) -> tupl
     if held:
         found.append(_offloaded(held, available))
     if loaded > max(held, available):
-        readers = (
-            f"{sharding.gpus} processes read" if sharding.all_read else "the first process reads"
-        )
-        found.append(
-            Finding(
-                "bad",
-                f"{readers} the whole model into the host's memory before it is shared out: "
-                f"{text.memory(loaded)} of {text.memory(available)} available (by formula)",
-                "take fsdp with cpu_ram_efficient_loading, where one process reads it"
-                if sharding.all_read
-                else "set method.kind to lora, whose base is read in two bytes a weight",
-            )
-        )
+        found.append(_loaded(step, loaded, sharding))
+    if sharding is None:
+        return tuple(found)
     if sharding.kind == "fsdp" and sharding.offloads_weights and _scores_on_cpu(spec):
         found.append(
             Finding(
@@ -150,6 +138,22 @@ def _host_findings(spec: RunSpec, step: Step, sharding: Sharding | None) -> tupl
             )
         )
     return tuple(found)
+
+
+def _loaded(step: Step, loaded: int, sharding: Sharding | None) -> Finding:
+    """Return that the host has no memory for reading the model."""
+    there = psutil.virtual_memory()
+    readers = 1 if sharding is None else sharding.readers
+    who = "" if readers == 1 else f", and {readers} processes read it at once, each all of it"
+    ways = [] if step.adapter is not None else ["set method.kind to lora, whose base stays mapped"]
+    if readers > 1:
+        ways.append("set hardware.distributed.kind to fsdp, where one process reads it")
+    return Finding(
+        "bad" if loaded > there.total else "warning",
+        f"the model is read into the host's memory as {step.weights}, which its file is not{who}: "
+        f"{text.memory(loaded)} of {text.memory(there.available)} available (by formula)",
+        "; or ".join(ways) or "free some of the host's memory",
+    )
 
 
 def _scores_on_cpu(spec: RunSpec) -> bool:

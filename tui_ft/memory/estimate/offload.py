@@ -67,18 +67,22 @@ def host_of(step: Step, sharding: Sharding | None) -> Host:
 
 
 def loaded_in_host(step: Step, sharding: Sharding | None) -> int:
-    """Return the bytes that the processes hold while the model is loaded, before it is shared out.
+    """Return the bytes of its own that the processes take while the model is read.
 
-    Each reads the whole model into the host's memory, but with FSDP's `cpu_ram_efficient_loading`,
-    where the first one does. A model that is not shared out is read one process after the other
-    onto its GPU.
+    Weights go through the host's memory, in each process that reads them (`Sharding.readers`). Of
+    the type that the file has they are mapped: all processes share them, and they can be read
+    again. In another type, as full fine-tuning's float32, they are copies. Of a quantised base each
+    layer is packed on the GPU, unless it is shared out.
 
     Raises:
         ValueError: as `model_of`.
     """
-    if sharding is None or not sharding.shares_weights or step.quantization is not None:
-        return 0
-    return model_of(step).sizes.weights * (sharding.gpus if sharding.all_read else 1)
+    readers = 1 if sharding is None else sharding.readers
+    if step.quantization is not None:
+        shared = sharding is not None and sharding.shares_weights
+        return model_of(step).sizes.weights * readers if shared else 0
+    file = step.config.get("dtype") or step.config.get("torch_dtype") or "bfloat16"
+    return 0 if step.weights == file else model_of(step).sizes.weights * readers
 
 
 @lru_cache(maxsize=256)

@@ -23,6 +23,8 @@ GATHERING: Final = "gathering the head"
 """Words of the moment before the loss."""
 _BUCKET: Final = 500_000_000
 """Numbers in DeepSpeed's `reduce_bucket_size`, which ftui leaves as it is."""
+_SUB_GROUP: Final = 1_000_000_000
+"""Numbers in `sub_group_size` of stage 3, its default (`zero/config.py`)."""
 _PREFETCHED: Final = 50_000_000
 """Numbers in its `stage3_prefetch_bucket_size`."""
 
@@ -81,7 +83,7 @@ class Spread:
         """
         sharding = self.sharding
         if stage == "optimizer":
-            return 0
+            return self._copied_gradients()
         if sharding.kind == "ddp":
             return self.trained  # buckets, together as large as the gradients are
         if sharding.by_deepspeed:
@@ -91,6 +93,18 @@ class Spread:
         if not sharding.wraps:
             return self._at_once(stage, what)
         return self._fsdp(stage, what, last_layer)
+
+    def _copied_gradients(self) -> int:
+        """Return the gradients that DeepSpeed copies into float32 for its step.
+
+        Of its own share; with stage 3 of at most 1e9 numbers at a time (`stage_1_and_2.py`, `step`;
+        `stage3.py`, `_prepare_fp32_grad_for_sub_group`).
+        """
+        sharding = self.sharding
+        if not sharding.by_deepspeed or sharding.offloads_states:
+            return 0
+        share = self.trained * self.widened // sharding.gpus
+        return min(share, _SUB_GROUP * FLOAT32) if sharding.kind == "zero3" else share
 
     def _fsdp(self, stage: str, what: str, last_layer: str) -> int:
         """Return it for FSDP2 (torch/distributed/fsdp/_fully_shard/_fsdp_param_group.py).
