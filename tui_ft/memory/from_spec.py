@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from tui_ft.hub.continuing import as_continued
+from tui_ft.memory.states import NOT_REPLAYED, PROJECTING
 from tui_ft.memory.step import AttentionKernel, Dtype, Generation, Quantization, Step, StepObjective
 from tui_ft.spec import RunSpec
 from tui_ft.spec.continue_combinations import compares_with_itself
@@ -13,8 +14,10 @@ from tui_ft.spec.kernels import FLASH
 from tui_ft.spec.methods import TRAINS_BASE, FullMethod, QloraMethod, learns_keys
 from tui_ft.spec.objectives import CpoObjective, DpoObjective, Objective, ReferenceFields
 from tui_ft.spec.online import OnlineFields
+from tui_ft.spec.optimizers import taken_apart
 from tui_ft.spec.peft_arguments import peft_arguments
 from tui_ft.spec.ppo import PpoObjective
+from tui_ft.spec.training import TrainingSpec
 
 _DTYPES: Final[dict[str, Dtype]] = {
     "bf16": "bfloat16",
@@ -83,13 +86,40 @@ def step_of(
         arithmetic=None if arithmetic == "float32" else arithmetic,
         checkpointing=training.gradient_checkpointing and not learns_keys(method),
         attention=_attention(spec.model.attn_implementation),
-        optim=training.optim,
+        optim=_optimizer(training),
+        optim_rank=_rank(training),
+        optim_targets=_targets(training) if _rank(training) else (),
         clip=training.max_grad_norm > 0,
         accumulation=training.gradient_accumulation_steps > 1,
         generation=_rolled_out(spec, length) or _graded(spec, length),
         evaluation_batch=_evaluated(spec),
         workspace_mib=32.0 if capability is not None and capability >= _HOPPER else 8.125,
     )
+
+
+def _optimizer(training: TrainingSpec) -> str:
+    """Return the optimizer's name as `memory.states` has it: with moments that are asked for.
+
+    SGD and RMSprop hold one more with `momentum`, and RMSprop another when it is `centered`.
+    """
+    asked, name = taken_apart(training.optim_args), training.optim
+    if name not in ("sgd", "rmsprop"):
+        return name
+    if name == "rmsprop" and asked.get("centered", "").lower() in ("true", "1", "yes"):
+        name += "_centered"
+    return f"{name}_momentum" if float(asked.get("momentum", 0) or 0) else name
+
+
+def _rank(training: TrainingSpec) -> int:
+    """Return the rank to which GaLore and APOLLO project; transformers' own is 128."""
+    if training.optim not in PROJECTING:
+        return 0
+    return int(taken_apart(training.optim_args).get("rank", 128))
+
+
+def _targets(training: TrainingSpec) -> tuple[str, ...]:
+    asked = training.optim_target_modules or ()
+    return (asked,) if isinstance(asked, str) else tuple(asked)
 
 
 def _attention(asked: str) -> AttentionKernel:
@@ -127,13 +157,16 @@ def not_modelled(spec: RunSpec) -> tuple[str, ...]:
     asked |= {
         name for name in _NOT_MODELLED if getattr(spread, name, None) not in (None, False, "none")
     }
-    return tuple(sentence for name, sentence in _NOT_MODELLED.items() if name in asked)
+    found = [sentence for name, sentence in _NOT_MODELLED.items() if name in asked]
+    if spec.training.optim in NOT_REPLAYED:
+        found.append(
+            f"what a step of {spec.training.optim} takes is read in its sources, and no dry run "
+            "replays it: the band is wider"
+        )
+    return tuple(found)
 
 
-_OFFLOAD: Final = (
-    "is taken off the GPU by formula alone, compared with no run; Configure and the advice still "
-    "count it on the GPU"
-)
+_OFFLOAD: Final = "is taken off the GPU by formula alone, compared with no run"
 _NOT_MODELLED: Final = {
     "cpu_offload": f"hardware.distributed.cpu_offload {_OFFLOAD}",
     "offload_optimizer_device": f"hardware.distributed.offload_optimizer_device {_OFFLOAD}",
@@ -154,8 +187,6 @@ _NOT_MODELLED: Final = {
     "padding_free": "leaving padding out is not modelled: rows of many lengths take less than the "
     "figure says",
     "torch_empty_cache_steps": "giving memory back is not modelled: what is reserved may be less "
-    "than the figure says",
-    "optim_target_modules": "projected gradients are not modelled: GaLore and APOLLO hold less "
     "than the figure says",
     "deepspeed": "DeepSpeed is not modelled: the figure is of one GPU that holds everything",
     "fsdp": "FSDP is not modelled: the figure is of one GPU that holds everything",

@@ -78,6 +78,9 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
         checkpointing: recompute each layer's activations in the backward pass.
         attention: the kernel; `auto` is what transformers takes for the model.
         optim: transformers' name of the optimizer.
+        optim_rank: to which the optimizer projects gradients (GaLore, APOLLO); 0 for none.
+        optim_targets: of which layers: `all-linear`, a pattern, or parts of their names, as in
+            `training.optim_target_modules`.
         clip: whether gradients are clipped by their norm.
         accumulation: whether gradients of an earlier pass are there already (more than one pass
             before an optimizer step).
@@ -121,6 +124,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     checkpointing: bool = False
     attention: AttentionKernel = "auto"
     optim: str = "adamw_torch"
+    optim_rank: int = 0
+    optim_targets: tuple[str, ...] = ()
     clip: bool = True
     accumulation: bool = False
     reference_model: bool = False

@@ -30,6 +30,7 @@ class Sizes:
         by_kind: gradients of each kind of layer.
         once: gradients of what is there once.
         largest: weights of the largest layer.
+        largest_trained: the largest tensor that is trained.
         trainable_parameters: how many values are trained.
     """
 
@@ -42,6 +43,7 @@ class Sizes:
     by_kind: dict[int, int]
     once: int
     largest: int
+    largest_trained: int
     trainable_parameters: int
 
 
@@ -118,6 +120,7 @@ def _sizes(step: Step, weights: Weights, kinds: list[int]) -> Sizes:
         step=step_takes(step.optim, trained),
         by_kind={kind: _gradients(found) for kind, found in by_kind.items()},
         once=_gradients(once),
+        largest_trained=max((held.size for held in trained), default=0),
         largest=max(sum(held.all_sizes for held in found) for found in by_kind.values()),
         trainable_parameters=value_head(step, weights.model)
         + sum(held.count * held.number for held in everything if held.trained or held.idle),

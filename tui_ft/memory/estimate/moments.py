@@ -27,6 +27,7 @@ from tui_ft.memory.estimate.sharding import GATHERING, Spread, gradients_of, per
 from tui_ft.memory.estimate.tape import Storage, Tape, Tensor, block_of
 from tui_ft.memory.estimate.weights import Weights
 from tui_ft.memory.sharding import Sharding
+from tui_ft.memory.states import IN_BACKWARD
 from tui_ft.memory.step import BYTES
 
 Stage = Literal["forward", "backward", "optimizer", "generation", "evaluation"]
@@ -182,6 +183,9 @@ def _gradients(model: Model, spread: Spread | None) -> _Gradients:
         return size if spread is None else gradients_of(size, spread)
 
     total = share(sizes.trained)
+    if model.step.optim in IN_BACKWARD:  # one is there while the next is made
+        two = 2 * share(sizes.largest_trained)
+        return _Gradients(two, min(two, share(sizes.largest_trained)), (0,) * len(model.kinds))
     if model.step.accumulation:
         return _Gradients(total, total, (0,) * len(model.kinds))
     output = model.architecture.output
