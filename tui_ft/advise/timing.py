@@ -76,7 +76,7 @@ def _flops(step: Step, model: Architecture, trained: int) -> int:
         return step_flops(step, forward, adapter=trained)
     learning = msgspec.structs.replace(step, objective="sft", generation=None)
     looks = 2 if step.objective == "ppo" else int(step.beta > 0)  # old policy and reference
-    looks += step.reward_model
+    looks += len(step.reward_configs) or step.reward_model
     return step_flops(learning, forward, adapter=trained) + looks * step.batch * forward
 
 

@@ -79,6 +79,7 @@ def estimate(
         return
     from tui_ft.memory.from_spec import step_of
     from tui_ft.memory.model_facts import model_facts
+    from tui_ft.runs.reward_models import reward_configs
 
     found = model_facts(model)
     if found.config is None:
@@ -113,6 +114,7 @@ def estimate(
             capability=capability,
             longest=longest,
             supervised=supervised,
+            reward_configs=reward_configs(run),
         )
         for run in runs
     ]

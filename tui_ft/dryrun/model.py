@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -76,27 +77,42 @@ class Others:
     """The frozen models that an objective holds beside the trained one."""
 
     reference: Any = None
-    reward: Any = None
+    rewards: tuple[Any, ...] = ()
     consolidation: tuple[Any, ...] = ()
 
     def all(self) -> tuple[Any, ...]:
         """Return those that are held."""
         return tuple(
             model
-            for model in (self.reference, self.reward, *self.consolidation)
+            for model in (self.reference, *self.rewards, *self.consolidation)
             if model is not None
         )
 
 
 def build_others(step: Step) -> Others:
     """Return the copy of the base that a loss compares with, and the model that scores answers."""
-    scoring = msgspec.structs.replace(step, objective="reward")
     held = 2 if step.consolidated else 0  # the old weights, and what each of them matters
     return Others(
         consolidation=tuple(_frozen(_base(step)) for _ in range(held)),
         reference=_frozen(_base(step)) if step.holds_reference else None,
-        reward=_frozen(_base(scoring)) if step.reward_model else None,
+        rewards=tuple(_frozen(_base(one)) for one in _scoring(step)),
     )
+
+
+def _scoring(step: Step) -> Iterator[Step]:
+    """Yield the steps by which the models that score answers are made.
+
+    Where nobody has looked them up, there is one, as large as the policy.
+    """
+    if not step.reward_model:
+        return
+    scoring = msgspec.structs.replace(step, objective="reward")
+    for config in step.reward_configs:
+        yield msgspec.structs.replace(
+            scoring, config=config, quantization=None, weights=step.arithmetic or step.weights
+        )
+    if not step.reward_configs:
+        yield scoring
 
 
 def _frozen(model: Any) -> Any:  # noqa: ANN401

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from tui_ft.hub.continuing import as_continued
@@ -48,6 +48,7 @@ def step_of(
     capability: tuple[int, int] | None = None,
     longest: int | None = None,
     supervised: float = 1.0,
+    reward_configs: Sequence[Mapping[str, Any]] = (),
 ) -> Step:
     """Return the step with the most memory that a run makes: its longest rows, all of a length.
 
@@ -61,6 +62,8 @@ def step_of(
         capability: the GPU's compute capability; one that has bfloat16 when not known.
         longest: tokens of the longest row, when it is known; `training.max_length` at most.
         supervised: share of tokens that carry loss.
+        reward_configs: the values of the config.json of each model that scores answers; one as
+            large as the policy where they were not looked up.
     """
     spec = as_continued(spec)
     training = spec.training
@@ -78,6 +81,7 @@ def step_of(
         beta=getattr(spec.objective, "beta", 0.0),
         reference_known=_knows_its_reference(spec.objective),
         reward_model=_has_reward_model(spec),
+        reward_configs=tuple(dict(one) for one in reward_configs),
         adapter=peft_arguments(method),
         reference_adapter=compares_with_itself(spec),
         consolidated=isinstance(method, FullMethod) and method.ewc is not None,
@@ -144,13 +148,20 @@ def _has_reward_model(spec: RunSpec) -> bool:
     return any(reward.kind == "reward_model" for reward in rewards)
 
 
-def not_modelled(spec: RunSpec) -> tuple[str, ...]:
-    """Return what of a run no figure knows of, each a sentence for people."""
+def not_modelled(spec: RunSpec, *, rewards_known: bool = False) -> tuple[str, ...]:
+    """Return what of a run no figure knows of, each a sentence for people.
+
+    Args:
+        spec: the run.
+        rewards_known: the sizes of its reward models were looked up.
+    """
     asked = {name for name, value in spec.training.extra.items() if value}
     if spec.model.backend == "unsloth":
         asked.add("unsloth")
     if isinstance(spec.objective, OnlineFields):
         asked |= {reward.kind for reward in spec.objective.rewards}
+        if rewards_known:
+            asked.discard("reward_model")
     asked |= {name for name in _NOT_MODELLED if getattr(spec.training, name, None)}
     asked |= {name for name in _NOT_MODELLED if getattr(spec.model, name, None)}
     spread = spec.hardware.distributed

@@ -88,8 +88,10 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
             have it, and so has PPO; GRPO and RLOO only with a beta above 0.
         reference_adapter: the adapter is held a second time, frozen, as the reference: one that is
             trained further is compared with itself as it was.
-        reward_model: a frozen model scores generated answers: it is taken to be of the policy's own
-            architecture, and held as its base is.
+        reward_model: a frozen model scores generated answers; one of the policy's own architecture,
+            held as its base is, where no other is known.
+        reward_configs: the config.json of each such model, where they are known: of the type of
+            the arithmetic, and not quantised.
         reference_known: the reference's log-probabilities are in the batch: it was asked before
             training, and is not held.
         beta: of a preference loss; 0 asks for no reference at all where the loss allows it.
@@ -131,6 +133,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     reference_model: bool = False
     reference_adapter: bool = False
     reward_model: bool = False
+    reward_configs: tuple[dict[str, Any], ...] = ()
     reference_known: bool = False
     beta: float = 0.1
     consolidated: bool = False

@@ -24,6 +24,7 @@ from tui_ft.memory.states import optimizer_states
 from tui_ft.memory.step import BYTES, Step
 from tui_ft.runs.folder import RunError
 from tui_ft.runs.gpu_choice import choose
+from tui_ft.runs.reward_models import reward_configs
 from tui_ft.spec import RunSpec
 from tui_ft.spec.distributed import Strategy, strategy_name
 from tui_ft.survey.asking import Asked
@@ -42,12 +43,14 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
         config: the values of the model's config.json.
         rows: rows that can be learned from.
         tokens: of the model, counted to the end.
+        reward_configs: of the models that score answers; empty where one of them is not known.
         lacking: what is not known and why, in sentences.
     """
 
     config: dict[str, Any] | None = None
     rows: int | None = None
     tokens: TokenSummary | None = None
+    reward_configs: tuple[dict[str, Any], ...] = ()
     lacking: tuple[str, ...] = ()
 
 
@@ -112,7 +115,9 @@ def facts_key(spec: RunSpec) -> tuple[object, ...]:
     columns = tuple(sorted(spec.data.columns.items()))
     model = spec.model
     data = (spec.data.train, spec.data.format, columns)
-    return (model.name_or_path, model.revision, model.chat_template, data, _loss_on(spec))
+    scorers = tuple(getattr(one, "model", "") for one in getattr(spec.objective, "rewards", ()))
+    named = (model.name_or_path, model.revision, model.chat_template, scorers)
+    return (*named, data, _loss_on(spec))
 
 
 def _loss_on(spec: RunSpec) -> LossOn:
@@ -127,6 +132,8 @@ def look_up(spec: RunSpec, is_cancelled: Callable[[], bool] = lambda: False) -> 
     """
     found = model_facts(spec.model.name_or_path, spec.model.revision)
     lacking = [said for said in (found.problem, found.note) if said]
+    known = RunFacts(config=found.config, reward_configs=reward_configs(spec))
+    replace = msgspec.structs.replace
     wanted = TokenRequest(spec.model.name_or_path, spec.model.chat_template, _loss_on(spec))
     request = Request(
         spec.data.train, format=spec.data.format, columns=spec.data.columns, tokens=wanted
@@ -142,16 +149,16 @@ def look_up(spec: RunSpec, is_cancelled: Callable[[], bool] = lambda: False) -> 
                 asked.cancel()
                 return None
     except DataError as error:
-        return RunFacts(config=found.config, lacking=(*lacking, str(error)))
+        return replace(known, lacking=(*lacking, str(error)))
     summary, tokens = asked.summary(), asked.tokens()
     if summary is None or summary.problem is not None:
         why = summary.problem if summary and summary.problem else "the data could not be read"
-        return RunFacts(config=found.config, lacking=(*lacking, why))
+        return replace(known, lacking=(*lacking, why))
     if tokens is not None and tokens.problem is not None:
         lacking.append(tokens.problem)
     counted = tokens if tokens is not None and tokens.stage == "done" and tokens.lengths else None
     rows = counted.rows if counted is not None else summary.usable
-    return RunFacts(config=found.config, rows=rows, tokens=counted, lacking=tuple(lacking))
+    return replace(known, rows=rows, tokens=counted, lacking=tuple(lacking))
 
 
 def outlook(
@@ -240,6 +247,7 @@ def _step(spec: RunSpec, facts: RunFacts, gpus: Sequence[Gpu]) -> Step | None:
         capability=gpus[0].compute_capability if gpus else None,
         longest=max(counted.lengths) if counted is not None else None,
         supervised=max(counted.supervised_share, _LEAST_SHARE) if counted is not None else 1.0,
+        reward_configs=facts.reward_configs,
     )
 
 

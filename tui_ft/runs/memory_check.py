@@ -23,6 +23,7 @@ from tui_ft.memory.sharding import sharding_of as spread_by
 from tui_ft.memory.step import Step
 from tui_ft.runs.finding import Finding
 from tui_ft.runs.measured_memory import machine_correction
+from tui_ft.runs.reward_models import reward_configs
 from tui_ft.spec import RunSpec
 from tui_ft.spec.methods import TRAINS_BASE
 
@@ -43,13 +44,25 @@ def memory_findings(spec: RunSpec, gpus: Sequence[Gpu]) -> tuple[Finding, ...]:
         return ()
     try:
         sharding = sharding_of(spec, len(gpus))
-        steps = [step_of(spec, facts.config, capability=g.compute_capability) for g in readable]
+        scorers = reward_configs(spec)
+        steps = [
+            step_of(
+                spec,
+                facts.config,
+                capability=gpu.compute_capability,
+                reward_configs=scorers,
+            )
+            for gpu in readable
+        ]
         answers = _answers(steps, sharding)
     except DryRunError as error:
         return (Finding("note", f"how much memory it takes is not known: {error}"),)
     by = machine_correction(spec.method.kind)
     each = zip(readable, steps, answers, strict=True)
-    notes = (*((facts.note,) if facts.note is not None else ()), *not_modelled(spec))
+    notes = (
+        *((facts.note,) if facts.note is not None else ()),
+        *not_modelled(spec, rewards_known=bool(scorers)),
+    )
     findings = (_finding(gpu, step, _corrected(answer, by), sharding) for gpu, step, answer in each)
     host = _host_findings(spec, steps[0], sharding)
     return (*findings, *host, *(Finding("note", sentence) for sentence in notes))
@@ -67,7 +80,7 @@ def memory_of(spec: RunSpec, gpus: Sequence[Gpu]) -> Finding:
     if facts.config is None:
         return Finding("warning", facts.problem or "the model's configuration is not to be had")
     try:
-        step = step_of(spec, facts.config)
+        step = step_of(spec, facts.config, reward_configs=reward_configs(spec))
         sharding = sharding_of(spec, 0)
         (answer,) = _answers([step], sharding)
     except DryRunError as error:

@@ -12,7 +12,7 @@ from tui_ft.memory.estimate.families import forward_of
 from tui_ft.memory.estimate.layers import Forward
 from tui_ft.memory.estimate.optimizer import states_of, step_takes
 from tui_ft.memory.estimate.weights import Held, Weights
-from tui_ft.memory.step import Step
+from tui_ft.memory.step import BYTES, Step
 from tui_ft.models import Architecture, architecture_of
 
 
@@ -95,6 +95,22 @@ def _read(
 ) -> tuple[Architecture, Adapter | None]:
     architecture = architecture_of(msgspec.json.decode(config), labels)
     return architecture, adapter_of(msgspec.json.decode(arguments), architecture)
+
+
+def reward_models_of(step: Step) -> int:
+    """Return the bytes of the models that score answers, whose configurations are known.
+
+    Each has a head of one output, and the type of the arithmetic (`train/rewards/reward_model.py`).
+
+    Raises:
+        ArchitectureError: a configuration cannot be read.
+    """
+    width = BYTES[step.arithmetic or step.weights]
+    return sum(
+        architecture_of(config, 1).parameters * width
+        for config in step.reward_configs
+        if step.reward_model
+    )
 
 
 def value_head(step: Step, architecture: Architecture) -> int:

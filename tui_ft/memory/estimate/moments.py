@@ -20,7 +20,7 @@ from tui_ft.memory.estimate.families import mask_bytes, shapes_of
 from tui_ft.memory.estimate.generation import generated, prompt_of
 from tui_ft.memory.estimate.heads import Loss
 from tui_ft.memory.estimate.layers import Shapes
-from tui_ft.memory.estimate.model import Model
+from tui_ft.memory.estimate.model import Model, reward_models_of
 from tui_ft.memory.estimate.objectives import Plan, input_bytes, plan_of
 from tui_ft.memory.estimate.parts import Input, Part, Run, checkpointed, forward_only, measured
 from tui_ft.memory.estimate.sharding import GATHERING, Spread, gradients_of, persistent, spread_of
@@ -153,7 +153,7 @@ def inputs_of(model: Model, loss: Loss) -> int:
 def _persistent(model: Model, plan: Plan) -> dict[str, int]:
     """Return what is held all the time, by name."""
     sizes = model.sizes
-    copies = plan.references * (sizes.weights + sizes.constants)
+    copies = plan.references * (sizes.weights + sizes.constants) + reward_models_of(model.step)
     if model.step.reference_adapter:
         copies += sizes.adapters
     return {
