@@ -141,7 +141,7 @@ def _planned(
     base = base_step(state, way, length)
     objective = state.choice("objective")
     if not is_online(objective):
-        sequences = max(1, sequences_a_step(state) // gpus)
+        sequences = math.ceil(sequences_a_step(state) / gpus)
         trials = _Trials(state, way, length, gpus, sequences, base)
         return _largest(trials, batch, checkpointing)
     whole = int(state.choice("group")) if objective in GROUPS else 1

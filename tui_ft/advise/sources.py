@@ -24,6 +24,7 @@ FSDP: Final = "FSDP, arXiv:2304.11277"
 OFFLOAD: Final = "ZeRO-Offload, arXiv:2101.06840"
 KTO: Final = "KTO, arXiv:2402.01306"
 HANDBOOK: Final = "alignment-handbook, zephyr-7b-beta's DPO recipe"
+FEW_TEXTS: Final = "Stability of Fine-tuning BERT, arXiv:2006.04884, section 6: 20 epochs"
 DISTILBERT: Final = "arXiv:1910.01108"
 
 GRPO: Final = "GRPO, arXiv:2402.03300"

@@ -42,7 +42,7 @@ _GOALS: Final = (
     help="What answers are to be scored by: a reward model (a run, a folder, an id), an address "
     "(http://…), or a Python file with a function `reward`.",
 )
-@click.option("--gpu", metavar="GB", help="Advise for other GPUs, such as 24, 8x80 or none.")
+@click.option("--gpu", metavar="GB", help="Advise for other GPUs: 24, 8x80, T4, 8xH100, none.")
 @click.option(
     "--host-memory",
     type=click.FloatRange(min=0, min_open=True),

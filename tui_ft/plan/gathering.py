@@ -128,6 +128,12 @@ def _model(name: str, lacking: Callable[[str], None]) -> ModelFacts:
     for said in (found.problem, found.note):
         if said:
             lacking(said)
+    if found.adapter is not None:
+        lacking(
+            f"{name} is an adapter of {found.adapter.base}: the run puts it into its base and "
+            "trains a new one; `model.adapter: continue` trains that one further, and then its "
+            "rank and its layers stay as they are"
+        )
     entry = found.entry or _well_known(name)
     return facts.model_facts(
         name,
