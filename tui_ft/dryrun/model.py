@@ -51,14 +51,18 @@ class UnbuildableError(Exception):
     """The model or its adapter cannot be made; the reason is for people."""
 
 
-def build(step: Step) -> Any:  # noqa: ANN401 - transformers is untyped here
+def build(step: Step, *, shared: bool = False) -> Any:  # noqa: ANN401 - transformers is untyped here
     """Return the model that is trained, in training mode.
+
+    Args:
+        step: the step.
+        shared: its weights are to be shared out.
 
     Raises:
         UnbuildableError: transformers or peft refuse the configuration.
     """
     try:
-        model = _base(step)
+        model = _base(step, shared=shared)
         model = _adapted(model, step)
         if step.objective == "ppo":
             base = model.get_base_model() if step.adapter is not None else model
@@ -140,7 +144,7 @@ def configuration(step: Step) -> PretrainedConfig:
     return config
 
 
-def _base(step: Step) -> Any:  # noqa: ANN401
+def _base(step: Step, *, shared: bool = False) -> Any:  # noqa: ANN401
     """Return the model as it is loaded, quantised, with the head that its trainer puts on."""
     config = configuration(step)
     scores = step.objective in _SCORES
@@ -152,7 +156,8 @@ def _base(step: Step) -> Any:  # noqa: ANN401
             attn_implementation=None if step.attention == "auto" else step.attention,
         )
     if step.quantization is not None:
-        quantize(model, step.quantization, dtype(step.arithmetic or step.weights))
+        low = dtype(step.arithmetic or step.weights)
+        quantize(model, step.quantization, low, shared=shared)
     outputs = _HEAD_OUTPUTS.get(step.objective)
     if outputs is not None:
         add_fused_lm_head(model, outputs=outputs)

@@ -56,10 +56,11 @@ class Sharding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def can_be_replayed(step: Step, sharding: Sharding) -> bool:
-    """Tell whether a dry run knows how a step is spread: FSDP2 of one model that is not packed."""
+    """Tell whether a dry run knows how a step is spread: FSDP2 of one model, not in 8 bits."""
     alone = not (step.holds_reference or step.reward_model or step.consolidated)
     on_gpu = not (sharding.offloads_weights or sharding.offloads_states)
-    return sharding.kind == "fsdp" and alone and on_gpu and step.quantization is None
+    packed = step.quantization is not None and step.quantization.bits == 8  # noqa: PLR2004 - bits
+    return sharding.kind == "fsdp" and alone and on_gpu and not packed
 
 
 def sharding_of(strategy: Strategy, gpus: int) -> Sharding:

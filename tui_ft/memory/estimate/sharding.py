@@ -125,7 +125,9 @@ class Spread:
                 return gathered + 2 * (self.tail - self.layer)
             return gathered - self.layer + (1 + self.gathers_head * (what == GATHERING)) * self.tail
         if what == "the loss's gradient":
-            return self.tail + (self.layers if held_back else 0)
+            # The last layer is gathered ahead, as the backward pass begins; else all is there yet.
+            first = 0 if self.tied else self.embedding
+            return self.tail + (self.layers + first if held_back else self.layer)
         if what == "the embedding":
             return self._after()
         if self.tied and self.trains_all:
@@ -156,8 +158,11 @@ class Spread:
         once = self.tail if self.tied else self.embedding
         if not self.trains_all:
             return 2 * once if self.prepared else 0
-        # Its gradient in the arithmetic's type is counted with the embedding's own part.
-        return self.widened * once
+        # Its gradient in the arithmetic's type is counted with the embedding's own part. The
+        # reduce-scatter has its input, and the share that comes out; with tied weights that is
+        # among the head's gradients already.
+        share = 0 if self.tied else self.widened * once // self.sharding.gpus
+        return self.widened * once + share
 
 
 def spread_of(model: Model, sharding: Sharding) -> Spread:
