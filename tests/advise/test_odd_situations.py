@@ -94,3 +94,4 @@ def test_a_card_without_bfloat16_gets_float16() -> None:
     advice = _advise(msgspec.structs.replace(situation, gpus=cards))
     assert advice.run is not None
     assert advice.run.training.precision == "fp16"
+    assert "full_bf16" not in {one.way for one in advice.candidates}

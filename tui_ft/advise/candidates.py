@@ -17,6 +17,7 @@ from tui_ft.advise.ways import ADAPTER_FIRST, INSTEAD, WAYS, WEIGHTS_FIRST, Way
 from tui_ft.memory.estimating import Unknown
 from tui_ft.memory.figure import Figure
 
+_BF16_FROM: Final = (8, 0)
 _NAMED: Final = 4
 """How many ways that do not fit are named; the table has them all."""
 
@@ -42,6 +43,8 @@ def possible_ways(state: State) -> tuple[Way, ...]:
         for way in WAYS.values()
         if (several or not way.spreads) and not (online and (way.shares or way.shorter))
     ]
+    if any((gpu.capability or _BF16_FROM) < _BF16_FROM for gpu in used_gpus(state)):
+        found = [way for way in found if not way.half_weights]
     plan = plan_of(state, "qlora")
     if plan.fit in ("fits", "unknown") or not shorter_lengths(state):
         found = [way for way in found if not way.shorter]

@@ -171,8 +171,8 @@ def not_modelled(spec: RunSpec, *, rewards_known: bool = False) -> tuple[str, ..
     found = [sentence for name, sentence in _NOT_MODELLED.items() if name in asked]
     if spec.training.optim in NOT_REPLAYED:
         found.append(
-            f"the step of {spec.training.optim} is not modelled by dry runs: its memory is read in its "
-            "sources, and the band is wider"
+            f"the step of {spec.training.optim} is not modelled by dry runs: its memory is read in "
+            "its sources, and the band is wider"
         )
     return tuple(found)
 
