@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 import yaml
 
-from tui_ft.advise.estimator import Seconds, Sharding, Work
+from tui_ft.advise.estimator import Seconds, Work
 from tui_ft.advise.situation import (
     DataFacts,
     GpuFacts,
@@ -27,6 +27,7 @@ from tui_ft.memory.allocator import GIB
 from tui_ft.memory.cards import CARDS
 from tui_ft.memory.estimating import Unknown
 from tui_ft.memory.figure import Figure, Term
+from tui_ft.memory.sharding import Sharding
 from tui_ft.memory.step import BYTES, Step
 from tui_ft.models import architecture_of
 from tui_ft.models.catalogue import catalogue
@@ -139,7 +140,7 @@ class Arithmetic:
     def __init__(self) -> None:
         self.asked = 0
 
-    def memory(self, step: Step, sharding: Sharding, gpus: int) -> Figure | Unknown:
+    def memory(self, step: Step, spread: Sharding | None) -> Figure | Unknown:
         self.asked += 1
         config = step.config
         weights = parameters_of(config)
@@ -154,8 +155,9 @@ class Arithmetic:
         size = BYTES["float32"] if step.adapter is not None else BYTES[step.weights]
         state = 2 if "8bit" in step.optim else 2 * size
         learned = trained * (size + state + (size if step.adapter is not None else 0))
-        shared = gpus if sharding in ("fsdp", "zero3") else 1
-        copied = trained * size if sharding == "ddp" else 0  # gradients in buckets
+        shared = spread.gpus if spread is not None and spread.shares_weights else 1
+        ddp = spread is not None and spread.kind == "ddp"
+        copied = trained * size if ddp else 0  # gradients in buckets
         tokens = step.batch * step.length * (2 if step.objective in ("dpo", "orpo") else 1)
         layer = 34 * tokens * h
         if step.attention != "flash_attention_2" and step.padded:
@@ -165,6 +167,8 @@ class Arithmetic:
         scored = held if step.reward_model else 0
         expected = (held + learned + reference + scored) // shared + copied + GIB // 2
         expected += max(saved, _cache(step))
+        if spread is not None and spread.offloads_weights:
+            expected = GIB + max(saved, _cache(step))
         return Figure(
             low=int(expected * 0.95),
             expected=expected,
@@ -176,8 +180,8 @@ class Arithmetic:
             parameters=weights,
         )
 
-    def rough(self, step: Step, sharding: Sharding, gpus: int) -> Figure | Unknown:
-        return self.memory(step, sharding, gpus)
+    def rough(self, step: Step, spread: Sharding | None) -> Figure | Unknown:
+        return self.memory(step, spread)
 
     def seconds(self, work: Work) -> Seconds | Unknown:
         if work.gpu is None:

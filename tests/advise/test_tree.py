@@ -12,7 +12,7 @@ from tests.data.chats import assistant, chat, learned_text, masked, user
 from tests.data.small_tokenizer import Family, load_family
 from tui_ft.advise import facts
 from tui_ft.advise.advice import Advice
-from tui_ft.advise.estimator import Seconds, Sharding, Work
+from tui_ft.advise.estimator import Seconds, Work
 from tui_ft.advise.explained_yaml import explained_yaml
 from tui_ft.advise.node import AnswerError
 from tui_ft.advise.situation import Known
@@ -22,6 +22,7 @@ from tui_ft.memory.allocator import GIB
 from tui_ft.memory.estimating import Unknown
 from tui_ft.memory.figure import Figure
 from tui_ft.memory.from_spec import step_of
+from tui_ft.memory.sharding import Sharding
 from tui_ft.memory.step import Step
 from tui_ft.models import architecture_of
 from tui_ft.models.catalogue import catalogue, catalogue_entry
@@ -345,8 +346,8 @@ def test_times_that_nobody_knows_are_said() -> None:
 class _Rough(Arithmetic):
     """Says roughly what is not so."""
 
-    def rough(self, step: Step, sharding: Sharding, gpus: int) -> Figure | Unknown:
-        found = self.memory(step, sharding, gpus)
+    def rough(self, step: Step, spread: Sharding | None) -> Figure | Unknown:
+        found = self.memory(step, spread)
         if isinstance(found, Unknown):
             return found
         return msgspec.structs.replace(found, expected=found.expected + 1, high=found.high + 2)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -217,7 +218,7 @@ def test_finished_runs_correct_what_is_replayed(
         source="dry run",
     )
     monkeypatch.setattr(
-        "tui_ft.memory.estimating.figures", lambda steps, lengths: [raw] * len(steps)
+        "tui_ft.memory.estimating.figures", lambda steps, lengths, sharding: [raw] * len(steps)
     )
     by = Correction(runs=5, factor=1.5, worst_under=0.5, least=1.5, most=1.5)
     monkeypatch.setattr("tui_ft.runs.measured_memory.machine_correction", lambda method: by)
@@ -252,3 +253,33 @@ def test_a_probe_that_measured_nothing_ends_with_1(
     result = _run(model, "--probe", "--method", "lora", "--json")
     assert result.exit_code == 1
     assert json.loads(result.stdout) == [{"method": "lora", "problem": "there is no GPU"}]
+
+
+def test_several_gpus_and_offload_have_figures_of_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    llama = ("meta-llama/Llama-3.1-8B", "--quick", "--json", "--method", "full", "--seq", "512")
+
+    def found(*arguments: str) -> dict[str, Any]:
+        result = _run(*llama, *arguments)
+        assert result.exit_code == 0, result.output
+        (one,) = json.loads(result.stdout)
+        return dict(one)
+
+    kind, moved = ("hardware.distributed.kind=fsdp", "hardware.distributed.cpu_offload=true")
+    alone, shared = found("--gpu", "80"), found("--gpu", "8x80", "--set", kind)
+    assert "sharding" not in alone
+    assert shared["sharding"]["gpus"] == 8
+    assert shared["host"]["held"] == 0
+    assert shared["host"]["loading"] == pytest.approx(4 * 8.03e9, rel=0.01)
+    away = found("--set", "hardware.num_gpus=8", "--gpu", "80", "--set", kind, "--set", moved)
+    assert away["host"]["held"] == pytest.approx(16 * 8.03e9, rel=0.01)
+    assert alone["expected"] > shared["expected"] > away["expected"]
+    said = _run(*llama[:2], "--gpu", "8x80", "--set", kind, "--set", moved).output
+    assert "each of 8 GPUs (FSDP2, offloaded to the host)" in said
+    assert "full: of the host's memory 120 GiB held there, pinned, 29.9 GiB while" in said
+    assert "lora, 8 bits" not in said  # which cannot be shared out
+    alone_with = _run(*llama, "--gpu", "80", "--set", kind)
+    assert alone_with.exit_code == 1
+    assert "say how many by --set hardware.num_gpus=8" in alone_with.output

@@ -12,7 +12,8 @@ from tui_ft.memory.estimate import Sharding
 from tui_ft.memory.estimate.model import model_of
 from tui_ft.memory.estimate.moments import moments_of
 from tui_ft.memory.estimate.sharding import computed_step
-from tui_ft.memory.step import Step
+from tui_ft.memory.sharding import can_be_replayed
+from tui_ft.memory.step import Quantization, Step
 
 CONFIG: Final[dict[str, Any]] = {
     "model_type": "llama",
@@ -85,3 +86,31 @@ def test_without_wrapping_all_is_gathered_and_reduced_at_once(step: Step) -> Non
     computed = model_of(computed_step(step, sharding))
     closed = max(one.total for one in moments_of(computed, sharding, model_of(step)))
     assert closed == pytest.approx(dry.allocated, rel=0.15), (dry.stage, dry.by_kind)
+
+
+def test_a_base_in_4_bits_is_shared_out_as_numbers_of_the_arithmetics_type() -> None:
+    """bitsandbytes' packed weights in bfloat16's storage, which `fully_shard` takes."""
+    step = msgspec.structs.replace(
+        ADAPTED, quantization=Quantization(), adapter_dtype="bfloat16", checkpointing=True
+    )
+    sharding = Sharding(kind="fsdp", gpus=4)
+    alone, shared = replay(step), replay(step, sharding=sharding)
+    assert can_be_replayed(step, sharding)
+    assert shared.parameters == alone.parameters
+    assert shared.by_kind["weights"] < alone.by_kind["weights"]
+    assert shared.allocated == pytest.approx(_closed(step, sharding), rel=0.03)
+    eight = msgspec.structs.replace(step, quantization=Quantization(bits=8))
+    assert not can_be_replayed(eight, sharding)
+
+
+@pytest.mark.parametrize("gpus", [2, 8])
+def test_all_weights_with_a_head_of_its_own_are_followed_to_two_percent(gpus: int) -> None:
+    sharding = Sharding(kind="fsdp", gpus=gpus)
+    assert replay(FULL, sharding=sharding).allocated == pytest.approx(
+        _closed(FULL, sharding), rel=0.02
+    )
+
+
+def _closed(step: Step, sharding: Sharding) -> int:
+    computed = model_of(computed_step(step, sharding))
+    return max(moment.total for moment in moments_of(computed, sharding, model_of(step)))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
 
+from tui_ft.memory.from_spec import step_of
 from tui_ft.memory.states import optimizer_states, paged_bytes
+from tui_ft.spec import build_spec
 
 OTHERS = {
     "schedule_free_adamw": ("schedulefree", "AdamWScheduleFree"),
@@ -97,6 +100,76 @@ def test_the_states_of_real_optimizers(name: str, dtype: torch.dtype) -> None:
     assert said == _real_sizes(optimizer)
 
 
+PROJECTING: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "galore_adamw": ("galore_torch", "GaLoreAdamW", {}),
+    "galore_adafactor": (
+        "galore_torch",
+        "GaLoreAdafactor",
+        {"scale_parameter": False, "relative_step": False},
+    ),
+    "apollo_adamw": ("apollo_torch", "APOLLOAdamW", {}),
+}
+"""Module, class and arguments as transformers gives them (trainer_optimizer.py)."""
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", PROJECTING)
+def test_the_states_of_real_optimizers_that_project(name: str, dtype: torch.dtype) -> None:
+    module, called, arguments = PROJECTING[name]
+    rank = 8
+    group: dict[str, Any] = {"rank": rank, "update_proj_gap": 200, "scale": 0.25}
+    group["proj_type"] = "std"
+    if name == "apollo_adamw":
+        group |= {"proj": "random", "scale_type": "channel"}
+    shapes = [(512, 64), (64, 256), (96, 96), (64,)]
+    parameters = [torch.nn.Parameter(torch.randn(shape).to(dtype)) for shape in shapes]
+    groups = [{"params": parameters[:3], **group}, {"params": parameters[3:]}]
+    optimizer = getattr(pytest.importorskip(module), called)(groups, lr=1e-3, **arguments)
+    for parameter in parameters:
+        parameter.grad = torch.randn_like(parameter)
+    optimizer.step()
+    held: Counter[int] = Counter()
+    for state in optimizer.state.values():
+        for value in state.values():
+            tensor = getattr(value, "ortho_matrix", value)  # the projector's
+            if isinstance(tensor, torch.Tensor):
+                held[tensor.untyped_storage().nbytes()] += 1
+    said = Counter(
+        state.size
+        for shape in shapes
+        for state in optimizer_states(name, shape, str(dtype)[6:], rank=rank * (len(shape) > 1))
+    )
+    assert said == held
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("centered", [False, True])
+def test_moments_that_are_asked_for_are_held(momentum: float, centered: bool) -> None:
+    weight = torch.nn.Parameter(torch.randn(10, 10))
+    weight.grad = torch.randn_like(weight)
+    asked = f"momentum={momentum}, centered={centered}"
+    for name, real in (
+        ("sgd", torch.optim.SGD([weight], momentum=momentum)),
+        ("rmsprop", torch.optim.RMSprop([weight], momentum=momentum, centered=centered)),
+    ):
+        real.step()
+        values = {
+            "model": {"name_or_path": "m"},
+            "data": {"train": "d"},
+            "training": {"optim": name, "optim_args": asked},
+        }
+        step = step_of(build_spec(values), {})
+        said = Counter(one.size for one in optimizer_states(step.optim, (10, 10), "float32"))
+        assert said == _real_sizes(real)
+
+
+def test_lomo_and_grokadamw_hold_nothing_there_and_adalomo_means() -> None:
+    assert optimizer_states("lomo", (64, 32), "float32") == ()
+    assert optimizer_states("grokadamw", (64, 32), "float32") == ()  # they are on the CPU
+    sizes = [one.size for one in optimizer_states("adalomo", (64, 32), "bfloat16")]
+    assert sizes == [4 * 64, 4 * 32]
+
+
 def test_large_paged_states_are_not_the_allocators() -> None:
     assert optimizer_states("paged_adamw_8bit", (1000, 1000), "bfloat16") == ()
     assert len(optimizer_states("paged_adamw_32bit", (10,), "bfloat16")) == 2
@@ -129,5 +202,5 @@ def test_states_of_embeddings_are_in_32_bits_as_the_trainer_asks_bitsandbytes_fo
 
 
 def test_an_unknown_optimizer_is_named() -> None:
-    with pytest.raises(ValueError, match="galore_adamw is not known; known are adafactor"):
-        optimizer_states("galore_adamw", (1,), "float32")
+    with pytest.raises(ValueError, match="adamw_anyprecision is not known; known are adafactor"):
+        optimizer_states("adamw_anyprecision", (1,), "float32")

@@ -9,6 +9,7 @@ from tui_ft.memory.duration import TimedRun
 from tui_ft.memory.estimate import estimate
 from tui_ft.memory.estimating import Unknown
 from tui_ft.memory.figure import Figure
+from tui_ft.memory.sharding import Sharding
 from tui_ft.memory.step import Step
 from tui_ft.plan.estimator import ClosedForm
 
@@ -28,10 +29,10 @@ def seconds(found: Seconds | Unknown) -> float:
 
 def test_memory_is_the_closed_forms_and_asked_once() -> None:
     asked = ClosedForm()
-    found = asked.memory(STEP, "one", 1)
+    found = asked.memory(STEP, None)
     assert found == estimate(STEP, careful=True)
-    assert asked.memory(STEP, "one", 1) is found
-    spread = asked.memory(STEP, "fsdp", 8)
+    assert asked.memory(STEP, None) is found
+    spread = asked.memory(STEP, Sharding(kind="fsdp", gpus=8))
     assert isinstance(spread, Figure)
     assert isinstance(found, Figure)
     assert spread.expected < found.expected / 2
@@ -39,16 +40,16 @@ def test_memory_is_the_closed_forms_and_asked_once() -> None:
 
 def test_a_rough_figure_is_near_and_below_what_is_reserved() -> None:
     asked = ClosedForm()
-    rough, careful = asked.rough(STEP, "one", 1), asked.memory(STEP, "one", 1)
+    rough, careful = asked.rough(STEP, None), asked.memory(STEP, None)
     assert isinstance(rough, Figure)
     assert isinstance(careful, Figure)
     assert rough.low == careful.low < careful.expected < rough.high * 1.15
-    assert asked.rough(STEP, "one", 1) is rough
+    assert asked.rough(STEP, None) is rough
 
 
 def test_what_is_no_model_is_said_in_words() -> None:
     step = Step(config={"model_type": "nothing-known"}, batch=1, length=8)
-    assert isinstance(ClosedForm().memory(step, "one", 1), Unknown)
+    assert isinstance(ClosedForm().memory(step, None), Unknown)
     assert isinstance(ClosedForm().seconds(work(step)), Unknown)
     assert isinstance(ClosedForm().seconds(work(gpu=None)), Unknown)
 

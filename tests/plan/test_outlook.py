@@ -11,7 +11,9 @@ from tests.tiny_model import chat_rows, write_rows
 from tests.train.running import make_spec, run_worker
 from tui_ft.advise.estimator import Seconds
 from tui_ft.memory.figure import Figure
+from tui_ft.plan.estimator import ClosedForm
 from tui_ft.plan.outlook import Outlook, RunFacts, facts_key, look_up, outlook
+from tui_ft.screens.outlook_text import outlook_lines
 from tui_ft.spec import RunSpec, build_spec
 from tui_ft.survey.tokens import TokenSummary
 
@@ -76,6 +78,40 @@ def test_memory_is_that_of_the_gpu_it_gets() -> None:
     assert taken.fit == "no"
     cpu = of(spec_of(hardware={"gpus": "none"}))
     assert (cpu.gpus, cpu.free, cpu.fit) == ((), None, None)
+
+
+def test_how_it_is_spread_and_offloaded_shows() -> None:
+    full = {"kind": "full"}
+    fsdp: dict[str, Any] = {"gpus": [0, 1], "distributed": {"kind": "fsdp"}}
+    moved = {**fsdp, "distributed": {"kind": "fsdp", "cpu_offload": True}}
+    kept, away = (
+        outlook(
+            spec_of(method=full, hardware=hardware),
+            FACTS,
+            FixedHardware().latest(),
+            ClosedForm(),
+        )
+        for hardware in (fsdp, moved)
+    )
+    assert (kept.spread, away.spread) == ("FSDP2", "FSDP2 with offload")
+    assert isinstance(kept.memory, Figure)
+    assert isinstance(away.memory, Figure)
+    assert away.memory.expected < kept.memory.expected - 8 * 1.2e9 / 2
+    assert kept.host == 0
+    assert away.host == pytest.approx(16 * 1.236e9, rel=0.01)
+    assert away.host_free == FixedHardware().latest().host.memory_available_bytes
+    assert away.host_is_short == (away.host > (away.host_free or 0))
+    assert "pinned of" in outlook_lines(away, 78).plain
+    assert "pinned" not in outlook_lines(kept, 78).plain
+    zero = {"kind": "deepspeed", "zero_stage": 2, "offload_optimizer_device": "cpu"}
+    other = outlook(
+        spec_of(method=full, hardware={"gpus": [0, 1], "distributed": zero}),
+        FACTS,
+        FixedHardware().latest(),
+        ClosedForm(),
+    )
+    assert other.spread == "DeepSpeed ZeRO-2 with offload"
+    assert other.host == pytest.approx(16 * 1.236e9, rel=0.01)
 
 
 def test_a_checkpoint_holds_weights_and_two_states_in_float32() -> None:

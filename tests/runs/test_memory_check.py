@@ -6,6 +6,7 @@ import dataclasses
 import json
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -15,13 +16,18 @@ from tests.memory.models import TINY
 from tui_ft.hardware import Gpu
 from tui_ft.memory.calibration import Compared, correction
 from tui_ft.memory.dry_run import dry_runs
-from tui_ft.memory.from_spec import step_of
+from tui_ft.memory.estimate import estimate
+from tui_ft.memory.figure import CONTEXT_LOW, Figure
+from tui_ft.memory.from_spec import not_modelled, step_of
 from tui_ft.memory.question import Answer, Question
+from tui_ft.memory.step import Step
+from tui_ft.models import architecture_of
 from tui_ft.runs import folder as folders
 from tui_ft.runs import measured_memory, prediction
 from tui_ft.runs.measured_memory import compare_runs, machine_correction
 from tui_ft.runs.memory_check import memory_findings, memory_of
 from tui_ft.runs.prediction import Prediction
+from tui_ft.runs.reward_models import reward_configs
 from tui_ft.spec import RunSpec, build_spec
 
 GIB = 1 << 30
@@ -200,3 +206,69 @@ def test_a_run_on_several_gpus_is_weighed_by_its_share(spec: RunSpec) -> None:
     assert "in closed form" in copied
     size = [float(text.split("memory: ")[1].split()[0]) for text in (shared, copied)]
     assert size[0] < size[1]
+
+
+def test_what_offload_and_loading_take_of_the_host_is_compared_with_what_is_there(
+    spec: RunSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def findings(available: float, method: str, **how: object) -> list[tuple[str, str]]:
+        there = SimpleNamespace(available=int(available), total=16 * GIB)
+        monkeypatch.setattr("tui_ft.runs.memory_check.psutil.virtual_memory", lambda: there)
+        values = spec.model_dump()
+        values["method"] = {"kind": method}
+        values["hardware"] = {"num_gpus": 2, "distributed": how}
+        gpus = [_gpu(80 * GIB), _gpu(80 * GIB)]
+        return [(one.severity, one.text) for one in memory_findings(build_spec(values), gpus)]
+
+    fsdp: dict[str, Any] = {"kind": "fsdp", "cpu_offload": True}
+    (host,) = [one for one in findings(GIB, "full", **fsdp) if "offload holds" in one[1]]
+    assert host[0] == "note"
+    assert "each pass waits for the bus" in host[1]
+    assert ("bad", True) in [
+        (severity, "it will run out" in text) for severity, text in findings(10, "full", **fsdp)
+    ]
+    slow = [one for one in findings(GIB, "lora", **fsdp) if "makes the loss of LoRA" in one[1]]
+    assert [severity for severity, _ in slow] == ["warning"]
+    zero3 = {"kind": "deepspeed", "zero_stage": 3}
+    (loaded,) = [one for one in findings(10, "full", **zero3) if "is read into" in one[1]]
+    assert loaded[0] == "warning"  # there is more of it, though not free
+    assert "2 processes read it at once, each all of it" in loaded[1]
+    assert not [one for one in findings(GIB, "full", **zero3) if "is read into" in one[1]]
+
+
+def test_a_reward_model_counts_with_its_own_size(
+    spec: RunSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    large = {**TINY, "num_hidden_layers": 24, "hidden_size": 1024, "intermediate_size": 4096}
+    (tmp_path / "judge").mkdir()
+    (tmp_path / "judge" / "config.json").write_text(json.dumps(large))
+
+    def step_by(*judges: str) -> tuple[Step, RunSpec]:
+        values = spec.model_dump()
+        rewards = [{"kind": "reward_model", "model": judge} for judge in judges]
+        values["objective"] = {"kind": "grpo", "rewards": rewards, "num_generations": 2}
+        asked = build_spec(values)
+        return step_of(asked, TINY, reward_configs=reward_configs(asked)), asked
+
+    def taken(step: Step) -> int:
+        figure = estimate(step)
+        assert isinstance(figure, Figure)
+        return figure.low
+
+    (alike, _), (own, asked) = step_by("org/never-heard-of"), step_by(str(tmp_path / "judge"))
+    assert alike.reward_configs == ()
+    assert own.reward_configs == (large,)
+    scored = architecture_of(large, 1).parameters
+    weights = 2 * (scored - architecture_of(TINY, 1).parameters)
+    assert taken(own) - taken(alike) == pytest.approx(weights, rel=0.02)
+    (known, _) = step_by("meta-llama/Llama-3.2-1B")  # by the catalogue
+    assert taken(known) - taken(alike) == pytest.approx(2 * 1.24e9, rel=0.2)
+    notes = [one.text for one in memory_findings(asked, [_gpu(24 * GIB)])]
+    assert not [one for one in notes if "own size is not looked up" in one]
+    assert "its own size is not looked up" in " ".join(not_modelled(asked))
+    (answer,) = dry_runs([Question(step=own)])
+    closed = estimate(own)
+    assert answer.replayed is not None
+    assert isinstance(closed, Figure)
+    assert answer.replayed.allocated == pytest.approx(closed.low - CONTEXT_LOW, rel=0.02)

@@ -86,7 +86,7 @@ def test_packed_rows_of_a_pass_are_one_sequence_and_that_is_said(
         ("model.use_kernels", True, "kernels of the Hub"),
         ("training.torch_empty_cache_steps", 5, "giving memory back"),
         ("training.padding_free", True, "padding"),
-        ("training.optim_target_modules", "all-linear", "projected"),
+        ("training.optim", "grokadamw", "the band is wider"),
     ],
 )
 def test_what_no_figure_of_memory_knows_is_said(

@@ -21,8 +21,10 @@ from tui_ft import text
 from tui_ft.advise.estimator import Seconds
 from tui_ft.memory.estimating import Unknown, figures
 from tui_ft.memory.figure import Figure, Term
+from tui_ft.memory.question import Question
 from tui_ft.memory.replayer import end_kept
-from tui_ft.plan.outlook import Outlook, RunFacts, step_to_replay
+from tui_ft.memory.sharding import Sharding
+from tui_ft.plan.outlook import Outlook, RunFacts, question_of
 from tui_ft.screens import outlook_line
 from tui_ft.screens.outlook_line import OutlookLine
 from tui_ft.screens.outlook_text import outlook_lines
@@ -81,9 +83,10 @@ async def test_a_dry_run_takes_the_place_of_the_estimate(
         facts, spec = line._facts, screen._draft.spec
         assert facts is not None
         assert spec is not None
-        step = step_to_replay(spec, facts, FixedHardware().latest())
-        assert step is not None
-        (figure,) = figures([step])  # kept: it is not asked again
+        asked = question_of(spec, facts, FixedHardware().latest())
+        assert asked is not None
+        assert asked.sharding is None
+        (figure,) = figures([asked.step])  # kept: it is not asked again
         assert isinstance(figure, Figure)
         assert f"{text.gibibytes(figure.expected)} of 79.6 GiB" in shown(app, "#outlook")
         assert shown(app, "#outlook").splitlines()[0].rstrip().endswith("dry run")
@@ -124,16 +127,23 @@ async def test_a_change_ends_the_dry_run_of_what_was_before(
     assert begun[-1].returncode == -signal.SIGKILL
 
 
-def test_nothing_is_replayed_on_the_cpu_or_for_several_gpus() -> None:
+def test_nothing_is_replayed_on_the_cpu_and_of_several_gpus_fsdp_alone() -> None:
     facts, snapshot = RunFacts(config=TINY), FixedHardware().latest()
 
-    def step_on(gpus: object) -> object:
+    def step_on(gpus: object, **how: Any) -> object:
         given = {"model": {"name_or_path": "m"}, "data": {"train": "d.jsonl"}}
-        return step_to_replay(build_spec({**given, "hardware": {"gpus": gpus}}), facts, snapshot)
+        return question_of(
+            build_spec({**given, "hardware": {"gpus": gpus, **how}}), facts, snapshot
+        )
 
     assert step_on("auto") is not None
     assert step_on("none") is None
     assert step_on([0, 1]) is None
+    fsdp = {"kind": "fsdp"}
+    asked = step_on([0, 1], distributed=fsdp)
+    assert isinstance(asked, Question)
+    assert asked.sharding == Sharding(kind="fsdp", gpus=2)
+    assert step_on([0, 1], distributed={**fsdp, "cpu_offload": True}) is None
 
 
 def _figure(gibibytes: float) -> Figure:

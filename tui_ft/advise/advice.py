@@ -50,6 +50,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
         problem: why there is no figure.
         why_not: why it was not taken; of the one that was, why it was.
         startable: whether ftui can start it today.
+        host: bytes of the host's memory that it takes, where it offloads; what is available beside
+            it, None where nobody said.
     """
 
     way: str
@@ -75,6 +77,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     startable: bool
     problem: str = ""
     model: str = ""
+    host: int = 0
+    host_free: int | None = None
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):

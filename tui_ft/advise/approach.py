@@ -61,6 +61,8 @@ _ASSUMED_GOALS: Final = {
     "text_label": ("classification", "the rows are texts with a class"),
     "text": ("domain", "the rows are plain text, which adapts a model to a domain"),
 }
+_LONG_EXAMPLE: Final = 4_000
+"""Tokens of a row from which a handful of them is no prompt any more."""
 
 
 def is_at_least(rows: int, guide: int) -> bool:
@@ -189,6 +191,12 @@ def _quality(state: State) -> Answer:
     return Answer("poor", quality.how, why, source)
 
 
+def _are_long(state: State) -> bool:
+    """Tell whether a row is too long to be one of some examples in a prompt."""
+    tokens, rows = state.data.tokens, state.rows
+    return tokens is not None and bool(rows) and tokens.value / (rows or 1) > _LONG_EXAMPLE
+
+
 def _has_facts(state: State) -> bool:
     """Tell whether answers rest on facts that can be looked up."""
     return state.choice("goal") == "domain" and state.passed("facts") != "none"
@@ -263,6 +271,13 @@ _APPROACH_RULES: Final = (
         "rag",
         "too few rows to learn from, and documents to look things up in",
         _TREE,
+    ),
+    Rule(
+        both(passed("examples", "too_few"), _are_long),
+        "sft",
+        "few rows, but too long to be examples in a prompt: a small update is trained on them, and "
+        "held against the model as it is",
+        sources.OWN,
     ),
     Rule(
         passed("examples", "too_few"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from tui_ft import text
 from tui_ft.advise import sources
@@ -12,9 +13,13 @@ from tui_ft.advise.plans import Plan, plan_of, shorter_lengths
 from tui_ft.advise.sources import at
 from tui_ft.advise.state import State
 from tui_ft.advise.used_gpus import used_gpus
-from tui_ft.advise.ways import ADAPTER_FIRST, WAYS, WEIGHTS_FIRST, Way
+from tui_ft.advise.ways import ADAPTER_FIRST, INSTEAD, WAYS, WEIGHTS_FIRST, Way
 from tui_ft.memory.estimating import Unknown
 from tui_ft.memory.figure import Figure
+
+_BF16_FROM: Final = (8, 0)
+_NAMED: Final = 4
+"""How many ways that do not fit are named; the table has them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +43,17 @@ def possible_ways(state: State) -> tuple[Way, ...]:
         for way in WAYS.values()
         if (several or not way.spreads) and not (online and (way.shares or way.shorter))
     ]
+    if any((gpu.capability or _BF16_FROM) < _BF16_FROM for gpu in used_gpus(state)):
+        found = [way for way in found if not way.half_weights]
     plan = plan_of(state, "qlora")
     if plan.fit in ("fits", "unknown") or not shorter_lengths(state):
         found = [way for way in found if not way.shorter]
-    return tuple(found)
+    return tuple(way for way in found if not way.offloads or _asks_for_offload(state, way))
+
+
+def _asks_for_offload(state: State, way: Way) -> bool:
+    """Tell whether a way that offloads is to be thought of: what it stands in for does not fit."""
+    return all(plan_of(state, other).fit == "no" for other in INSTEAD[way.id])
 
 
 def best_fitting(state: State) -> Found:
@@ -77,12 +89,24 @@ def _why(plan: Plan, ordered: Sequence[Plan]) -> str:
     before = [
         WAYS[earlier.way].name for earlier in ordered[: ordered.index(plan)] if earlier.fit == "no"
     ]
-    if before:
+    if len(before) > _NAMED:
+        said += f"; the {len(before)} ways that come before it do not"
+    elif before:
         said += f"; {' and '.join(before)} {'does' if len(before) == 1 else 'do'} not"
+    if way.offloads:
+        said += f"; {in_host(plan)}"
     if way.kind in ("lora", "qlora") and not way.spreads:
         # Ops Guide goes by the card's size: below 24 GB QLoRA, to 80 GB LoRA.
         said += "; figures for this GPU decide, not the Ops Guide's 24 and 80 GB"
     return said
+
+
+def in_host(plan: Plan) -> str:
+    """Return what a plan takes of the host's memory, in words."""
+    there = "and how much there is nobody said"
+    if plan.host_free is not None:
+        there = f"of {text.memory(plan.host_free)} available"
+    return f"{text.memory(plan.host)} of the host's memory, {there}"
 
 
 def _sizes(plan: Plan) -> str:

@@ -12,6 +12,7 @@ from tui_ft.advise import online_cautions as online
 from tui_ft.advise import sources
 from tui_ft.advise.advice import Caution, Phase
 from tui_ft.advise.approach import ENOUGH_ROWS
+from tui_ft.advise.candidates import in_host
 from tui_ft.advise.online import is_online
 from tui_ft.advise.plans import Plan, longest_option
 from tui_ft.advise.sources import at
@@ -262,9 +263,18 @@ def _will_run_out(_state: State, plan: Plan) -> str | None:
 
 
 def _may_run_out(_state: State, plan: Plan) -> str | None:
-    if plan.way == "smaller" or plan.fit != "tight":
+    if plan.way == "smaller" or plan.fit != "tight" or plan.fits_gpus:
         return None
     return "it may run out of memory: shorten max_length, free some, or watch the first steps"
+
+
+def _offloads(_state: State, plan: Plan) -> str | None:
+    if not plan.host or not plan.fits_gpus:
+        return None
+    said = f"it takes {in_host(plan)}, pinned: it cannot be swapped out"
+    if WAYS[plan.way].sharding == "zero3":
+        said += "; DeepSpeed has to be installed, with a compiler for its step on the processors"
+    return said
 
 
 def _thin(_state: State, plan: Plan) -> str | None:
@@ -335,6 +345,7 @@ _CHECKS: Final = (
     _Check("no-pairs", "warning", _pairs, _SIZES),
     _Check("forgetting", "warning", _forgetting, at(sources.PART3, "2, catastrophic forgetting")),
     _Check("out-of-memory", "warning", _may_run_out),
+    _Check("host-memory", "warning", _offloads, sources.OFFLOAD),
     _Check("thin-margin", "warning", _thin),
     _Check("memory-unknown", "warning", _unknown),
     _Check("rows-cut", "warning", _cut),

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Protocol
 
 import msgspec
 
 from tui_ft.advise.situation import GpuFacts
 from tui_ft.memory.estimating import Unknown
 from tui_ft.memory.figure import Figure
+from tui_ft.memory.sharding import Sharding
 from tui_ft.memory.step import Step
-from tui_ft.spec.distributed import ShardingKind
-
-Sharding = Literal["one"] | ShardingKind
-"""One GPU; or how a run is spread over several."""
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +22,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
         mean_length: tokens of a row with its padding, in the mean.
         gpu: on which; None is the CPU.
         gpus: how many of them.
+        spread: how it is spread over them; None for one.
+        updates: steps of the optimizer over all epochs; what offload costs goes by them.
         answers: that each of them generates, where the step has a `generation`.
     """
 
@@ -33,6 +32,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     mean_length: int
     gpu: GpuFacts | None
     gpus: int = 1
+    spread: Sharding | None = None
+    updates: int = 0
     answers: int = 0
 
 
@@ -47,11 +48,16 @@ class Seconds(msgspec.Struct, frozen=True, kw_only=True):
 class Estimator(Protocol):
     """Says what a step takes of each GPU, and how long a run takes; both at once, and purely."""
 
-    def memory(self, step: Step, sharding: Sharding, gpus: int) -> Figure | Unknown:
-        """Return the peak on each of ``gpus`` GPUs, or why it is not known."""
+    def memory(self, step: Step, spread: Sharding | None) -> Figure | Unknown:
+        """Return the peak on each GPU, or why it is not known.
+
+        Args:
+            step: what one GPU computes.
+            spread: how the run is spread over several; None for one.
+        """
         ...
 
-    def rough(self, step: Step, sharding: Sharding, gpus: int) -> Figure | Unknown:
+    def rough(self, step: Step, spread: Sharding | None) -> Figure | Unknown:
         """Return about the same in a fraction of the time; `low` and `high` are far apart."""
         ...
 

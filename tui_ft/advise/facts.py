@@ -67,6 +67,26 @@ _TYPICAL: Final = {
 """The card that a size is taken for: how fast it is has to come from somewhere."""
 
 
+_NAMED: Final[dict[str, tuple[str, float, tuple[int, int]]]] = {
+    "t4": ("Tesla T4", 14.6, (7, 5)),
+    "v100": ("Tesla V100 32 GB", 31.7, (7, 0)),
+    "v100-16": ("Tesla V100 16 GB", 15.8, (7, 0)),
+    "l4": ("L4", 22.2, (8, 9)),
+    "a10g": ("A10G", 22.1, (8, 6)),
+    "l40s": ("L40S", 44.5, (8, 9)),
+    "a6000": ("RTX A6000", 47.5, (8, 6)),
+    "3090": ("RTX 3090", 23.5, (8, 6)),
+    "4090": ("RTX 4090", 23.5, (8, 9)),
+    "5090": ("RTX 5090", 31.4, (12, 0)),
+    "a100-40": ("A100 40 GB", 39.4, (8, 0)),
+    "a100": ("A100 80 GB", 79.1, (8, 0)),
+    "h100": ("H100", 79.1, (9, 0)),
+    "h200": ("H200", 139.8, (9, 0)),
+}
+"""Cards that can be named: as `duration` knows their speed, GiB that a program can have (about),
+compute capability."""
+
+
 class GpuError(ValueError):
     """GPUs asked for that are none; the message is for people."""
 
@@ -319,20 +339,33 @@ def gpu_facts(gpu: Gpu) -> GpuFacts:
     )
 
 
+def _cards_named(count: int, key: str) -> tuple[GpuFacts, ...]:
+    name, gib, capability = _NAMED[key]
+    size = int(gib * _GIB)
+    return tuple(
+        GpuFacts(index=at, name=name, total=size, free=size, capability=capability)
+        for at in range(count)
+    )
+
+
 def asked_gpus(said: str) -> tuple[GpuFacts, ...]:
-    """Return the GPUs that a person means by `24`, `24GB`, `8x80` or `none`.
+    """Return the GPUs that a person means by `24`, `8x80`, `T4`, `8xH100` or `none`.
 
     Raises:
         GpuError: it means none.
     """
     if said.strip().lower() in ("none", "cpu", "0"):
         return ()
+    named = re.fullmatch(r"(?:(\d{1,2})\s*x\s*)?([a-z]*\d+[a-z]*(?:-\d+)?)", said.lower().strip())
+    if named is not None and named[2] in _NAMED and int(named[1] or 1) > 0:
+        return _cards_named(int(named[1] or 1), named[2])
     found = re.fullmatch(
         r"(?:(\d{1,2})\s*[x*]\s*)?(\d+(?:\.\d+)?)\s*(?:gib|gb|g)?", said.lower().strip()
     )
     if found is None or float(found[2]) <= 0 or int(found[1] or 1) < 1:
         raise GpuError(
-            f"{said}: write the memory of one in GB, such as 24, of several 8x80, or none"
+            f"{said}: write the memory of one in GB, such as 24, of several 8x80, or its "
+            f"name, such as T4 ({', '.join(_NAMED)}), or none"
         )
     size = float(found[2])
     name = f"{size:g} GB"

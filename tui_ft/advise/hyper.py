@@ -34,6 +34,8 @@ _ONCE: Final = {
 _MOST_STEPS: Final = 500
 _FEW_HELD_OUT: Final = 50
 """Rows below which nothing is held out: neither part would say anything."""
+_FEW_TEXTS: Final = 2_000
+"""Texts with a class below which a recipe's epochs are too few steps."""
 
 
 def _checkpointing(state: State) -> Answer:
@@ -181,21 +183,26 @@ def _epochs(state: State) -> Answer:
     if is_online(objective):
         return _epochs_of_answers(state)
     if objective.startswith(("reward", "dpo", "kto", "orpo")):
-        return _epochs_of_pairs(objective, how)
-    if objective in _ONCE:
-        return Answer("1", how, *_ONCE[objective])
-    if rows == "many":
-        return Answer("1", how, "more data, fewer epochs", at(sources.PART3, "9"))
+        return _epochs_of_pairs(objective, how, few=rows == "few")
+    once = {**_ONCE, "many": ("more data, fewer epochs", at(sources.PART3, "9"))}
+    if objective in once or rows == "many":
+        return Answer("1", how, *once[objective if objective in once else rows])
+    if objective == "classification" and (state.rows or _FEW_TEXTS) < _FEW_TEXTS:
+        why = "few texts: three are too few steps for a head that begins at random; it stops early"
+        return Answer("10", how, why, sources.FEW_TEXTS)
     if (state.rows or 0) > _SOME_ROWS:
         return Answer("2", how, "three are for some thousand rows", at(sources.PART3, "9"))
     why = "three in every guide's recipe; early stopping ends it when held-out rows get worse"
     return Answer("3", how, why, at(sources.COMPLETE, "10.1"))
 
 
-def _epochs_of_pairs(objective: str, how: How) -> Answer:
+def _epochs_of_pairs(objective: str, how: How, *, few: bool) -> Answer:
     if objective.startswith("reward"):
         why = "a reward model overfits in the second: one in the recipe"
         return Answer("1", how, why, f"{at(sources.COMPLETE, '7.3')}; {sources.INSTRUCT}")
+    if few:
+        why = "few pairs: one is a few dozen steps at a low rate, which change nothing"
+        return Answer("3", how, why, at(sources.COMPLETE, "8.4"))
     why = "preference tuning overfits quickly: one is often enough (Complete Guide 8.4: 3)"
     return Answer("1", how, why, at(sources.EXPERT, "SFT vs DPO vs RLHF"))
 

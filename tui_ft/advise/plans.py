@@ -13,10 +13,11 @@ import msgspec
 from tui_ft.advise.online import GROUPS, is_online
 from tui_ft.advise.situation import DataFacts, LengthOption
 from tui_ft.advise.state import State
-from tui_ft.advise.used_gpus import free_memory, used_gpus
+from tui_ft.advise.used_gpus import free_memory, host_memory, used_gpus
 from tui_ft.advise.way_step import base_step
 from tui_ft.advise.ways import WAYS, Way
 from tui_ft.memory.cards import Fit, fit
+from tui_ft.memory.estimate.offload import host_of, loaded_in_host
 from tui_ft.memory.estimating import Unknown
 from tui_ft.memory.figure import Figure
 from tui_ft.memory.step import Step
@@ -46,6 +47,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         free: bytes on the GPU that has least of those it takes; None where not known.
         model: which model, where it is a smaller one.
         at_once: answers that each GPU generates at once; 0 where none are generated.
+        host: bytes that it takes of the host's memory, where weights or states are offloaded.
+        host_free: bytes of it that are available; None where nobody said.
     """
 
     way: str
@@ -59,14 +62,27 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     free: int | None
     model: str = ""
     at_once: int = 0
+    host: int = 0
+    host_free: int | None = None
 
     @property
     def fit(self) -> PlanFit:
-        """Whether it fits: surely, perhaps, not, or nobody knows."""
+        """Whether it fits: surely, perhaps, not, or nobody knows; in the host's memory as well."""
         if isinstance(self.figure, Unknown) or self.free is None:
             return "unknown"
         found: Fit = fit(self.figure, self.free)
-        return found
+        if not self.host or found == "no":
+            return found
+        if self.host_free is None:
+            return "tight"
+        return found if self.host <= self.host_free else "no"
+
+    @property
+    def fits_gpus(self) -> bool:
+        """Whether it surely fits the GPUs, whatever the host has."""
+        if isinstance(self.figure, Unknown) or self.free is None:
+            return False
+        return fit(self.figure, self.free) == "fits"
 
 
 def longest_option(data: DataFacts, max_length: int) -> LengthOption | None:
@@ -125,7 +141,7 @@ def _planned(
     base = base_step(state, way, length)
     objective = state.choice("objective")
     if not is_online(objective):
-        sequences = max(1, sequences_a_step(state) // gpus)
+        sequences = math.ceil(sequences_a_step(state) / gpus)
         trials = _Trials(state, way, length, gpus, sequences, base)
         return _largest(trials, batch, checkpointing)
     whole = int(state.choice("group")) if objective in GROUPS else 1
@@ -178,10 +194,10 @@ def _largest(trials: _Trials, batch: int | None, checkpointing: bool | None) -> 
     if fast.fit == "unknown":
         return trials.plan(batches[0], True)
     enough = fast.batch * min(length, _longest(state, length)) >= FULL_PASS_TOKENS
-    if fast.fit == "fits" and (enough or fast.batch == batches[-1]):
+    if fast.fits_gpus and (enough or fast.batch == batches[-1]):
         return fast
     spared = trials.largest(batches, True)
-    return fast if fast.fit == "fits" and spared.batch <= fast.batch else spared
+    return fast if fast.fits_gpus and spared.batch <= fast.batch else spared
 
 
 def _longest(state: State, length: int) -> int:
@@ -225,16 +241,18 @@ class _Trials:
             figure=figure,
             free=free_memory(self.state, self.way),
             at_once=self.at_once,
+            host=self._host(step),
+            host_free=host_memory(self.state),
         )
 
     def largest(self, batches: Sequence[int], checkpointing: bool) -> Plan:
         """Return the way with the most rows at once that fit; with the fewest where none do."""
-        if self.plan(batches[0], checkpointing, only_fit=True).fit != "fits":
+        if not self.plan(batches[0], checkpointing, only_fit=True).fits_gpus:
             return self.plan(batches[0], checkpointing)
         low, high = 0, len(batches)
         while high - low > 1:
             middle = (low + high) // 2
-            if self.plan(batches[middle], checkpointing, only_fit=True).fit == "fits":
+            if self.plan(batches[middle], checkpointing, only_fit=True).fits_gpus:
                 low = middle
             else:
                 high = middle
@@ -257,14 +275,25 @@ class _Trials:
             padded=batch > 1 and self.state.choice("packing") != "yes",
         )
         asked = self.state.estimator
-        rough = asked.rough(step, self.way.sharding, self.gpus)
+        spread = self.way.spread(self.gpus)
+        rough = asked.rough(step, spread)
         free = free_memory(self.state, self.way)
         if isinstance(rough, Unknown):
             return step, rough
         surely = only_fit and free is not None and rough.high * _SURELY <= free
         if surely or (free is not None and rough.low > free):
             return step, rough
-        return step, asked.memory(step, self.way.sharding, self.gpus)
+        return step, asked.memory(step, spread)
+
+    def _host(self, step: Step | None) -> int:
+        """Return what the way takes of the host's memory: while it is loaded, or trained."""
+        if step is None or not self.way.offloads:
+            return 0
+        spread = self.way.spread(self.gpus)
+        try:
+            return max(host_of(step, spread).held, loaded_in_host(step, spread))
+        except ValueError:
+            return 0  # why there is no figure is said with the GPU's
 
 
 def shorter_lengths(state: State) -> list[int]:

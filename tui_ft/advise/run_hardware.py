@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tui_ft import text
 from tui_ft.advise import sources
 from tui_ft.advise.advice import Choice
+from tui_ft.advise.candidates import in_host
 from tui_ft.advise.plans import Plan
 from tui_ft.advise.sources import at
 from tui_ft.advise.state import State
@@ -20,7 +23,7 @@ def hardware_choices(state: State, plan: Plan) -> list[Choice]:
     if state.choice("gpus") == "none":
         return [Choice(key=_GPUS, value="none", reason="the CPU: no GPU is taken")]
     if plan.gpus > 1:
-        return [*_several(state, plan), _spread(state, plan)]
+        return [*_several(state, plan), _spread(state, plan), *_offload(plan)]
     return [_one(state, plan)]
 
 
@@ -76,7 +79,31 @@ def _spread(state: State, plan: Plan) -> Choice:
             "(kind: deepspeed) where it is installed"
         )
         source = f"{at(sources.OPS, 'decision tree')}; {sources.FSDP}"
+    if way.sharding == "zero3":
+        why = (
+            f"DeepSpeed ZeRO-3: the base is shared out and comes from the host's memory, {high} at "
+            "most on each GPU; FSDP would have trl make the loss of LoRA on the processors"
+        )
+        source = sources.OFFLOAD
     how = state.how("method")
-    return Choice(
-        key="hardware.distributed.kind", value=way.sharding, reason=why, source=source, how=how
-    )
+    kind = "deepspeed" if way.sharding == "zero3" else way.sharding
+    return Choice(key="hardware.distributed.kind", value=kind, reason=why, source=source, how=how)
+
+
+def _offload(plan: Plan) -> list[Choice]:
+    """Return what lies in the host's memory, and that it is slow."""
+    way = WAYS[plan.way]
+    if not way.offloads:
+        return []
+    why = f"{in_host(plan)}; weights come over the bus in each pass, which is slow"
+    values: dict[str, Any] = {"cpu_offload": True}
+    if way.sharding == "zero3":
+        values = {
+            "zero_stage": 3,
+            "offload_optimizer_device": "cpu",
+            "offload_param_device": "cpu",
+        }
+    return [
+        Choice(key=f"hardware.distributed.{name}", value=value, reason=why, source=sources.OFFLOAD)
+        for name, value in values.items()
+    ]

@@ -168,7 +168,8 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
         reward: a Python file, an address, or a reward model, as a person names it.
         gpus: an empty tuple is a machine without any.
         hypothetical_gpus: they are not this machine's: a run cannot name them.
-        host_memory: bytes that a run on the CPU can have.
+        host_memory: bytes of the host that a run can have, on the CPU or for what it offloads; of
+            other machines not known unless a person says so.
         flash_attention: whether the package flash-attn is installed.
     """
 

@@ -6,9 +6,9 @@ from typing import Final
 
 from tui_ft import text
 from tui_ft.advise.advice import Candidate
-from tui_ft.advise.candidates import possible_ways
+from tui_ft.advise.candidates import in_host, possible_ways
 from tui_ft.advise.estimator import Seconds, Work
-from tui_ft.advise.passes import mean_padded_length, total_answers, total_passes
+from tui_ft.advise.passes import mean_padded_length, total_answers, total_passes, total_steps
 from tui_ft.advise.plans import Plan, plan_of
 from tui_ft.advise.situation import GpuFacts
 from tui_ft.advise.state import State
@@ -58,6 +58,8 @@ def _row(state: State, way: Way, plan: Plan, chosen: Plan) -> Candidate:
         startable=way.startable,
         problem="" if isinstance(plan.figure, Figure) else plan.figure.reason,
         model=plan.model,
+        host=plan.host,
+        host_free=plan.host_free if plan.host else None,
     )
 
 
@@ -72,6 +74,8 @@ def seconds_of_plan(state: State, plan: Plan) -> Seconds | None:
         mean_length=mean_padded_length(state, plan),
         gpu=_gpu(state, plan),
         gpus=plan.gpus,
+        spread=WAYS[plan.way].spread(plan.gpus),
+        updates=total_steps(state, plan) or 0,
         answers=total_answers(state, plan) or 0,
     )
     found = state.estimator.seconds(work)
@@ -90,6 +94,8 @@ def _why_not(state: State, way: Way, plan: Plan, chosen: Plan) -> str:
         return _smaller(plan, chosen)
     if not isinstance(plan.figure, Figure) or plan.free is None:
         return "what it takes is not known"
+    if way.offloads:
+        return _offloaded(state, plan, chosen)
     if plan.fit == "no":
         return (
             f"needs {text.memory(plan.figure.expected)} with one row and checkpointing; "
@@ -98,6 +104,24 @@ def _why_not(state: State, way: Way, plan: Plan, chosen: Plan) -> str:
     if plan.fit == "tight":
         return f"may need {text.memory(plan.figure.high)}; {text.memory(plan.free)} are free"
     return _though_it_fits(state, way, chosen)
+
+
+def _offloaded(state: State, plan: Plan, chosen: Plan) -> str:
+    """Return why what is held in the host's memory was not taken: there is none, or it is slow."""
+    assert isinstance(plan.figure, Figure)
+    if not plan.fits_gpus:
+        high = text.memory(plan.figure.high)
+        return f"needs {high} of each GPU all the same; {text.memory(plan.free)} are free"
+    if plan.fit == "no":
+        return f"needs {in_host(plan)}"
+    said = f"possible with {in_host(plan)}"
+    mine, its = seconds_of_plan(state, plan), seconds_of_plan(state, chosen)
+    if mine is None or its is None or chosen.way == "smaller":
+        return f"{said}; slow"
+    return (
+        f"{said}; slow: {text.duration(mine.expected)}, against {text.duration(its.expected)} with "
+        f"{WAYS[chosen.way].name}"
+    )
 
 
 def _smaller(plan: Plan, chosen: Plan) -> str:

@@ -10,6 +10,7 @@ import msgspec
 
 from tui_ft.advise.decoding import decoding
 from tui_ft.advise.estimator import Seconds, Work
+from tui_ft.advise.offloading import offloading
 from tui_ft.memory.duration import TimedRun, duration, peak_flops, step_flops, utilisation
 from tui_ft.memory.estimating import Unknown
 from tui_ft.memory.step import GENERATES, Step
@@ -22,6 +23,8 @@ def seconds_of(
     work: Work, model: Architecture, trained: int, runs: Sequence[TimedRun] = ()
 ) -> Seconds | Unknown:
     """Return how long a run takes; on several GPUs, without what they tell each other.
+
+    What goes between a GPU and the host's memory, where it is offloaded, is counted.
 
     Args:
         work: all that it does.
@@ -40,13 +43,14 @@ def seconds_of(
         return answered
     try:
         flops = _flops(step, model, 0 if step.adapter is None else trained)
+        moved = offloading(work)
     except ValueError as error:
         return Unknown(str(error))
     found = duration(flops, work.passes, peak, utilisation(runs, _kind(step)))
     return Seconds(
-        low=found.low + answered.low,
-        expected=found.expected + answered.expected,
-        high=found.high + answered.high,
+        low=found.low + answered.low + moved.low,
+        expected=found.expected + answered.expected + moved.expected,
+        high=found.high + answered.high + moved.high,
     )
 
 
@@ -72,7 +76,7 @@ def _flops(step: Step, model: Architecture, trained: int) -> int:
         return step_flops(step, forward, adapter=trained)
     learning = msgspec.structs.replace(step, objective="sft", generation=None)
     looks = 2 if step.objective == "ppo" else int(step.beta > 0)  # old policy and reference
-    looks += step.reward_model
+    looks += len(step.reward_configs) or step.reward_model
     return step_flops(learning, forward, adapter=trained) + looks * step.batch * forward
 
 

@@ -34,11 +34,16 @@ def best_gpu(state: State) -> GpuFacts | None:
     return next(iter(used_gpus(state)), None)
 
 
+def host_memory(state: State) -> int | None:
+    """Return the bytes of the host's memory that are available; None where nobody said."""
+    host = state.situation.host_memory
+    return None if host is None else host.value
+
+
 def free_memory(state: State, way: Way) -> int | None:
     """Return the bytes that each GPU of a way has at least; the host's where there is no GPU."""
     if state.choice("gpus") == "none":
-        host = state.situation.host_memory
-        return None if host is None else host.value
+        return host_memory(state)
     free = [gpu.free for gpu in used_gpus(state) if gpu.free is not None]
     if not free:
         return None

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from tui_ft.advise import sources
-from tui_ft.advise.estimator import Sharding
 from tui_ft.advise.sources import at
+from tui_ft.memory.sharding import Sharding
+from tui_ft.spec.distributed import ShardingKind
 
 Kind = Literal["full", "lora", "qlora", "prompt_tuning", "smaller"]
 
@@ -17,7 +18,8 @@ class Way:
     """One way.
 
     Attributes:
-        sharding: how it is spread over several GPUs: `ddp` or `fsdp`.
+        sharding: how it is spread over several GPUs.
+        offloads: weights and optimizer states are in the host's memory.
         half_weights: trained weights are held in bfloat16, the optimizer in 8 bits.
         shorter: rows are cut to what fits.
         startable: whether a RunSpec can say it; of a smaller model it names none.
@@ -31,7 +33,8 @@ class Way:
     quality: str
     risk: str
     source: str
-    sharding: Sharding = "one"
+    sharding: Literal["one"] | ShardingKind = "one"
+    offloads: bool = False
     half_weights: bool = False
     shorter: bool = False
     startable: bool = True
@@ -45,6 +48,17 @@ class Way:
     def shares(self) -> bool:
         """Whether weights are shared out over the GPUs."""
         return self.sharding in ("fsdp", "zero3")
+
+    def spread(self, gpus: int) -> Sharding | None:
+        """Return how memory sees it on so many GPUs; None on one."""
+        if self.sharding == "one":
+            return None
+        return Sharding(
+            kind=self.sharding,
+            gpus=gpus,
+            offloads_states=self.offloads,
+            offloads_weights=self.offloads,
+        )
 
 
 _FULL_FORGETS: Final = "forgets what it knew, most of all on few rows (low rate, early stopping)"
@@ -159,6 +173,27 @@ _ALL: Final = (
         sharding="fsdp",
     ),
     Way(
+        "full_offload",
+        "full, held in the host's memory (FSDP, offload)",
+        "full",
+        "the highest ceiling, with rows enough",
+        f"{_FULL_FORGETS}; slow: weights come over the bus twice in each pass, and the processors "
+        "make the optimizer's step",
+        sources.OFFLOAD,
+        sharding="fsdp",
+        offloads=True,
+    ),
+    Way(
+        "lora_offload",
+        "LoRA, the base in the host's memory (DeepSpeed ZeRO-3)",
+        "lora",
+        _LORA_QUALITY,
+        "slow: the base comes over the bus twice in each pass; DeepSpeed has to be installed",
+        sources.OFFLOAD,
+        sharding="zero3",
+        offloads=True,
+    ),
+    Way(
         "smaller",
         "a smaller model",
         "smaller",
@@ -172,10 +207,19 @@ WAYS: Final = {way.id: way for way in _ALL}
 
 _LORA: Final = ("lora_ddp", "lora_fsdp", "lora")
 _QLORA: Final = ("qlora_ddp", "qlora_fsdp", "qlora", "qlora_shorter")
-ADAPTER_FIRST: Final = (*_LORA, *_QLORA)
+ADAPTER_FIRST: Final = (*_LORA, *_QLORA, "lora_offload")
 """The order in which ways are preferred where an adapter is enough: all GPUs before one, and a copy
-on each before sharing out, which costs traffic; 16 bits before 4."""
-WEIGHTS_FIRST: Final = ("full_ddp", "full_fsdp", "full", *_LORA, "full_bf16", *_QLORA)
+on each before sharing out, which costs traffic; 16 bits before 4; the host's memory
+last, for it is slow."""
+WEIGHTS_FIRST: Final = (
+    *("full_ddp", "full_fsdp", "full"),
+    *(*_LORA, "full_offload", "full_bf16", *_QLORA, "lora_offload"),
+)
+INSTEAD: Final = {
+    "full_offload": ("full_fsdp", "full_ddp"),
+    "lora_offload": ("lora_fsdp", "lora_ddp", "qlora_fsdp", "qlora_ddp"),
+}
+"""Ways beside which offload is no question, where one of them fits."""
 """The order where as much as can be is to change."""
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tui_ft.memory.cards import Card
     from tui_ft.memory.estimating import Unknown
     from tui_ft.memory.figure import Figure
+    from tui_ft.memory.sharding import Sharding
     from tui_ft.memory.step import Step
     from tui_ft.spec import RunSpec
 
@@ -38,7 +39,9 @@ _MARKS: Final = {"fits": "fits", "tight": "tight", "no": "no"}
 @click.option("--seq", type=click.IntRange(8), help="Tokens of the longest row.")
 @click.option("--batch", type=click.IntRange(1), help="Rows in one forward pass.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any field of a run.")
-@click.option("--gpu", metavar="GB", help="Memory of one GPU, such as 24; this machine's if any.")
+@click.option(
+    "--gpu", metavar="GB", help="Memory of one GPU, such as 24, or 8x80; this machine's if any."
+)
 @click.option("--quick", is_flag=True, help="Closed form only, at once; nothing is replayed.")
 @click.option("--free", metavar="GB", help="What would fit in so much, and what frees most.")
 @click.option("--probe", is_flag=True, help="Measure real steps on this machine's GPU instead.")
@@ -76,12 +79,16 @@ def estimate(
     _refuse_idle(quick=quick, largest_batch=largest_batch, gpu=gpu)
     from tui_ft.memory.from_spec import step_of
     from tui_ft.memory.model_facts import model_facts
+    from tui_ft.runs.reward_models import reward_configs
 
     found = model_facts(model)
     if found.config is None:
         fail(found.problem or f"{model} has no configuration")
     if found.note is not None:
         warn(found.note)
+    from tui_ft.commands.spread_figures import counted, spread_of
+
+    count, gpu = counted(gpu)
     cards = _cards(gpu)
     methods = methods or _kinds_in(settings)
     chosen = methods or _METHODS
@@ -107,14 +114,16 @@ def estimate(
             capability=capability,
             longest=longest,
             supervised=supervised,
+            reward_configs=reward_configs(run),
         )
         for run in runs
     ]
+    spread = spread_of(runs[0], count)
     if free is not None:
-        _say_what_fits(chosen, steps, _bytes_of("--free", free), as_json=as_json)
+        _say_what_fits(chosen, steps, _bytes_of("--free", free), spread, as_json=as_json)
         return
-    names, steps = _all_methods(chosen, steps, named=bool(methods))
-    answers = _Answers(names, steps, cards, lengths)
+    names, steps = _all_methods(chosen, steps, spread, named=bool(methods))
+    answers = _Answers(names, steps, cards, lengths, spread)
     if not as_json:
         answers.say_closed_form(runs[0])
     if not quick:
@@ -132,27 +141,33 @@ def _refuse_idle(*, quick: bool, largest_batch: bool, gpu: str | None) -> None:
 
 
 def _all_methods(
-    chosen: Sequence[str], steps: Sequence[Step], *, named: bool
+    chosen: Sequence[str], steps: Sequence[Step], spread: Sharding | None, *, named: bool
 ) -> tuple[list[str], list[Step]]:
     """Return the methods that are asked for; all there are, when none is named."""
     from tui_ft.memory.methods import other_methods
 
-    others = {} if named else other_methods(steps[list(chosen).index("lora")])
+    others = {} if named else other_methods(steps[list(chosen).index("lora")], spread)
     return [*chosen, *others], [*steps, *others.values()]
 
 
 def _say_what_fits(
-    methods: Sequence[str], steps: Sequence[Step], free: int, *, as_json: bool
+    methods: Sequence[str],
+    steps: Sequence[Step],
+    free: int,
+    spread: Sharding | None,
+    *,
+    as_json: bool,
 ) -> None:
     """Print the most rows, tokens and rank of each method that fit, and what frees most."""
+    from tui_ft.commands.spread_figures import how_spread
     from tui_ft.memory.estimate import estimate as in_closed_form
     from tui_ft.memory.figure import Figure
     from tui_ft.memory.fitting import changes, largest
 
     said = []
     for method, step in zip(methods, steps, strict=True):
-        now = in_closed_form(step, careful=True)
-        most = {name: largest(step, free, name) for name in ("batch", "length", "rank")}
+        now = in_closed_form(step, sharding=spread, careful=spread is None)
+        most = {name: largest(step, free, name, spread) for name in ("batch", "length", "rank")}
         said.append(
             {
                 "method": method,
@@ -164,14 +179,15 @@ def _say_what_fits(
                 "largest": most,
                 "changes": [
                     {"name": one.name, "words": one.words, "freed": one.freed}
-                    for one in changes(step)
+                    for one in changes(step, spread)
                 ],
             }
         )
     if as_json:
         say_json(said)
         return
-    say(f"in {free / _GIB:.1f} GiB, by the closed form with its margin:")
+    where = f" of each GPU ({how_spread(spread)})" if spread is not None else ""
+    say(f"in {free / _GIB:.1f} GiB{where}, by the closed form with its margin:")
     for one in said:
         _say_one_that_fits(one)
 
@@ -305,6 +321,7 @@ class _Answers:
         steps: Sequence[Step],
         cards: Sequence[Card],
         lengths: Sequence[int],
+        spread: Sharding | None,
     ) -> None:
         from tui_ft.memory.estimate import estimate as in_closed_form
 
@@ -312,32 +329,47 @@ class _Answers:
         self._steps = steps
         self._cards = cards
         self._lengths = lengths
+        self._spread = spread
         self._batches: dict[int, int] = {}
-        self._closed = [in_closed_form(step, careful=True) for step in steps]
+        self._closed = [
+            in_closed_form(step, sharding=spread, careful=spread is None) for step in steps
+        ]
         self._replayed: dict[int, Figure | Unknown] = {}
 
     def say_closed_form(self, run: RunSpec) -> None:
         """Print the table that takes no time."""
-        step, training = self._steps[0], run.training
+        from tui_ft.commands.spread_figures import host_words, how_spread
+
+        step, training, spread = self._steps[0], run.training, self._spread
         say(
             f"{run.model.name_or_path}: {step.batch} rows of {step.length} tokens, "
             f"{text.percent(step.supervised)} with loss, checkpointing "
             f"{'on' if training.gradient_checkpointing else 'off'}, {training.optim}"
         )
-        say("peak memory of one GPU in GiB, as nvidia-smi shows it: low, expected, high")
+        each = f"each of {spread.gpus} GPUs ({how_spread(spread)})" if spread else "one GPU"
+        say(f"peak memory of {each} in GiB, as nvidia-smi shows it: low, expected, high")
         say("in closed form:")
         self._say_table(dict(enumerate(self._closed)))
+        for name, one in zip(self._names, self._steps, strict=True):
+            if words := host_words(one, spread):
+                say(f"{name}: {words}")
 
     def replay(self, count: int, *, largest_batch: bool, as_json: bool) -> None:
         """Replay the first ``count`` methods, and print what comes out."""
         from tui_ft.memory.dry_run import DryRunError
         from tui_ft.memory.estimating import figures
 
+        numbers = [n for n in range(count) if self._can_be_replayed(n)]
+        if not numbers:
+            warn("of steps that are spread so the closed form is all there is: none is replayed")
+            return
         warn("one step of each method is replayed; a large model takes some seconds …")
         try:
-            found = figures(self._steps[:count], self._lengths)
+            steps = [self._steps[n] for n in numbers]
+            found = figures(steps, self._lengths, sharding=self._spread)
             self._replayed = {
-                n: _as_measured_here(self._names[n], one) for n, one in enumerate(found)
+                n: _as_measured_here(self._names[n], one)
+                for n, one in zip(numbers, found, strict=True)
             }
             if largest_batch:
                 self._find_largest(count)
@@ -354,6 +386,12 @@ class _Answers:
         for number, most in self._batches.items():
             length = self._steps[number].length
             say(f"{self._names[number]}: at most {most} rows of {length} tokens at once")
+
+    def _can_be_replayed(self, number: int) -> bool:
+        from tui_ft.memory.sharding import can_be_replayed
+
+        spread = self._spread
+        return spread is None or can_be_replayed(self._steps[number], spread)
 
     def _say_correction(self, number: int, answer: Figure | Unknown) -> None:
         """Print what finished runs did to a figure, and the figure that was computed."""
@@ -411,6 +449,7 @@ class _Answers:
         return [self._one_as_json(number) for number in range(len(self._steps))]
 
     def _one_as_json(self, number: int) -> dict[str, Any]:
+        from tui_ft.commands.spread_figures import in_host
         from tui_ft.memory.cards import fit
         from tui_ft.memory.figure import Figure
 
@@ -421,6 +460,10 @@ class _Answers:
             "length": step.length,
             "supervised": step.supervised,
         }
+        if self._spread is not None:
+            held, loaded = in_host(step, self._spread)
+            said["sharding"] = msgspec.to_builtins(self._spread)
+            said["host"] = {"held": held, "loading": loaded}
         replayed = self._replayed.get(number)
         best = replayed if isinstance(replayed, Figure) or replayed is None else closed
         best = closed if best is None else best

@@ -14,6 +14,7 @@ from tui_ft.commands.output import fail, for_people, json_option, say, say_json,
 if TYPE_CHECKING:
     from tui_ft.advise.advice import Advice
 
+_GIB: Final = 1 << 30
 _GOALS: Final = (
     *("knowledge", "style", "instruction", "domain", "reasoning", "language", "classification"),
     "preference",
@@ -41,7 +42,13 @@ _GOALS: Final = (
     help="What answers are to be scored by: a reward model (a run, a folder, an id), an address "
     "(http://…), or a Python file with a function `reward`.",
 )
-@click.option("--gpu", metavar="GB", help="Advise for other GPUs, such as 24, 8x80 or none.")
+@click.option("--gpu", metavar="GB", help="Advise for other GPUs: 24, 8x80, T4, 8xH100, none.")
+@click.option(
+    "--host-memory",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="GB",
+    help="Memory of the host beside --gpu, for what is offloaded to it; this machine's without.",
+)
 @click.option("--eval", "eval_", metavar="DATA", help="Data to evaluate on.")
 @click.option("--column", "columns", multiple=True, metavar="PART=NAME", help="Map a column.")
 @click.option(
@@ -66,6 +73,7 @@ def recommend(
     facts: str | None,
     reward: str | None,
     gpu: str | None,
+    host_memory: float | None,
     eval_: str | None,
     columns: tuple[str, ...],
     answers: tuple[str, ...],
@@ -94,6 +102,7 @@ def recommend(
         data=data,
         evaluation=eval_,
         gpu=gpu,
+        host_memory=None if host_memory is None else int(host_memory * _GIB),
         columns=mapping_of(columns),
         said={name: value for name, value in said.items() if value is not None},
     )

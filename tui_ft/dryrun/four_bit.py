@@ -16,13 +16,17 @@ _BLOCK = 64  # weights a quantisation constant of 4 bits
 _CONSTANTS = 256  # constants a constant of the second quantisation
 
 
-def quantize(model: nn.Module, how: Quantization, compute: torch.dtype) -> None:
+def quantize(
+    model: nn.Module, how: Quantization, compute: torch.dtype, *, shared: bool = False
+) -> None:
     """Hold every linear layer but the output head in 8 or 4 bits, as transformers does.
 
     Args:
         model: on meta.
         how: bits and type.
         compute: type of the arithmetic, and of the dequantised weights.
+        shared: 4-bit weights are kept as numbers of that type, so that they can be shared out
+            (`bnb_4bit_quant_storage`; see `train.model.quantization`).
     """
     kept = _kept_whole(model)
     four = how.bits == 4  # noqa: PLR2004 - bits
@@ -31,7 +35,8 @@ def quantize(model: nn.Module, how: Quantization, compute: torch.dtype) -> None:
         convertible = type(layer) is nn.Linear or isinstance(layer, Conv1D)
         if not convertible or any(part in name for part in kept):
             continue
-        quantized = _in_4_bits(layer, how, compute) if four else _in_8_bits(layer)
+        storage = compute if shared else torch.uint8
+        quantized = _in_4_bits(layer, how, compute, storage) if four else _in_8_bits(layer)
         parent, _, last = name.rpartition(".")
         setattr(model.get_submodule(parent), last, quantized)
     model.is_quantized = True  # type: ignore[assignment]
@@ -43,7 +48,7 @@ def hidden_tensors(model: nn.Module) -> Iterator[torch.Tensor]:
     """Yield what quantised layers hold beside parameters and buffers."""
     for layer in model.modules():
         if isinstance(layer, bnb.nn.Linear4bit):
-            state = layer.weight.quant_state
+            state = layer.quant_state
             yield from (state.absmax, state.code)
             if state.state2 is not None:
                 yield from (state.state2.absmax, state.state2.code, state.offset)
@@ -70,7 +75,7 @@ def _features(layer: nn.Linear | Conv1D) -> tuple[int, int]:
 
 
 def _in_4_bits(
-    layer: nn.Linear | Conv1D, how: Quantization, compute: torch.dtype
+    layer: nn.Linear | Conv1D, how: Quantization, compute: torch.dtype, storage: torch.dtype
 ) -> bnb.nn.Linear4bit:
     """Return a 4-bit layer: half a byte a weight, and a constant for each 64 of them."""
     features, outputs = _features(layer)
@@ -100,14 +105,16 @@ def _in_4_bits(
         bias=layer.bias is not None,
         compute_dtype=compute,
         quant_type=how.quant_type,
+        quant_storage=storage,
         device="meta",
     )
     quantized.weight = bnb.nn.Params4bit(
-        _empty((weights + 1) // 2, 1, dtype=torch.uint8),
+        _empty(-(-weights // (2 * storage.itemsize)), 1, dtype=storage),
         requires_grad=False,
         quant_state=state,
         bnb_quantized=True,
         quant_type=how.quant_type,
+        quant_storage=storage,
         module=quantized,
     )
     quantized.quant_state = state

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -50,14 +51,18 @@ class UnbuildableError(Exception):
     """The model or its adapter cannot be made; the reason is for people."""
 
 
-def build(step: Step) -> Any:  # noqa: ANN401 - transformers is untyped here
+def build(step: Step, *, shared: bool = False) -> Any:  # noqa: ANN401 - transformers is untyped here
     """Return the model that is trained, in training mode.
+
+    Args:
+        step: the step.
+        shared: its weights are to be shared out.
 
     Raises:
         UnbuildableError: transformers or peft refuse the configuration.
     """
     try:
-        model = _base(step)
+        model = _base(step, shared=shared)
         model = _adapted(model, step)
         if step.objective == "ppo":
             base = model.get_base_model() if step.adapter is not None else model
@@ -76,27 +81,42 @@ class Others:
     """The frozen models that an objective holds beside the trained one."""
 
     reference: Any = None
-    reward: Any = None
+    rewards: tuple[Any, ...] = ()
     consolidation: tuple[Any, ...] = ()
 
     def all(self) -> tuple[Any, ...]:
         """Return those that are held."""
         return tuple(
             model
-            for model in (self.reference, self.reward, *self.consolidation)
+            for model in (self.reference, *self.rewards, *self.consolidation)
             if model is not None
         )
 
 
 def build_others(step: Step) -> Others:
     """Return the copy of the base that a loss compares with, and the model that scores answers."""
-    scoring = msgspec.structs.replace(step, objective="reward")
     held = 2 if step.consolidated else 0  # the old weights, and what each of them matters
     return Others(
         consolidation=tuple(_frozen(_base(step)) for _ in range(held)),
         reference=_frozen(_base(step)) if step.holds_reference else None,
-        reward=_frozen(_base(scoring)) if step.reward_model else None,
+        rewards=tuple(_frozen(_base(one)) for one in _scoring(step)),
     )
+
+
+def _scoring(step: Step) -> Iterator[Step]:
+    """Yield the steps by which the models that score answers are made.
+
+    Where nobody has looked them up, there is one, as large as the policy.
+    """
+    if not step.reward_model:
+        return
+    scoring = msgspec.structs.replace(step, objective="reward")
+    for config in step.reward_configs:
+        yield msgspec.structs.replace(
+            scoring, config=config, quantization=None, weights=step.arithmetic or step.weights
+        )
+    if not step.reward_configs:
+        yield scoring
 
 
 def _frozen(model: Any) -> Any:  # noqa: ANN401
@@ -124,7 +144,7 @@ def configuration(step: Step) -> PretrainedConfig:
     return config
 
 
-def _base(step: Step) -> Any:  # noqa: ANN401
+def _base(step: Step, *, shared: bool = False) -> Any:  # noqa: ANN401
     """Return the model as it is loaded, quantised, with the head that its trainer puts on."""
     config = configuration(step)
     scores = step.objective in _SCORES
@@ -136,7 +156,8 @@ def _base(step: Step) -> Any:  # noqa: ANN401
             attn_implementation=None if step.attention == "auto" else step.attention,
         )
     if step.quantization is not None:
-        quantize(model, step.quantization, dtype(step.arithmetic or step.weights))
+        low = dtype(step.arithmetic or step.weights)
+        quantize(model, step.quantization, low, shared=shared)
     outputs = _HEAD_OUTPUTS.get(step.objective)
     if outputs is not None:
         add_fused_lm_head(model, outputs=outputs)

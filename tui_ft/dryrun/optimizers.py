@@ -14,7 +14,12 @@ import torch
 from transformers.optimization import Adafactor
 
 from tui_ft.dryrun.tracker import local
-from tui_ft.memory.states import COPIES_IN_STEP, StateTensor, optimizer_states
+from tui_ft.memory.states import (
+    COPIES_IN_STEP,
+    NOT_REPLAYED,
+    StateTensor,
+    optimizer_states,
+)
 
 Device = Literal["cuda", "cpu"]
 _DTYPES: Final = {
@@ -59,6 +64,8 @@ def make_optimizer(
     Raises:
         ValueError: its memory is not known.
     """
+    if name in NOT_REPLAYED:
+        raise ValueError(f"what a step of {name} takes is not replayed")
     own = _OWN.get(name)
     return own(parameters, device) if own is not None else _StatesOnly(name, parameters, embeddings)
 

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final
 
+import bitsandbytes as bnb
 import msgspec
 import torch
 from torch import nn
@@ -77,7 +78,7 @@ def replay(
     began = time.monotonic()
     low = dtype(step.arithmetic) if step.arithmetic else None
     with announced(low), without_values(), _as_on(device), several_gpus(sharding):
-        model = build(step)
+        model = build(step, shared=sharding is not None)
         if sharding is not None:
             model = share_out(model, step, sharding)
         others = build_others(step)
@@ -385,9 +386,11 @@ def _hold_weights(tracker: StorageTracker, models: Sequence[Any], step: Step) ->
 
 def _count(model: nn.Module) -> int:
     total = 0
+    packed = {id(one.weight): one for one in model.modules() if isinstance(one, bnb.nn.Linear4bit)}
     for parameter in model.parameters():
-        state = getattr(parameter, "quant_state", None)
-        total += int(torch.Size(state.shape).numel()) if state is not None else parameter.numel()
+        layer = packed.get(id(parameter))
+        size = parameter.numel() if layer is None else torch.Size(layer.quant_state.shape).numel()
+        total += int(size)
     return total
 
 

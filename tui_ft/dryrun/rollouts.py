@@ -77,10 +77,10 @@ def roll_out(step: Step, model: Any, others: Others, length: int) -> None:  # no
         for scoring in _scorings(step, model, others):
             for start in range(0, plan.rows, judged):
                 scoring(tokens[start : start + judged], plan.new)
-        if others.reward is not None:
+        for reward in others.rewards:
             for start in range(0, plan.rows, _SCORED_AT_ONCE):
                 some = tokens[start : start + _SCORED_AT_ONCE]
-                others.reward(input_ids=some, attention_mask=torch.ones_like(some))
+                reward(input_ids=some, attention_mask=torch.ones_like(some))
 
 
 def _scorings(step: Step, model: Any, others: Others) -> Iterator[Callable[..., object]]:  # noqa: ANN401

@@ -12,10 +12,12 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any, Final
 
+import bitsandbytes as bnb
 import torch
 import torch.distributed as dist
 from accelerate import FullyShardedDataParallelPlugin
 from accelerate.utils.fsdp_utils import fsdp2_prepare_model
+from torch import nn
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy
 from torch.distributed.fsdp._fully_shard import (
     _fsdp_collectives,
@@ -73,6 +75,8 @@ def _replaced() -> dict[tuple[Any, str], Any]:
         **{(module, "_get_device_handle"): lambda kind: torch.cpu for module in handles},
         (_fully_shard, "_get_device_from_mesh"): lambda mesh: _META,
         (_fsdp_param_group.FSDPParamGroup, "_validate_no_meta_params"): lambda group: None,
+        # It would read the constants of 4 bits, of which there are none.
+        (bnb.nn.Linear4bit, "_save_to_state_dict"): nn.Module._save_to_state_dict,
     }
 
 

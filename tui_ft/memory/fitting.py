@@ -16,6 +16,7 @@ from tui_ft.memory.estimate import estimate
 from tui_ft.memory.estimating import Unknown
 from tui_ft.memory.figure import figure_of
 from tui_ft.memory.question import Question
+from tui_ft.memory.sharding import Sharding
 from tui_ft.memory.step import Quantization, Step
 
 Quantity = Literal["batch", "length", "rank"]
@@ -51,7 +52,9 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     step: Step
 
 
-def largest(step: Step, free_bytes: int, quantity: Quantity) -> int:
+def largest(
+    step: Step, free_bytes: int, quantity: Quantity, sharding: Sharding | None = None
+) -> int:
     """Return the most rows, tokens or rank of a step whose *high* figure fits; 0 when none does.
 
     Memory grows with each of them, so it is found by halving; tokens go in steps of 64.
@@ -60,11 +63,12 @@ def largest(step: Step, free_bytes: int, quantity: Quantity) -> int:
         step: with everything else as it is to be.
         free_bytes: of the GPU, CUDA's context included.
         quantity: what is to be as large as possible; the rank is LoRA's.
+        sharding: how it is spread over several GPUs; None for one.
     """
     unit = _STEP[quantity]
 
     def fits(value: int) -> bool:
-        found = estimate(_with(step, quantity, value), careful=True)
+        found = estimate(_with(step, quantity, value), sharding=sharding, careful=sharding is None)
         return not isinstance(found, Unknown) and found.high <= free_bytes
 
     least = _LEAST[quantity]
@@ -107,14 +111,19 @@ def largest_batch(step: Step, free_bytes: int) -> int:
     return fits
 
 
-def changes(step: Step) -> tuple[Change, ...]:
-    """Return the changes that free something, the one that frees most first."""
-    now = estimate(step)
+def changes(step: Step, sharding: Sharding | None = None) -> tuple[Change, ...]:
+    """Return the changes that free something, the one that frees most first.
+
+    Args:
+        step: as it is.
+        sharding: how it is spread over several GPUs; None for one.
+    """
+    now = estimate(step, sharding=sharding)
     if isinstance(now, Unknown):
         return ()
     found = []
-    for name, words, changed in _candidates(step):
-        then = estimate(changed)
+    for name, words, changed, spread in _all_candidates(step, sharding):
+        then = estimate(changed, sharding=spread)
         if isinstance(then, Unknown) or then.expected >= now.expected:
             continue
         found.append(
@@ -127,6 +136,25 @@ def changes(step: Step) -> tuple[Change, ...]:
             )
         )
     return tuple(sorted(found, key=lambda change: -change.freed))
+
+
+def _all_candidates(
+    step: Step, sharding: Sharding | None
+) -> Iterator[tuple[str, str, Step, Sharding | None]]:
+    """Yield what can be changed in a step, and in how it is spread."""
+    shares = sharding is not None and sharding.shares_weights
+    for name, words, changed in _candidates(step):
+        # bitsandbytes' optimizers do not take parts of tensors, nor does FSDP what they hold.
+        if not (shares and name == "8-bit optimizer"):
+            yield name, words, changed, sharding
+    if sharding is None or sharding.offloads_weights or not shares:
+        return
+    fields: tuple[str, ...] = ("cpu_offload to true",)
+    if sharding.by_deepspeed:
+        fields = ("offload_optimizer_device to cpu", "offload_param_device to cpu")
+    words = " and ".join(f"hardware.distributed.{one}" for one in fields)
+    moved = msgspec.structs.replace(sharding, offloads_states=True, offloads_weights=True)
+    yield "offload", f"set {words}: slow, and it takes the host's memory", step, moved
 
 
 def _candidates(step: Step) -> Iterator[tuple[str, str, Step]]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from tui_ft.hub.continuing import as_continued
+from tui_ft.memory.states import NOT_REPLAYED, PROJECTING
 from tui_ft.memory.step import AttentionKernel, Dtype, Generation, Quantization, Step, StepObjective
 from tui_ft.spec import RunSpec
 from tui_ft.spec.continue_combinations import compares_with_itself
@@ -13,9 +14,11 @@ from tui_ft.spec.kernels import FLASH
 from tui_ft.spec.methods import TRAINS_BASE, FullMethod, QloraMethod, learns_keys
 from tui_ft.spec.objectives import CpoObjective, DpoObjective, Objective, ReferenceFields
 from tui_ft.spec.online import OnlineFields
+from tui_ft.spec.optimizers import taken_apart
 from tui_ft.spec.peft_arguments import peft_arguments
 from tui_ft.spec.ppo import PpoObjective
 from tui_ft.spec.trainer_arguments import evaluates_last
+from tui_ft.spec.training import TrainingSpec
 
 _DTYPES: Final[dict[str, Dtype]] = {
     "bf16": "bfloat16",
@@ -46,6 +49,7 @@ def step_of(
     capability: tuple[int, int] | None = None,
     longest: int | None = None,
     supervised: float = 1.0,
+    reward_configs: Sequence[Mapping[str, Any]] = (),
 ) -> Step:
     """Return the step with the most memory that a run makes: its longest rows, all of a length.
 
@@ -59,6 +63,8 @@ def step_of(
         capability: the GPU's compute capability; one that has bfloat16 when not known.
         longest: tokens of the longest row, when it is known; `training.max_length` at most.
         supervised: share of tokens that carry loss.
+        reward_configs: the values of the config.json of each model that scores answers; one as
+            large as the policy where they were not looked up.
     """
     spec = as_continued(spec)
     training = spec.training
@@ -76,6 +82,7 @@ def step_of(
         beta=getattr(spec.objective, "beta", 0.0),
         reference_known=_knows_its_reference(spec.objective),
         reward_model=_has_reward_model(spec),
+        reward_configs=tuple(dict(one) for one in reward_configs),
         adapter=peft_arguments(method),
         reference_adapter=compares_with_itself(spec),
         consolidated=isinstance(method, FullMethod) and method.ewc is not None,
@@ -84,13 +91,40 @@ def step_of(
         arithmetic=None if arithmetic == "float32" else arithmetic,
         checkpointing=training.gradient_checkpointing and not learns_keys(method),
         attention=_attention(spec.model.attn_implementation),
-        optim=training.optim,
+        optim=_optimizer(training),
+        optim_rank=_rank(training),
+        optim_targets=_targets(training) if _rank(training) else (),
         clip=training.max_grad_norm > 0,
         accumulation=training.gradient_accumulation_steps > 1,
         generation=_rolled_out(spec, length) or _graded(spec, length),
         evaluation_batch=_evaluated(spec),
         workspace_mib=32.0 if capability is not None and capability >= _HOPPER else 8.125,
     )
+
+
+def _optimizer(training: TrainingSpec) -> str:
+    """Return the optimizer's name as `memory.states` has it: with moments that are asked for.
+
+    SGD and RMSprop hold one more with `momentum`, and RMSprop another when it is `centered`.
+    """
+    asked, name = taken_apart(training.optim_args), training.optim
+    if name not in ("sgd", "rmsprop"):
+        return name
+    if name == "rmsprop" and asked.get("centered", "").lower() in ("true", "1", "yes"):
+        name += "_centered"
+    return f"{name}_momentum" if float(asked.get("momentum", 0) or 0) else name
+
+
+def _rank(training: TrainingSpec) -> int:
+    """Return the rank to which GaLore and APOLLO project; transformers' own is 128."""
+    if training.optim not in PROJECTING:
+        return 0
+    return int(taken_apart(training.optim_args).get("rank", 128))
+
+
+def _targets(training: TrainingSpec) -> tuple[str, ...]:
+    asked = training.optim_target_modules or ()
+    return (asked,) if isinstance(asked, str) else tuple(asked)
 
 
 def _attention(asked: str) -> AttentionKernel:
@@ -115,26 +149,36 @@ def _has_reward_model(spec: RunSpec) -> bool:
     return any(reward.kind == "reward_model" for reward in rewards)
 
 
-def not_modelled(spec: RunSpec) -> tuple[str, ...]:
-    """Return what of a run no figure knows of, each a sentence for people."""
+def not_modelled(spec: RunSpec, *, rewards_known: bool = False) -> tuple[str, ...]:
+    """Return what of a run no figure knows of, each a sentence for people.
+
+    Args:
+        spec: the run.
+        rewards_known: the sizes of its reward models were looked up.
+    """
     asked = {name for name, value in spec.training.extra.items() if value}
     if spec.model.backend == "unsloth":
         asked.add("unsloth")
     if isinstance(spec.objective, OnlineFields):
         asked |= {reward.kind for reward in spec.objective.rewards}
+        if rewards_known:
+            asked.discard("reward_model")
     asked |= {name for name in _NOT_MODELLED if getattr(spec.training, name, None)}
     asked |= {name for name in _NOT_MODELLED if getattr(spec.model, name, None)}
     spread = spec.hardware.distributed
     asked |= {
         name for name in _NOT_MODELLED if getattr(spread, name, None) not in (None, False, "none")
     }
-    return tuple(sentence for name, sentence in _NOT_MODELLED.items() if name in asked)
+    found = [sentence for name, sentence in _NOT_MODELLED.items() if name in asked]
+    if spec.training.optim in NOT_REPLAYED:
+        found.append(
+            f"the step of {spec.training.optim} is not modelled by dry runs: its memory is read in "
+            "its sources, and the band is wider"
+        )
+    return tuple(found)
 
 
-_OFFLOAD: Final = (
-    "is taken off the GPU by formula alone, compared with no run; Configure and the advice still "
-    "count it on the GPU"
-)
+_OFFLOAD: Final = "is taken off the GPU by formula alone, compared with no run"
 _NOT_MODELLED: Final = {
     "cpu_offload": f"hardware.distributed.cpu_offload {_OFFLOAD}",
     "offload_optimizer_device": f"hardware.distributed.offload_optimizer_device {_OFFLOAD}",
@@ -155,8 +199,6 @@ _NOT_MODELLED: Final = {
     "padding_free": "leaving padding out is not modelled: rows of many lengths take less than the "
     "figure says",
     "torch_empty_cache_steps": "giving memory back is not modelled: what is reserved may be less "
-    "than the figure says",
-    "optim_target_modules": "projected gradients are not modelled: GaLore and APOLLO hold less "
     "than the figure says",
     "deepspeed": "DeepSpeed is not modelled: the figure is of one GPU that holds everything",
     "fsdp": "FSDP is not modelled: the figure is of one GPU that holds everything",

@@ -27,6 +27,8 @@ class Sharding(msgspec.Struct, frozen=True, kw_only=True):
         wraps: layers are gathered one after the other; else everything is at once.
         offloads_states: optimizer states, and what is computed with them, are in the host's memory.
         offloads_weights: so are the weights' shares.
+        loads_once: with FSDP the first process alone reads the model into the host's memory; in all
+            other ways every process does.
     """
 
     kind: ShardingKind
@@ -35,11 +37,17 @@ class Sharding(msgspec.Struct, frozen=True, kw_only=True):
     wraps: bool = True
     offloads_states: bool = False
     offloads_weights: bool = False
+    loads_once: bool = True
 
     @property
     def shares_weights(self) -> bool:
         """Whether a GPU holds a part of the weights alone."""
         return self.kind in ("zero3", "fsdp")
+
+    @property
+    def readers(self) -> int:
+        """How many processes read the whole model into the host's memory at once."""
+        return 1 if self.kind == "fsdp" and self.loads_once else self.gpus
 
     @property
     def by_deepspeed(self) -> bool:
@@ -48,10 +56,11 @@ class Sharding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def can_be_replayed(step: Step, sharding: Sharding) -> bool:
-    """Tell whether a dry run knows how a step is spread: FSDP2 of one model that is not packed."""
+    """Tell whether a dry run knows how a step is spread: FSDP2 of one model, not in 8 bits."""
     alone = not (step.holds_reference or step.reward_model or step.consolidated)
     on_gpu = not (sharding.offloads_weights or sharding.offloads_states)
-    return sharding.kind == "fsdp" and alone and on_gpu and step.quantization is None
+    packed = step.quantization is not None and step.quantization.bits == 8  # noqa: PLR2004 - bits
+    return sharding.kind == "fsdp" and alone and on_gpu and not packed
 
 
 def sharding_of(strategy: Strategy, gpus: int) -> Sharding:
@@ -66,6 +75,7 @@ def sharding_of(strategy: Strategy, gpus: int) -> Sharding:
                 wraps=strategy.auto_wrap_policy != "no_wrap",
                 offloads_states=strategy.cpu_offload,
                 offloads_weights=strategy.cpu_offload,
+                loads_once=strategy.cpu_ram_efficient_loading,
             )
         case DeepSpeedStrategy():
             return Sharding(

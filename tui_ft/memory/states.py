@@ -70,7 +70,13 @@ _KINDS: Final[dict[str, _Kind]] = {
     "rmsprop_bnb_8bit": _Kind(1, quantized=True),
     "rmsprop": _Kind(1, follows=True),
     "adagrad": _Kind(1, follows=True),
+    "rmsprop_momentum": _Kind(2, follows=True),
+    "rmsprop_centered": _Kind(2, follows=True),
+    "rmsprop_centered_momentum": _Kind(3, follows=True),
     "sgd": _Kind(0, follows=True),
+    "sgd_momentum": _Kind(1, follows=True),
+    "lomo": _Kind(0),
+    "grokadamw": _Kind(0),
     "schedule_free_adamw": _Kind(2, follows=True),
     "schedule_free_radam": _Kind(2, follows=True),
     "schedule_free_sgd": _Kind(1, follows=True),
@@ -80,11 +86,30 @@ _TORCHAO_BITS: Final = {"adamw_torch_8bit": 8, "adamw_torch_4bit": 4}
 COPIES_IN_STEP: Final = ("adamw_torch", "schedule_free_adamw", "schedule_free_radam")
 """Their foreach form makes the roots of all second moments at once: a copy of what is trained
 (torch/optim/adam.py, schedulefree/adamw_schedulefree.py)."""
-KNOWN_OPTIMIZERS: Final = (*_KINDS, *_TORCHAO_BITS, "adafactor")
+_GALORE: Final = ("galore_adamw", "galore_adamw_8bit", "galore_adafactor")
+_APOLLO: Final = "apollo_adamw"
+_LAYERWISE: Final = "_layerwise"
+IN_BACKWARD: Final = (
+    "lomo",
+    "adalomo",
+    *(f"{name}{_LAYERWISE}" for name in (*_GALORE, _APOLLO)),
+)
+"""They step within the backward pass, so that a gradient is gone before the next one is made."""
+PROJECTING: Final = (*_GALORE, _APOLLO, *IN_BACKWARD[2:])
+"""They hold their moments of a projection of the gradient (arXiv:2403.03507, 2412.05270)."""
+NOT_REPLAYED: Final = (*PROJECTING, *IN_BACKWARD[:2], "grokadamw")
+"""Their states are known, what their step takes beside is read in their sources: a wider band."""
+KNOWN_OPTIMIZERS: Final = (
+    *(name for name in _KINDS if not name.endswith(("_momentum", "_centered"))),
+    *_TORCHAO_BITS,
+    "adafactor",
+    *PROJECTING,
+    "adalomo",
+)
 
 
 def optimizer_states(
-    name: str, shape: tuple[int, ...], dtype: str, *, embedding: bool = False
+    name: str, shape: tuple[int, ...], dtype: str, *, embedding: bool = False, rank: int = 0
 ) -> tuple[StateTensor, ...]:
     """Return the tensors that an optimizer holds on the GPU for one parameter.
 
@@ -97,12 +122,17 @@ def optimizer_states(
         dtype: of the parameter.
         embedding: it is an embedding's, whose states transformers' Trainer has bitsandbytes keep in
             32 bits (`Trainer.create_optimizer`).
+        rank: to which GaLore and APOLLO project its gradients; 0 where they do not.
 
     Raises:
         ValueError: the optimizer is not known.
     """
+    if name in PROJECTING:
+        return _projected(name, shape, dtype, rank, embedding=embedding)
     if name == "adafactor":
         return _adafactor(shape)
+    if name == "adalomo":
+        return _adalomo(shape)
     if name in _TORCHAO_BITS:
         return _torchao(_TORCHAO_BITS[name], shape, dtype)
     kind = _KINDS.get(name)
@@ -168,6 +198,45 @@ def _torchao(bits: int, shape: tuple[int, ...], dtype: str) -> tuple[StateTensor
     codes = StateTensor((numel * bits // 8,), "uint8")
     scale = StateTensor((numel // _EIGHT_BIT_BLOCK,), "float32")
     return (codes, scale, StateTensor((2**bits,), "float32")) * 2
+
+
+def _projected(
+    name: str, shape: tuple[int, ...], dtype: str, rank: int, *, embedding: bool
+) -> tuple[StateTensor, ...]:
+    """Return a projection and the moments of what is projected; plain ones of what is not.
+
+    The smaller side n of an (m x n) matrix is projected to r. GaLore takes singular vectors, of
+    which in float32 it holds a view of all (galore-torch 1.0, `get_orthogonal_matrix`): n x n, or
+    m x m, however small r is; in bfloat16 it makes a copy of r of them. APOLLO's projection is
+    random and as small as r (apollo-torch 1.0.3).
+    """
+    own: StateDtype = dtype  # type: ignore[assignment]
+    base = name.removesuffix(_LAYERWISE)
+    adafactor = base == "galore_adafactor"
+    kept: tuple[StateTensor, ...] = ()
+    low = shape
+    if rank and len(shape) == 2:  # noqa: PLR2004 - a matrix
+        small, large = min(shape), max(shape)
+        rank = rank if base == _APOLLO else min(rank, small)
+        low = (large, rank)
+        held = small if base != _APOLLO and (adafactor or dtype == "float32") else rank
+        projection: StateDtype = "float32" if adafactor else own
+        kept = (StateTensor((held, small), projection),)
+        if base == _APOLLO:
+            kept += (StateTensor((), own),)  # the last update's norm, by which it limits its growth
+    if base == "galore_adamw_8bit":
+        return (*kept, *_states(_KINDS["adamw_8bit"], low, dtype, embedding=embedding))
+    if not adafactor:
+        return (*kept, StateTensor(low, own), StateTensor(low, own))
+    factored = _adafactor(low if shape[0] >= shape[-1] else low[::-1])
+    return (*kept, *factored)
+
+
+def _adalomo(shape: tuple[int, ...]) -> tuple[StateTensor, ...]:
+    """Return means of rows and columns, all of a vector: lomo-optim 0.1.1 (arXiv:2310.10195)."""
+    if len(shape) == 1:
+        return (StateTensor(shape, "float32"),)
+    return (StateTensor(shape[:1], "float32"), StateTensor(shape[1:2], "float32"))
 
 
 def _adafactor(shape: tuple[int, ...]) -> tuple[StateTensor, ...]:

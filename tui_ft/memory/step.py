@@ -78,6 +78,9 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
         checkpointing: recompute each layer's activations in the backward pass.
         attention: the kernel; `auto` is what transformers takes for the model.
         optim: transformers' name of the optimizer.
+        optim_rank: to which the optimizer projects gradients (GaLore, APOLLO); 0 for none.
+        optim_targets: of which layers: `all-linear`, a pattern, or parts of their names, as in
+            `training.optim_target_modules`.
         clip: whether gradients are clipped by their norm.
         accumulation: whether gradients of an earlier pass are there already (more than one pass
             before an optimizer step).
@@ -85,8 +88,10 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
             have it, and so has PPO; GRPO and RLOO only with a beta above 0.
         reference_adapter: the adapter is held a second time, frozen, as the reference: one that is
             trained further is compared with itself as it was.
-        reward_model: a frozen model scores generated answers: it is taken to be of the policy's own
-            architecture, and held as its base is.
+        reward_model: a frozen model scores generated answers; one of the policy's own architecture,
+            held as its base is, where no other is known.
+        reward_configs: the config.json of each such model, where they are known: of the type of
+            the arithmetic, and not quantised.
         reference_known: the reference's log-probabilities are in the batch: it was asked before
             training, and is not held.
         beta: of a preference loss; 0 asks for no reference at all where the loss allows it.
@@ -121,11 +126,14 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     checkpointing: bool = False
     attention: AttentionKernel = "auto"
     optim: str = "adamw_torch"
+    optim_rank: int = 0
+    optim_targets: tuple[str, ...] = ()
     clip: bool = True
     accumulation: bool = False
     reference_model: bool = False
     reference_adapter: bool = False
     reward_model: bool = False
+    reward_configs: tuple[dict[str, Any], ...] = ()
     reference_known: bool = False
     beta: float = 0.1
     consolidated: bool = False

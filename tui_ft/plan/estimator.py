@@ -7,13 +7,13 @@ from functools import cache
 
 import msgspec
 
-from tui_ft.advise.estimator import Estimator, Seconds, Sharding, Work
+from tui_ft.advise.estimator import Estimator, Seconds, Work
 from tui_ft.advise.timing import seconds_of
 from tui_ft.memory.duration import TimedRun
-from tui_ft.memory.estimate import Sharding as Spread
 from tui_ft.memory.estimate import estimate
 from tui_ft.memory.estimating import Unknown
 from tui_ft.memory.figure import Figure
+from tui_ft.memory.sharding import Sharding
 from tui_ft.memory.step import Step
 from tui_ft.models import architecture_of
 from tui_ft.models.targets import AdapterError
@@ -33,21 +33,18 @@ class ClosedForm:
         self._runs = runs
         self._known: dict[bytes, Figure | Unknown] = {}
 
-    def memory(self, step: Step, sharding: Sharding, gpus: int) -> Figure | Unknown:
-        """Return the peak on each of ``gpus`` GPUs, or why it is not known."""
-        return self._estimate(step, sharding, gpus, careful=sharding == "one")
+    def memory(self, step: Step, spread: Sharding | None) -> Figure | Unknown:
+        """Return the peak on each GPU, or why it is not known."""
+        return self._estimate(step, spread, careful=spread is None)
 
-    def rough(self, step: Step, sharding: Sharding, gpus: int) -> Figure | Unknown:
+    def rough(self, step: Step, spread: Sharding | None) -> Figure | Unknown:
         """Return about the same at once: what is reserved beside the tensors is a usual share."""
-        return self._estimate(step, sharding, gpus, careful=False)
+        return self._estimate(step, spread, careful=False)
 
-    def _estimate(
-        self, step: Step, sharding: Sharding, gpus: int, *, careful: bool
-    ) -> Figure | Unknown:
-        key = msgspec.json.encode((step, sharding, gpus, careful))
+    def _estimate(self, step: Step, spread: Sharding | None, *, careful: bool) -> Figure | Unknown:
+        key = msgspec.json.encode((step, spread, careful))
         found = self._known.get(key)
         if found is None:
-            spread = None if sharding == "one" else Spread(kind=sharding, gpus=gpus)
             found = self._known[key] = estimate(step, sharding=spread, careful=careful)
         return found
 

@@ -39,6 +39,8 @@ class Sought(msgspec.Struct, frozen=True, kw_only=True):
         data: a file, a folder, or an id on the Hub.
         evaluation: data to examine it on; they are looked through for rows of the training data.
         gpu: the GPUs to advise for, such as `24` or `8x80`; this machine's when None.
+        host_memory: bytes of the host's memory beside other GPUs than this machine's, for what is
+            offloaded to it; not known when None.
         columns: which of the data's columns plays which part.
         said: what a person said: `goal`, `prompt`, `budget`, `facts`, `reward`.
     """
@@ -47,6 +49,7 @@ class Sought(msgspec.Struct, frozen=True, kw_only=True):
     data: str
     evaluation: str | None = None
     gpu: str | None = None
+    host_memory: int | None = None
     columns: dict[str, str] = {}
     said: dict[str, str] = {}
 
@@ -85,7 +88,6 @@ def gather(sought: Sought, listener: Listener | None = None) -> Situation:
     else:
         sound = tuple(gpu_facts(one) for one in machine.gpus if one.error is None)
         gpus = Known(sound, "measured", machine.gpu_status or "")
-    free = machine.host.memory_available_bytes
     said = sought.said
     return Situation(
         goal=_asked(said, "goal"),
@@ -97,9 +99,20 @@ def gather(sought: Sought, listener: Listener | None = None) -> Situation:
         model=model,
         gpus=gpus,
         hypothetical_gpus=asked is not None,
-        host_memory=None if free is None else Known(free, "measured"),
+        host_memory=_host_memory(sought, asked, machine.host.memory_available_bytes),
         flash_attention=_flash_attention() if asked is None else None,
     )
+
+
+def _host_memory(
+    sought: Sought, asked: tuple[GpuFacts, ...] | None, available: int | None
+) -> Known[int] | None:
+    """Return the memory of the host: this machine's, unless GPUs of another are meant."""
+    if sought.host_memory is not None:
+        return Known(sought.host_memory, "asked", "as you said")
+    if asked or available is None:
+        return None
+    return Known(available, "measured")
 
 
 def _flash_attention() -> Known[bool]:
@@ -115,6 +128,12 @@ def _model(name: str, lacking: Callable[[str], None]) -> ModelFacts:
     for said in (found.problem, found.note):
         if said:
             lacking(said)
+    if found.adapter is not None:
+        lacking(
+            f"{name} is an adapter of {found.adapter.base}: the run puts it into its base and "
+            "trains a new one; `model.adapter: continue` trains that one further, and then its "
+            "rank and its layers stay as they are"
+        )
     entry = found.entry or _well_known(name)
     return facts.model_facts(
         name,

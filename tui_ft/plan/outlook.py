@@ -8,21 +8,25 @@ from typing import Any, Final
 
 import msgspec
 
-from tui_ft.advise.estimator import Estimator, Seconds, Sharding, Work
+from tui_ft.advise.estimator import Estimator, Seconds, Work
 from tui_ft.advise.facts import gpu_facts
 from tui_ft.data import DataError, held_out
 from tui_ft.hardware import Gpu, Snapshot
 from tui_ft.memory.cards import Fit, fit
+from tui_ft.memory.estimate.offload import host_of, loaded_in_host
 from tui_ft.memory.estimating import Unknown
 from tui_ft.memory.figure import Figure
 from tui_ft.memory.from_spec import step_of
 from tui_ft.memory.model_facts import model_facts
+from tui_ft.memory.question import Question
+from tui_ft.memory.sharding import Sharding, can_be_replayed, sharding_of
 from tui_ft.memory.states import optimizer_states
 from tui_ft.memory.step import BYTES, Step
 from tui_ft.runs.folder import RunError
 from tui_ft.runs.gpu_choice import choose
+from tui_ft.runs.reward_models import reward_configs
 from tui_ft.spec import RunSpec
-from tui_ft.spec.distributed import sharding_kind, strategy_name
+from tui_ft.spec.distributed import Strategy, strategy_name
 from tui_ft.survey.asking import Asked
 from tui_ft.survey.request import Request, TokenRequest
 from tui_ft.survey.tokens import TokenSummary, packed_sequences
@@ -39,12 +43,14 @@ class RunFacts(msgspec.Struct, frozen=True, kw_only=True):
         config: the values of the model's config.json.
         rows: rows that can be learned from.
         tokens: of the model, counted to the end.
+        reward_configs: of the models that score answers; empty where one of them is not known.
         lacking: what is not known and why, in sentences.
     """
 
     config: dict[str, Any] | None = None
     rows: int | None = None
     tokens: TokenSummary | None = None
+    reward_configs: tuple[dict[str, Any], ...] = ()
     lacking: tuple[str, ...] = ()
 
 
@@ -57,6 +63,9 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
         frees: on each of them.
         spread: how the run is spread over several, in words; empty on one.
         short: how many GPUs it wants that are not there.
+        host: that all processes take of the host's memory, where weights or states are offloaded
+            to it; 0 where they are not.
+        host_free: what is available of it.
         train_rows: rows that are trained on.
         steps: optimizer steps.
         tokens: trained on over all epochs, after what `max_length` cuts.
@@ -70,6 +79,8 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     frees: tuple[int | None, ...] = ()
     spread: str = ""
     short: int = 0
+    host: int = 0
+    host_free: int | None = None
     train_rows: int | None = None
     steps: int | None = None
     tokens: int | None = None
@@ -93,13 +104,20 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
             return None
         return fit(self.memory, free)
 
+    @property
+    def host_is_short(self) -> bool:
+        """Whether the host has not the memory for what is offloaded to it."""
+        return self.host_free is not None and self.host > self.host_free
+
 
 def facts_key(spec: RunSpec) -> tuple[object, ...]:
     """Return what facts depend on: as long as it is the same, so are they."""
     columns = tuple(sorted(spec.data.columns.items()))
     model = spec.model
     data = (spec.data.train, spec.data.format, columns)
-    return (model.name_or_path, model.revision, model.chat_template, data, _loss_on(spec))
+    scorers = tuple(getattr(one, "model", "") for one in getattr(spec.objective, "rewards", ()))
+    named = (model.name_or_path, model.revision, model.chat_template, scorers)
+    return (*named, data, _loss_on(spec))
 
 
 def _loss_on(spec: RunSpec) -> LossOn:
@@ -114,6 +132,8 @@ def look_up(spec: RunSpec, is_cancelled: Callable[[], bool] = lambda: False) -> 
     """
     found = model_facts(spec.model.name_or_path, spec.model.revision)
     lacking = [said for said in (found.problem, found.note) if said]
+    known = RunFacts(config=found.config, reward_configs=reward_configs(spec))
+    replace = msgspec.structs.replace
     wanted = TokenRequest(spec.model.name_or_path, spec.model.chat_template, _loss_on(spec))
     request = Request(
         spec.data.train, format=spec.data.format, columns=spec.data.columns, tokens=wanted
@@ -129,16 +149,16 @@ def look_up(spec: RunSpec, is_cancelled: Callable[[], bool] = lambda: False) -> 
                 asked.cancel()
                 return None
     except DataError as error:
-        return RunFacts(config=found.config, lacking=(*lacking, str(error)))
+        return replace(known, lacking=(*lacking, str(error)))
     summary, tokens = asked.summary(), asked.tokens()
     if summary is None or summary.problem is not None:
         why = summary.problem if summary and summary.problem else "the data could not be read"
-        return RunFacts(config=found.config, lacking=(*lacking, why))
+        return replace(known, lacking=(*lacking, why))
     if tokens is not None and tokens.problem is not None:
         lacking.append(tokens.problem)
     counted = tokens if tokens is not None and tokens.stage == "done" and tokens.lengths else None
     rows = counted.rows if counted is not None else summary.usable
-    return RunFacts(config=found.config, rows=rows, tokens=counted, lacking=tuple(lacking))
+    return replace(known, rows=rows, tokens=counted, lacking=tuple(lacking))
 
 
 def outlook(
@@ -149,35 +169,62 @@ def outlook(
     step = _step(spec, facts, gpus)
     wanted = spec.hardware.processes or max(1, len(gpus))
     strategy = spec.hardware.strategy(wanted) if gpus else None
+    spread = None if strategy is None else sharding_of(strategy, wanted)
     memory: Figure | Unknown = Unknown("the model's configuration is not known")
     if step is not None:
-        sharding: Sharding = "one" if strategy is None else sharding_kind(strategy)
-        memory = estimator.memory(step, sharding, wanted if gpus else 1)
+        memory = estimator.memory(step, spread)
     rows = _train_rows(spec, facts)
     passes = _passes(spec, facts, rows, wanted)
     return Outlook(
         memory=memory,
         gpus=tuple(gpu.index for gpu in gpus),
         frees=tuple(gpu.memory_free_bytes for gpu in gpus),
-        spread="" if strategy is None else strategy_name(strategy),
+        spread=_spread_name(strategy, spread),
         short=max(0, wanted - len(gpus)) if gpus else 0,
+        host=_in_host(step, spread),
+        host_free=None if snapshot is None else snapshot.host.memory_available_bytes,
         train_rows=rows,
         steps=None if passes is None else _steps(spec, passes),
         tokens=_tokens(spec, facts, rows, passes),
-        time=_time(spec, facts, step, passes, gpus, estimator),
+        time=_time(spec, facts, step, passes, gpus, spread, estimator),
         disk=_disk(spec, step, memory),
         lacking=facts.lacking,
     )
 
 
-def step_to_replay(spec: RunSpec, facts: RunFacts, snapshot: Snapshot | None) -> Step | None:
-    """Return the step whose dry run says more than the closed form; None where none does.
+def question_of(spec: RunSpec, facts: RunFacts, snapshot: Snapshot | None) -> Question | None:
+    """Return what is asked of a dry run that says more than the closed form; None for nothing.
 
-    That is a run on one GPU: of several the dry run knows nothing, and on the CPU nobody asks.
+    Of several GPUs the dry run knows FSDP; on the CPU nobody asks.
     """
     gpus = _gpus(spec, snapshot)
-    several = len(gpus) > 1 or (spec.hardware.processes or 1) > 1
-    return None if not gpus or several else _step(spec, facts, gpus)
+    step = _step(spec, facts, gpus) if gpus else None
+    if step is None:
+        return None
+    count = spec.hardware.processes or len(gpus)
+    strategy = spec.hardware.strategy(count)
+    spread = None if strategy is None else sharding_of(strategy, count)
+    if spread is not None and not can_be_replayed(step, spread):
+        return None
+    return Question(step=step, sharding=spread)
+
+
+def _spread_name(strategy: Strategy | None, spread: Sharding | None) -> str:
+    if strategy is None or spread is None:
+        return ""
+    moved = spread.offloads_states or spread.offloads_weights
+    return f"{strategy_name(strategy)}{' with offload' if moved else ''}"
+
+
+def _in_host(step: Step | None, spread: Sharding | None) -> int:
+    """Return what offload takes of the host's memory, the loading included."""
+    if step is None or spread is None:
+        return 0
+    try:
+        held = host_of(step, spread).held
+        return max(held, loaded_in_host(step, spread)) if held else 0
+    except ValueError:
+        return 0  # why there is no figure is said with the GPU's
 
 
 def _gpus(spec: RunSpec, snapshot: Snapshot | None) -> tuple[Gpu, ...]:
@@ -200,6 +247,7 @@ def _step(spec: RunSpec, facts: RunFacts, gpus: Sequence[Gpu]) -> Step | None:
         capability=gpus[0].compute_capability if gpus else None,
         longest=max(counted.lengths) if counted is not None else None,
         supervised=max(counted.supervised_share, _LEAST_SHARE) if counted is not None else 1.0,
+        reward_configs=facts.reward_configs,
     )
 
 
@@ -267,6 +315,7 @@ def _time(
     step: Step | None,
     passes: int | None,
     gpus: Sequence[Gpu],
+    spread: Sharding | None,
     estimator: Estimator,
 ) -> Seconds | Unknown:
     if step is None or passes is None:
@@ -280,6 +329,8 @@ def _time(
         mean_length=mean,
         gpu=gpu_facts(gpus[0]) if gpus else None,
         gpus=max(1, len(gpus)),
+        spread=spread,
+        updates=_steps(spec, passes),
     )
     return estimator.seconds(work)
 

@@ -17,6 +17,7 @@ from tui_ft.memory.dry_run import DryRunError, dry_runs
 from tui_ft.memory.from_spec import step_of
 from tui_ft.memory.model_facts import model_facts
 from tui_ft.memory.question import Question
+from tui_ft.runs.reward_models import reward_configs
 
 if TYPE_CHECKING:
     from tui_ft.hardware import Gpu
@@ -62,7 +63,13 @@ def _predicted(spec: RunSpec, gpu: Gpu, longest_row: int | None) -> Prediction |
     config = model_facts(spec.model.name_or_path, spec.model.revision).config
     if config is None:
         return None
-    step = step_of(spec, config, capability=gpu.compute_capability, longest=longest_row)
+    step = step_of(
+        spec,
+        config,
+        capability=gpu.compute_capability,
+        longest=longest_row,
+        reward_configs=reward_configs(spec),
+    )
     try:
         (answer,) = dry_runs([Question(step=step)], gently=True)
     except DryRunError as error:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tui_ft import paths
 from tui_ft.hub.outputs import run_name
+from tui_ft.memory.model_facts import model_facts
+from tui_ft.models import ArchitectureError, architecture_of
 from tui_ft.runs.folder import RunError, RunFolder, exactly
 from tui_ft.spec import RunSpec, SpecError, find_presets
+from tui_ft.spec.online import OnlineFields
 from tui_ft.spec.rewards import RewardModelReward
 
 
@@ -53,6 +58,37 @@ def find_reward_model(reward: RewardModelReward) -> RewardModelPlace:
     if inside.spec_file.is_file() and named.name in ("adapter", "model"):
         return _made_by(inside)
     return RewardModelPlace(named)
+
+
+def reward_configs(spec: RunSpec) -> tuple[dict[str, Any], ...]:
+    """Return the values of the config.json of each model that scores a run's answers.
+
+    Of an adapter it is its base's. Nothing where one of them cannot be found: its size is then not
+    known. Takes a few seconds where the Hub is slow.
+    """
+    asked = spec.objective.rewards if isinstance(spec.objective, OnlineFields) else ()
+    found = []
+    for reward in asked:
+        if not isinstance(reward, RewardModelReward):
+            continue
+        try:
+            place = find_reward_model(reward)
+        except RunError:
+            return ()
+        name = reward.model if place.path is None else str(place.path)
+        config = model_facts(name, reward.revision).config
+        if config is None or not _is_read(config):
+            return ()
+        found.append(config)
+    return tuple(found)
+
+
+def _is_read(config: Mapping[str, Any]) -> bool:
+    try:
+        architecture_of(config, 1)
+    except ArchitectureError:
+        return False
+    return True
 
 
 def how_to_make(run: str) -> str:

@@ -17,9 +17,9 @@ from tui_ft import text
 from tui_ft.hardware import Snapshot
 from tui_ft.memory.estimating import Unknown
 from tui_ft.memory.figure import Figure
-from tui_ft.memory.step import Step
+from tui_ft.memory.question import Question
 from tui_ft.plan.estimator import estimator
-from tui_ft.plan.outlook import RunFacts, facts_key, look_up, outlook, step_to_replay
+from tui_ft.plan.outlook import RunFacts, facts_key, look_up, outlook, question_of
 from tui_ft.plan.refining import Refined, key_of, replay
 from tui_ft.runs.launch import with_absolute_paths
 from tui_ft.screens.outlook_text import outlook_lines
@@ -51,8 +51,8 @@ class OutlookLine(Static):
     class Replayed(Message):
         """A step was replayed, or cannot be."""
 
-        def __init__(self, step: Step, found: Figure | Unknown) -> None:
-            self.step, self.found = step, found
+        def __init__(self, question: Question, found: Figure | Unknown) -> None:
+            self.question, self.found = question, found
             super().__init__()
 
     def __init__(self, *, id: str) -> None:
@@ -130,42 +130,42 @@ class OutlookLine(Static):
 
     def _refine(self, spec: RunSpec, facts: RunFacts, snapshot: Snapshot | None) -> str:
         """Have the step replayed once keys rest, and end what was replayed before; say which."""
-        step = step_to_replay(spec, facts, snapshot)
+        asked = question_of(spec, facts, snapshot)
         free = snapshot.host.memory_available_bytes if snapshot is not None else None
         why_not = ""
         if not self._replays:
             why_not = "dry runs are off (m)"
         elif free is not None and free < _LEAST_MEMORY:
             why_not = "the host has no memory left for a dry run"
-        self._want(None if why_not else step, spec.method.kind)
-        if step is None or why_not:
-            return why_not if step is not None else ""
-        known = self._estimator.replayed(step)
+        self._want(None if why_not else asked, spec.method.kind)
+        if asked is None or why_not:
+            return why_not if asked is not None else ""
+        known = self._estimator.replayed(asked)
         if isinstance(known, Unknown):
             return known.reason
         return "a dry run follows" if known is None else ""
 
-    def _want(self, step: Step | None, method: str) -> None:
-        key = None if step is None else key_of(step)
+    def _want(self, asked: Question | None, method: str) -> None:
+        key = None if asked is None else key_of(asked)
         if key == self._wanted:
             return  # it is waited for, under way, or known
         self._wanted = key
         if self._resting is not None:
             self._resting.stop()
         self.workers.cancel_group(self, "replay")
-        if step is not None and self._estimator.replayed(step) is None:
-            self._resting = self.set_timer(REPLAY_SECONDS, partial(self._replay, step, method))
+        if asked is not None and self._estimator.replayed(asked) is None:
+            self._resting = self.set_timer(REPLAY_SECONDS, partial(self._replay, asked, method))
 
-    def _replay(self, step: Step, method: str) -> None:
+    def _replay(self, asked: Question, method: str) -> None:
         def work() -> None:
             worker = get_current_worker()
             with self._one_at_a_time:  # one that was cancelled may need a moment to end
-                found = replay(step, method, lambda: worker.is_cancelled)
+                found = replay(asked, method, lambda: worker.is_cancelled)
             if found is not None:
-                self.post_message(self.Replayed(step, found))
+                self.post_message(self.Replayed(asked, found))
 
         self.run_worker(work, thread=True, group="replay", exclusive=True, exit_on_error=False)
 
     def on_outlook_line_replayed(self, message: Replayed) -> None:
         """Keep what was found; the message goes on to the screen, which shows it."""
-        self._estimator.keep(message.step, message.found)
+        self._estimator.keep(message.question, message.found)

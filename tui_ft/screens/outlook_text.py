@@ -31,6 +31,8 @@ def outlook_lines(outlook: Outlook, width: int, behind: str = "") -> Content:
     lines = [_memory(outlook, width, behind)]
     if len(outlook.gpus) > 1:
         lines.append(_each_gpu(outlook, width))
+    if outlook.host:
+        lines.append(_host(outlook, width))
     return Content("\n").join([*lines, _rest(outlook, width)])
 
 
@@ -85,6 +87,15 @@ def _each_gpu(outlook: Outlook, width: int) -> Content:
         mark = sign(FITS[fits or "unknown"]).content()
         parts.append(Content.assemble(f"{number}: {drawn}", mark, f" {text.gibibytes(free)}"))
     return Content("  ").join(parts)
+
+
+def _host(outlook: Outlook, width: int) -> Content:
+    """Return what offload takes of the host's memory, of what is available there."""
+    mark = sign(FITS["no" if outlook.host_is_short else "fits"]).content()
+    if outlook.host_free is None:
+        mark = sign(FITS["unknown"]).content()
+    said = f"host {text.memory(outlook.host)} pinned of {text.memory(outlook.host_free)} available"
+    return Content.assemble(mark, text.one_line(f" {said}", width - 2))
 
 
 def _rest(outlook: Outlook, width: int) -> Content:

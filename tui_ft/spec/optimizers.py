@@ -187,6 +187,12 @@ def optimizer_arguments(given: str | None) -> str | None:
     return given
 
 
+def taken_apart(given: str | None) -> dict[str, str]:
+    """Return the arguments of `optim_args` by name, as transformers takes them apart."""
+    pairs = (one.partition("=") for one in (given or "").replace(" ", "").split(",") if one)
+    return {name: value for name, _, value in pairs}
+
+
 def schedule_fault(name: str, given: Iterable[str]) -> str | None:
     """Return what is wrong with the arguments given to a schedule, or None."""
     names, takes = tuple(given), SCHEDULES[name]

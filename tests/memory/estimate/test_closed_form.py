@@ -12,7 +12,7 @@ import pytest
 from tests.memory.models import LLAMA_8B, LORA, TINY
 from tui_ft.memory.allocator import GIB
 from tui_ft.memory.estimate import Sharding, estimate
-from tui_ft.memory.estimate.sharding import in_host
+from tui_ft.memory.estimate.offload import in_host
 from tui_ft.memory.estimating import Unknown
 from tui_ft.memory.figure import Figure
 from tui_ft.memory.methods import other_methods
@@ -232,3 +232,20 @@ def test_offload_moves_states_to_the_host_sixteen_bytes_a_trained_weight() -> No
     assert "optimizer states" in terms
     assert "optimizer states" not in less
     assert "float32 weights" not in less
+
+
+def test_projected_gradients_hold_less_and_those_of_lomo_next_to_nothing() -> None:
+    values = {**BIG, "checkpointing": True, "weights": "bfloat16", "batch": 1}
+    adam = _figure(Step(**{**values, "optim": "adamw_torch_fused"}))
+    rank = {"optim_rank": 128, "optim_targets": ("all-linear",)}
+    galore = _figure(Step(**{**values, "optim": "galore_adamw", **rank}))
+    some = _figure(
+        Step(**{**values, "optim": "galore_adamw", **rank, "optim_targets": (r".*mlp.*",)})
+    )
+    lomo = _figure(Step(**{**values, "optim": "lomo"}))
+    states = [_terms(one).get("optimizer states", 0) for one in (adam, galore, some, lomo)]
+    assert states[0] > states[2] > states[1] > states[3] == 0
+    assert _terms(lomo).get("gradients", 0) < _terms(adam)["gradients"] / 3
+    assert adam.expected > lomo.expected
+    # No dry run knows them: the band says so.
+    assert (galore.high - galore.low) / galore.expected > (adam.high - adam.low) / adam.expected

@@ -13,11 +13,13 @@ from tui_ft.memory.estimate.sharding import computed_step
 from tui_ft.memory.estimating import Unknown
 from tui_ft.memory.figure import CONTEXT, CONTEXT_HIGH, CONTEXT_LOW, UNSEEN, Figure, Term
 from tui_ft.memory.sharding import Sharding
+from tui_ft.memory.states import NOT_REPLAYED
 from tui_ft.memory.step import Step
 
 GUESS: Final = 0.15
 """Wider by this share where a family's layers are taken to be Llama's, or mixtures to be laid out
-as Mixtral's, and on several GPUs: none of it is compared with replays."""
+as Mixtral's, with optimizers that no dry run knows, and on several GPUs: none of it is compared
+with replays."""
 _SLACK: Final = 0.06
 _SLACK_BAND: Final = 0.12
 """Reserved above allocated, as a share, where it is not looked into: the median and the 80th
@@ -43,7 +45,8 @@ def estimate(
     moments = moments_of(computed, sharding, model)
     peak = max(moments, key=lambda moment: moment.total)
     lost, lost_at_worst = _lost(model, peak, careful=careful)
-    unsure = 0.0 if is_checked(model.architecture) and sharding is None else GUESS
+    known = is_checked(model.architecture) and step.optim not in NOT_REPLAYED
+    unsure = 0.0 if known and sharding is None else GUESS
     return _figure(model, peak, lost, lost_at_worst, unsure)
 
 

@@ -12,7 +12,7 @@ from tui_ft.memory.estimate.families import forward_of
 from tui_ft.memory.estimate.layers import Forward
 from tui_ft.memory.estimate.optimizer import states_of, step_takes
 from tui_ft.memory.estimate.weights import Held, Weights
-from tui_ft.memory.step import Step
+from tui_ft.memory.step import BYTES, Step
 from tui_ft.models import Architecture, architecture_of
 
 
@@ -30,6 +30,7 @@ class Sizes:
         by_kind: gradients of each kind of layer.
         once: gradients of what is there once.
         largest: weights of the largest layer.
+        largest_trained: the largest tensor that is trained.
         trainable_parameters: how many values are trained.
     """
 
@@ -42,6 +43,7 @@ class Sizes:
     by_kind: dict[int, int]
     once: int
     largest: int
+    largest_trained: int
     trainable_parameters: int
 
 
@@ -95,6 +97,22 @@ def _read(
     return architecture, adapter_of(msgspec.json.decode(arguments), architecture)
 
 
+def reward_models_of(step: Step) -> int:
+    """Return the bytes of the models that score answers, whose configurations are known.
+
+    Each has a head of one output, and the type of the arithmetic (`train/rewards/reward_model.py`).
+
+    Raises:
+        ArchitectureError: a configuration cannot be read.
+    """
+    width = BYTES[step.arithmetic or step.weights]
+    return sum(
+        architecture_of(config, 1).parameters * width
+        for config in step.reward_configs
+        if step.reward_model
+    )
+
+
 def value_head(step: Step, architecture: Architecture) -> int:
     """Return the parameters of the head that foretells what is still to be earned: PPO's."""
     return architecture.hidden_size + 1 if step.objective == "ppo" else 0
@@ -118,6 +136,7 @@ def _sizes(step: Step, weights: Weights, kinds: list[int]) -> Sizes:
         step=step_takes(step.optim, trained),
         by_kind={kind: _gradients(found) for kind, found in by_kind.items()},
         once=_gradients(once),
+        largest_trained=max((held.size for held in trained), default=0),
         largest=max(sum(held.all_sizes for held in found) for found in by_kind.values()),
         trainable_parameters=value_head(step, weights.model)
         + sum(held.count * held.number for held in everything if held.trained or held.idle),

@@ -20,13 +20,14 @@ from tui_ft.memory.estimate.families import mask_bytes, shapes_of
 from tui_ft.memory.estimate.generation import generated, prompt_of
 from tui_ft.memory.estimate.heads import Loss
 from tui_ft.memory.estimate.layers import Shapes
-from tui_ft.memory.estimate.model import Model
+from tui_ft.memory.estimate.model import Model, reward_models_of
 from tui_ft.memory.estimate.objectives import Plan, input_bytes, plan_of
 from tui_ft.memory.estimate.parts import Input, Part, Run, checkpointed, forward_only, measured
 from tui_ft.memory.estimate.sharding import GATHERING, Spread, gradients_of, persistent, spread_of
 from tui_ft.memory.estimate.tape import Storage, Tape, Tensor, block_of
 from tui_ft.memory.estimate.weights import Weights
 from tui_ft.memory.sharding import Sharding
+from tui_ft.memory.states import IN_BACKWARD
 from tui_ft.memory.step import BYTES
 
 Stage = Literal["forward", "backward", "optimizer", "generation", "evaluation"]
@@ -152,7 +153,7 @@ def inputs_of(model: Model, loss: Loss) -> int:
 def _persistent(model: Model, plan: Plan) -> dict[str, int]:
     """Return what is held all the time, by name."""
     sizes = model.sizes
-    copies = plan.references * (sizes.weights + sizes.constants)
+    copies = plan.references * (sizes.weights + sizes.constants) + reward_models_of(model.step)
     if model.step.reference_adapter:
         copies += sizes.adapters
     return {
@@ -182,6 +183,9 @@ def _gradients(model: Model, spread: Spread | None) -> _Gradients:
         return size if spread is None else gradients_of(size, spread)
 
     total = share(sizes.trained)
+    if model.step.optim in IN_BACKWARD:  # one is there while the next is made
+        two = 2 * share(sizes.largest_trained)
+        return _Gradients(two, min(two, share(sizes.largest_trained)), (0,) * len(model.kinds))
     if model.step.accumulation:
         return _Gradients(total, total, (0,) * len(model.kinds))
     output = model.architecture.output

@@ -72,7 +72,9 @@ def plan_of(step: Step, virtual: int) -> Plan:
         generation=generation,
         judged=judged,
         evaluation=_loss(step, evaluated, virtual) if evaluated else None,
-        references=step.holds_reference + step.reward_model + 2 * step.consolidated,
+        references=step.holds_reference
+        + (step.reward_model and not step.reward_configs)
+        + 2 * step.consolidated,
     )
 
 

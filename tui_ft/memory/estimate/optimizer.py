@@ -7,7 +7,7 @@ from typing import Final
 
 from tui_ft.memory.estimate.tape import FLOAT32, block_of
 from tui_ft.memory.estimate.weights import Held
-from tui_ft.memory.states import COPIES_IN_STEP, optimizer_states
+from tui_ft.memory.states import COPIES_IN_STEP, PROJECTING, optimizer_states
 
 _NAMES: Final = {4: "float32", 2: "bfloat16"}
 
@@ -25,7 +25,9 @@ def states_of(name: str, trained: Iterable[Held]) -> int:
 
 def state_sizes(name: str, held: Held) -> list[int]:
     """Return the bytes of each tensor that an optimizer holds for one weight."""
-    states = optimizer_states(name, held.shape, _NAMES[held.width], embedding=held.embedding)
+    states = optimizer_states(
+        name, held.shape, _NAMES[held.width], embedding=held.embedding, rank=held.rank
+    )
     return [state.size for state in states]
 
 
@@ -39,13 +41,32 @@ def moments_of_step(name: str, trained: Iterable[Held]) -> Iterator[list[int]]:
     """Yield what an optimizer's step makes and lets go of again, in bytes.
 
     AdamW in its foreach form makes a copy of all that is trained (`COPIES_IN_STEP`). Adafactor goes
-    one weight after the other: gradient and weight in float32 where they are shorter, the squared
-    gradient, and its sum with epsilon (transformers/optimization.py). Fused, 8-bit and SGD steps
-    work in place.
+    one weight after the other, as LOMO and AdaLOMO do: gradient and weight in float32 where they
+    are shorter, the squared gradient, and its sum with epsilon (transformers/optimization.py).
+    Fused, 8-bit and SGD steps work in place.
     """
     if name in COPIES_IN_STEP:
         yield [held.count * held.width for held in trained for _ in range(held.number)]
-    elif name == "adafactor":
+    elif name == "grokadamw":
+        for held in trained:  # its states come from the host, one weight's at a time
+            yield [held.count * held.width] * 5
+    elif name in PROJECTING:
+        for held in trained:
+            yield list(_projecting(name, held))
+    elif name in ("adafactor", "lomo", "adalomo"):
         for held in trained:
             copies = 2 if held.width == FLOAT32 else 4
             yield [held.count * FLOAT32] * copies
+
+
+def _projecting(name: str, held: Held) -> Iterator[int]:
+    """Yield what projecting one weight's gradient takes: an update as large as the weight.
+
+    GaLore's singular value decomposition works in float32 on a copy, and gives U and V
+    (galore-torch 1.0, `get_orthogonal_matrix`); what the solver takes beside is not known.
+    """
+    yield held.count * held.width
+    if held.rank and name.startswith("galore"):
+        small = min(held.shape)
+        yield 2 * held.count * FLOAT32
+        yield small * small * FLOAT32

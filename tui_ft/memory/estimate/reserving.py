@@ -16,7 +16,7 @@ from tui_ft.memory.estimate import heads
 from tui_ft.memory.estimate.generation import cache_bytes, prompt_of
 from tui_ft.memory.estimate.heads import Loss
 from tui_ft.memory.estimate.layers import Shapes
-from tui_ft.memory.estimate.model import Model
+from tui_ft.memory.estimate.model import Model, reward_models_of
 from tui_ft.memory.estimate.moments import (
     asks_for_gradient,
     inputs_of,
@@ -78,6 +78,7 @@ class _Run:
             frozen += [one for one in held if one.kind == "adapters"]
         for one in (*held, *frozen, *(self.trained if step.accumulation else ())):
             self._request([one.count * one.width] * one.number)
+        self._request([reward_models_of(step)])
         self._request([int(step.workspace_mib * MIB)])
         self.has_states = False
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from tui_ft.memory.estimate.model import Model, model_of
+from tui_ft.memory.estimate.model import Model
 from tui_ft.memory.estimate.optimizer import states_of
 from tui_ft.memory.estimate.tape import FLOAT32
 from tui_ft.memory.estimate.weights import Held
@@ -23,6 +23,8 @@ GATHERING: Final = "gathering the head"
 """Words of the moment before the loss."""
 _BUCKET: Final = 500_000_000
 """Numbers in DeepSpeed's `reduce_bucket_size`, which ftui leaves as it is."""
+_SUB_GROUP: Final = 1_000_000_000
+"""Numbers in `sub_group_size` of stage 3, its default (`zero/config.py`)."""
 _PREFETCHED: Final = 50_000_000
 """Numbers in its `stage3_prefetch_bucket_size`."""
 
@@ -81,7 +83,7 @@ class Spread:
         """
         sharding = self.sharding
         if stage == "optimizer":
-            return 0
+            return self._copied_gradients()
         if sharding.kind == "ddp":
             return self.trained  # buckets, together as large as the gradients are
         if sharding.by_deepspeed:
@@ -91,6 +93,18 @@ class Spread:
         if not sharding.wraps:
             return self._at_once(stage, what)
         return self._fsdp(stage, what, last_layer)
+
+    def _copied_gradients(self) -> int:
+        """Return the gradients that DeepSpeed copies into float32 for its step.
+
+        Of its own share; with stage 3 of at most 1e9 numbers at a time (`stage_1_and_2.py`, `step`;
+        `stage3.py`, `_prepare_fp32_grad_for_sub_group`).
+        """
+        sharding = self.sharding
+        if not sharding.by_deepspeed or sharding.offloads_states:
+            return 0
+        share = self.trained * self.widened // sharding.gpus
+        return min(share, _SUB_GROUP * FLOAT32) if sharding.kind == "zero3" else share
 
     def _fsdp(self, stage: str, what: str, last_layer: str) -> int:
         """Return it for FSDP2 (torch/distributed/fsdp/_fully_shard/_fsdp_param_group.py).
@@ -111,7 +125,9 @@ class Spread:
                 return gathered + 2 * (self.tail - self.layer)
             return gathered - self.layer + (1 + self.gathers_head * (what == GATHERING)) * self.tail
         if what == "the loss's gradient":
-            return self.tail + (self.layers if held_back else 0)
+            # The last layer is gathered ahead, as the backward pass begins; else all is there yet.
+            first = 0 if self.tied else self.embedding
+            return self.tail + (self.layers + first if held_back else self.layer)
         if what == "the embedding":
             return self._after()
         if self.tied and self.trains_all:
@@ -142,8 +158,11 @@ class Spread:
         once = self.tail if self.tied else self.embedding
         if not self.trains_all:
             return 2 * once if self.prepared else 0
-        # Its gradient in the arithmetic's type is counted with the embedding's own part.
-        return self.widened * once
+        # Its gradient in the arithmetic's type is counted with the embedding's own part. The
+        # reduce-scatter has its input, and the share that comes out; with tied weights that is
+        # among the head's gradients already.
+        share = 0 if self.tied else self.widened * once // self.sharding.gpus
+        return self.widened * once + share
 
 
 def spread_of(model: Model, sharding: Sharding) -> Spread:
@@ -191,7 +210,7 @@ def persistent(model: Model, computed: Model, sharding: Sharding) -> dict[str, i
             "adapters": sizes.adapters,
             "optimizer states": sizes.states,
         }
-    masters = [held for held in _all(model) if held.trained]
+    masters = [held for held in all_held(model) if held.trained]
     if model.step.arithmetic is not None and model.step.quantization is None:
         masters = [replace(held, width=FLOAT32) for held in masters]  # accelerate upcasts them
     states = 0 if sharding.offloads_states else states_of(model.step.optim, masters) // gpus
@@ -227,30 +246,8 @@ def gradients_of(size: int, computed: Spread) -> int:
     return size * widened // sharding.gpus
 
 
-def in_host(step: Step, sharding: Sharding) -> int:
-    """Return the bytes that all GPUs' processes hold in the host's memory together.
-
-    Of each trained weight a float32 copy, its states and its gradient in float32: 16 bytes with
-    AdamW, and with FSDP the frozen weights too (arXiv:2101.06840, section 4; DeepSpeed 0.19,
-    `estimate_zero2_model_states_mem_needs`). They are pinned, so none of it can be swapped out.
-
-    Raises:
-        ValueError: as `model_of`.
-    """
-    if not (sharding.offloads_states or sharding.offloads_weights):
-        return 0
-    model = model_of(step)
-    masters = [replace(held, width=FLOAT32) for held in _all(model) if held.trained]
-    own = sum(held.all_sizes for held in masters)
-    total = 2 * own + states_of(step.optim, masters)
-    if sharding.offloads_weights:
-        computed = model_of(computed_step(step, sharding)).sizes
-        everything = computed.weights + computed.adapters
-        total += everything if sharding.by_deepspeed else everything - computed.trained
-    return total
-
-
-def _all(model: Model) -> list[Held]:
+def all_held(model: Model) -> list[Held]:
+    """Return all that a model holds, equal layers counted together."""
     kinds = {kind: list(model.weights.held(kind)) for kind in dict.fromkeys(model.kinds)}
     layered = [
         replace(held, number=held.number * model.kinds.count(kind))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -82,6 +83,7 @@ class Held:
         idle: it is to be trained, but no gradient ever reaches it: what sees images, when rows are
             text alone. It has no state of the optimizer either.
         embedding: it is looked up in, not multiplied by.
+        rank: to which the optimizer projects its gradient; 0 where it does not.
     """
 
     shape: tuple[int, ...]
@@ -91,6 +93,7 @@ class Held:
     number: int = 1
     idle: bool = False
     embedding: bool = False
+    rank: int = 0
 
     @property
     def count(self) -> int:
@@ -118,6 +121,7 @@ class Weights:
         self.full = adapter is None
         self._quantization = step.quantization
         self._there = step.accumulation
+        self._projects = step.optim_rank, step.optim_targets
         self._computed_in = BYTES[step.arithmetic or step.weights]
         self._adapter_width = self._width_of_adapter(step)
         # Of what is trained of the base beside an adapter, as a copy.
@@ -224,8 +228,9 @@ class Weights:
             yield from self._linear_tensors(piece)
             adapter = self.adapter if number is not None else None
             if adapter is not None and adapter.applies(piece, number or 0):
+                rank = self._projected(piece.path, adapted=True)
                 for shape in adapter.shapes(piece):
-                    yield Held(shape, self._adapter_width, trained=True, kind="adapters")
+                    yield Held(shape, self._adapter_width, True, kind="adapters", rank=rank)
         elif isinstance(piece, Norm):
             if piece.affine:
                 both = 1 + piece.bias
@@ -256,7 +261,8 @@ class Weights:
             yield Held((piece.out_features,), self.width, self.full)
         if bits == _WHOLE or how is None:
             if not piece.tied:
-                yield Held(shape, self.width, self.full)
+                rank = self._projected(piece.path) if self.full else 0
+                yield Held(shape, self.width, self.full, rank=rank)
             return
         if how.bits == 8:  # noqa: PLR2004 - bits
             yield Held(shape, 1)
@@ -268,6 +274,21 @@ class Weights:
         if how.double:
             yield Held((-(-constants // _CONSTANTS),), FLOAT32, kind="constants")
         yield Held((_CODES,), 1, kind="constants")
+
+    def _projected(self, path: str, *, adapted: bool = False) -> int:
+        """Return the rank to which a linear layer's gradients are projected; 0 where they are not.
+
+        As `check_target_module_exists` of transformers chooses them.
+        """
+        rank, targets = self._projects
+        if not rank:
+            return 0
+        if len(targets) == 1 and targets[0].replace("_", "-") == "all-linear":
+            return rank
+        inside = "base_model.model." if self.adapter is not None else ""
+        key = f"{inside}{path.format(0)}{'.lora_A.default' if adapted else ''}"
+        found = any(one in key or re.fullmatch(one, key) for one in targets)
+        return rank if found else 0
 
     def _bits(self, piece: Linear) -> Bits:
         """Return how a matrix is held by bitsandbytes; 16 when it is not quantised."""
