@@ -58,6 +58,7 @@ class Policy:
         asked: how answers are sampled.
         pad: the token that fills up.
         ends: the tokens that end an answer.
+        rate: what is trained learns by; values move by `cliprange_value` in a step at the most.
     """
 
     def __init__(
@@ -68,10 +69,11 @@ class Policy:
         *,
         pad: int,
         ends: Sequence[int],
+        rate: float,
     ) -> None:
         assert reference is not None or isinstance(model, PeftModel)
         self.model, self.reference = model, reference
-        self.head = attach_head(model)
+        self.head = attach_head(model, rate, asked.cliprange_value)
         self.ends = tuple(ends)
         self._asked, self._pad = asked, pad
         self._values: Tensor | None = None
