@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
-from peft import PeftModel, PeftType
+from peft import PeftModel
 from torch import Tensor
 from transformers import GenerationConfig
 from trl.models.utils import disable_gradient_checkpointing, unwrap_model_for_generation
@@ -16,11 +16,11 @@ from trl.trainer.utils import add_fused_lm_head, use_adapter
 
 from tui_ft.spec.ppo import PpoObjective
 from tui_ft.train.ppo.rollout import Rows, until_end
+from tui_ft.train.ppo.sampled import say_on
 from tui_ft.train.ppo.value_head import attach_head, bare
 
 _REFERENCE: Final = "ref"
 """The adapter as it was, where one is trained further; put there when the trainer was made."""
-_TOKENS: Final = (PeftType.PROMPT_TUNING, PeftType.P_TUNING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,38 +138,15 @@ class Policy:
             accelerator: what wrapped it.
             checkpointing: how gradients are checkpointed, which generating turns off for a while.
         """
-        # Padded before the prompts, so that every answer follows its prompt directly.
-        learned = self._learned_tokens()
-        longest = max(map(len, prompts)) + learned
-        left = [longest - learned - len(prompt) for prompt in prompts]
-        ids = torch.tensor(
-            [[self._pad] * (n + learned) + list(p) for n, p in zip(left, prompts, strict=True)]
-        )
-        mask = torch.tensor([[0] * n + [1] * (longest - n) for n in left])
         with (
             unwrap_model_for_generation(
                 wrapped, accelerator, gradient_checkpointing_kwargs=checkpointing
             ) as model,
             torch.no_grad(),
         ):
-            given = {
-                "input_ids": ids.to(accelerator.device),
-                "attention_mask": mask.to(accelerator.device),
-                "generation_config": self._sampling(),
-            }
-            if learned:
-                embedded = _with_learned(model, given["input_ids"], left, learned)
-                output = bare(model).generate(**given, inputs_embeds=embedded)
-            else:
-                output = model.generate(**given)
-        return [until_end(sampled, self.ends) for sampled in output[:, longest:].tolist()]
-
-    def _learned_tokens(self) -> int:
-        """Return how many learned tokens stand where tokens do, before the prompt."""
-        config = self.model.active_peft_config if isinstance(self.model, PeftModel) else None
-        if config is None or config.peft_type not in _TOKENS:
-            return 0
-        return int(config.num_virtual_tokens)
+            asked = self._sampling()
+            said = say_on(model, prompts, self._pad, accelerator.device, generation_config=asked)
+        return [until_end(sampled, self.ends) for sampled in said.tolist()]
 
     def _sampling(self) -> GenerationConfig:
         asked = self._asked
@@ -191,22 +168,3 @@ class Policy:
         # Within the model's own forward pass, as its wrappings for several GPUs expect it.
         if self._judging:
             self._values = self.head(output.last_hidden_state)
-
-
-def _with_learned(model: PeftModel, ids: Tensor, left: Sequence[int], learned: int) -> Tensor:
-    """Return the embeddings of padding, learned tokens and prompt, (prompts, tokens, width).
-
-    peft (0.21) puts its tokens before the padding and hands over no positions: a shorter prompt
-    would be answered as one that stands further from them than where it is learned from.
-
-    Args:
-        model: with an adapter of learned tokens.
-        ids: padding, as many places as tokens are learned, and the prompt, (prompts, tokens).
-        left: how much padding each begins with.
-        learned: how many tokens are learned.
-    """
-    embedded = model.word_embeddings(ids)
-    prompt = model.get_prompt(batch_size=len(ids)).to(embedded.dtype)
-    for row, start in enumerate(left):
-        embedded[row, start : start + learned] = prompt[row]
-    return embedded
