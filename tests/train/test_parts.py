@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from peft import PromptTuningConfig, TaskType, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.tiny_model import chat_rows, write_rows
@@ -82,9 +83,22 @@ def test_of_a_folder_only_the_rows_held_out_are_asked(tmp_path: Path, tiny_llama
         assert not any(text.startswith(question.prompt) for text in trained)
 
 
-def test_answers_do_not_depend_on_the_batch_and_leave_the_model_as_it_was(tiny_llama: Path) -> None:
+def _learned(count: int) -> PromptTuningConfig:
+    return PromptTuningConfig(task_type=TaskType.CAUSAL_LM, num_virtual_tokens=count)
+
+
+@pytest.mark.parametrize("learned", [0, 6])
+def test_answers_do_not_depend_on_the_batch_and_leave_the_model_as_it_was(
+    tiny_llama: Path, learned: int
+) -> None:
     tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
     model = AutoModelForCausalLM.from_pretrained(tiny_llama, dtype=torch.float32)
+    if learned:
+        torch.manual_seed(0)
+        with torch.no_grad():  # so that it tells how far its tokens stand from each other
+            for parameter in model.model.layers.parameters():
+                parameter.mul_(8)
+        model = get_peft_model(model, _learned(learned))
     model.train()
     questions = [Question(1, "short", "", ""), Question(2, "a rather longer prompt", "", "")]
     together = answer(model, tokenizer, questions, max_new_tokens=6, batch_size=2)

@@ -19,6 +19,7 @@ from tests.train.ppo.answering import COLOUR, LORA
 from tests.train.running import make_spec, make_trainer, run_worker
 from tui_ft.runs import events as ev
 from tui_ft.spec import RunSpec
+from tui_ft.train.ppo.rollout import lay_out
 
 GROUPS: Final = {"num_generations": 4, "num_iterations": 2, "beta": 0.05}
 OBJECTIVES: Final[dict[str, dict[str, Any]]] = {
@@ -30,6 +31,10 @@ METHODS: Final[dict[str, dict[str, Any]]] = {
     "lora": {**LORA, "lora_dropout": 0.3},
     "qlora": {**LORA, "kind": "qlora", "lora_dropout": 0.3},
     "full": {"kind": "full"},
+}
+LEARNED: Final[dict[str, dict[str, Any]]] = {
+    kind: {"kind": kind, "num_virtual_tokens": 6}
+    for kind in ("prompt_tuning", "p_tuning", "prefix_tuning")
 }
 
 
@@ -44,7 +49,7 @@ def _spec(folder: Path, model: Path, objective: str, method: str, **training: An
             "max_completion_length": 8,
             **OBJECTIVES[objective],
         },
-        method=METHODS[method],
+        method={**METHODS, **LEARNED}[method],
         training={
             "per_device_train_batch_size": 8,
             "eval_steps": None,
@@ -115,6 +120,26 @@ def test_what_was_sampled_is_as_likely_when_it_is_scored(
     dropouts = [m for m in trainer.model.modules() if isinstance(m, torch.nn.Dropout)]
     assert any(m.p == 0.3 for m in dropouts)
     assert all(m.training for m in trainer.model.modules())  # it trains with what was asked for
+
+
+@pytest.mark.parametrize("method", LEARNED)
+def test_learned_tokens_stand_as_near_to_a_short_prompt(
+    tmp_path: Path, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    trainer = make_trainer(_spec(tmp_path, tiny_llama, "ppo", method), tmp_path)
+    torch.manual_seed(0)
+    for parameter in trainer.model.prompt_encoder.parameters():
+        torch.nn.init.normal_(parameter)
+    for parameter in trainer.model.get_base_model().model.layers.parameters():
+        parameter.mul_(4) if not parameter.requires_grad else None  # so that places tell
+    sampled = _Sampled(monkeypatch)
+    prompts = [[5, 6, 7, 8, 9, 10, 11], [40], [12, 13, 14]]
+    answers = [tokens for tokens, _ in trainer._answers(prompts)]
+    rows = lay_out(prompts, answers, 1, torch.device("cpu"))
+    scored = trainer._judged(rows)[0].log_probs
+    for place, mask in enumerate(rows.answer_mask):
+        found = scored[place][mask]
+        torch.testing.assert_close(found, sampled.log_probs[place, : len(found)], atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)

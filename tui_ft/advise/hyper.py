@@ -105,9 +105,9 @@ _RATE_RULES: Final = (
     Rule(
         lambda state: state.choice("objective") == "ppo" and _trains_all(state),
         "3e-06",
-        "all weights by PPO: 3e-6 where its details were studied, and in trl while it had PPO "
-        "(Complete Guide 7.4: 1.41e-5)",
-        f"{sources.PPO_DETAILS}; trl's PPOConfig",
+        "all weights by PPO: 3e-6 where its details were studied, and in trl's examples while it "
+        "had PPO (Complete Guide 7.4: 1.41e-5)",
+        f"{sources.PPO_DETAILS}, and its code; trl's examples/scripts/ppo",
     ),
     Rule(
         lambda state: state.choice("objective") == "rloo" and _trains_all(state),

@@ -21,6 +21,7 @@ _PPO: Final = (
     "passes",
     "policy",
     "rollout",
+    "sampled",
     "value_head",
 )
 _SPEC: Final = re.compile(r"^from tui_ft\.spec\.\S+ import (\w+)$", re.MULTILINE)

@@ -310,6 +310,7 @@ class _Script:
             "    ASKED,",
             "    pad=tokenizer.pad_token_id,",
             "    ends=sorted({*stops, tokenizer.eos_token_id} - {None}),",
+            f"    rate={self._spec.training.learning_rate!r},",
             ")",
             f"load_head(policy.head, Path({place}))  # where an earlier run of PPO has left one",
         ]

@@ -45,7 +45,8 @@ class PpoObjective(OnlineFields):
     cliprange: PositiveFloat = 0.2
     """How far a token's probability may move in a rollout before it is clipped."""
     cliprange_value: PositiveFloat = 0.2
-    """How far a value may move in a rollout before it is clipped."""
+    """How far a value may move in a rollout before it is clipped, and at all in one step: its head
+    learns slower than the rest where it would be more."""
     vf_coef: NonNegativeFloat = 0.1
     """Weight of the loss of the values."""
     whiten_rewards: bool = False

@@ -13,6 +13,7 @@ from torch.distributed.fsdp import FSDPModule
 from tui_ft.runs import events as ev
 from tui_ft.spec.run_spec import GenerationScore, ScoreMetric
 from tui_ft.train.dataset import Question
+from tui_ft.train.ppo.sampled import say_on
 
 _EXAMPLES: Final = 8
 
@@ -37,14 +38,14 @@ def answer(
         progress: called with the number of answers so far; may raise to break off.
     """
     answers: list[str] = []
-    with _inference(model), _left_padding(tokenizer):
+    with _inference(model):
         for start in range(0, len(questions), batch_size):
             prompts = [q.prompt for q in questions[start : start + batch_size]]
-            batch = tokenizer(prompts, return_tensors="pt", padding=True, add_special_tokens=False)
-            batch = {name: tensor.to(model.device) for name, tensor in batch.items()}
-            batch.pop("token_type_ids", None)
-            output = model.generate(
-                **batch,
+            new = say_on(
+                model,
+                tokenizer(prompts, add_special_tokens=False)["input_ids"],
+                tokenizer.pad_token_id,
+                model.device,
                 max_new_tokens=max_new_tokens,
                 do_sample=False,
                 temperature=None,
@@ -54,7 +55,6 @@ def answer(
                 pad_token_id=tokenizer.pad_token_id,
                 eos_token_id=ends_of(model, tokenizer),
             )
-            new = output[:, batch["input_ids"].shape[1] :]
             answers += tokenizer.batch_decode(new, skip_special_tokens=True)
             progress(len(answers))
     return answers
@@ -150,13 +150,3 @@ def _inference(model: Any) -> Iterator[None]:  # noqa: ANN401
             yield
     finally:
         model.train(was_training)
-
-
-@contextlib.contextmanager
-def _left_padding(tokenizer: Any) -> Iterator[None]:  # noqa: ANN401
-    """Pad before the prompts, so that every answer follows its prompt directly."""
-    side, tokenizer.padding_side = tokenizer.padding_side, "left"
-    try:
-        yield
-    finally:
-        tokenizer.padding_side = side

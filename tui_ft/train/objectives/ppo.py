@@ -378,7 +378,8 @@ def build_trainer(job: Job) -> SoundnessTrainer:
     reference = None
     if adapter is None:
         reference = job.load_again().requires_grad_(False).eval()
-    policy = Policy(model, reference, asked, pad=job.tokenizer.pad_token_id, ends=ends)
+    pad, rate = job.tokenizer.pad_token_id, spec.training.learning_rate
+    policy = Policy(model, reference, asked, pad=pad, ends=ends, rate=rate)
     found = next((f for f in _left_by(spec.model.name_or_path) if load_head(policy.head, f)), None)
     if found is not None:
         job.note(f"goes on with the value head that an earlier run of PPO left in {found}")

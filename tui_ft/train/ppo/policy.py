@@ -16,6 +16,7 @@ from trl.trainer.utils import add_fused_lm_head, use_adapter
 
 from tui_ft.spec.ppo import PpoObjective
 from tui_ft.train.ppo.rollout import Rows, until_end
+from tui_ft.train.ppo.sampled import say_on
 from tui_ft.train.ppo.value_head import attach_head, bare
 
 _REFERENCE: Final = "ref"
@@ -58,6 +59,7 @@ class Policy:
         asked: how answers are sampled.
         pad: the token that fills up.
         ends: the tokens that end an answer.
+        rate: what is trained learns by; values move by `cliprange_value` in a step at the most.
     """
 
     def __init__(
@@ -68,10 +70,11 @@ class Policy:
         *,
         pad: int,
         ends: Sequence[int],
+        rate: float,
     ) -> None:
         assert reference is not None or isinstance(model, PeftModel)
         self.model, self.reference = model, reference
-        self.head = attach_head(model)
+        self.head = attach_head(model, rate, asked.cliprange_value)
         self.ends = tuple(ends)
         self._asked, self._pad = asked, pad
         self._values: Tensor | None = None
@@ -135,22 +138,15 @@ class Policy:
             accelerator: what wrapped it.
             checkpointing: how gradients are checkpointed, which generating turns off for a while.
         """
-        longest = max(map(len, prompts))
-        # Padded before the prompts, so that every answer follows its prompt directly.
-        ids = torch.tensor([[self._pad] * (longest - len(p)) + list(p) for p in prompts])
-        mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts])
         with (
             unwrap_model_for_generation(
                 wrapped, accelerator, gradient_checkpointing_kwargs=checkpointing
             ) as model,
             torch.no_grad(),
         ):
-            output = model.generate(
-                input_ids=ids.to(accelerator.device),
-                attention_mask=mask.to(accelerator.device),
-                generation_config=self._sampling(),
-            )
-        return [until_end(sampled, self.ends) for sampled in output[:, longest:].tolist()]
+            asked = self._sampling()
+            said = say_on(model, prompts, self._pad, accelerator.device, generation_config=asked)
+        return [until_end(sampled, self.ends) for sampled in said.tolist()]
 
     def _sampling(self) -> GenerationConfig:
         asked = self._asked
