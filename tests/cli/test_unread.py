@@ -35,7 +35,7 @@ def unread(*arguments: str, err: bool = False) -> tuple[int, str]:
 
 def test_a_run_is_started_though_nobody_reads_what_was_found(home: Path, spec_file: Path) -> None:
     assert unread("train", "run.yaml", "--detach", err=True)[0] == 0
-    wait_until(find("support"), ended, seconds=120)
+    wait_until(find("support"), ended)
 
 
 def test_what_is_written_is_written(home: Path, spec_file: Path, tmp_path: Path) -> None:
