@@ -154,5 +154,5 @@ def test_from_nothing_to_a_finished_run_by_keys_alone(
     app.press("\x13")  # ctrl+s
     app.wait_for("preparing")
     (folder,) = all_folders()
-    assert wait_until(folder, ended, seconds=240).state == "finished"
+    assert wait_until(folder, ended, seconds=600).state == "finished"
     assert (folder.path / "adapter" / "adapter_model.safetensors").is_file()
