@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -21,6 +20,8 @@ from tests.data.chats import (
     system,
     user,
 )
+from tests.data.families import FAMILIES
+from tests.data.small_tokenizer import TEMPLATES
 from tui_ft.data import Message
 
 Shown = Callable[[str, bool], str]
@@ -127,8 +128,6 @@ def test_learned_is_what_the_assistant_says_and_its_end(
 
 
 def test_every_family_is_tried() -> None:
-    from tests.data.families import FAMILIES
-
     assert set(EXPECTED) == set(FAMILIES)
-    written = {file.stem for file in (Path(__file__).parent / "templates").glob("*.jinja")}
+    written = {file.stem for file in TEMPLATES.glob("*.jinja")}
     assert written == set(FAMILIES)
