@@ -64,9 +64,7 @@ def end_orphan(folder: RunFolder) -> int:
         time.sleep(_POLL_SECONDS)
         pid = orphan_of(folder) or pid
     try:
-        for end in (os.killpg, os.kill):  # one that has just begun has no group of its own yet
-            with contextlib.suppress(ProcessLookupError):
-                end(pid, signal.SIGKILL)
+        _kill(pid)
     except PermissionError:
         raise RunError(f"the worker of {folder.id}, process {pid}, is another user's") from None
     deadline = time.monotonic() + _GONE_SECONDS
@@ -76,6 +74,14 @@ def end_orphan(folder: RunFolder) -> int:
             raise RunError(f"the worker of {folder.id}, process {pid}, {told}")
         time.sleep(_POLL_SECONDS)
     return pid
+
+
+def _kill(leader: int) -> None:
+    try:
+        os.killpg(leader, signal.SIGKILL)
+    except ProcessLookupError:  # it is gone, or has just begun and has no group of its own yet
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(leader, signal.SIGKILL)
 
 
 def _group(leader: int) -> list[psutil.Process]:

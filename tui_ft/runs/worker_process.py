@@ -67,8 +67,8 @@ class _Lock:
     would put a second one beside it.
     """
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self, descriptor: int, *, taken: bool = False) -> None:
+        self._descriptor, self._taken = descriptor, taken
 
     @classmethod
     def take(cls, file: Path) -> _Lock:
@@ -80,17 +80,18 @@ class _Lock:
             descriptor = os.open(file, os.O_WRONLY | os.O_CREAT, paths.PRIVATE_FILE)
         except OSError:
             return cls(-1)
-        with contextlib.suppress(OSError):
+        try:
             lock_within(descriptor, _LOCK_SECONDS)
-            os.ftruncate(descriptor, 0)  # of whoever had it before
-        return cls(descriptor)
+        except OSError:
+            return cls(descriptor)
+        return cls(descriptor, taken=True)
 
     def hand_over(self, pid: int) -> None:
         """Write down whose it is, and let go of it here."""
         if self._descriptor < 0:
             return
-        with contextlib.suppress(OSError):
-            os.pwrite(self._descriptor, str(pid).encode(), 0)
+        if self._taken:
+            _write_number(self._descriptor, pid)
         os.close(self._descriptor)
 
     def keep(self) -> None:
@@ -100,13 +101,20 @@ class _Lock:
         with contextlib.suppress(OSError):
             os.set_inheritable(self._descriptor, False)
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-            number = str(os.getpid()).encode()
-            os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, number, 0)  # to be found when nobody else knows
+        _write_number(self._descriptor, os.getpid())
 
     def __reduce__(self) -> tuple[object, ...]:
         """Send the descriptor itself to the process that is started: a lock is the descriptor's."""
         return _received, (None if self._descriptor < 0 else DupFd(self._descriptor),)
+
+
+def _write_number(descriptor: int, pid: int) -> None:
+    """Write whose the lock is, to be found when nobody else knows, over whose it was before.
+
+    At one stroke: whoever reads sees a number, and never none.
+    """
+    with contextlib.suppress(OSError):
+        os.pwrite(descriptor, f"{pid:<12}".encode(), 0)
 
 
 def _received(descriptor: _Sent | None) -> _Lock:
