@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import idle
 from tests.tiny_model import make_tiny_bert, make_tiny_llama
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -15,6 +16,8 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # Threads that wait for each other spin: two tests side by side, of two threads each on two cores,
 # train twenty times slower than of one. All that tests start inherits it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+idle.patch()
 
 # How long an example takes says something of the machine, nothing of the code.
 settings.register_profile("ftui", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.runs.conftest import ROOT, Start, ended, home, spec, start, steps_done, wait_until
-from tests.runs.workers import STEPS
+from tests.runs.workers import STEPS, let_go
 from tests.tiny_model import chat_rows, write_rows
 from tui_ft.runs.folder import all_folders
 from tui_ft.runs.reader import RunReader
@@ -47,7 +47,7 @@ class Terminal:
         os.close(slave)
         self.seen = b""
 
-    def wait_for(self, text: str, seconds: float = 20.0) -> None:
+    def wait_for(self, text: str, seconds: float = 120.0) -> None:
         """Read until ``text`` was painted."""
         deadline = time.monotonic() + seconds
         while text.encode() not in self.seen:
@@ -92,33 +92,35 @@ def test_home_is_painted_and_q_leaves_the_terminal_as_it_was(terminal: type[Term
     assert b"\x1b[?1049h" in app.seen  # the alternate screen
     app.press("q")
     app.wait_for("\x1b[?1049l")
-    assert app.process.wait(10) == 0
+    assert app.process.wait(120) == 0
 
 
 @pytest.mark.parametrize("how", ["kill -9", "hang up"])
 def test_a_run_goes_on_when_app_or_terminal_dies(
     terminal: type[Terminal], start: Start, how: str
 ) -> None:
-    folder = start("train")
+    folder = start("train_when_let")
     wait_until(folder, steps_done(folder, 3))
     app = terminal("watch", folder.id)
     app.wait_for("training")
     if how == "kill -9":
         app.process.send_signal(signal.SIGKILL)
     app.close()
-    app.process.wait(10)
+    app.process.wait(120)
     again = terminal("watch", folder.id)
     again.wait_for("support")
+    let_go(folder)
     assert wait_until(folder, ended).state == "finished"
     assert RunReader(folder).catch_up().series("loss").x == list(range(1, STEPS + 1))
 
 
 def test_two_viewers_at_once(terminal: type[Terminal], start: Start) -> None:
-    folder = start("train")
+    folder = start("train_when_let")
     wait_until(folder, steps_done(folder, 3))
     viewers = [terminal("watch", folder.id), terminal("watch", folder.id)]
     for viewer in viewers:
         viewer.wait_for("training")
+    let_go(folder)
     wait_until(folder, ended)
     for viewer in viewers:
         viewer.wait_for("finished")
@@ -145,12 +147,12 @@ def test_from_nothing_to_a_finished_run_by_keys_alone(
     app.press(f"{tiny_llama}\r")
     app.wait_for("Open a data set")
     app.press(f"{data}\r")
-    app.wait_for("supervised fine-tuning", 60)  # measured and advised
+    app.wait_for("supervised fine-tuning")  # measured and advised
     app.press("c")
     app.wait_for("from the advice")
     app.wait_for("unchanged")
     app.press("\x13")  # ctrl+s
-    app.wait_for("preparing", 60)
+    app.wait_for("preparing")
     (folder,) = all_folders()
-    assert wait_until(folder, ended, seconds=240).state == "finished"
+    assert wait_until(folder, ended, seconds=600).state == "finished"
     assert (folder.path / "adapter" / "adapter_model.safetensors").is_file()

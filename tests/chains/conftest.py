@@ -28,7 +28,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("FTUI_CONFIG", str(tmp_path / "config"))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    monkeypatch.setenv("STEPS", "5")
+    monkeypatch.delenv("LET_GO", raising=False)
     monkeypatch.chdir(tmp_path)
     yield home
     for chain in all_chains():
@@ -37,10 +37,21 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         end_run(run)
 
 
+LetGo = Callable[..., None]
+
+
 @pytest.fixture
-def slowly(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let runs take three seconds."""
-    monkeypatch.setenv("STEPS", "150")
+def let_go(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LetGo:
+    """Hold each run at its fifth step; return what lets those go on that it is given."""
+    place = tmp_path / "let-go"
+    place.mkdir()
+    monkeypatch.setenv("LET_GO", str(place))
+
+    def let(*runs: str) -> None:
+        for run in runs:
+            (place / run).touch()
+
+    return let
 
 
 def conductor_of(chain: ChainFolder) -> int:
@@ -55,7 +66,7 @@ def end_conductor(chain: ChainFolder) -> None:
         process = psutil.Process(conductor_of(chain))
         if "tui_ft.chains.conductor" in process.cmdline():
             process.kill()
-            process.wait(10)
+            process.wait(120)
 
 
 @pytest.fixture
@@ -94,7 +105,7 @@ stages:
 
 
 def wait_until(
-    chain: ChainFolder, condition: Callable[[ChainStatus], bool], seconds: float = 60.0
+    chain: ChainFolder, condition: Callable[[ChainStatus], bool], seconds: float = 120.0
 ) -> ChainStatus:
     """Return the first status that fulfils the condition."""
     deadline = time.monotonic() + seconds

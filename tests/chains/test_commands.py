@@ -57,7 +57,7 @@ def test_check_names_the_stage_and_its_fault(home: Path, chain_file: Path) -> No
     assert json.loads(ftui("list", "--json").stdout) == []
 
 
-@pytest.mark.usefixtures("slowly")
+@pytest.mark.usefixtures("let_go")
 async def test_a_killed_chain_is_seen_and_taken_up_again(home: Path, chain_file: Path) -> None:
     chain = start(load_chain(chain_file), worker="tests.chains.workers:work")
     wait_until(chain, at_work("sft"))

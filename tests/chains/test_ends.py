@@ -15,7 +15,15 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from tests.chains.conftest import WORK, at_work, conductor_of, end_conductor, ended, wait_until
+from tests.chains.conftest import (
+    WORK,
+    LetGo,
+    at_work,
+    conductor_of,
+    end_conductor,
+    ended,
+    wait_until,
+)
 from tests.chains.test_commands import ftui
 from tests.runs.conftest import ROOT, end_run
 from tests.runs.conftest import wait_until as wait_for_run
@@ -49,8 +57,9 @@ def _failed(file: Path) -> ChainFolder:
     return chain
 
 
-@pytest.mark.usefixtures("slowly")
-def test_on_other_data_it_goes_on_only_when_told(home: Path, chain_file: Path) -> None:
+def test_on_other_data_it_goes_on_only_when_told(
+    home: Path, chain_file: Path, let_go: LetGo
+) -> None:
     chain = start(load_chain(chain_file), worker=WORK)
     wait_until(chain, at_work("sft", 3))
     stop(chain)
@@ -63,6 +72,7 @@ def test_on_other_data_it_goes_on_only_when_told(home: Path, chain_file: Path) -
     said = ftui("resume", "--json")
     assert (said.exit_code, json.loads(said.stdout)["goes_on"]) == (1, False)
     assert journal.read(chain) == before  # nothing was begun
+    let_go("two-sft", "two-dpo")
     onward = resume(chain, anyway=True, worker=WORK)
     assert (onward.stage, onward.run) == ("sft", "two-sft")
     assert [one.what for one in onward.changes if one.weight == "asks"] == ["data.train"]
@@ -120,12 +130,15 @@ def test_a_deleted_run_that_nobody_needs_any_more_costs_no_later_stage_its_run(
     assert wait_until(chain, ended).stages[0].state == "deleted"
 
 
-@pytest.mark.usefixtures("slowly")
-def test_a_run_that_a_person_brought_to_its_end_is_taken(home: Path, chain_file: Path) -> None:
+def test_a_run_that_a_person_brought_to_its_end_is_taken(
+    home: Path, chain_file: Path, let_go: LetGo
+) -> None:
+    let_go("two-sft")
     chain = start(load_chain(chain_file), worker=WORK)
     wait_until(chain, at_work("dpo", 3))
     stop(chain)
     wait_until(chain, ended)
+    let_go("two-dpo")
     resume_run(_run("two-dpo"), worker=WORK)
     wait_for_run(_run("two-dpo"), lambda run: run.state == "finished")
     assert status_of(chain).state == "stopped"
@@ -135,22 +148,22 @@ def test_a_run_that_a_person_brought_to_its_end_is_taken(home: Path, chain_file:
 
 
 def test_a_machine_that_goes_down_leaves_a_chain_that_goes_on(
-    home: Path, chain_file: Path, monkeypatch: pytest.MonkeyPatch
+    home: Path, chain_file: Path, let_go: LetGo
 ) -> None:
-    monkeypatch.setenv("STEPS", "400")  # eight seconds: long enough to be killed in time
+    let_go("two-sft")
     chain = start(load_chain(chain_file), worker=WORK)
     wait_until(chain, at_work("dpo", 3))
     os.kill(conductor_of(chain), signal.SIGKILL)
     end_run(_run("two-dpo"))
     wait_until(chain, lambda now: (now.state, now.stages[1].state) == ("crashed", "crashed"))
     assert glances(list_runs())[0].verdict.state == "crashed"
-    monkeypatch.setenv("STEPS", "5")
+    let_go("two-dpo")
     resume(chain, worker=WORK)
     assert wait_until(chain, ended).state == "finished"
     assert (_run("two-sft").path / "began").read_text().split() == ["0"]
 
 
-@pytest.mark.usefixtures("slowly")
+@pytest.mark.usefixtures("let_go")
 def test_a_chain_is_seen_to_live_on_another_host_while_its_heart_beats(
     home: Path, chain_file: Path
 ) -> None:
@@ -173,7 +186,7 @@ def test_a_chain_is_seen_to_live_on_another_host_while_its_heart_beats(
     assert resume(chain, anyway=True, worker=WORK).run == "two-sft"
 
 
-@pytest.mark.usefixtures("slowly")
+@pytest.mark.usefixtures("let_go")
 def test_deleting_waits_for_nobody_and_leaves_the_runs(home: Path, chain_file: Path) -> None:
     chain = start(load_chain(chain_file), worker=WORK)
     wait_until(chain, at_work("sft"))
@@ -208,18 +221,20 @@ def test_glance_and_status_say_the_same(home: Path, chain_file: Path) -> None:
     assert (str(glance.place), glance.done) == ("two 2/2 dpo", 1)
 
 
-def test_watching_ends_with_ctrl_c_and_the_chain_goes_on(
-    home: Path, chain_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("STEPS", "3000")  # a minute: the watcher may be slow to start
+@pytest.mark.usefixtures("let_go")
+def test_watching_ends_with_ctrl_c_and_the_chain_goes_on(home: Path, chain_file: Path) -> None:
     start(load_chain(chain_file), worker=WORK)
-    program = "from tui_ft.cli import main; main()"
+    # Where the tests themselves run in the background, SIGINT is ignored, and children inherit it.
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from tui_ft.cli import main; main()"
+    )
     command = [sys.executable, "-c", program, "chain", "watch", "two"]
     watching = subprocess.Popen(command, cwd=ROOT, stdout=-1, stderr=-1, text=True)
     assert watching.stdout is not None
     assert "stage sft" in watching.stdout.readline()
     watching.send_signal(signal.SIGINT)
-    _, said = watching.communicate(timeout=20)
+    _, said = watching.communicate(timeout=120)
     assert watching.returncode == 0
     assert "two goes on" in said
     chain = find("two")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.chains.conftest import WORK, at_work, end_conductor, ended, wait_until
+from tests.chains.conftest import WORK, LetGo, at_work, end_conductor, ended, wait_until
+from tests.chains.workers import STEPS
 from tests.runs.conftest import wait_until as wait_for_run
 from tui_ft import paths
 from tui_ft.chains import journal
@@ -54,8 +55,10 @@ def test_each_stage_takes_what_the_one_before_left(home: Path, chain_file: Path)
         resume(chain)
 
 
-@pytest.mark.usefixtures("slowly")
-def test_killed_in_the_middle_it_hurts_no_run_and_goes_on(home: Path, chain_file: Path) -> None:
+def test_killed_in_the_middle_it_hurts_no_run_and_goes_on(
+    home: Path, chain_file: Path, let_go: LetGo
+) -> None:
+    let_go("two-sft")
     chain = _start(chain_file)
     wait_until(chain, at_work("dpo", 3))
     end_conductor(chain)
@@ -64,13 +67,15 @@ def test_killed_in_the_middle_it_hurts_no_run_and_goes_on(home: Path, chain_file
     assert "ftui chain resume two" in status.advice[0]
     assert summary_of(_run("two-dpo")).is_live  # it has a supervisor of its own
     resume(chain, worker=WORK)
+    let_go("two-dpo")
     assert wait_until(chain, ended).state == "finished"
     assert (_began("two-sft"), _began("two-dpo")) == ([0], [0])  # nothing was done twice
     assert len(all_folders()) == 2
 
 
-@pytest.mark.usefixtures("slowly")
-def test_a_run_started_as_its_process_was_killed_is_found(home: Path, chain_file: Path) -> None:
+def test_a_run_started_as_its_process_was_killed_is_found(
+    home: Path, chain_file: Path, let_go: LetGo
+) -> None:
     chain = _start(chain_file)
     wait_until(chain, at_work("sft"))
     end_conductor(chain)
@@ -79,12 +84,14 @@ def test_a_run_started_as_its_process_was_killed_is_found(home: Path, chain_file
     chain.events_file.write_bytes(b"".join(line for line in lines if b'"started"' not in line))
     assert status_of(chain).stages[0].run == "two-sft"
     resume(chain, worker=WORK)
+    let_go("two-sft", "two-dpo")
     assert wait_until(chain, ended).state == "finished"
     assert sorted(run.id for run in all_folders()) == ["two-dpo", "two-sft"]
 
 
-@pytest.mark.usefixtures("slowly")
-def test_stopped_it_goes_on_from_the_checkpoint(home: Path, chain_file: Path) -> None:
+def test_stopped_it_goes_on_from_the_checkpoint(
+    home: Path, chain_file: Path, let_go: LetGo
+) -> None:
     chain = _start(chain_file)
     wait_until(chain, at_work("sft", 3))
     assert "saves a checkpoint" in stop(chain)
@@ -92,13 +99,14 @@ def test_stopped_it_goes_on_from_the_checkpoint(home: Path, chain_file: Path) ->
     assert (status.state, status.stages[1].state) == ("stopped", "waiting")
     assert "ftui chain resume two" in status.advice[0]
     saved = _run("two-sft").checkpoints()[-1][0]
-    assert 0 < saved < 150
+    assert 0 < saved < STEPS
+    let_go("two-sft", "two-dpo")
     resume(chain, worker=WORK)
     assert wait_until(chain, ended).state == "finished"
     assert _began("two-sft") == [0, saved]
 
 
-@pytest.mark.usefixtures("slowly")
+@pytest.mark.usefixtures("let_go")
 def test_a_stop_reaches_a_run_whose_chain_has_no_process(home: Path, chain_file: Path) -> None:
     chain = _start(chain_file)
     wait_until(chain, at_work("sft", 2))
@@ -126,7 +134,7 @@ def test_a_stage_that_failed_is_changed_and_begins_anew(home: Path, chain_file: 
     assert _run("two-dpo-2").spec().training.max_length == 512  # what was set before holds
 
 
-@pytest.mark.usefixtures("slowly")
+@pytest.mark.usefixtures("let_go")
 def test_two_processes_never_share_a_chain(home: Path, chain_file: Path) -> None:
     chain = _start(chain_file)
     wait_until(chain, at_work("sft"))
@@ -136,7 +144,7 @@ def test_two_processes_never_share_a_chain(home: Path, chain_file: Path) -> None
     assert wait_until(chain, ended).state == "stopped"
 
 
-@pytest.mark.usefixtures("slowly")
+@pytest.mark.usefixtures("let_go")
 def test_its_folder_is_private_and_names_are_found(home: Path, chain_file: Path) -> None:
     first = _start(chain_file)
     assert find("tw").id == first.id

@@ -1,4 +1,7 @@
-"""A worker for tests of chains: steps of 20 ms, obeys, and leaves an adapter. Without torch."""
+"""A worker for tests of chains: steps of 20 ms, obeys, and leaves an adapter. Without torch.
+
+Where `LET_GO` names a folder, a run goes beyond its fifth step once a file there is called like it.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +14,26 @@ from tui_ft.runs import events as ev
 from tui_ft.runs.folder import RunFolder
 from tui_ft.runs.link import WorkerLink
 
+STEPS = 10
+_HELD_AT = 5
+_LONGEST = 600.0
+"""So many seconds are waited for what may never come: no test leaves a process behind for ever."""
+
 
 def work(run_dir: Path, gpus: tuple[int, ...], checkpoint: Path | None, link: WorkerLink) -> None:
     """Take steps, keep a note of where it began, stop as asked, and leave an adapter."""
     folder = RunFolder(run_dir)
-    steps = int(os.environ["STEPS"])
     began = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
     with (run_dir / "began").open("a") as file:
         file.write(f"{began}\n")
     link.send(ev.Phase(phase="train"))
-    for step in range(began + 1, steps + 1):
+    step, until = began, time.monotonic() + _LONGEST
+    while step < STEPS and time.monotonic() < until:
         time.sleep(0.02)
-        link.send(ev.Metrics(step=step, epoch=0.0, values={"loss": 1.0 / step}))
-        link.send(ev.Progress(step=step, total_steps=steps, epoch=0.0))
+        if step < _HELD_AT or _is_let(folder):
+            step += 1
+            link.send(ev.Metrics(step=step, epoch=0.0, values={"loss": 1.0 / step}))
+            link.send(ev.Progress(step=step, total_steps=STEPS, epoch=0.0))
         if link.stop_requested:
             saved = folder.checkpoints_dir / f"checkpoint-{step}"
             saved.mkdir(parents=True)
@@ -37,6 +47,11 @@ def work(run_dir: Path, gpus: tuple[int, ...], checkpoint: Path | None, link: Wo
     (output / "adapter_config.json").write_text(json.dumps(config))
     (output / "adapter_model.safetensors").write_bytes(b"x")
     link.send(ev.Ended(state="finished", reason="all steps done"))
+
+
+def _is_let(folder: RunFolder) -> bool:
+    let = os.environ.get("LET_GO")
+    return not let or (Path(let) / folder.id).exists()
 
 
 def work_but_for_dpo(

@@ -86,7 +86,7 @@ def in_a_process(*arguments: str, **environment: str) -> subprocess.CompletedPro
         [sys.executable, "-c", "from tui_ft.cli import main; main()", *arguments],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         check=False,
         stdin=subprocess.DEVNULL,
         env={**os.environ, **environment},

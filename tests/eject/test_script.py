@@ -47,7 +47,7 @@ def run_script(folder: Path, *, alone: bool) -> list[dict[str, Any]]:
             cwd=folder,
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=600,
             check=False,
             env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": ""},
         )

@@ -57,7 +57,7 @@ def _ask(environment: Mapping[str, str], request: tuple[Any, ...]) -> Any:
         cwd=_REPOSITORY,
         stdout=subprocess.PIPE,
         check=True,
-        timeout=60,
+        timeout=240,
     )
     return pickle.loads(done.stdout)
 

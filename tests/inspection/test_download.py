@@ -318,7 +318,7 @@ def test_a_download_that_nobody_listens_to_ends(
     assert process.stdout is not None
     process.stdout.readline()
     process.stdout.close()
-    assert process.wait(60) != 0
+    assert process.wait(120) != 0
     assert not (tmp_path / "to").exists()
 
 

@@ -191,19 +191,18 @@ def test_a_survey_that_is_killed_says_so_leaves_nobody_behind_and_can_be_asked_a
     *_, summary = asked.follow()
     assert summary.stage == "failed"
     assert "it was killed" in (summary.problem or "")
-    _, left = psutil.wait_procs(children, timeout=20)
+    _, left = psutil.wait_procs(children, timeout=120)
     assert left == []
     _, summary = _survey(Request(str(path), near=False))
     assert (summary.stage, summary.rows) == ("done", 120_000)
 
 
 def _children_once_there(pid: int) -> list[psutil.Process]:
-    for _ in range(400):
-        children = psutil.Process(pid).children(recursive=True)
-        if children:
-            return children
+    deadline = time.monotonic() + 120
+    while not (children := psutil.Process(pid).children(recursive=True)):
+        assert time.monotonic() < deadline, "the survey started no processes"
         time.sleep(0.02)
-    raise AssertionError("the survey started no processes")
+    return children
 
 
 def test_one_who_asks_for_tokens_while_another_surveys_gets_both(

@@ -14,6 +14,7 @@ import pytest
 from tui_ft.runs.folder import RunFolder, all_folders
 from tui_ft.runs.history import RunHistory
 from tui_ft.runs.launch import launch
+from tui_ft.runs.orphans import end_orphan
 from tui_ft.runs.reader import RunReader
 from tui_ft.runs.registry import RunSummary, summary_of
 from tui_ft.spec import RunSpec, build_spec
@@ -21,6 +22,9 @@ from tui_ft.spec import RunSpec, build_spec
 ROOT = Path(__file__).resolve().parents[2]
 
 Start = Callable[..., RunFolder]
+
+_LONG = 120.0
+"""Seconds after which something is wrong, on however slow a machine."""
 
 
 @pytest.fixture
@@ -35,30 +39,16 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def end_run(folder: RunFolder) -> None:
-    """End whatever processes a test left of a run."""
-    summary = summary_of(folder)
-    # Its status tells of a worker only from the next heartbeat on; its supervisor has it at once.
-    for pid in (summary.pid, summary.worker_pid):
-        for process in _family(pid):
+    """End whatever processes a test left of a run, also those that have said nothing yet."""
+    ended = []
+    for process in psutil.process_iter(["cmdline"]):
+        if {"tui_ft.runs.supervisor", str(folder.path)} <= set(process.info["cmdline"] or ()):
             with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-
-
-def _family(pid: int) -> list[psutil.Process]:
-    """Return a process of ours and its children; nothing if the number is another's by now."""
-    if not pid:
-        return []
-    with contextlib.suppress(psutil.NoSuchProcess):
-        process = psutil.Process(pid)
-        if _is_ours(process) or any(_is_ours(parent) for parent in process.parents()[:1]):
-            return [process, *process.children(recursive=True)]
-    return []
-
-
-def _is_ours(process: psutil.Process) -> bool:
-    with contextlib.suppress(psutil.Error):
-        return "tui_ft" in " ".join(process.cmdline())
-    return False
+                ended += [process, *process.children(recursive=True)]
+    for process in ended:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    end_orphan(folder)
 
 
 @pytest.fixture
@@ -89,7 +79,7 @@ def start(home: Path, spec: RunSpec) -> Start:
 
 
 def wait_until(
-    folder: RunFolder, condition: Callable[[RunSummary], bool], seconds: float = 30.0
+    folder: RunFolder, condition: Callable[[RunSummary], bool], seconds: float = _LONG
 ) -> RunSummary:
     """Return the first summary that fulfils the condition."""
     deadline = time.monotonic() + seconds
@@ -104,6 +94,13 @@ def wait_until(
 
 def ended(summary: RunSummary) -> bool:
     return not summary.is_live
+
+
+def supervisor_of(folder: RunFolder) -> int:
+    """Return the process of a run that has begun."""
+    attempt = history_of(folder).attempt
+    assert attempt is not None
+    return attempt.pid
 
 
 def history_of(folder: RunFolder) -> RunHistory:

@@ -29,7 +29,7 @@ WORKER = "tests.runs.workers:train"
 @pytest.fixture
 def stopped(start: Start) -> RunFolder:
     """Return a run that was stopped after a checkpoint, and its data's hash known."""
-    folder = start("train")
+    folder = start("train_when_let")
     wait_until(folder, steps_done(folder, 3))
     wait_until(folder, lambda _: bool(json.loads(folder.environment_file.read_text())["data"]))
     control.request_stop(folder)

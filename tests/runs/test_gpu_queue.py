@@ -8,7 +8,7 @@ import pytest
 
 from tests.nvml_stub import build_stub, stub_environment
 from tests.runs.conftest import Start, ended, history_of, steps_done, wait_until
-from tests.runs.workers import STEPS
+from tests.runs.workers import STEPS, let_go
 from tui_ft.runs import control
 from tui_ft.runs import events as ev
 from tui_ft.runs.reader import read_events
@@ -34,7 +34,7 @@ def _on(spec: RunSpec, gpus: object) -> RunSpec:
 def test_the_second_run_for_a_gpu_waits_for_the_first(
     two_gpus: None, start: Start, spec: RunSpec
 ) -> None:
-    first = start("train", _on(spec, [0]))
+    first = start("train_when_let", _on(spec, [0]))
     wait_until(first, steps_done(first, 2))
     second = start("train", _on(spec, [0]))
     waiting = wait_until(second, lambda s: "waits" in s.reason)
@@ -42,6 +42,7 @@ def test_the_second_run_for_a_gpu_waits_for_the_first(
     assert waiting.reason == "waits for GPU 0, after support"
     other = start("short", _on(spec, [1]))
     assert wait_until(other, ended).state == "finished"  # another GPU waits for nobody
+    let_go(first)
     assert wait_until(first, ended).state == "finished"
     assert wait_until(second, ended).state == "finished"
     end_of_first = history_of(first).clock.ended
@@ -52,7 +53,7 @@ def test_the_second_run_for_a_gpu_waits_for_the_first(
 
 
 def test_a_waiting_run_can_be_stopped(two_gpus: None, start: Start, spec: RunSpec) -> None:
-    first = start("train", _on(spec, [0]))
+    first = start("train_when_let", _on(spec, [0]))
     second = start("train", _on(spec, [0]))
     wait_until(second, lambda s: s.state == "queued" and "waits" in s.reason)
     control.request_stop(second)
@@ -64,7 +65,9 @@ def test_a_waiting_run_can_be_stopped(two_gpus: None, start: Start, spec: RunSpe
 def test_a_run_gets_its_gpu_by_uuid_and_its_telemetry(
     two_gpus: None, start: Start, spec: RunSpec
 ) -> None:
-    folder = start("train", _on(spec, [1]))
+    folder = start("train_when_let", _on(spec, [1]))
+    wait_until(folder, lambda _: any(e.gpus for e in history_of(folder).telemetry))
+    let_go(folder)
     wait_until(folder, ended)
     printed = folder.worker_log.read_text()
     (telemetry, *_) = [e for e in history_of(folder).telemetry if e.gpus]
@@ -75,7 +78,7 @@ def test_a_run_gets_its_gpu_by_uuid_and_its_telemetry(
 
 
 def test_auto_takes_the_free_one(two_gpus: None, start: Start, spec: RunSpec) -> None:
-    first, second = start("train", _on(spec, "auto")), start("train", _on(spec, "auto"))
+    first, second = (start("train_when_let", _on(spec, "auto")) for _ in range(2))
     held = [wait_until(run, lambda s: bool(s.gpus)).gpus for run in (first, second)]
     assert sorted(held) == [(0,), (1,)]
     for run in (first, second):

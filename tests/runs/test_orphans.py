@@ -14,12 +14,14 @@ import psutil
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.runs.conftest import Start, ended, steps_done, wait_until
+from tests.runs.conftest import Start, ended, history_of, wait_until
 from tui_ft.cli import main
+from tui_ft.runs import orphans
 from tui_ft.runs.folder import RunError, RunFolder, create
 from tui_ft.runs.launch import resume
 from tui_ft.runs.orphans import end_orphan, orphan_of
 from tui_ft.runs.registry import summary_of
+from tui_ft.runs.worker_process import Assignment, start_worker
 from tui_ft.spec import RunSpec
 
 HANG = "tests.runs.workers:hang"
@@ -31,8 +33,7 @@ def ftui(*arguments: str) -> Result:
 
 def test_a_worker_that_hangs_without_a_supervisor_is_named_and_ended(start: Start) -> None:
     folder = start("hang")
-    wait_until(folder, steps_done(folder, 3))
-    live = wait_until(folder, lambda now: bool(now.worker_pid))
+    live = wait_until(folder, lambda now: bool(now.worker_pid) and now.state == "training")
     os.kill(live.pid, signal.SIGKILL)
     crashed = wait_until(folder, ended)
     assert (crashed.state, crashed.orphan) == ("crashed", live.worker_pid)
@@ -42,10 +43,10 @@ def test_a_worker_that_hangs_without_a_supervisor_is_named_and_ended(start: Star
     assert "`ftui kill support` ends it" in ftui("delete", "support", "--yes").output
 
     resume(folder, worker=HANG)  # waits for it, and says so
-    queued = wait_until(folder, lambda now: now.state == "queued", 10)
+    queued = wait_until(folder, lambda now: now.state == "queued")
     assert f"(process {live.worker_pid}, without a supervisor since 2" in queued.reason
     assert json.loads(ftui("kill", "support", "--json").stdout)["command"] == "kill"
-    killed = wait_until(folder, ended, 10)
+    killed = wait_until(folder, ended)
     assert (killed.state, killed.reason.split()[0], killed.orphan) == ("stopped", "killed", 0)
     assert orphan_of(folder) == 0
 
@@ -64,7 +65,31 @@ def test_without_anybody_who_waits_kill_reaches_it_all_the_same(start: Start) ->
     assert "it is crashed" in ftui("kill", "support").output
 
 
-def test_a_process_that_only_has_the_number_is_left_alone(home: Path, spec: RunSpec) -> None:
+def test_a_worker_is_known_from_its_first_moment(home: Path, spec: RunSpec) -> None:
+    """A supervisor may be killed before its worker has come to its first line."""
+    folder = create(spec)
+    folder.worker_lock.write_text("4194305")  # of the attempt before
+    worker = start_worker(Assignment("tests.runs.workers:slow_start", folder.path))
+    try:
+        assert orphan_of(folder) == worker.process.pid
+        assert end_orphan(folder) == worker.process.pid
+        worker.process.join(120)
+        assert worker.process.exitcode == -signal.SIGKILL
+        assert orphan_of(folder) == 0
+    finally:
+        worker.kill()
+
+
+def test_the_status_names_the_worker_before_it_says_a_word(start: Start) -> None:
+    folder = start("slow_start")
+    wait_until(folder, lambda _: getattr(history_of(folder).phase, "phase", "") == "load")
+    assert summary_of(folder).worker_pid == orphan_of(folder)
+
+
+def test_a_process_that_only_has_the_number_is_left_alone(
+    home: Path, spec: RunSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orphans, "_LOOK_SECONDS", 0.1)
     folder = create(spec)
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as other:
         folder.worker_lock.write_text(str(other.pid))

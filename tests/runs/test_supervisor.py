@@ -6,16 +6,24 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.runs.conftest import ROOT, Start, ended, history_of, steps_done, wait_until
-from tests.runs.workers import STEPS
+from tests.runs.conftest import (
+    ROOT,
+    Start,
+    ended,
+    history_of,
+    steps_done,
+    supervisor_of,
+    wait_until,
+)
+from tests.runs.workers import STEPS, let_go
 from tui_ft.runs import control
 from tui_ft.runs import events as ev
+from tui_ft.runs import folder as folders
 from tui_ft.runs.folder import RunError, create, delete
 from tui_ft.runs.launch import launch, resume
 from tui_ft.runs.reader import read_events
@@ -55,7 +63,7 @@ def test_files_are_private_and_the_environment_is_recorded(start: Start, spec: R
 
 
 def test_stop_saves_first_and_resume_goes_on_from_there(start: Start) -> None:
-    folder = start("train")
+    folder = start("train_when_let")
     wait_until(folder, steps_done(folder, 5))
     control.request_stop(folder)
     stopped = wait_until(folder, ended)
@@ -75,10 +83,11 @@ def test_stop_saves_first_and_resume_goes_on_from_there(start: Start) -> None:
 
 
 def test_checkpoint_now_does_not_stop(start: Start) -> None:
-    folder = start("train")
+    folder = start("train_when_let")
     wait_until(folder, steps_done(folder, 3))
     control.request_checkpoint(folder)
     wait_until(folder, lambda _: bool(folder.checkpoints()))
+    let_go(folder)
     assert wait_until(folder, ended).state == "finished"
 
 
@@ -88,16 +97,16 @@ def test_a_run_that_still_prepares_stops_at_once(start: Start) -> None:
         folder, lambda _: (history_of(folder).phase or ev.Phase(phase="wait")).phase == "load"
     )
     control.request_stop(folder)
-    summary = wait_until(folder, ended, seconds=10)
+    summary = wait_until(folder, ended)
     assert summary.state == "stopped"
     assert "before training began" in summary.reason
 
 
 def test_kill_ends_it_without_a_checkpoint(start: Start) -> None:
-    folder = start("train")
+    folder = start("train_when_let")
     wait_until(folder, steps_done(folder, 3))
     control.request_kill(folder)
-    summary = wait_until(folder, ended, seconds=10)
+    summary = wait_until(folder, ended)
     assert summary.state == "stopped"
     assert summary.reason.startswith("killed by ")
     assert not folder.checkpoints()
@@ -125,15 +134,12 @@ def test_a_worker_that_leaves_without_a_word(start: Start) -> None:
 
 def test_a_killed_supervisor_leaves_a_crashed_run_and_a_saved_checkpoint(start: Start) -> None:
     folder = start("wait_for_orphanhood")
-    summary = wait_until(folder, steps_done(folder, 3))
-    summary = wait_until(folder, lambda s: bool(s.worker_pid))
-    os.kill(summary.pid, signal.SIGKILL)
+    wait_until(folder, steps_done(folder, 3))
+    os.kill(supervisor_of(folder), signal.SIGKILL)
     crashed = wait_until(folder, ended)
     assert crashed.state == "crashed"
     assert "supervisor" in crashed.reason
-    deadline = time.monotonic() + 15
-    while not (folder.path / "orphaned").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_until(folder, lambda _: (folder.path / "orphaned").exists())
     assert (folder.path / "orphaned").read_text() == "True"
     assert folder.checkpoints()
     resume(folder, worker=WORKER)
@@ -144,10 +150,12 @@ def test_a_killed_supervisor_leaves_a_crashed_run_and_a_saved_checkpoint(start: 
 def test_what_an_orphan_saves_is_waited_for(start: Start) -> None:
     folder = start("save_slowly")
     wait_until(folder, steps_done(folder, 3))
-    supervisor = wait_until(folder, lambda s: bool(s.worker_pid)).pid
-    os.kill(supervisor, signal.SIGKILL)
+    os.kill(supervisor_of(folder), signal.SIGKILL)
     wait_until(folder, ended)
-    resume(folder, worker="tests.runs.workers:save_slowly")  # at once: it is still saving
+    resume(folder, worker="tests.runs.workers:save_slowly")
+    waits = wait_until(folder, lambda s: s.state == "queued")  # it is still saving
+    assert waits.reason.startswith("waits for the worker of the attempt before")
+    let_go(folder)
     summary = wait_until(folder, lambda s: s.state == "finished")
     assert summary.attempt == 2
     attempt = history_of(folder).attempt
@@ -156,7 +164,7 @@ def test_what_an_orphan_saves_is_waited_for(start: Start) -> None:
 
 
 def test_a_torn_line_costs_that_line_alone(start: Start) -> None:
-    folder = start("train")
+    folder = start("train_when_let")
     wait_until(folder, steps_done(folder, 5))
     control.request_stop(folder)
     wait_until(folder, ended)
@@ -173,7 +181,7 @@ def test_the_run_outlives_the_process_that_started_it_and_its_terminal(
     program = (
         "import sys, os, signal; from pathlib import Path;"
         "from tui_ft.spec import load_spec; from tui_ft.runs.launch import launch;"
-        f"launch(load_spec(Path(sys.argv[1])), worker='{WORKER}');"
+        f"launch(load_spec(Path(sys.argv[1])), worker='{WORKER}_when_let');"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     from tui_ft.spec import dump_spec
@@ -189,6 +197,7 @@ def test_the_run_outlives_the_process_that_started_it_and_its_terminal(
     supervisor = wait_until(folder, lambda s: bool(s.pid)).pid
     os.kill(supervisor, signal.SIGHUP)  # the terminal is closed
     assert os.getsid(supervisor) == supervisor
+    let_go(folder)
     assert wait_until(folder, ended).state == "finished"
 
 
@@ -197,17 +206,20 @@ def test_what_a_worker_leaves_behind_ends_with_it(start: Start) -> None:
     folder = start("leaves_a_child")
     assert wait_until(folder, ended).state == "finished"
     child = int((folder.path / "child").read_text())
-    for _ in range(100):
-        if not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE:
-            return
-        time.sleep(0.05)
-    raise AssertionError("the forked process is still there")
+    wait_until(folder, lambda _: _is_gone(child))
+
+
+def _is_gone(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def test_sigterm_to_the_supervisor_is_a_stop(start: Start) -> None:
-    folder = start("train")
-    summary = wait_until(folder, steps_done(folder, 3))
-    os.kill(summary.pid, signal.SIGTERM)
+    folder = start("train_when_let")
+    wait_until(folder, steps_done(folder, 3))
+    os.kill(supervisor_of(folder), signal.SIGTERM)
     assert wait_until(folder, ended).state == "stopped"
     assert folder.checkpoints()
 
@@ -221,8 +233,11 @@ def test_a_missing_file_ends_the_run_before_any_worker(start: Start, spec: RunSp
     assert not folder.worker_log.exists()
 
 
-def test_a_run_at_work_cannot_be_deleted_or_started_twice(start: Start) -> None:
-    folder = start("train")
+def test_a_run_at_work_cannot_be_deleted_or_started_twice(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = start("train_when_let")
+    monkeypatch.setattr(folders, "ENDING_SECONDS", 0.1)
     with pytest.raises(RunError, match="still running"):
         delete(folder)
     with pytest.raises(RunError, match="already"):
@@ -236,18 +251,19 @@ def test_a_run_at_work_cannot_be_deleted_or_started_twice(start: Start) -> None:
 def test_runs_of_one_name_get_folders_of_their_own_and_are_listed_live_first(
     start: Start, spec: RunSpec
 ) -> None:
-    first, second = start("short"), start("train")
+    first, second = start("short"), start("train_when_let")
     assert (first.id, second.id) == ("support", "support-2")
     wait_until(first, ended)
     assert [run.id for run in list_runs()] == ["support-2", "support"]
 
 
 def test_the_supervisor_stays_light(start: Start) -> None:
-    folder = start("train")
-    summary = wait_until(folder, steps_done(folder, 3))
-    maps = Path(f"/proc/{summary.pid}/maps").read_text()
+    folder = start("train_when_let")
+    wait_until(folder, steps_done(folder, 3))
+    supervisor = supervisor_of(folder)
+    maps = Path(f"/proc/{supervisor}/maps").read_text()
     assert "libtorch" not in maps
-    assert psutil.Process(summary.pid).memory_info().rss < 150e6
+    assert psutil.Process(supervisor).memory_info().rss < 150e6
 
 
 def test_relative_paths_are_frozen_as_absolute(
@@ -269,11 +285,11 @@ def test_a_full_disk_takes_lines_from_a_log_and_no_run(home: Path, spec: RunSpec
     folder.worker_log.symlink_to("/dev/full")
     worker = start_worker(Assignment("tests.runs.workers:talk", folder.path))
     said = []
-    while worker.events.poll(30):
+    while worker.events.poll(120):
         try:
             said.append(ev.decode(worker.events.recv_bytes()))
         except EOFError:
             break
-    worker.process.join(30)
+    worker.process.join(120)
     assert worker.process.exitcode == 0
     assert isinstance(said[-1], ev.Ended)

@@ -14,7 +14,18 @@ from tui_ft.runs.ladder import as_trained
 from tui_ft.runs.link import WorkerLink
 from tui_ft.runs.run_data import with_files
 
-STEPS = 150
+STEPS = 40
+HELD_AT = 20
+"""Beyond this step `train_when_let` only goes once it is let."""
+
+_LET = "let-go"
+_LONGEST = 600.0
+"""So many seconds are waited for what may never come: no test leaves a process behind for ever."""
+
+
+def let_go(folder: RunFolder) -> None:
+    """Let the run's worker, and those that take it up later, go on to the end."""
+    (folder.path / _LET).touch(mode=0o600)
 
 
 def _save(run_dir: Path, step: int, link: WorkerLink) -> None:
@@ -26,14 +37,33 @@ def _save(run_dir: Path, step: int, link: WorkerLink) -> None:
 
 def train(run_dir: Path, gpus: tuple[int, ...], checkpoint: Path | None, link: WorkerLink) -> None:
     """Take steps of 20 ms, obey commands, and finish."""
+    _train(run_dir, gpus, checkpoint, link, held_at=STEPS)
+
+
+def train_when_let(
+    run_dir: Path, gpus: tuple[int, ...], checkpoint: Path | None, link: WorkerLink
+) -> None:
+    """Do as `train`, and half-way wait until it is let go: nobody has to act in time."""
+    _train(run_dir, gpus, checkpoint, link, held_at=HELD_AT)
+
+
+def _train(
+    run_dir: Path,
+    gpus: tuple[int, ...],
+    checkpoint: Path | None,
+    link: WorkerLink,
+    held_at: int,
+) -> None:
     print(f"gpus={gpus} visible={os.environ['CUDA_VISIBLE_DEVICES']}")
     step = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
     link.send(ev.Phase(phase="train"))
-    while step < STEPS:
-        step += 1
+    until = time.monotonic() + _LONGEST
+    while step < STEPS and time.monotonic() < until:
         time.sleep(0.02)
-        link.send(ev.Metrics(step=step, epoch=step / STEPS, values={"loss": 100.0 / step}))
-        link.send(ev.Progress(step=step, total_steps=STEPS, epoch=step / STEPS))
+        if step < held_at or (run_dir / _LET).exists():
+            step += 1
+            link.send(ev.Metrics(step=step, epoch=step / STEPS, values={"loss": 100.0 / step}))
+            link.send(ev.Progress(step=step, total_steps=STEPS, epoch=step / STEPS))
         if link.take_checkpoint_request():
             _save(run_dir, step, link)
         if link.stop_requested:
@@ -56,7 +86,7 @@ def leaves_a_child(
     """Finish, and leave a process behind that was forked from this one."""
     child = os.fork()
     if child == 0:
-        time.sleep(120)
+        time.sleep(_LONGEST)
         os._exit(0)
     (run_dir / "child").write_text(str(child))
     link.send(ev.Phase(phase="train"))
@@ -76,7 +106,7 @@ def slow_start(
 ) -> None:
     """Never get beyond preparing."""
     link.send(ev.Phase(phase="load"))
-    time.sleep(120)
+    time.sleep(_LONGEST)
 
 
 def count_rows(
@@ -94,7 +124,7 @@ def vanish(run_dir: Path, gpus: tuple[int, ...], checkpoint: Path | None, link: 
     link.send(ev.Phase(phase="train"))
     _save(run_dir, 3, link)
     link.send(ev.Metrics(step=4, epoch=0.1, values={"loss": 1.0}))
-    time.sleep(0.5)
+    link.close(_LONGEST)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -153,7 +183,7 @@ def never_enough(
 def save_slowly(
     run_dir: Path, gpus: tuple[int, ...], checkpoint: Path | None, link: WorkerLink
 ) -> None:
-    """Take steps; without a supervisor, need three seconds to save. Taken up again, finish."""
+    """Take steps; without a supervisor, save when it is let go. Taken up again, finish."""
     if checkpoint is not None:
         short(run_dir, gpus, checkpoint, link)
         return
@@ -163,7 +193,9 @@ def save_slowly(
         step += 1
         link.send(ev.Metrics(step=step, epoch=0.0, values={"loss": 1.0}))
         time.sleep(0.02)
-    time.sleep(3)
+    until = time.monotonic() + _LONGEST
+    while not (run_dir / _LET).exists() and time.monotonic() < until:
+        time.sleep(0.02)
     _save(run_dir, 5_000, link)
 
 

@@ -11,6 +11,7 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widgets import Static
 
+from tests.idle import settled, until
 from tests.screens.conftest import make_app
 from tui_ft.app import FtuiApp
 from tui_ft.screens.data import DataScreen
@@ -39,18 +40,8 @@ async def showing(
 
 async def shown_whole(screen: DataScreen, pilot: Pilot[None]) -> None:
     """Wait until nothing more will come."""
-    for _ in range(100):
-        await pilot.pause(0.1)
-        if screen.is_shown_whole():
-            break
-    await pilot.pause(0.2)
-
-
-async def settled(pilot: Pilot[None]) -> None:
-    """Wait for what threads have to say, those that are only about to begin too."""
-    await pilot.pause(0.05)
-    await pilot.app.workers.wait_for_complete()
-    await pilot.pause(0.1)
+    await until(screen.is_shown_whole, pilot)
+    await settled(pilot)
 
 
 def said(screen: Screen[Any], selector: str) -> str:

@@ -8,7 +8,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input, OptionList, Static
 
 from tests.advise.given import Arithmetic, situation_of
-from tests.screens.test_home import running, settled, shown
+from tests.screens.test_home import running, settled, shown, until
 from tests.tiny_model import chat_rows, write_rows
 from tui_ft.advise.advice import Advice
 from tui_ft.advise.situation import Situation
@@ -312,11 +312,7 @@ async def test_real_data_and_a_real_model_without_a_gpu(
         await name(app, pilot, str(tiny_llama), str(data))
         screen = app.screen
         assert isinstance(screen, AdviseScreen)
-        for _ in range(100):
-            await settled(app, pilot)
-            if screen._advice is not None:
-                break
-        assert screen._advice is not None
+        await until(lambda: screen._advice is not None, app, pilot)
         await go_to(screen, pilot, "examples")
         assert "300" in shown(app, "#about-node")
 

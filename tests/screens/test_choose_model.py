@@ -12,11 +12,11 @@ from textual.widgets import Input, OptionList
 
 from tests.hub.conftest import Hub
 from tests.hub.test_models_search import ENTRY
+from tests.idle import rested, settled
 from tests.screens.conftest import make_app
-from tests.screens.showing import said, settled
+from tests.screens.showing import said
 from tests.tiny_model import make_tiny_llama
 from tui_ft import paths
-from tui_ft.screens import search_box
 from tui_ft.screens.choose_model import ChooseModel
 
 API = "/api/models"
@@ -49,8 +49,7 @@ async def choosing(chosen: str = "") -> AsyncIterator[tuple[ChooseModel, Chosen,
 
 
 async def answered(pilot: Pilot[None]) -> None:
-    await pilot.pause(search_box.PAUSE_SECONDS + 0.1)
-    await settled(pilot)
+    await rested(pilot)
 
 
 def offers(box: ChooseModel) -> list[str]:

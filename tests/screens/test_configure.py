@@ -331,7 +331,7 @@ async def test_what_nobody_foresaw_is_said_in_place(
     async with running(WIDE) as (app, pilot):
         await opened(app, pilot, BASE)
         await pilot.press("ctrl+s")
-        await pilot.pause(0.3)
+        await settled(app, pilot)
         assert "ZeroDivisionError" in shown(app, "#answer")
         assert "[b]oops[/b]" in shown(app, "#answer")
 

@@ -12,8 +12,9 @@ from textual.binding import Binding
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList
 
+from tests.idle import settled
 from tests.screens.conftest import make_app
-from tests.screens.showing import said, settled, showing, shown_whole, surveyed
+from tests.screens.showing import said, showing, shown_whole, surveyed
 from tui_ft.screens import data_opening
 from tui_ft.screens.configure import ConfigureScreen
 from tui_ft.screens.data import DataScreen
@@ -47,7 +48,7 @@ async def test_a_finding_shows_its_rows_and_escape_shows_all(data: str, tiny_lla
         assert findings.has_focus
         findings.highlighted = findings.get_option_index("exact-duplicate")
         await pilot.press("enter")
-        await pilot.pause(0.3)
+        await settled(pilot)
         # The group: the row that stays, and its twin.
         assert [screen.rows.line(index, 80).split()[0] for index in (0, 1)] == ["4", "8"]
         await pilot.press("escape")
@@ -112,7 +113,7 @@ async def test_what_is_not_there_is_said(home: None) -> None:
     app = make_app()
     async with app.run_test(size=(100, 30)) as pilot:
         await pilot.press("2")
-        await pilot.pause(0.2)
+        await settled(pilot)
         await pilot.press(*"none.jsonl", "enter")
         await settled(pilot)
         assert any("none.jsonl cannot be read" in note.message for note in app._notifications)
@@ -122,9 +123,9 @@ async def test_what_is_not_there_is_said(home: None) -> None:
         assert app.screen.query_one("#what", Input).value == "none.jsonl"  # to be mended
         await pilot.press("escape")
         await pilot.press("1")
-        await pilot.pause(0.1)
+        await settled(pilot)
         await pilot.press("2")
-        await pilot.pause(0.1)
+        await settled(pilot)
         assert isinstance(app.screen, DataScreen)
 
 
@@ -137,7 +138,6 @@ def test_data(data: str, tiny_llama: Path, snap_compare: Compare, size: tuple[in
         screen = DataScreen(data, str(tiny_llama))
         pilot.app.push_screen(screen)
         await shown_whole(screen, pilot)
-        await pilot.pause(0.5)
         await settled(pilot)
 
     settle: Callable[[Pilot[None]], Awaitable[None]] = run_before
@@ -255,7 +255,7 @@ async def test_a_new_run_takes_over_what_is_seen(data: str, tiny_llama: Path) ->
         screen._open(format="prompt_completion", columns={"prompt": "instruction"})
         await settled(pilot)
         await pilot.press("l", *"96", "enter", "n")
-        await pilot.pause(0.2)
+        await settled(pilot)
         form = app.screen
         assert isinstance(form, ConfigureScreen)
         spec = form._draft.spec

@@ -14,8 +14,9 @@ from textual.binding import Binding
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList
 
+from tests.idle import settled, until
 from tests.screens.conftest import make_app
-from tests.screens.showing import said, settled, showing, shown_whole, surveyed
+from tests.screens.showing import said, showing, shown_whole, surveyed
 from tui_ft.screens.configure import ConfigureScreen
 from tui_ft.screens.data import DataScreen
 from tui_ft.screens.data_clean import CleanData
@@ -201,13 +202,11 @@ async def test_writing_can_be_stopped(data: str, monkeypatch: pytest.MonkeyPatch
         await settled(pilot)
         box = app.screen
         await pilot.press("ctrl+s")
-        await pilot.pause(0.5)
+        await until(lambda: "%" in said(box, "#said"), pilot)
         assert "writes …" in said(box, "#said")
-        assert "%" in said(box, "#said")
         await pilot.press("escape")
-        await settled(pilot)
+        await until(lambda: "stopped: nothing was written" in said(box, "#said"), pilot)
         assert app.screen is box
-        assert "stopped: nothing was written" in said(box, "#said")
         assert not list(Path().glob("*clean*"))
         await pilot.press("escape")
         await pilot.pause()
@@ -252,7 +251,7 @@ async def test_a_split_says_what_it_comes_to_and_writes_two_files(data: str) -> 
         await shown_whole(screen, pilot)
         assert "rows-train.jsonl   270 rows" in said(screen, "#headline")
         await pilot.press("n")
-        await pilot.pause(0.2)
+        await settled(pilot)
         form = app.screen
         assert isinstance(form, ConfigureScreen)
         written = form._draft.values["data"]
@@ -298,7 +297,6 @@ def test_boxes(
         await settled(pilot)
         await pilot.press(key)
         await settled(pilot)
-        await pilot.pause(0.3)
         for name in ("#output", "#train", "#eval"):  # a folder that is another at every run
             for field in pilot.app.screen.query(name).results(Input):
                 field.value = Path(field.value).name

@@ -14,13 +14,14 @@ from textual.pilot import Pilot
 from textual.widgets import Input, OptionList
 
 from tests.hub.conftest import Hub, Mute
+from tests.idle import LONG, rested, settled, until
 from tests.screens.conftest import make_app
-from tests.screens.showing import said, settled, shown_whole
+from tests.screens.showing import said, shown_whole
 from tui_ft.app import FtuiApp
 from tui_ft.hub import client
 from tui_ft.hub.datasets_search import HubDataset
 from tui_ft.hub.listing import HubAnswer
-from tui_ft.screens import data_open, data_opening, search_box
+from tui_ft.screens import data_open, data_opening
 from tui_ft.screens.data import DataScreen
 from tui_ft.screens.data_open import OpenData
 from tui_ft.survey.asking import Asked
@@ -66,8 +67,7 @@ async def opening() -> AsyncIterator[tuple[FtuiApp, OpenData, Pilot[None]]]:
 
 
 async def _answered(pilot: Pilot[None]) -> None:
-    await pilot.pause(search_box.PAUSE_SECONDS + 0.1)
-    await settled(pilot)
+    await rested(pilot)
 
 
 def _offers(box: OpenData) -> list[str]:
@@ -124,15 +124,15 @@ async def test_an_answer_that_comes_too_late_is_not_shown(
     def slow(query: str) -> Any:
         if query == "slow":
             begun.set()
-            go.wait(10)
+            go.wait(LONG)
         return HubAnswer((HubDataset(f"org/{query}"),))
 
     async with opening() as (_, box, pilot):
         monkeypatch.setattr(data_open, "search_datasets", slow)
         await pilot.press(*"slow")
-        await asyncio.to_thread(begun.wait, 10)
+        await asyncio.to_thread(begun.wait, LONG)
         await pilot.press(*"er")
-        await pilot.pause(search_box.PAUSE_SECONDS + 0.3)
+        await until(lambda: _offers(box), pilot)
         assert [line[6:16] for line in _offers(box)] == ["org/slower"]
         go.set()
         await settled(pilot)
@@ -235,7 +235,7 @@ def test_open(hub: Hub, snap_compare: Compare, size: tuple[int, int]) -> None:
         await pilot.press(*"alpaca")
         await _answered(pilot)
         pilot.app.screen.query_one("#what", Input).cursor_blink = False
-        await pilot.pause(0.2)
+        await settled(pilot)
 
     settle: Callable[[Pilot[None]], Awaitable[None]] = run_before
     assert snap_compare(make_app(), terminal_size=size, run_before=settle)

@@ -13,6 +13,7 @@ from textual.pilot import Pilot
 from textual.widget import Widget
 from textual.widgets import DataTable, Input, Static
 
+from tests import idle
 from tests.screens.conftest import FAILED, FINISHED, NOW, START, MakeRun, make_app
 from tui_ft.app import FtuiApp
 from tui_ft.paths import runs_dir
@@ -42,17 +43,13 @@ def drawn(box: Widget) -> str:
 
 
 async def settled(app: FtuiApp, pilot: Pilot[None]) -> None:
-    await pilot.pause(0.1)
-    await app.workers.wait_for_complete()
-    await pilot.pause(0.1)
+    await idle.settled(pilot)
 
 
 async def until(condition: Callable[[], bool], app: FtuiApp, pilot: Pilot[None]) -> None:
     """Wait for what comes with the next look at the runs; however busy the machine is."""
-    for _ in range(100):
-        await settled(app, pilot)
-        if condition():
-            return
+    await idle.until(condition, pilot)
+    await idle.settled(pilot)
 
 
 def names(app: FtuiApp) -> list[str]:
@@ -170,8 +167,7 @@ async def test_a_run_that_goes_on_is_shown_without_losing_the_cursor(
     async with running() as (app, pilot):
         await pilot.press("j")
         make_run("newcomer", steps=2, live=True, started=START + 10)
-        await pilot.pause(1.3)
-        await settled(app, pilot)
+        await until(lambda: len(names(app)) == 4, app, pilot)
         assert names(app)[:2] == ["newcomer", "gamma"]
         assert isinstance(app.screen, HomeScreen)
         assert app.screen.query_one(RunsTable).selected_id == "beta"
@@ -245,7 +241,7 @@ async def test_a_wide_window_has_room_for_reasons_and_more_figures(runs: None) -
         assert "eval" not in [str(column.label).strip() for column in table.columns.values()]
         assert "at batch 8" not in str(table.get_row("beta"))
         await pilot.resize_terminal(200, 60)
-        await pilot.pause(0.2)
+        await settled(app, pilot)
         assert "eval" in [str(column.label).strip() for column in table.columns.values()]
         assert "at batch 8 x 4096" in str(table.get_row("beta"))
 
@@ -257,11 +253,9 @@ async def test_a_thousand_runs_are_listed_and_filtered(make_run: MakeRun) -> Non
         status = folder.path.parent / f"run-{number}" / "status.json"
         status.write_text(status.read_text().replace('"run-0"', f'"run-{number}"'))
     async with running() as (app, pilot):
-        await pilot.pause(0.5)
-        await settled(app, pilot)
         assert len(names(app)) == 1_000
         await pilot.press("slash", *"run-99")
-        await pilot.pause(0.2)
+        await settled(app, pilot)
         assert sorted(names(app)) == ["run-99", *(f"run-99{n}" for n in range(10))]
 
 
@@ -270,15 +264,16 @@ async def test_a_read_that_takes_long_is_not_begun_twice(runs: None) -> None:
 
     def slow() -> None:
         calls.append(1)
-        go_on.wait(5)
+        go_on.wait(idle.LONG)
 
     async with running() as (app, pilot):
         screen = app.screen
         assert isinstance(screen, HomeScreen)
         screen.read_in_thread(slow)
         screen.read_in_thread(slow)
-        await pilot.pause(0.1)
+        await pilot.pause()
         go_on.set()
+        await settled(app, pilot)
         assert len(calls) == 1
 
 
@@ -290,7 +285,7 @@ async def test_a_read_that_fails_is_tried_again_and_harms_nothing(runs: None) ->
         screen = app.screen
         assert isinstance(screen, HomeScreen)
         screen.read_in_thread(fails)
-        await pilot.pause(0.2)
+        await settled(app, pilot)
         assert app.is_running
         assert not screen.reading
 

@@ -21,7 +21,7 @@ from tests.screens.conftest import (
     make_app,
     training,
 )
-from tests.screens.test_home import settled, shown
+from tests.screens.test_home import settled, shown, until
 from tui_ft.app import FtuiApp
 from tui_ft.runs import control, launch
 from tui_ft.runs import events as ev
@@ -77,8 +77,7 @@ async def test_a_growing_run_is_followed(make_run: MakeRun) -> None:
         with folder.events_file.open("ab") as file:
             file.writelines(ev.encode(event) for event in training(30, START)[2:])
         folder.status_file.unlink()  # written by the supervisor, which is not there
-        await pilot.pause(1.2)
-        await settled(app, pilot)
+        await until(lambda: "step 30/400" in shown(app, "#headline"), app, pilot)
         log = "\n".join(app.screen.query_one("#log", LogView).lines)
         assert "started by anna on gpu01" in log
         assert "step 30/400" in shown(app, "#headline")
@@ -179,7 +178,7 @@ async def test_a_large_window_shows_every_pane_and_needs_no_turns(make_run: Make
         await settled(app, pilot)
         assert _monitor(app).check_action("pane", ()) is True
         await pilot.resize_terminal(200, 60)
-        await pilot.pause(0.2)
+        await settled(app, pilot)
         assert all(app.screen.query_one(pane).region.area for pane in PANES)
         assert _monitor(app).check_action("pane", ()) is False
 
@@ -191,7 +190,7 @@ async def test_the_keys_reach_the_pane_in_sight_after_a_window_shrank(make_run: 
         await settled(app, pilot)
         app.screen.query_one("#log").focus()
         await pilot.resize_terminal(80, 24)
-        await pilot.pause(0.3)
+        await settled(app, pilot)
         assert app.screen.focused is app.screen.query_one("#loss")
 
 
@@ -228,9 +227,7 @@ async def test_a_run_deleted_while_one_watches_leads_back_home(make_run: MakeRun
     async with app.run_test(size=(100, 30)) as pilot:
         await settled(app, pilot)
         shutil.rmtree(folder.path)
-        await pilot.pause(1.0)
-        await settled(app, pilot)
-        assert isinstance(app.screen, HomeScreen)
+        await until(lambda: isinstance(app.screen, HomeScreen), app, pilot)
         assert any("support was deleted" in note.message for note in app._notifications)
 
 
@@ -240,12 +237,9 @@ async def test_the_first_line_counts_the_live_runs_while_one_watches(make_run: M
     async with app.run_test(size=(100, 30)) as pilot:
         await settled(app, pilot)
         make_run("second", steps=2, live=True)
-        for _ in range(80):
-            await pilot.pause(0.1)
-            if "2 live" in str(app.screen.query_one(TopLine).render()):
-                break
+        top = app.screen.query_one(TopLine)
+        await until(lambda: "2 live" in str(top.render()), app, pilot)
         assert isinstance(app.screen, MonitorScreen)
-        assert "2 live" in str(app.screen.query_one(TopLine).render())
 
 
 async def test_a_run_that_failed_before_its_first_step_says_so(make_run: MakeRun) -> None:

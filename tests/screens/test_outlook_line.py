@@ -12,6 +12,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from tests import idle
 from tests.memory.models import TINY
 from tests.screens.conftest import FixedHardware
 from tests.screens.test_configure import WIDE, go_to, opened
@@ -63,11 +64,7 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
 
 async def paused_until(condition: Callable[[], bool], pilot: Pilot[None]) -> None:
     """Wait without waiting for the workers' end."""
-    for _ in range(600):
-        if condition():
-            return
-        await pilot.pause(0.05)
-    raise AssertionError("it did not come")
+    await idle.until(condition, pilot)
 
 
 async def test_a_dry_run_takes_the_place_of_the_estimate(
@@ -102,7 +99,7 @@ async def test_a_dry_run_takes_the_place_of_the_estimate(
         await go_to(screen, pilot, "training.per_device_train_batch_size")
         await pilot.press("enter")
         screen.query_one("#typed", Input).value = "3"
-        await pilot.pause(0.5)
+        await idle.rested(pilot)
         assert "estimate, dry runs are off (m)" in shown(app, "#outlook")
         assert len(begun) == 1
 

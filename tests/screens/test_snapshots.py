@@ -8,6 +8,7 @@ import pytest
 from textual.pilot import Pilot
 
 from tests.advise.given import Arithmetic, situation_of
+from tests.idle import rested, until
 from tests.screens.conftest import (
     FAILED,
     FINISHED,
@@ -29,14 +30,13 @@ Compare = Callable[..., bool]
 
 def _settle(*keys: str) -> Callable[[Pilot[None]], Awaitable[None]]:
     async def run_before(pilot: Pilot[None]) -> None:
-        await pilot.pause(0.7)
-        for key in keys:
-            await pilot.press(key)
-        await pilot.app.workers.wait_for_complete()
+        await rested(pilot)
+        await pilot.press(*keys)
+        await rested(pilot)
         screen = pilot.app.screen
-        while isinstance(screen, MonitorScreen) and screen.looks < _LOOKS:
-            await pilot.pause(0.1)  # however slow the machine: the charts come with every second
-        await pilot.pause(0.7)
+        if isinstance(screen, MonitorScreen):  # the charts come with every second look
+            await until(lambda: screen.looks >= _LOOKS, pilot)
+            await rested(pilot)
 
     return run_before
 

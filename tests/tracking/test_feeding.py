@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tests.runs.conftest import ended, history_of, home, spec, start, wait_until
-from tests.runs.workers import STEPS
+from tests.runs.workers import STEPS, let_go
 from tests.tracking.conftest import HANGS, RAISES, RECORDS, StandIn
 from tui_ft.runs import events as ev
 from tui_ft.runs.folder import RunFolder
@@ -30,6 +30,10 @@ __all__ = ["home", "spec", "start"]  # fixtures
 def _tracked(plain: RunSpec, *names: str) -> RunSpec:
     tracking = plain.tracking.model_copy(update={"report_to": list(names)})
     return plain.model_copy(update={"tracking": tracking})
+
+
+def _warned(folder: RunFolder) -> list[str]:
+    return [event.text for event in read_events(folder) if isinstance(event, ev.Alert)]
 
 
 def _feeding(folder: RunFolder) -> list[psutil.Process]:
@@ -81,14 +85,18 @@ def test_one_that_hangs_and_one_that_raises_change_nothing_of_the_run(
     monkeypatch.setenv("WANDB_API_KEY", "a-key-that-is-nobodys")
     stand_in.write("wandb", HANGS)
     stand_in.write("trackio", RAISES)
-    folder = launch(_tracked(spec, "wandb", "trackio"), worker="tests.runs.workers:train")
-    summary = wait_until(folder, ended)
+    folder = launch(_tracked(spec, "wandb", "trackio"), worker="tests.runs.workers:train_when_let")
     try:
+        # A Python that starts takes its time: both trackers have come to what is wrong with them.
+        wait_until(folder, lambda _: any("trackio" in text for text in _warned(folder)))
+        niced = min(19, os.nice(0) + 10)
+        wait_until(folder, lambda _: [one.nice() for one in _feeding(folder)] == [niced])
+        let_go(folder)
+        summary = wait_until(folder, ended)
         assert (summary.state, summary.reason) == ("finished", "all steps done")
         assert history_of(folder).series("loss").x == list(range(1, STEPS + 1))
-        (hung,) = _feeding(folder)  # the run was over before it: nobody has waited
-        assert hung.nice() == 10
-        warned = [event.text for event in read_events(folder) if isinstance(event, ev.Alert)]
+        assert len(_feeding(folder)) == 1  # the run was over before it: nobody has waited
+        warned = _warned(folder)
         assert "trackio no longer gets the run's figures: OSError: no route to its server" in warned
         assert not any("wandb" in text for text in warned)
         for file in folder.path.rglob("*"):
@@ -107,7 +115,7 @@ def test_one_that_does_not_answer_is_given_up(past_run: RunFolder, stand_in: Sta
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=240,
         env=dict(os.environ),
     )
     assert done.returncode == 3

@@ -131,7 +131,8 @@ def run_worker(
     with keeping_the_trainer(ran):
         worker.main(path, (), checkpoint, link)
     link.close()
-    listener.join(10)
+    listener.join(120)
+    assert not listener.is_alive()
     journal.close()
     commands_here.close()
     return ran

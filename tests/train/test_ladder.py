@@ -43,7 +43,7 @@ def test_memory_that_really_runs_out_ends_in_the_curve_of_a_run_begun_smaller(
     monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "65536")  # what is freed is given back at once
     spec = _spec(tmp_path, tiny_llama, per_device_train_batch_size=256)
     folder = launch(spec, worker="tests.train.small_memory:main")
-    summary = wait_until(folder, ended, seconds=300)
+    summary = wait_until(folder, ended, seconds=600)
     assert summary.state == "finished", summary
     assert summary.rungs == ("micro-batch 128, accumulation 2", "micro-batch 64, accumulation 4")
     first = next(event for event in read_events(folder) if isinstance(event, ev.Rung))

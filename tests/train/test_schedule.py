@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from transformers import TrainerControl, TrainerState, TrainingArguments
@@ -18,7 +19,7 @@ from tui_ft.spec.online import GrpoObjective
 from tui_ft.spec.rewards import LengthReward
 from tui_ft.spec.run_spec import TrainingSpec
 from tui_ft.spec.trainer_arguments import plan_schedule, usual_figure
-from tui_ft.train import worker
+from tui_ft.train import callback, worker
 from tui_ft.train.schedule import StopsEarly
 
 
@@ -206,9 +207,17 @@ def test_the_score_rises_with_training(tmp_path: Path, tiny_llama: Path) -> None
 def test_the_rate_of_training_leaves_evaluation_out(
     tmp_path: Path, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker._Work, "_sample", lambda *_: time.sleep(1.0))
+    long = [0.0]
+
+    def takes_long(*_: object) -> None:
+        long[0] += 1_000.0
+
+    clock = mock.Mock(monotonic=lambda: time.monotonic() + long[0])
+    monkeypatch.setattr(callback, "time", clock)
+    monkeypatch.setattr(worker._Work, "_sample", takes_long)
     ran = run_worker(make_spec(tmp_path, tiny_llama), tmp_path / "run")
     after_evaluation = next(m for m in ran.of(ev.Metrics) if m.step == 11)
-    assert after_evaluation.values["step_seconds"] < 1.0
+    assert long[0] >= 1_000.0
+    assert after_evaluation.values["step_seconds"] < 900.0
     rate = after_evaluation.values["tokens_per_second"]
     assert rate == pytest.approx(200 / after_evaluation.values["step_seconds"], rel=0.3)

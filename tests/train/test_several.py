@@ -232,7 +232,7 @@ def test_the_script_that_is_handed_over_trains_to_them_too(spread: Spread, tmp_p
         cwd=tmp_path / "script",
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
         check=False,
         env={**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": ""},
     )

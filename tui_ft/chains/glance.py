@@ -16,7 +16,7 @@ from tui_ft import text
 from tui_ft.chains import journal
 from tui_ft.chains.folder import ChainFolder, all_chains
 from tui_ft.runs.place import Place
-from tui_ft.runs.registry import STALE_ELSEWHERE_SECONDS, STALE_SECONDS, RunSummary
+from tui_ft.runs.registry import BEGINNING_SECONDS, STALE_ELSEWHERE_SECONDS, RunSummary
 
 ChainState = Literal["running", "finished", "stopped", "failed", "crashed"]
 
@@ -139,7 +139,7 @@ def _glance(folder: ChainFolder, placed: list[tuple[RunSummary, Place]]) -> Chai
 def _begins(folder: ChainFolder, events: Sequence[journal.Event]) -> bool:
     """Tell whether its process may still be starting up, before it has the lock."""
     try:
-        return not events and time.time() - folder.chain_file.stat().st_mtime < STALE_SECONDS
+        return not events and time.time() - folder.chain_file.stat().st_mtime < BEGINNING_SECONDS
     except OSError:  # somebody deletes it just now
         return False
 

@@ -29,7 +29,7 @@ ROWS_FILE: Final = "rows.jsonl"
 RECORD_FILE: Final = ".download.json"
 
 _LOOK_SECONDS: Final = 0.1
-_PATIENCE_SECONDS: Final = 3.0
+_PATIENCE_SECONDS: Final = 10.0
 _SHORT: Final = 12
 
 

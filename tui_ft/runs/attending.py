@@ -20,7 +20,7 @@ import msgspec
 
 from tui_ft.runs.background import start_in_background
 from tui_ft.runs.control import CommandLine
-from tui_ft.runs.folder import AttendedFolder, RunError, hold_lock
+from tui_ft.runs.folder import ENDING_SECONDS, AttendedFolder, RunError, hold_lock
 from tui_ft.runs.reader import LineTail
 from tui_ft.runs.worker_process import TRAIN_ENTRY
 from tui_ft.spec import SpecError
@@ -94,7 +94,8 @@ def attend(
     options = parser.parse_args(arguments)
     os.umask(0o077)
     try:
-        with hold_lock(AttendedFolder(options.folder)):
+        # The one before may have said its last word, and not be gone yet.
+        with hold_lock(AttendedFolder(options.folder), ENDING_SECONDS):
             state = begin(options.folder, options.worker, options.control_offset).run()
     except (RunError, OSError) as error:
         say_in_log(str(error))

@@ -16,7 +16,8 @@ from tui_ft import paths
 from tui_ft.runs.endings import log_tail
 from tui_ft.runs.folder import RunError
 
-_FIRST_WORD_SECONDS: Final = 15.0
+_FIRST_WORD_SECONDS: Final = 60.0
+"""A Python that starts on a server under load takes its time; one that ends is seen at once."""
 _POLL_SECONDS: Final = 0.02
 
 

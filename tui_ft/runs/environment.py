@@ -36,10 +36,13 @@ _LIBRARIES: Final = (
 _GIT_SECONDS: Final = 5.0
 
 
-def record_environment(folder: RunFolder, spec: RunSpec, snapshot: Snapshot) -> None:
+def record_environment(folder: RunFolder, spec: RunSpec, snapshot: Snapshot) -> threading.Thread:
     """Write `environment.json` at once, and again with the data's hash when that is known.
 
     Hashing reads the whole file; it goes on behind, and never holds the run up.
+
+    Returns:
+        What hashes.
     """
     facts = _facts(snapshot, spec)
     with contextlib.suppress(SpecError):
@@ -51,7 +54,9 @@ def record_environment(folder: RunFolder, spec: RunSpec, snapshot: Snapshot) -> 
         facts["data"] = [data_facts(use, path) for use, path in data_files(spec).items()]
         _write(folder, facts)
 
-    threading.Thread(target=add_hashes, daemon=True, name="ftui-data-hash").start()
+    behind = threading.Thread(target=add_hashes, daemon=True, name="ftui-data-hash")
+    behind.start()
+    return behind
 
 
 def _facts(snapshot: Snapshot, spec: RunSpec) -> dict[str, Any]:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from tui_ft.spec import RunSpec  # takes 0.1 s to import, and lists of runs do without it
 
 _LOCK_SECONDS = 2.0
+ENDING_SECONDS = 30.0
+"""A process that has said its last word lets go of its lock by then, on a busy server too."""
 WORKER_LOCK = "worker.lock"
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
@@ -310,7 +312,7 @@ def delete(folder: AttendedFolder, stop: str = "ftui stop") -> None:
             cannot be removed.
     """
     try:
-        with hold_lock(folder):
+        with hold_lock(folder, ENDING_SECONDS):
             if is_locked(folder.path / WORKER_LOCK):
                 told = "lost its supervisor, and its worker still saves what it has learned"
                 kill = f"if it hangs, `ftui kill {folder.id}` ends it"
@@ -347,14 +349,18 @@ def _empty(path: Path, but: Path) -> None:
 
 
 @contextlib.contextmanager
-def hold_lock(folder: AttendedFolder) -> Iterator[None]:
+def hold_lock(folder: AttendedFolder, seconds: float = _LOCK_SECONDS) -> Iterator[None]:
     """Hold the lock of a run, or of a chain.
+
+    Args:
+        folder: of what.
+        seconds: how long whoever holds it is waited for.
 
     Raises:
         LockedError: another process holds it.
         OSError: there is no such folder, or it cannot be written.
     """
-    with _holding(folder.lock_file, f"{folder.id} is already running"):
+    with _holding(folder.lock_file, f"{folder.id} is already running", seconds):
         yield
 
 
@@ -378,10 +384,10 @@ def one_at_a_time(folder: AttendedFolder) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _holding(file: Path, taken: str) -> Iterator[None]:
+def _holding(file: Path, taken: str, seconds: float = _LOCK_SECONDS) -> Iterator[None]:
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT, paths.PRIVATE_FILE)
     try:
-        _lock_within(descriptor, _LOCK_SECONDS)
+        lock_within(descriptor, seconds)
     except BlockingIOError:
         os.close(descriptor)
         raise LockedError(taken) from None
@@ -391,8 +397,12 @@ def _holding(file: Path, taken: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _lock_within(descriptor: int, seconds: float) -> None:
-    """Lock, and try again for a while: whoever asks `is_attended` holds it for an instant."""
+def lock_within(descriptor: int, seconds: float) -> None:
+    """Lock, and try again for a while: whoever asks `is_locked` holds it for an instant.
+
+    Raises:
+        BlockingIOError: somebody else holds it still.
+    """
     deadline = time.monotonic() + seconds
     while True:
         try:

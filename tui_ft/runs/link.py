@@ -50,7 +50,7 @@ class WorkerLink:
             return
         self._waiting.put(ev.stamped(event, 0))
 
-    def close(self, timeout: float = 10.0) -> None:
+    def close(self, timeout: float = 60.0) -> None:
         """Wait until everything is sent, at most ``timeout`` seconds."""
         self._waiting.put(None)
         self._sender.join(timeout)

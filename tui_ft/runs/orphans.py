@@ -16,7 +16,8 @@ import psutil
 
 from tui_ft.runs.folder import RunError, RunFolder, is_locked
 
-_GONE_SECONDS: Final = 10.0
+_GONE_SECONDS: Final = 30.0
+_LOOK_SECONDS: Final = 2.0
 _POLL_SECONDS: Final = 0.05
 
 
@@ -52,15 +53,18 @@ def end_orphan(folder: RunFolder) -> int:
     pid = orphan_of(folder)
     if not pid:
         return 0
-    if not any(_has_open(one, folder.worker_lock) for one in _group(pid)):
+    # One that goes just now has closed its files already, and holds its lock for a moment more.
+    look_until = time.monotonic() + _LOOK_SECONDS
+    while not any(_has_open(one, folder.worker_lock) for one in _group(pid)):
         if not is_locked(folder.worker_lock):
             return pid  # it went by itself meanwhile
-        told = "holds its lock, and is not found on this machine: end it where it runs"
-        raise RunError(f"a worker of {folder.id} {told}")
+        if time.monotonic() > look_until:
+            told = "holds its lock, and is not found on this machine: end it where it runs"
+            raise RunError(f"a worker of {folder.id} {told}")
+        time.sleep(_POLL_SECONDS)
+        pid = orphan_of(folder) or pid
     try:
-        os.killpg(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return pid
+        _kill(pid)
     except PermissionError:
         raise RunError(f"the worker of {folder.id}, process {pid}, is another user's") from None
     deadline = time.monotonic() + _GONE_SECONDS
@@ -72,11 +76,20 @@ def end_orphan(folder: RunFolder) -> int:
     return pid
 
 
+def _kill(leader: int) -> None:
+    try:
+        os.killpg(leader, signal.SIGKILL)
+    except ProcessLookupError:  # it is gone, or has just begun and has no group of its own yet
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(leader, signal.SIGKILL)
+
+
 def _group(leader: int) -> list[psutil.Process]:
+    """Return the processes of a group, and the one that will lead it once it has begun."""
     found = []
     for pid in psutil.pids() if leader > 1 else ():
         with contextlib.suppress(psutil.Error, ProcessLookupError, PermissionError):
-            if os.getpgid(pid) == leader:
+            if leader in (pid, os.getpgid(pid)):
                 found.append(psutil.Process(pid))
     return found
 

@@ -18,8 +18,9 @@ from tui_ft.runs.place import read_place
 from tui_ft.runs.reader import RunReader
 
 HEARTBEAT_SECONDS: Final = 2.0
-STALE_SECONDS: Final = 30.0
+BEGINNING_SECONDS: Final = 90.0
 """A process that is starting up has said something before so many seconds are over."""
+_STALE_SECONDS: Final = 30.0
 STALE_ELSEWHERE_SECONDS: Final = 90.0
 """On another host the lock says nothing: an older heartbeat means the supervisor is gone.
 
@@ -185,7 +186,7 @@ def read_status(folder: RunFolder) -> RunSummary | None:
 
 def _is_behind(folder: RunFolder, status: RunSummary) -> bool:
     try:
-        return folder.events_file.stat().st_mtime > status.heartbeat + STALE_SECONDS
+        return folder.events_file.stat().st_mtime > status.heartbeat + _STALE_SECONDS
     except OSError:
         return False
 
@@ -195,7 +196,7 @@ def _supervisor_lives(folder: RunFolder, status: RunSummary, now: float) -> bool
         if folder.is_attended():
             return True
         # Between the launch and the lock the supervisor is still starting up.
-        return not status.attempt and _was_made_since(folder, now - STALE_SECONDS)
+        return not status.attempt and _was_made_since(folder, now - BEGINNING_SECONDS)
     return now - last_seen(folder, status) < STALE_ELSEWHERE_SECONDS
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -43,6 +44,8 @@ from tui_ft.spec import RunSpec
 _TICK_SECONDS: Final = 0.25
 _GRACE_AFTER_END: Final = 60.0
 """A worker that has said its last word but does not go is ended after this many seconds."""
+_HASH_SECONDS: Final = 5.0
+"""A run that ends at once waits so long for the hash of its data: it may be resumed on others."""
 
 
 class Stopped(Exception):
@@ -66,6 +69,7 @@ class Supervisor:
         self._worker: WorkerHandle | None = None
         self._trackers: Trackers | None = None
         self._gpus: tuple[Gpu, ...] = ()
+        self._hashing: threading.Thread | None = None
         self._outcome: ev.Ended | None = None
 
     def run(self) -> ev.State:
@@ -84,6 +88,8 @@ class Supervisor:
         finally:
             if self._worker:
                 self._worker.kill()
+        if self._hashing:
+            self._hashing.join(_HASH_SECONDS)
         self._journal.write(ended)
         self._journal.close()
         # Last, as readers take its word: what comes after this must not take long.
@@ -167,7 +173,8 @@ class Supervisor:
             if refused:
                 return refused
         self._say_changes()
-        record_environment(self.folder, local, take_snapshot(self.folder.path))
+        snapshot = take_snapshot(self.folder.path)
+        self._hashing = record_environment(self.folder, local, snapshot)
         self._tick(0)
         self._trackers = Trackers(self.folder, spec)
         return self._train(checkpoint)
@@ -215,6 +222,7 @@ class Supervisor:
                 checkpoint=checkpoint,
             )
         )
+        self._write_status()  # it is known from now on, and not with the next heartbeat
         return self._attend(self._worker)
 
     def _say_changes(self) -> None:

@@ -17,16 +17,20 @@ import sys
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import DupFd
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from tui_ft import paths
-from tui_ft.runs.folder import RunFolder
+from tui_ft.runs.folder import RunFolder, lock_within
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
 
 TRAIN_ENTRY: Final = "tui_ft.train.worker:main"
+
+_LOCK_SECONDS: Final = 1.0
+"""So long the supervisor waits for what of an earlier worker goes just now."""
 
 _OOM_SCORE: Final = 500
 """The kernel, out of memory, shall take the worker and spare the supervisor (see proc(5))."""
@@ -48,6 +52,73 @@ class Assignment:
     gpus: tuple[int, ...] = ()
     gpu_uuids: tuple[str, ...] = ()
     checkpoint: Path | None = None
+
+
+class _Sent(Protocol):
+    def detach(self) -> int:
+        """Return the descriptor, as it is called here."""
+
+
+class _Lock:
+    """The worker's lock: taken before there is a worker, held by it alone from its first moment.
+
+    A Python that starts takes seconds on a busy machine. Were the lock only taken then, a
+    supervisor killed meanwhile would leave a worker that nobody knows of, and the next attempt
+    would put a second one beside it.
+    """
+
+    def __init__(self, descriptor: int, *, taken: bool = False) -> None:
+        self._descriptor, self._taken = descriptor, taken
+
+    @classmethod
+    def take(cls, file: Path) -> _Lock:
+        """Take it; where something of an earlier worker holds it still, the new one waits for it.
+
+        A lock that cannot be had, on a full disk for one, ends no run.
+        """
+        try:
+            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT, paths.PRIVATE_FILE)
+        except OSError:
+            return cls(-1)
+        try:
+            lock_within(descriptor, _LOCK_SECONDS)
+        except OSError:
+            return cls(descriptor)
+        return cls(descriptor, taken=True)
+
+    def hand_over(self, pid: int) -> None:
+        """Write down whose it is, and let go of it here."""
+        if self._descriptor < 0:
+            return
+        if self._taken:
+            _write_number(self._descriptor, pid)
+        os.close(self._descriptor)
+
+    def keep(self) -> None:
+        """Hold it until this process ends, whatever ends it: so its descriptor stays."""
+        if self._descriptor < 0:
+            return
+        with contextlib.suppress(OSError):
+            os.set_inheritable(self._descriptor, False)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        _write_number(self._descriptor, os.getpid())
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Send the descriptor itself to the process that is started: a lock is the descriptor's."""
+        return _received, (None if self._descriptor < 0 else DupFd(self._descriptor),)
+
+
+def _write_number(descriptor: int, pid: int) -> None:
+    """Write whose the lock is, to be found when nobody else knows, over whose it was before.
+
+    At one stroke: whoever reads sees a number, and never none.
+    """
+    with contextlib.suppress(OSError):
+        os.pwrite(descriptor, f"{pid:<12}".encode(), 0)
+
+
+def _received(descriptor: _Sent | None) -> _Lock:
+    return _Lock(-1 if descriptor is None else descriptor.detach())
 
 
 @dataclass(slots=True)
@@ -79,18 +150,21 @@ def start_worker(assignment: Assignment) -> WorkerHandle:
     context = multiprocessing.get_context("spawn")
     events_here, events_there = context.Pipe(duplex=False)
     commands_there, commands_here = context.Pipe(duplex=False)
+    lock = _Lock.take(RunFolder(assignment.run_dir).worker_lock)
     process = context.Process(
-        target=_run, args=(assignment, events_there, commands_there), name="ftui-worker"
+        target=_run, args=(assignment, events_there, commands_there, lock), name="ftui-worker"
     )
     process.start()
+    lock.hand_over(process.pid or 0)
     # With our copies closed, the pipe ends when the worker does: a half-sent event cannot hang us.
     events_there.close()
     commands_there.close()
     return WorkerHandle(process, events_here, commands_here)
 
 
-def _run(assignment: Assignment, events: Connection, commands: Connection) -> None:
+def _run(assignment: Assignment, events: Connection, commands: Connection, lock: _Lock) -> None:
     _settle(assignment)
+    lock.keep()
     from tui_ft.runs.link import WorkerLink
 
     link = WorkerLink(events, commands)
@@ -123,24 +197,13 @@ def _stream(descriptor: int) -> io.TextIOWrapper:
     return io.TextIOWrapper(raw, "utf-8", errors="backslashreplace", line_buffering=True)
 
 
-def _hold(file: Path) -> None:
-    """Hold the lock ``file`` until this process ends, whatever ends it: so its descriptor stays."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT, paths.PRIVATE_FILE)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)  # who looks holds it for an instant
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)  # to be found when nobody else knows
-
-
 def _settle(assignment: Assignment) -> None:
     """Make the process independent of terminals and supervisor, and pick its GPUs."""
     os.setpgrp()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    folder = RunFolder(assignment.run_dir)
-    _hold(folder.worker_lock)
-    log = folder.worker_log
+    log = RunFolder(assignment.run_dir).worker_log
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, paths.PRIVATE_FILE)
     os.dup2(descriptor, sys.stdout.fileno())
     os.dup2(descriptor, sys.stderr.fileno())
