@@ -40,7 +40,7 @@ from tests.tiny_model import (
 )
 from tests.train.running import Ran, in_4_bits, make_spec, run_worker
 from tui_ft.spec import RunSpec
-from tui_ft.spec.combinations import impossible
+from tui_ft.spec.combinations.table import impossible
 from tui_ft.spec.objectives import ANSWERS_NOTHING
 from tui_ft.tuners import bottleneck
 

@@ -22,9 +22,9 @@ import psutil
 
 from tui_ft import paths
 from tui_ft.data import convert, detect, read_rows
-from tui_ft.data.chat_tokenizer import load_chat_tokenizer
+from tui_ft.data.chat.tokenizer import load_chat_tokenizer
+from tui_ft.data.files.rows import Row
 from tui_ft.data.items import Conversation
-from tui_ft.data.rows import Row
 from tui_ft.demo.prepare import prepare_model
 from tui_ft.survey.asking import Asked
 from tui_ft.survey.request import Request, TokenRequest

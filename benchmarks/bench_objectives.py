@@ -20,7 +20,8 @@ from typing import Any
 import torch
 
 from tests.tiny_model import make_tiny_bert, make_tiny_llama
-from tests.train import test_ewc, test_more_methods, test_objectives, test_online, test_peft_methods
+from tests.train import test_objectives, test_online
+from tests.train.methods import test_ewc, test_more_methods, test_peft_methods
 from tests.train.ppo.answering import make_answering_llama, ppo_spec
 from tests.train.running import Ran, run_worker
 from tui_ft.spec import RunSpec

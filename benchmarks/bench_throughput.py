@@ -132,12 +132,12 @@ def ftui_trainer(shape: Shape, method: str, folder: Path, training: dict[str, An
     import torch
     from datasets import Dataset
 
-    from tui_ft.train.chat_tokenizer import TransformersChatTokenizer
-    from tui_ft.train.dataset import TrainingData
     from tui_ft.train.objectives.common import Job
     from tui_ft.train.objectives.sft import OBJECTIVE
     from tui_ft.train.precision import choose_precision
     from tui_ft.train.random_model import plain_tokenizer, random_model
+    from tui_ft.train.rows.chat_tokenizer import TransformersChatTokenizer
+    from tui_ft.train.rows.dataset import TrainingData
 
     on_gpu = torch.cuda.is_available()
     spec = _spec(shape, method, training)

@@ -17,8 +17,16 @@ import torch
 
 from tests.tiny_model import make_tiny_llama, write_rows
 from tests.train.running import run_worker
-from tests.train.test_several import DDP, FSDP, FULL, LORA, QLORA, rows_of_many_lengths, spread_spec
-from tests.train.two_ranks import TwoRanks, prepare, train
+from tests.train.several.test_several import (
+    DDP,
+    FSDP,
+    FULL,
+    LORA,
+    QLORA,
+    rows_of_many_lengths,
+    spread_spec,
+)
+from tests.train.several.two_ranks import TwoRanks, prepare, train
 from tui_ft.runs import events as ev
 from tui_ft.runs.folder import RunFolder
 

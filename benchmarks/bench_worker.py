@@ -54,12 +54,12 @@ def _trainer_maker(root: Path) -> Make:
 
     from tests.tiny_model import chat_rows, make_tiny_llama, write_rows
     from tui_ft.spec import build_spec
-    from tui_ft.train.chat_tokenizer import TransformersChatTokenizer
-    from tui_ft.train.dataset import prepare_data
     from tui_ft.train.model import load_model
     from tui_ft.train.objectives.common import Job
     from tui_ft.train.objectives.sft import build_trainer
     from tui_ft.train.precision import Precision
+    from tui_ft.train.rows.chat_tokenizer import TransformersChatTokenizer
+    from tui_ft.train.rows.dataset import prepare_data
 
     warnings.simplefilter("ignore")
     datasets.disable_progress_bars()

@@ -16,7 +16,7 @@ from textual.pilot import Pilot
 from tui_ft.app import FtuiApp
 from tui_ft.demo.prepare import DemoError, prepare
 from tui_ft.runs.registry import list_runs
-from tui_ft.screens.data import DataScreen
+from tui_ft.screens.data.screen import DataScreen
 
 _FOLDER = Path(__file__).resolve().parent
 _SIZE = (132, 44)

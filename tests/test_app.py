@@ -11,8 +11,8 @@ import pytest
 from tests.screens.conftest import FINISHED, START, MakeRun, home, make_app, make_run
 from tests.screens.test_home import running, settled
 from tui_ft.app import MODES, FtuiApp
-from tui_ft.screens.home import HomeScreen
-from tui_ft.screens.monitor import MonitorScreen
+from tui_ft.screens.home.screen import HomeScreen
+from tui_ft.screens.monitor.screen import MonitorScreen
 from tui_ft.widgets.confirm import Confirm
 from tui_ft.widgets.help import HelpScreen
 

@@ -24,16 +24,16 @@ from tui_ft.hardware import Sampler
 from tui_ft.runs import folder as folders
 from tui_ft.runs.folder import RunError, RunFolder
 from tui_ft.runs.registry import RunSummary
-from tui_ft.screens.chain_actions import chain_actions
-from tui_ft.screens.home import HomeScreen
+from tui_ft.screens.home.chain_actions import chain_actions
+from tui_ft.screens.home.screen import HomeScreen
 from tui_ft.screens.shell import Hardware
 from tui_ft.widgets.help import HelpScreen
 
 if TYPE_CHECKING:
-    from tui_ft.screens.advise import AdviseScreen
-    from tui_ft.screens.configure import ConfigureScreen
-    from tui_ft.screens.data import DataScreen
-    from tui_ft.screens.monitor import MonitorScreen
+    from tui_ft.screens.advise.screen import AdviseScreen
+    from tui_ft.screens.configure.screen import ConfigureScreen
+    from tui_ft.screens.data.screen import DataScreen
+    from tui_ft.screens.monitor.screen import MonitorScreen
     from tui_ft.spec.draft import Draft
 
 _SAMPLE_SECONDS: Final = 2.0
@@ -134,7 +134,7 @@ class FtuiApp(App[None]):
 
     def open_run(self, run_id: str) -> None:
         """Show the monitor of a run."""
-        from tui_ft.screens.monitor import MonitorScreen
+        from tui_ft.screens.monitor.screen import MonitorScreen
 
         try:
             folder = folders.find(run_id)
@@ -156,7 +156,7 @@ class FtuiApp(App[None]):
 
     def action_data(self) -> None:
         """Show the data set seen last, or ask for one."""
-        from tui_ft.screens.data import DataScreen
+        from tui_ft.screens.data.screen import DataScreen
 
         if isinstance(self.screen, DataScreen):
             return
@@ -172,7 +172,7 @@ class FtuiApp(App[None]):
 
     def advise(self, model: str, data: str, columns: Mapping[str, str]) -> None:
         """Show advice for a model and data, read by those columns; what is not known is asked."""
-        from tui_ft.screens.advise import AdviseScreen
+        from tui_ft.screens.advise.screen import AdviseScreen
 
         screen, is_new = self._advise, self._advise is None
         if screen is None:
@@ -191,7 +191,7 @@ class FtuiApp(App[None]):
 
     def configure(self, draft: Draft | None) -> None:
         """Show the run that is being written, or another draft in its place."""
-        from tui_ft.screens.configure import ConfigureScreen
+        from tui_ft.screens.configure.screen import ConfigureScreen
 
         if self._configure is None:
             self._configure = ConfigureScreen(draft)

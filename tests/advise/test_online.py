@@ -12,17 +12,17 @@ from tests.advise.given import CONFIGS, Arithmetic, situation_of
 from tui_ft.advise.advice import Advice
 from tui_ft.advise.decoding import decoding
 from tui_ft.advise.estimator import Seconds, Work
-from tui_ft.advise.explained_yaml import explained_yaml
 from tui_ft.advise.facts import asked_gpus
 from tui_ft.advise.online import signal_share
 from tui_ft.advise.timing import seconds_of
 from tui_ft.advise.tree import advise
+from tui_ft.advise.writing.explained_yaml import explained_yaml
 from tui_ft.memory.from_spec import step_of
 from tui_ft.memory.step import Step
 from tui_ft.models import architecture_of
 from tui_ft.spec import RunSpec, build_spec
 from tui_ft.spec.chain import load_chain
-from tui_ft.spec.combinations import impossible
+from tui_ft.spec.combinations.table import impossible
 from tui_ft.spec.online import GrpoObjective
 from tui_ft.spec.problems import SpecError
 from tui_ft.spec.trainer_arguments import plan_schedule

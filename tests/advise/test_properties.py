@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from tests.advise.given import Arithmetic, load_table, situation_of
 from tui_ft.advise.advice import Advice, Caution, Taken
 from tui_ft.advise.approaches import APPROACHES
-from tui_ft.advise.explained_yaml import explained_yaml
 from tui_ft.advise.node import END
 from tui_ft.advise.situation import GpuFacts, Situation
 from tui_ft.advise.tree import FIRST, NODES, advise
 from tui_ft.advise.ways import ADAPTER_FIRST, WAYS, WEIGHTS_FIRST
+from tui_ft.advise.writing.explained_yaml import explained_yaml
 from tui_ft.memory.allocator import GIB
 from tui_ft.spec import load_spec
 from tui_ft.spec.distributed import sharding_kind

@@ -13,11 +13,11 @@ from tests.data.small_tokenizer import Family, load_family
 from tui_ft.advise import facts
 from tui_ft.advise.advice import Advice
 from tui_ft.advise.estimator import Seconds, Work
-from tui_ft.advise.explained_yaml import explained_yaml
 from tui_ft.advise.node import AnswerError
 from tui_ft.advise.situation import Known
 from tui_ft.advise.timing import seconds_of
 from tui_ft.advise.tree import advise
+from tui_ft.advise.writing.explained_yaml import explained_yaml
 from tui_ft.memory.allocator import GIB
 from tui_ft.memory.estimating import Unknown
 from tui_ft.memory.figure import Figure

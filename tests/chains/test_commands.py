@@ -16,7 +16,7 @@ from tui_ft.chains.life import start
 from tui_ft.chains.pipelines import PIPELINES
 from tui_ft.cli import main
 from tui_ft.runs.registry import list_runs
-from tui_ft.screens.run_row import detail_of
+from tui_ft.screens.home.run_row import detail_of
 from tui_ft.spec.chain import load_chain
 
 

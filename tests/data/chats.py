@@ -11,7 +11,7 @@ import pytest
 from tests.data.families import FAMILIES
 from tests.data.small_tokenizer import load_family
 from tui_ft.data import Conversation, Encoded, MaskedRow, Message, mask_row
-from tui_ft.data.chat_tokenizer import LocalChatTokenizer
+from tui_ft.data.chat.tokenizer import LocalChatTokenizer
 
 
 class WithoutOffsets:

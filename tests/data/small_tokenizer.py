@@ -14,7 +14,7 @@ from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 
-from tui_ft.data.chat_tokenizer import LocalChatTokenizer, load_chat_tokenizer
+from tui_ft.data.chat.tokenizer import LocalChatTokenizer, load_chat_tokenizer
 
 TEMPLATES = Path(__file__).parent / "templates"
 

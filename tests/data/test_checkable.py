@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from tui_ft.data import Conversation, DataError, Row, RowProblem, convert, detect
+from tui_ft.data.chat.prompts import asked_in
 from tui_ft.data.checkable import Checkable, asked_columns, checkable, of_answers, prompt_share
 from tui_ft.data.final_answer import extract
 from tui_ft.data.items import Pair, Prompt
 from tui_ft.data.parts import as_reference
-from tui_ft.data.prompts import asked_in
 from tui_ft.spec.rewards import ExactMatchReward, JsonReward
 from tui_ft.train.rewards.exact_match import is_match
 

@@ -27,7 +27,7 @@ def test_importing_the_room_imports_nothing_heavy() -> None:
 
 def test_rendering_needs_no_transformers() -> None:
     program = (
-        "import sys, tui_ft.data.chat_template, tokenizers; "
+        "import sys, tui_ft.data.chat.template, tokenizers; "
         "print({'numpy', 'torch', 'transformers'} & set(sys.modules))"
     )
     done = subprocess.run(

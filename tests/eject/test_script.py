@@ -31,7 +31,7 @@ from tests.tiny_model import (
 )
 from tests.train.running import make_spec, run_worker
 from tui_ft.data import Completion, Document, LossOn, MaskedRow, mask_row
-from tui_ft.data.chat_tokenizer import load_chat_tokenizer
+from tui_ft.data.chat.tokenizer import load_chat_tokenizer
 from tui_ft.eject import EjectError, eject, script
 from tui_ft.spec import RunSpec
 

@@ -17,7 +17,7 @@ from tui_ft.hub.model_config import model_config
 from tui_ft.hub.outputs import adapter_named, bases_of, needs_its_quantised_base
 from tui_ft.memory.from_spec import step_of
 from tui_ft.memory.model_facts import model_facts
-from tui_ft.runs import preflight
+from tui_ft.runs.checks import preflight
 from tui_ft.spec import RunSpec, build_spec
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -20,8 +20,8 @@ from pyarrow import parquet
 from tests.inspection.data_hub import COMMIT, DataHub, Repository
 from tests.runs.conftest import ROOT
 from tui_ft.data import DataError, read_rows
-from tui_ft.data.hub_download import Cancelled, Progress, fetch_dataset, fetched
-from tui_ft.data.rows import Row
+from tui_ft.data.files.hub_download import Cancelled, Progress, fetch_dataset, fetched
+from tui_ft.data.files.rows import Row
 
 TOKEN = "hf_secret"
 CARD = """---

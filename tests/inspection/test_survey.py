@@ -137,8 +137,8 @@ def test_what_cannot_be_read_ends_in_a_sentence(tmp_path: Path) -> None:
 
 def test_tokens_are_those_of_the_trainers_mask(tmp_path: Path, tiny_llama: Path) -> None:
     from tui_ft.data import convert, detect, mask_row, read_rows
-    from tui_ft.data.chat_tokenizer import load_chat_tokenizer
-    from tui_ft.data.loss_mask import MaskedRow
+    from tui_ft.data.chat.loss_mask import MaskedRow
+    from tui_ft.data.chat.tokenizer import load_chat_tokenizer
 
     path = _write(tmp_path / "rows.jsonl", [_row(n) for n in range(40)])
     asked, _ = _survey(Request(path, tokens=TokenRequest(str(tiny_llama))))

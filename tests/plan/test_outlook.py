@@ -13,7 +13,7 @@ from tui_ft.advise.estimator import Seconds
 from tui_ft.memory.figure import Figure
 from tui_ft.plan.estimator import ClosedForm
 from tui_ft.plan.outlook import Outlook, RunFacts, facts_key, look_up, outlook
-from tui_ft.screens.outlook_text import outlook_lines
+from tui_ft.screens.configure.outlook_text import outlook_lines
 from tui_ft.spec import RunSpec, build_spec
 from tui_ft.survey.tokens import TokenSummary
 

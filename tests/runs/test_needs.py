@@ -9,8 +9,8 @@ import pytest
 
 from tui_ft.hardware import Gpu
 from tui_ft.memory.from_spec import not_modelled
-from tui_ft.runs.finding import Finding
-from tui_ft.runs.preflight import check
+from tui_ft.runs.checks.finding import Finding
+from tui_ft.runs.checks.preflight import check
 from tui_ft.spec import RunSpec, kernels
 from tui_ft.spec.kernels import HUB, LIGER, uses
 from tui_ft.spec.ladder import with_changes

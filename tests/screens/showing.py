@@ -14,7 +14,7 @@ from textual.widgets import Static
 from tests.idle import settled, until
 from tests.screens.conftest import make_app
 from tui_ft.app import FtuiApp
-from tui_ft.screens.data import DataScreen
+from tui_ft.screens.data.screen import DataScreen
 from tui_ft.survey.asking import Asked
 from tui_ft.survey.request import Request, TokenRequest
 

@@ -17,11 +17,11 @@ from tui_ft.chains.folder import ChainFolder
 from tui_ft.data import DataError
 from tui_ft.plan import advised_chain
 from tui_ft.plan.gathering import Listener, Sought
-from tui_ft.screens import advise
-from tui_ft.screens.advise import AdviseScreen
-from tui_ft.screens.choose_model import ChooseModel
-from tui_ft.screens.configure import ConfigureScreen
-from tui_ft.screens.data_open import OpenData
+from tui_ft.screens.advise import screen as advise
+from tui_ft.screens.advise.screen import AdviseScreen
+from tui_ft.screens.boxes.choose_model import ChooseModel
+from tui_ft.screens.boxes.open_data import OpenData
+from tui_ft.screens.configure.screen import ConfigureScreen
 from tui_ft.spec import load_spec
 from tui_ft.spec.chain import load_chain
 from tui_ft.widgets.choose import Choose

@@ -17,7 +17,7 @@ from tests.screens.conftest import make_app
 from tests.screens.showing import said
 from tests.tiny_model import make_tiny_llama
 from tui_ft import paths
-from tui_ft.screens.choose_model import ChooseModel
+from tui_ft.screens.boxes.choose_model import ChooseModel
 
 API = "/api/models"
 

@@ -17,11 +17,11 @@ from tests.screens.test_home import running, settled, shown, until
 from tests.tiny_model import chat_rows, write_rows
 from tui_ft.app import FtuiApp
 from tui_ft.runs.folder import RunFolder
-from tui_ft.screens import configure
-from tui_ft.screens.choose_model import ChooseModel
-from tui_ft.screens.configure import ConfigureScreen
-from tui_ft.screens.data_open import OpenData
-from tui_ft.screens.monitor import MonitorScreen
+from tui_ft.screens.boxes.choose_model import ChooseModel
+from tui_ft.screens.boxes.open_data import OpenData
+from tui_ft.screens.configure import screen as configure
+from tui_ft.screens.configure.screen import ConfigureScreen
+from tui_ft.screens.monitor.screen import MonitorScreen
 from tui_ft.screens.starting import check_run, start_run
 from tui_ft.spec import RunSpec, build_spec
 from tui_ft.spec.draft import Draft

@@ -15,9 +15,9 @@ from textual.widgets import Input, OptionList
 from tests.idle import settled
 from tests.screens.conftest import make_app
 from tests.screens.showing import said, showing, shown_whole, surveyed
-from tui_ft.screens import data_opening
-from tui_ft.screens.configure import ConfigureScreen
-from tui_ft.screens.data import DataScreen
+from tui_ft.screens.configure.screen import ConfigureScreen
+from tui_ft.screens.data import opening as data_opening
+from tui_ft.screens.data.screen import DataScreen
 from tui_ft.survey.asking import Asked
 from tui_ft.survey.packing import pack
 from tui_ft.survey.request import Request

@@ -17,12 +17,12 @@ from textual.widgets import Input, OptionList
 from tests.idle import settled, until
 from tests.screens.conftest import make_app
 from tests.screens.showing import said, showing, shown_whole, surveyed
-from tui_ft.screens.configure import ConfigureScreen
-from tui_ft.screens.data import DataScreen
-from tui_ft.screens.data_clean import CleanData
-from tui_ft.screens.data_columns import MapColumns
-from tui_ft.screens.data_open import OpenData
-from tui_ft.screens.data_split import SplitData
+from tui_ft.screens.boxes.open_data import OpenData
+from tui_ft.screens.configure.screen import ConfigureScreen
+from tui_ft.screens.data.clean import CleanData
+from tui_ft.screens.data.columns import MapColumns
+from tui_ft.screens.data.screen import DataScreen
+from tui_ft.screens.data.split import SplitData
 from tui_ft.survey import new_files
 from tui_ft.survey.asking import Asked
 from tui_ft.survey.request import Request

@@ -21,9 +21,10 @@ from tui_ft.app import FtuiApp
 from tui_ft.hub import client
 from tui_ft.hub.datasets_search import HubDataset
 from tui_ft.hub.listing import HubAnswer
-from tui_ft.screens import data_open, data_opening
-from tui_ft.screens.data import DataScreen
-from tui_ft.screens.data_open import OpenData
+from tui_ft.screens.boxes import open_data as data_open
+from tui_ft.screens.boxes.open_data import OpenData
+from tui_ft.screens.data import opening as data_opening
+from tui_ft.screens.data.screen import DataScreen
 from tui_ft.survey.asking import Asked
 from tui_ft.survey.request import Request
 

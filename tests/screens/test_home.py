@@ -19,11 +19,11 @@ from tui_ft.app import FtuiApp
 from tui_ft.paths import runs_dir
 from tui_ft.runs import events as ev
 from tui_ft.runs.registry import RunSummary
-from tui_ft.screens import home
-from tui_ft.screens.home import HomeScreen
-from tui_ft.screens.monitor import MonitorScreen
-from tui_ft.screens.run_row import Columns, progress_text, run_cells, short_name
-from tui_ft.screens.runs_table import RunsTable
+from tui_ft.screens.home import screen as home
+from tui_ft.screens.home.run_row import Columns, progress_text, run_cells, short_name
+from tui_ft.screens.home.runs_table import RunsTable
+from tui_ft.screens.home.screen import HomeScreen
+from tui_ft.screens.monitor.screen import MonitorScreen
 from tui_ft.widgets.confirm import Confirm
 from tui_ft.widgets.gpu_panel import HardwarePanel
 from tui_ft.widgets.help import HelpScreen

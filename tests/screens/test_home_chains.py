@@ -16,8 +16,8 @@ from tui_ft.runs.changes import Change, ChangedError
 from tui_ft.runs.folder import delete, find
 from tui_ft.runs.place import Place
 from tui_ft.runs.registry import list_runs
-from tui_ft.screens.monitor import MonitorScreen
-from tui_ft.screens.runs_table import RunsTable
+from tui_ft.screens.home.runs_table import RunsTable
+from tui_ft.screens.monitor.screen import MonitorScreen
 from tui_ft.widgets.confirm import Confirm
 
 

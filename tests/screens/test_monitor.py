@@ -30,10 +30,10 @@ from tui_ft.runs.folder import RunFolder
 from tui_ft.runs.history import RunHistory
 from tui_ft.runs.reader import RunReader
 from tui_ft.runs.registry import summarise
-from tui_ft.screens import run_text
-from tui_ft.screens.home import HomeScreen
-from tui_ft.screens.monitor import MonitorScreen
-from tui_ft.screens.run_charts import RunCharts
+from tui_ft.screens.home.screen import HomeScreen
+from tui_ft.screens.monitor import text as run_text
+from tui_ft.screens.monitor.charts import RunCharts
+from tui_ft.screens.monitor.screen import MonitorScreen
 from tui_ft.screens.top_line import TopLine
 from tui_ft.widgets.chart import LineChart
 from tui_ft.widgets.confirm import Confirm

@@ -26,9 +26,9 @@ from tui_ft.memory.question import Question
 from tui_ft.memory.replayer import end_kept
 from tui_ft.memory.sharding import Sharding
 from tui_ft.plan.outlook import Outlook, RunFacts, question_of
-from tui_ft.screens import outlook_line
-from tui_ft.screens.outlook_line import OutlookLine
-from tui_ft.screens.outlook_text import outlook_lines
+from tui_ft.screens.configure import outlook_line
+from tui_ft.screens.configure.outlook_line import OutlookLine
+from tui_ft.screens.configure.outlook_text import outlook_lines
 from tui_ft.spec import build_spec
 
 

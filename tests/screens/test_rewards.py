@@ -11,9 +11,9 @@ from tests.screens.test_snapshots import SIZES, Compare, Size, _settle
 from tui_ft.runs import events as ev
 from tui_ft.runs.history import RunHistory, describe
 from tui_ft.runs.registry import summarise
-from tui_ft.screens.reward_text import reward_lines, rows_text
-from tui_ft.screens.run_charts import SMALL_CHARTS
-from tui_ft.screens.run_text import facts_content, samples_content, trend
+from tui_ft.screens.monitor.charts import SMALL_CHARTS
+from tui_ft.screens.monitor.reward_text import reward_lines, rows_text
+from tui_ft.screens.monitor.text import facts_content, samples_content, trend
 
 STEPS = 120
 PLAN = ev.Plan(

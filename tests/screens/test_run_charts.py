@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tui_ft.runs import events as ev
 from tui_ft.runs.history import RunHistory, describe
-from tui_ft.screens.run_charts import SMALL_CHARTS
+from tui_ft.screens.monitor.charts import SMALL_CHARTS
 
 
 def _shown(**values: float) -> list[tuple[str, str]]:

@@ -19,8 +19,8 @@ from tests.screens.conftest import (
     make_app,
 )
 from tui_ft.runs import events as ev
-from tui_ft.screens import advise
-from tui_ft.screens.monitor import MonitorScreen
+from tui_ft.screens.advise import screen as advise
+from tui_ft.screens.monitor.screen import MonitorScreen
 
 SIZES = pytest.mark.parametrize("size", [(80, 24), (200, 60)], ids=["80x24", "200x60"])
 Size = tuple[int, int]

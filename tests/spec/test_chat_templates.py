@@ -10,8 +10,8 @@ from tests.data.chats import assistant, chat, user
 from tests.data.small_tokenizer import Family, load_family
 from tests.train.running import make_spec
 from tui_ft.data import MaskedRow, mask_row
+from tui_ft.runs.checks.preflight import check
 from tui_ft.runs.launch import with_absolute_paths
-from tui_ft.runs.preflight import check
 from tui_ft.spec import RunSpec
 from tui_ft.spec.chat_templates import SHIPPED, template_file, template_problem
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tui_ft.spec import RunSpec, build_spec, find_presets
-from tui_ft.spec.combinations import COMBINATIONS, impossible
+from tui_ft.spec.combinations.table import COMBINATIONS, impossible
 
 LEAST: dict[str, Any] = {"model": {"name_or_path": "m"}, "data": {"train": "d.jsonl"}}
 FURTHER = {"name_or_path": "m", "adapter": "continue"}

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tui_ft.spec import RunSpec, build_spec
-from tui_ft.spec.combinations import impossible
+from tui_ft.spec.combinations.table import impossible
 from tui_ft.spec.ladder import Rung, Stage, climbed, next_rung, smaller_batch, with_changes
 
 ALL = {"min_max_length": 300, "qlora": True}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tui_ft.runs.learning_rates import far_learning_rate
+from tui_ft.runs.checks.learning_rates import far_learning_rate
 from tui_ft.spec import RunSpec, SpecError, build_spec, find_presets
 from tui_ft.spec.objectives import DpoObjective, SftObjective
 

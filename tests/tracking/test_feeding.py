@@ -16,9 +16,9 @@ from tests.runs.conftest import ended, history_of, home, spec, start, wait_until
 from tests.runs.workers import STEPS, let_go
 from tests.tracking.conftest import HANGS, RAISES, RECORDS, StandIn
 from tui_ft.runs import events as ev
+from tui_ft.runs.checks.preflight import check
 from tui_ft.runs.folder import RunFolder
 from tui_ft.runs.journal import Journal
-from tui_ft.runs.preflight import check
 from tui_ft.runs.reader import read_events
 from tui_ft.spec import RunSpec, SpecError, build_spec
 from tui_ft.tracking.feeding import feed

@@ -23,11 +23,11 @@ from tui_ft.runs.journal import Journal
 from tui_ft.runs.link import WorkerLink
 from tui_ft.spec import RunSpec, build_spec, dump_spec
 from tui_ft.train import objectives, worker
-from tui_ft.train.chat_tokenizer import TransformersChatTokenizer
-from tui_ft.train.dataset import prepare_data
 from tui_ft.train.model import load_model, load_tokenizer
 from tui_ft.train.objectives.common import Job, Objective
 from tui_ft.train.precision import Precision
+from tui_ft.train.rows.chat_tokenizer import TransformersChatTokenizer
+from tui_ft.train.rows.dataset import prepare_data
 
 OnEvent = Callable[[ev.Event, Callable[[str], None]], None]
 

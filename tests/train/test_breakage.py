@@ -16,11 +16,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.train.running import make_spec, run_worker
 from tui_ft.runs import events as ev
-from tui_ft.train.dataset import Question
 from tui_ft.train.errors import RunFailure
 from tui_ft.train.failures import explain
 from tui_ft.train.generation import answer
 from tui_ft.train.objectives.common import SoundnessTrainer
+from tui_ft.train.rows.dataset import Question
 from tui_ft.train.signature import checked_extra
 
 

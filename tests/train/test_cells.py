@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.bench_cells import Models, make_models, spec_of, train
-from tui_ft.spec.combinations import impossible
+from tui_ft.spec.combinations.table import impossible
 
 
 @pytest.fixture(scope="module")

@@ -24,8 +24,8 @@ from tui_ft.models.limits import (
 )
 from tui_ft.spec.methods import BottleneckMethod
 from tui_ft.spec.norm_places import is_any_tuned, not_tuned
-from tui_ft.train.adapters import freeze_all_but_last, refuse_missing_places
 from tui_ft.train.errors import RunFailure
+from tui_ft.train.methods.adapters import freeze_all_but_last, refuse_missing_places
 
 KEEPS_APART: Final = (
     *("cohere2", "deepseek_v3", "gemma2", "gemma3_text", "gpt2", "gpt_neox", "granite", "llama"),

@@ -18,11 +18,11 @@ from tui_ft.data import MaskedRow, Row, RowProblem, convert, detect, mask_row
 from tui_ft.data.items import Pair
 from tui_ft.runs import events as ev
 from tui_ft.spec import RunSpec
-from tui_ft.train.chat_tokenizer import TransformersChatTokenizer
 from tui_ft.train.errors import RunFailure
 from tui_ft.train.objectives.classification import macro_scores
 from tui_ft.train.objectives.kto import JudgedBatch
-from tui_ft.train.rows import IGNORED
+from tui_ft.train.rows.chat_tokenizer import TransformersChatTokenizer
+from tui_ft.train.rows.protocol import IGNORED
 
 LORA = {"kind": "lora", "r": 8, "lora_alpha": 16}
 Rows = list[dict[str, object]]

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from tests.runs.test_out_of_memory import NCCL
 from tui_ft.spec import build_spec
 from tui_ft.train.failures import explain, out_of_memory
-from tui_ft.train.together import lost_a_peer
+from tui_ft.train.several.together import lost_a_peer
 
 SPEC = build_spec({"model": {"name_or_path": "m"}, "data": {"train": "d"}})
 NCCL_OUT = dist.DistBackendError(f"{NCCL}Cuda failure 2 'out of memory'")

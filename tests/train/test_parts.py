@@ -11,13 +11,13 @@ from tests.tiny_model import chat_rows, write_rows
 from tests.train.running import make_spec, make_trainer
 from tui_ft.runs import events as ev
 from tui_ft.spec.distributed import DdpStrategy, FsdpStrategy
-from tui_ft.train.chat_tokenizer import TransformersChatTokenizer
-from tui_ft.train.dataset import Question, prepare_data
 from tui_ft.train.generation import answer, grade, is_exact_match, is_valid_json
 from tui_ft.train.precision import Precision, choose_precision
-from tui_ft.train.rows import IGNORED
-from tui_ft.train.spread import trainer_arguments
-from tui_ft.train.together import Ranks
+from tui_ft.train.rows.chat_tokenizer import TransformersChatTokenizer
+from tui_ft.train.rows.dataset import Question, prepare_data
+from tui_ft.train.rows.protocol import IGNORED
+from tui_ft.train.several.spread import trainer_arguments
+from tui_ft.train.several.together import Ranks
 
 
 def test_the_batch_that_the_trainer_sees_is_masked_token_by_token(

@@ -13,7 +13,7 @@ from tests.tiny_model import labelled_rows, write_rows
 from tests.train.running import Ran, make_spec, make_trainer, run_worker
 from tui_ft.runs import events as ev
 from tui_ft.spec import RunSpec, build_spec
-from tui_ft.spec.combinations import COMBINATIONS
+from tui_ft.spec.combinations.table import COMBINATIONS
 
 FEW = {"max_steps": 4, "eval_steps": None, "save_steps": None}
 
@@ -144,7 +144,7 @@ def test_without_padding_the_loss_is_the_same(
 ) -> None:
     # SDPA computes the same with a mask by rows; only the table of combinations refuses it.
     kept = tuple(one for one in COMBINATIONS if one.name != "no padding without FlashAttention")
-    monkeypatch.setattr("tui_ft.spec.combinations.COMBINATIONS", kept)
+    monkeypatch.setattr("tui_ft.spec.combinations.table.COMBINATIONS", kept)
     ran = _run(tmp_path, tiny_llama, "run", padding_free=True)
     assert ran.losses == pytest.approx(plain.losses, abs=1e-4)
     batch = next(iter(ran.trainer.get_train_dataloader()))

@@ -17,12 +17,12 @@ from tui_ft.advise.cautions import cautions_of, later_cautions
 from tui_ft.advise.estimator import Estimator
 from tui_ft.advise.node import AnswerError, Node
 from tui_ft.advise.plans import Plan
-from tui_ft.advise.run import run_choices
 from tui_ft.advise.situation import Situation
-from tui_ft.advise.stages import stages_of
 from tui_ft.advise.state import State
 from tui_ft.advise.table import table_of
-from tui_ft.spec.combinations import impossible
+from tui_ft.advise.writing.run import run_choices
+from tui_ft.advise.writing.stages import stages_of
+from tui_ft.spec.combinations.table import impossible
 
 _ALL: Final = (
     *approach.NODES,

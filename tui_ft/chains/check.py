@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from tui_ft.runs.checking import findings
-from tui_ft.runs.finding import Finding
+from tui_ft.runs.checks.checking import findings
+from tui_ft.runs.checks.finding import Finding
+from tui_ft.runs.checks.preflight import refusal
 from tui_ft.runs.folder import RunError
-from tui_ft.runs.preflight import refusal
 from tui_ft.spec import RunSpec
 from tui_ft.spec.chain import MODEL, Chain, Stage
 

@@ -20,7 +20,7 @@ from tui_ft.vocabulary import FormatName
 from tui_ft.widgets.signs import sign
 
 if TYPE_CHECKING:
-    from tui_ft.data.hub_download import Progress
+    from tui_ft.data.files.hub_download import Progress
     from tui_ft.survey.asking import Asked
     from tui_ft.survey.summary import Finding, Summary
 
@@ -123,7 +123,7 @@ def local_rows(path: str, split: str | None = None, config: str | None = None) -
 
     if not is_dataset_id(path):
         return path
-    from tui_ft.data.hub_download import fetch_dataset
+    from tui_ft.data.files.hub_download import fetch_dataset
 
     return str(fetch_dataset(path, split=split, config=config, progress=show_download))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tui_ft.commands.inspect import show_download, show_progress
 from tui_ft.commands.output import warn
-from tui_ft.data.hub_download import Progress
+from tui_ft.data.files.hub_download import Progress
 from tui_ft.plan.gathering import Listener
 from tui_ft.survey.summary import Summary
 

@@ -134,7 +134,7 @@ def _pair(answer: str) -> tuple[str, str]:
 
 def _write(advice: Advice, file: Path) -> None:
     """Write the run or the chain; a file that is there is never written over."""
-    from tui_ft.advise.explained_yaml import explained_yaml
+    from tui_ft.advise.writing.explained_yaml import explained_yaml
 
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     try:

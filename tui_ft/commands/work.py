@@ -24,7 +24,7 @@ from tui_ft.commands.output import (
 
 if TYPE_CHECKING:
     from tui_ft.runs.changes import Change
-    from tui_ft.runs.finding import Finding
+    from tui_ft.runs.checks.finding import Finding
     from tui_ft.runs.folder import RunFolder
     from tui_ft.spec import RunSpec
 
@@ -109,8 +109,8 @@ def check(spec: str, overrides: tuple[str, ...], memory: bool, as_json: bool) ->
 
     chosen = with_absolute_paths(resolve_spec(spec, overrides), Path.cwd())
     if as_json:
-        from tui_ft.runs import preflight
-        from tui_ft.runs.checking import findings
+        from tui_ft.runs.checks import preflight
+        from tui_ft.runs.checks.checking import findings
 
         found = findings(chosen, memory=memory)
         say_json(found)
@@ -262,8 +262,8 @@ def the_run(name: str | None, *, live: bool = False) -> RunFolder:
 
 
 def _preflight(spec: RunSpec, *, quiet: bool, memory: bool = False) -> bool:
-    from tui_ft.runs import preflight
-    from tui_ft.runs.checking import findings
+    from tui_ft.runs.checks import preflight
+    from tui_ft.runs.checks.checking import findings
 
     found = findings(spec, memory=memory)
     tell_findings(found, quiet=quiet)

@@ -11,14 +11,14 @@ import msgspec
 import orjson
 
 from tui_ft import text
+from tui_ft.data.chat.prompts import asked_in, said_in
 from tui_ft.data.converting import convert
+from tui_ft.data.files.rows import Row
 from tui_ft.data.final_answer import as_number, extract, value_of
 from tui_ft.data.formats import Detection
 from tui_ft.data.items import AnyItem, Pair
 from tui_ft.data.parts import as_reference, value_at
 from tui_ft.data.problems import RowProblem
-from tui_ft.data.prompts import asked_in, said_in
-from tui_ft.data.rows import Row
 
 _MOST: Final = 0.9
 _WORDS: Final = 6

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from tui_ft.data.files.rows import Row, type_name
 from tui_ft.data.formats import Detection, verdict
 from tui_ft.data.items import (
     ASSISTANT,
@@ -36,7 +37,6 @@ from tui_ft.data.parts import (
 )
 from tui_ft.data.preferences import convert_preference
 from tui_ft.data.problems import ProblemKind, RowProblem
-from tui_ft.data.rows import Row, type_name
 from tui_ft.vocabulary import FormatName
 
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from tui_ft import text
+from tui_ft.data.files.rows import Row
 from tui_ft.data.format_table import FORMATS, Format, known_formats
 from tui_ft.data.messages import is_hh_dialogue, parsed, speaker
 from tui_ft.data.parts import as_reference, value_at
 from tui_ft.data.problems import DataError
-from tui_ft.data.rows import Row
 from tui_ft.vocabulary import FormatName
 
 _MOST_CLASSES: Final = 200

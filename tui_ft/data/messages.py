@@ -9,10 +9,10 @@ from typing import Any, Final
 import orjson
 
 from tui_ft import text
+from tui_ft.data.chat.tool_calls import with_object
+from tui_ft.data.files.rows import type_name
 from tui_ft.data.items import ASSISTANT, Message
 from tui_ft.data.problems import ProblemKind
-from tui_ft.data.rows import type_name
-from tui_ft.data.tool_calls import with_object
 
 _ROLES: Final = {
     "system": "system",

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from tui_ft import text
+from tui_ft.data.files.rows import Row
 from tui_ft.data.format_table import objectives_of
 from tui_ft.data.formats import Detection
 from tui_ft.data.messages import is_hh_dialogue, is_whole_dialogue, parsed
-from tui_ft.data.rows import Row
 
 _ASKS: Final = ("messages", "prompt_completion", "alpaca", "preference", "kto")
 _ALSO: Final[Mapping[str, tuple[str, ...]]] = {

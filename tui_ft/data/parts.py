@@ -9,6 +9,7 @@ from typing import Any, Final
 import orjson
 
 from tui_ft import text
+from tui_ft.data.files.rows import type_name
 from tui_ft.data.items import ASSISTANT, REASONING, Completion, Conversation, Message
 from tui_ft.data.messages import (
     UnusableRowError,
@@ -19,7 +20,6 @@ from tui_ft.data.messages import (
     read_messages,
 )
 from tui_ft.data.problems import ProblemKind
-from tui_ft.data.rows import type_name
 
 TURNS: Final = (list, dict)
 """The types of a value that holds turns, or one."""

@@ -11,7 +11,7 @@ from tui_ft.eject.modules import BOTTLENECK
 from tui_ft.hub.continuing import as_continued, continues, why_not_continued
 from tui_ft.hub.outputs import Adapter, adapter_named, folder_of, no_output, why_not_mergeable
 from tui_ft.spec import RunSpec
-from tui_ft.spec.continue_combinations import compares_with_itself
+from tui_ft.spec.combinations.continuing import compares_with_itself
 
 _FURTHER: Final = AdapterLines(
     "from peft import PeftConfig, load_peft_weights, set_peft_model_state_dict",

@@ -27,10 +27,10 @@ from tui_ft.eject.reward_lines import NoRewardError, rewards_of
 from tui_ft.eject.rows import WrittenRows, write_items, write_masked
 from tui_ft.eject.script import TEMPLATE_FILE, script
 from tui_ft.hub.class_names import class_names
-from tui_ft.runs.model_fit import model_misfit
+from tui_ft.runs.checks.model_fit import model_misfit
 from tui_ft.spec import RunSpec, yaml_text
 from tui_ft.spec.chat_templates import template_file
-from tui_ft.spec.combinations import impossible
+from tui_ft.spec.combinations.table import impossible
 from tui_ft.spec.online import OnlineFields
 from tui_ft.spec.ppo import PpoObjective
 

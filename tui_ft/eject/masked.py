@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from tui_ft.data import Completion, Conversation, Document, Item, LossOn, MaskedRow, mask_row
-from tui_ft.data.chat_tokenizer import LocalChatTokenizer, load_chat_tokenizer
+from tui_ft.data.chat.tokenizer import LocalChatTokenizer, load_chat_tokenizer
 from tui_ft.data.items import AnyItem, Judged, Pair
 from tui_ft.spec import RunSpec
 from tui_ft.spec.chat_templates import template_file

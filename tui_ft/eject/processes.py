@@ -78,7 +78,7 @@ def _deepspeed(strategy: DeepSpeedStrategy) -> dict[str, Any]:
 def of_accumulating(spec: RunSpec) -> dict[str, Any]:
     """Return what a trainer is told where passes add up to a step: with FSDP each is shared out.
 
-    The reasons are those of `tui_ft.train.spread.trainer_arguments`.
+    The reasons are those of `tui_ft.train.several.spread.trainer_arguments`.
     """
     spread = spec.hardware.processes != 1
     if not spread or not isinstance(spec.hardware.distributed, FsdpStrategy):

@@ -9,9 +9,9 @@ from typing import Any
 import orjson
 
 from tui_ft.data import TemplateError
-from tui_ft.data.chat_tokenizer import load_chat_tokenizer
+from tui_ft.data.chat.prompts import asked_in, asked_text
+from tui_ft.data.chat.tokenizer import load_chat_tokenizer
 from tui_ft.data.items import AnyItem
-from tui_ft.data.prompts import asked_in, asked_text
 from tui_ft.spec import RunSpec
 from tui_ft.spec.chat_templates import template_file
 from tui_ft.spec.online import REFERENCE, OnlineFields, columns_for, wanted_columns

@@ -21,7 +21,7 @@ from tui_ft.hub.outputs import (
     why_not_usable,
 )
 from tui_ft.spec import RunSpec
-from tui_ft.spec.combinations import impossible
+from tui_ft.spec.combinations.table import impossible
 from tui_ft.spec.methods import LoraMethod, Method, PeftMethod, QloraMethod
 from tui_ft.spec.objectives import ANSWERS_NOTHING
 from tui_ft.spec.peft_configs import RESERVED, shipped

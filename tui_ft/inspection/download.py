@@ -1,7 +1,8 @@
 """The process that fetches a data set: `python -m tui_ft.inspection.download ID --to FOLDER`.
 
 It loads with `datasets`, which runs nobody's code, and writes one split as `rows.jsonl`: whole, or
-not at all. How far it is, and how it ends, are JSON lines on stdout (`tui_ft.data.hub_download`).
+not at all. How far it is, and how it ends, are JSON lines on stdout
+(`tui_ft.data.files.hub_download`).
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from tui_ft import paths
-from tui_ft.data.arrow_rows import read_table
-from tui_ft.data.hub_download import (
+from tui_ft.data.files.arrow_rows import read_table
+from tui_ft.data.files.hub_download import (
     RECORD_FILE,
     ROWS_FILE,
     Done,

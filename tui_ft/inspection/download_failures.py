@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from tui_ft import text
-from tui_ft.data.hub_download import Failed, Wanted
+from tui_ft.data.files.hub_download import Failed, Wanted
 from tui_ft.hub.client import Answer, complaint
 from tui_ft.hub.dataset_info import PARQUET_BRANCH, page_of
 

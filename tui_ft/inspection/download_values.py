@@ -1,7 +1,7 @@
 """Values of `datasets` as JSON holds them: what its feature types mean, where that is more.
 
-`tui_ft.data.arrow_rows` reads its tables as they are stored. There a class is a number, JSON is
-text, and a picture is bytes.
+`tui_ft.data.files.arrow_rows` reads its tables as they are stored. There a class is a number, JSON
+is text, and a picture is bytes.
 """
 
 from __future__ import annotations

@@ -16,9 +16,9 @@ from typing import Final
 import xxhash
 
 from tui_ft.data import BadLine, Detection, RowProblem, convert
-from tui_ft.data.json_rows import parse_line
+from tui_ft.data.files.json_rows import parse_line
+from tui_ft.data.files.rows import BOM
 from tui_ft.data.row_view import RowView, view_of
-from tui_ft.data.rows import BOM
 from tui_ft.inspection.glance import JoinedRows, found_in_rows
 from tui_ft.inspection.source import Piece
 

@@ -19,7 +19,7 @@ import orjson
 
 from tui_ft import paths, text
 from tui_ft.data import BadLine, DataError, Row, read_rows
-from tui_ft.data.json_rows import holds_lines_in_place
+from tui_ft.data.files.json_rows import holds_lines_in_place
 
 PIECE_BYTES: Final = 4 << 20
 _FIRST_PIECE: Final = 256 << 10

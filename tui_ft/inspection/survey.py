@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from tui_ft import paths, text
 from tui_ft.data import DataError, Detection, Row, detect, read_rows
-from tui_ft.data.json_rows import holds_lines_in_place
-from tui_ft.data.reading import source_bytes
+from tui_ft.data.files.json_rows import holds_lines_in_place
+from tui_ft.data.files.reading import source_bytes
 from tui_ft.inspection import duplicates, near_duplicates
 from tui_ft.inspection.by_library import STAGES, look
 from tui_ft.inspection.collecting import Collector

@@ -1,7 +1,8 @@
 """A surveyed data set as tokens of one model, counted row by row through the trainer's own mask.
 
-Rows are counted without their masks (`tui_ft.data.token_counts`), which is what makes this nearly
-as fast as the tokenizer. One row in 128 is rendered by its template and masked: should what was
+Rows are counted without their masks (`tui_ft.data.chat.token_counts`), which is what makes this
+nearly as fast as the tokenizer. One row in 128 is rendered by its template and masked: should what
+was
 counted differ once, all rows of the piece are counted anew, by their masks.
 """
 
@@ -21,10 +22,10 @@ import msgspec
 
 from tui_ft import paths
 from tui_ft.data import DataError
-from tui_ft.data.chat_tokenizer import LocalChatTokenizer, load_chat_tokenizer
+from tui_ft.data.chat.loss_mask import MaskedRow, mask_each
+from tui_ft.data.chat.token_counts import NotAsMaskedError, RowCounts, count_rows, counts_of
+from tui_ft.data.chat.tokenizer import LocalChatTokenizer, load_chat_tokenizer
 from tui_ft.data.items import AnyItem, taught
-from tui_ft.data.loss_mask import MaskedRow, mask_each
-from tui_ft.data.token_counts import NotAsMaskedError, RowCounts, count_rows, counts_of
 from tui_ft.inspection.columns import ColumnWriter
 from tui_ft.inspection.pool import in_order, processes
 from tui_ft.inspection.rows_again import RowsAgain

@@ -9,7 +9,7 @@ from tui_ft.hub.continuing import as_continued
 from tui_ft.memory.states import NOT_REPLAYED, PROJECTING
 from tui_ft.memory.step import AttentionKernel, Dtype, Generation, Quantization, Step, StepObjective
 from tui_ft.spec import RunSpec
-from tui_ft.spec.continue_combinations import compares_with_itself
+from tui_ft.spec.combinations.continuing import compares_with_itself
 from tui_ft.spec.kernels import FLASH
 from tui_ft.spec.methods import TRAINS_BASE, FullMethod, QloraMethod, learns_keys
 from tui_ft.spec.objectives import CpoObjective, DpoObjective, Objective, ReferenceFields

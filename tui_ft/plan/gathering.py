@@ -15,7 +15,7 @@ from tui_ft.advise import facts
 from tui_ft.advise.facts import asked_gpus, data_facts, gpu_facts
 from tui_ft.advise.situation import DataFacts, GpuFacts, Known, ModelFacts, Situation
 from tui_ft.data import DataError, Row, detect, read_rows, sft_columns
-from tui_ft.data.hub_download import Progress, fetch_dataset
+from tui_ft.data.files.hub_download import Progress, fetch_dataset
 from tui_ft.hardware import take_snapshot
 from tui_ft.hub.dataset_info import is_dataset_id
 from tui_ft.memory.model_facts import model_facts

@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from tui_ft import __version__, paths
 from tui_ft.data.digest import data_digest
-from tui_ft.data.hub_download import fetched
-from tui_ft.data.reading import source_bytes
+from tui_ft.data.files.hub_download import fetched
+from tui_ft.data.files.reading import source_bytes
 from tui_ft.hardware import Snapshot
 from tui_ft.runs.folder import RunFolder
 from tui_ft.spec import RunSpec, SpecError

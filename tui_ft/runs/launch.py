@@ -77,7 +77,7 @@ def _resume(folder: RunFolder, *, anyway: bool, worker: str) -> tuple[Change, ..
 
 def with_absolute_paths(spec: RunSpec, base: Path) -> RunSpec:
     """Return ``spec`` with its local paths made absolute, so that it means the same anywhere."""
-    from tui_ft.runs.rewards_check import with_absolute_rewards
+    from tui_ft.runs.checks.rewards import with_absolute_rewards
 
     def absolute(path: str) -> str:
         return os.path.normpath(base / paths.expand(path))

@@ -14,7 +14,7 @@ from typing import Final, Literal
 import msgspec
 
 from tui_ft import paths
-from tui_ft.data.hub_download import Cancelled, Progress, Wanted, fetch_dataset, fetched
+from tui_ft.data.files.hub_download import Cancelled, Progress, Wanted, fetch_dataset, fetched
 from tui_ft.data.problems import DataError
 from tui_ft.hub.dataset_info import PARQUET_BRANCH, is_dataset_id
 from tui_ft.runs.folder import RunError, RunFolder

@@ -18,15 +18,16 @@ from typing import Final, Literal
 import msgspec
 
 from tui_ft import paths
-from tui_ft.data.hub_download import Cancelled, Progress
+from tui_ft.data.files.hub_download import Cancelled, Progress
 from tui_ft.hardware import Gpu, Sampler, Snapshot, take_snapshot
-from tui_ft.runs import endings, preflight
+from tui_ft.runs import endings
 from tui_ft.runs import events as ev
 from tui_ft.runs.attending import Orders, attend, say_in_log, why_it_broke
 from tui_ft.runs.changes import changes_since
+from tui_ft.runs.checks import preflight
+from tui_ft.runs.checks.finding import Finding
 from tui_ft.runs.control import CommandLine, user_name
 from tui_ft.runs.environment import record_environment
-from tui_ft.runs.finding import Finding
 from tui_ft.runs.folder import RunFolder, is_locked
 from tui_ft.runs.gpu_choice import GpuChoice, choose
 from tui_ft.runs.journal import Journal

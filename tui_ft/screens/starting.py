@@ -8,8 +8,8 @@ from textual.content import Content
 
 from tui_ft import text
 from tui_ft.hardware import Snapshot
-from tui_ft.runs.checking import findings, with_memory
-from tui_ft.runs.finding import Finding
+from tui_ft.runs.checks.checking import findings, with_memory
+from tui_ft.runs.checks.finding import Finding
 from tui_ft.runs.folder import RunError, RunFolder
 from tui_ft.runs.launch import launch, with_absolute_paths
 from tui_ft.spec import RunSpec

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 
 from pydantic import ValidationError
 
-from tui_ft.spec.combinations import impossible
+from tui_ft.spec.combinations.table import impossible
 from tui_ft.spec.fields import value_at
 from tui_ft.spec.loading import put
 from tui_ft.spec.run_spec import RunSpec

@@ -35,7 +35,8 @@ def peft_arguments(method: Method) -> dict[str, Any] | None:
     """Return the arguments of the peft configuration with its `peft_type`; None without adapter.
 
     `method.extra` is not among them: it is checked against peft's own signature by who imports it.
-    Nor is what a prompt is begun with, which takes the tokenizer: see `tui_ft.train.adapters`.
+    Nor is what a prompt is begun with, which takes the tokenizer: see
+    `tui_ft.train.methods.adapters`.
     """
     if isinstance(method, PeftMethod):
         return {"peft_type": method.peft_type, **method.arguments}
@@ -60,7 +61,7 @@ def peft_arguments(method: Method) -> dict[str, Any] | None:
 def _adalora_arguments(method: AdaLoraMethod) -> dict[str, Any]:
     """Return the arguments with a schedule that ends never: steps are known when training begins.
 
-    See `tui_ft.train.ranks`.
+    See `tui_ft.train.methods.ranks`.
     """
     named = method.model_dump(exclude={*_NO_ARGUMENTS, "tinit", "tfinal"})
     return {**named, "tinit": 0, "tfinal": 0, "total_step": 1_000_000_000}
@@ -85,7 +86,7 @@ def _lora_arguments(method: LoraMethod | QloraMethod) -> dict[str, Any]:
         "use_dora": method.use_dora,
         "modules_to_save": method.modules_to_save or None,
     }
-    # LoftQ's is set when the base is quantised: see `tui_ft.train.loftq`.
+    # LoftQ's is set when the base is quantised: see `tui_ft.train.methods.loftq`.
     if method.init_lora_weights not in ("default", "loftq"):
         arguments["init_lora_weights"] = method.init_lora_weights
     return arguments

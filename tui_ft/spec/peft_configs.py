@@ -1,7 +1,8 @@
 """What the configurations of peft's other methods take: names and types, known without peft.
 
-The facts stand in `peft_configs.json`, written by `python -m tui_ft.train.peft_signatures` from the
-installed peft; a test holds them equal to its classes.
+The facts stand in `peft_configs.json`, written by
+`python -m tui_ft.train.methods.peft_signatures` from the installed peft; a test holds them equal to
+its classes.
 """
 
 from __future__ import annotations

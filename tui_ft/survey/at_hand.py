@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from tui_ft import paths
-from tui_ft.data import kinds
-from tui_ft.data.hub_download import fetched
+from tui_ft.data.files import kinds
+from tui_ft.data.files.hub_download import fetched
 from tui_ft.survey.folder import newest_first, read_summary
 from tui_ft.survey.request import Request, read_request
 

@@ -11,7 +11,7 @@ import msgspec
 
 from tui_ft import paths
 from tui_ft.data import DataError, Row, read_rows
-from tui_ft.data.reading import is_table
+from tui_ft.data.files.reading import is_table
 
 MOST: Final = 100
 

@@ -14,9 +14,9 @@ import msgspec
 
 from tui_ft import text
 from tui_ft.data import DataError, Row, RowProblem, convert, detect
+from tui_ft.data.files.rows import type_name
 from tui_ft.data.format_table import FORMATS
 from tui_ft.data.items import AnyItem
-from tui_ft.data.rows import type_name
 from tui_ft.spec import yaml_text
 from tui_ft.vocabulary import FormatName
 

@@ -13,8 +13,8 @@ from types import TracebackType
 from typing import Final, NamedTuple, Self
 
 from tui_ft.data import BadLine, Row
-from tui_ft.data.json_rows import parse_line
-from tui_ft.data.rows import BOM
+from tui_ft.data.files.json_rows import parse_line
+from tui_ft.data.files.rows import BOM
 
 _WORD: Final = 8
 

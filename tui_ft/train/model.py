@@ -27,10 +27,10 @@ from tui_ft.spec.heads import heads_of
 from tui_ft.spec.kernels import HUB, uses
 from tui_ft.spec.run_spec import ModelSpec, QloraMethod
 from tui_ft.train.errors import RunFailure
+from tui_ft.train.methods.unsloth import load_with_unsloth
 from tui_ft.train.precision import Precision
+from tui_ft.train.several.together import ALONE, Ranks
 from tui_ft.train.signature import checked_extra
-from tui_ft.train.together import ALONE, Ranks
-from tui_ft.train.unsloth import load_with_unsloth
 
 # Only safetensors are loaded, code only by model.trust_remote_code, and no token is written down.
 _RESERVED: Final = ("use_safetensors", "weights_only", "token", "pretrained_model_name_or_path")

@@ -143,9 +143,9 @@ def _data(spec: RunSpec, question: ProbeQuestion, tokenizer: Any) -> Any:  # noq
     """Return rows of the longest length; where rows are padded, each second a token shorter."""
     from datasets import Dataset
 
-    from tui_ft.train.chat_tokenizer import TransformersChatTokenizer
-    from tui_ft.train.dataset import TrainingData
     from tui_ft.train.objectives import objective_of
+    from tui_ft.train.rows.chat_tokenizer import TransformersChatTokenizer
+    from tui_ft.train.rows.dataset import TrainingData
 
     training = spec.training
     batch = training.per_device_train_batch_size
@@ -169,7 +169,7 @@ def _data(spec: RunSpec, question: ProbeQuestion, tokenizer: Any) -> Any:  # noq
 
 
 def _answer_row(length: int, unlearned: int) -> dict[str, Any]:
-    from tui_ft.train.rows import IGNORED
+    from tui_ft.train.rows.protocol import IGNORED
 
     labels = [IGNORED] * unlearned + [1] * (length - unlearned)
     return {"input_ids": [1] * length, "labels": labels}

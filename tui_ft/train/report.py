@@ -24,7 +24,7 @@ from tui_ft.runs.prediction import read_prediction
 from tui_ft.train.callback import folder_bytes
 from tui_ft.train.model import as_for_use
 from tui_ft.train.optimizers import show_averages
-from tui_ft.train.together import Ranks
+from tui_ft.train.several.together import Ranks
 
 _LIBRARIES: Final = ("torch", "transformers", "trl", "peft", "bitsandbytes")
 

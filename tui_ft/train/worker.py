@@ -25,10 +25,10 @@ from tui_ft.runs.run_data import with_files
 from tui_ft.spec import RunSpec
 
 if TYPE_CHECKING:
-    from tui_ft.train.dataset import TrainingData
     from tui_ft.train.objectives.common import Objective, SoundnessTrainer
     from tui_ft.train.precision import Precision
-    from tui_ft.train.together import Ranks
+    from tui_ft.train.rows.dataset import TrainingData
+    from tui_ft.train.several.together import Ranks
 
 _PROGRESS_SECONDS: Final = 0.5
 _STILL: Final = {
@@ -63,7 +63,7 @@ def main(run_dir: Path, gpus: tuple[int, ...], checkpoint: Path | None, link: Wo
         spec = as_trained(RunFolder(run_dir))
         count = spec.hardware.processes_on(len(gpus))
         if count > 1:
-            from tui_ft.train.launcher import Launch, launch
+            from tui_ft.train.several.launcher import Launch, launch
 
             ended = launch(Launch(run_dir, gpus, count, checkpoint), spec, link)
         else:
@@ -82,7 +82,7 @@ def run_attempt(
     Raises:
         Exception: whatever went wrong; see `last_word`.
     """
-    from tui_ft.train.together import ranks_of
+    from tui_ft.train.several.together import ranks_of
 
     folder = RunFolder(run_dir)
     spec = with_files(folder, as_trained(folder))
@@ -122,14 +122,14 @@ class _Work:
         """Go through all stages; return how it ended."""
         self._refuse_impossible()
         if self._spec.model.backend == "unsloth":
-            from tui_ft.train.unsloth import import_first
+            from tui_ft.train.methods.unsloth import import_first
 
             import_first(self._on_gpu)  # before those that it changes
-        from tui_ft.train.base import with_whole_base
-        from tui_ft.train.boundaries import refuse_without_positions
+        from tui_ft.train.methods.base import with_whole_base
         from tui_ft.train.model import load_tokenizer
         from tui_ft.train.objectives import objective_of
         from tui_ft.train.precision import choose_precision
+        from tui_ft.train.rows.boundaries import refuse_without_positions
 
         self._prepare_torch()
         precision = choose_precision(self._spec, self._on_gpu)
@@ -159,8 +159,8 @@ class _Work:
         precision: Precision,
     ) -> SoundnessTrainer:
         from tui_ft.train.model import load_model
-        from tui_ft.train.model_limits import refuse_tokens_beyond_the_model
         from tui_ft.train.objectives.common import Job
+        from tui_ft.train.rows.model_limits import refuse_tokens_beyond_the_model
 
         def load() -> Any:  # noqa: ANN401
             return load_model(self._spec, precision, self._on_gpu, classes, self._ranks)
@@ -183,7 +183,7 @@ class _Work:
         return objective.build(job)
 
     def _refuse_impossible(self) -> None:
-        from tui_ft.spec.combinations import impossible
+        from tui_ft.spec.combinations.table import impossible
         from tui_ft.train.errors import RunFailure
 
         found = impossible(self._spec)
@@ -194,7 +194,7 @@ class _Work:
         import torch
 
         from tui_ft.train.errors import RunFailure
-        from tui_ft.train.together import threads_of_each
+        from tui_ft.train.several.together import threads_of_each
 
         if self._ranks.count > 1:
             torch.set_num_threads(threads_of_each(self._spec.hardware, self._ranks.count))
@@ -218,9 +218,9 @@ class _Work:
         fetch_model(self._spec.model.name_or_path, self._spec.model.revision, progress)
 
     def _tokenise(self, tokenizer: Any) -> TrainingData:  # noqa: ANN401
-        from tui_ft.train.chat_tokenizer import TransformersChatTokenizer
-        from tui_ft.train.dataset import prepare_data
         from tui_ft.train.model import stop_token_ids
+        from tui_ft.train.rows.chat_tokenizer import TransformersChatTokenizer
+        from tui_ft.train.rows.dataset import prepare_data
 
         progress = self._counting("tokenise", "tokenises the rows", "rows")
         evaluation = self._spec.evaluation
@@ -242,7 +242,7 @@ class _Work:
         from tui_ft.train.callback import RunCallback
         from tui_ft.train.errors import RunStopped
         from tui_ft.train.report import save_weights
-        from tui_ft.train.together import before_training
+        from tui_ft.train.several.together import before_training
 
         callback = RunCallback(
             self._link,
@@ -281,9 +281,9 @@ class _Work:
         self, trainer: SoundnessTrainer, output: Path, plan: ev.Plan, tokens: int, seconds: float
     ) -> ev.Ended:
         from tui_ft.train.callback import figures, peak_memory
-        from tui_ft.train.ewc import FILE as EWC_FILE
+        from tui_ft.train.methods.ewc import FILE as EWC_FILE
         from tui_ft.train.report import Outcome, write_report
-        from tui_ft.train.together import peak_of_all
+        from tui_ft.train.several.together import peak_of_all
 
         memory = peak_of_all(peak_memory(), self._ranks)
         self._link.send(memory)

@@ -15,9 +15,9 @@ from tests.train.rewards.asking import make_reward
 from tests.train.running import Ran, make_spec, run_worker
 from tui_ft import paths
 from tui_ft.data import Conversation, mask_row
-from tui_ft.train.chat_tokenizer import TransformersChatTokenizer
 from tui_ft.train.errors import RunFailure
 from tui_ft.train.rewards import RewardFunction
+from tui_ft.train.rows.chat_tokenizer import TransformersChatTokenizer
 
 METHODS: dict[str, tuple[dict[str, Any], float]] = {
     "lora": ({"kind": "lora", "r": 8, "lora_alpha": 16}, 1e-2),

@@ -20,8 +20,6 @@ from tui_ft.hub.class_names import class_names
 from tui_ft.hub.continuing import continues
 from tui_ft.spec import RunSpec
 from tui_ft.spec.objectives import ClassificationObjective
-from tui_ft.train.chat_tokenizer import TransformersChatTokenizer
-from tui_ft.train.dataset import TrainingData
 from tui_ft.train.errors import RunFailure
 from tui_ft.train.model import new_modules, scoring_heads
 from tui_ft.train.objectives.common import (
@@ -33,7 +31,9 @@ from tui_ft.train.objectives.common import (
     build,
 )
 from tui_ft.train.objectives.pairs import Batch, attention_of, padded
-from tui_ft.train.rows import NO_ITEM, TokenRow, Totals
+from tui_ft.train.rows.chat_tokenizer import TransformersChatTokenizer
+from tui_ft.train.rows.dataset import TrainingData
+from tui_ft.train.rows.protocol import NO_ITEM, TokenRow, Totals
 
 _FEATURES: Final = {"input_ids": ListOf(Value("int32")), "label": Value("string")}
 _FEW: Final = 10

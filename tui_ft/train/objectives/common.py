@@ -17,7 +17,7 @@ from tui_ft.hub.continuing import continued
 from tui_ft.runs import events as ev
 from tui_ft.runs.folder import RunFolder
 from tui_ft.spec import RunSpec
-from tui_ft.spec.continue_combinations import compares_with_itself
+from tui_ft.spec.combinations.continuing import compares_with_itself
 from tui_ft.spec.kernels import LIGER, LIGER_LAYERS, uses
 from tui_ft.spec.methods import (
     CHANGES_BASE,
@@ -36,8 +36,10 @@ from tui_ft.spec.trainer_arguments import (
     shared_arguments,
     usual_figure,
 )
-from tui_ft.train import spread
-from tui_ft.train.adapters import (
+from tui_ft.train.checkpoints import CheckpointKeeper
+from tui_ft.train.dropout import leave_out_dropout
+from tui_ft.train.errors import RunFailure
+from tui_ft.train.methods.adapters import (
     Task,
     adapter_config,
     freeze_all_but_last,
@@ -46,11 +48,11 @@ from tui_ft.train.adapters import (
     norms_of_checkpoint,
     refuse_missing_places,
 )
-from tui_ft.train.checkpoints import CheckpointKeeper
-from tui_ft.train.continuing import adapter_further, begin_where_it_is, saved_alone
-from tui_ft.train.dropout import leave_out_dropout
-from tui_ft.train.errors import RunFailure
-from tui_ft.train.holding import hold_in_float32
+from tui_ft.train.methods.continuing import adapter_further, begin_where_it_is, saved_alone
+from tui_ft.train.methods.holding import hold_in_float32
+from tui_ft.train.methods.penalties import Penalties, Penalty
+from tui_ft.train.methods.ranks import MovesRanks, Orthogonality
+from tui_ft.train.methods.unfinished import load_unfinished, save_unfinished
 from tui_ft.train.model import new_modules, scoring_heads
 from tui_ft.train.optimizers import (
     place_states,
@@ -58,19 +60,17 @@ from tui_ft.train.optimizers import (
     refuse_scaled_gradients,
     show_averages,
 )
-from tui_ft.train.penalties import Penalties, Penalty
 from tui_ft.train.precision import Precision
-from tui_ft.train.ranks import MovesRanks, Orthogonality
-from tui_ft.train.sampling import LengthOrder
+from tui_ft.train.rows.sampling import LengthOrder
 from tui_ft.train.schedule import EvaluatesLast, SavesOnEvaluations, StopsEarly
+from tui_ft.train.several import spread
+from tui_ft.train.several.together import ALONE, Ranks
 from tui_ft.train.signature import checked_extra
-from tui_ft.train.together import ALONE, Ranks
-from tui_ft.train.unfinished import load_unfinished, save_unfinished
 
 if TYPE_CHECKING:
-    from tui_ft.train.chat_tokenizer import TransformersChatTokenizer
-    from tui_ft.train.dataset import TrainingData
-    from tui_ft.train.rows import RowMaker
+    from tui_ft.train.rows.chat_tokenizer import TransformersChatTokenizer
+    from tui_ft.train.rows.dataset import TrainingData
+    from tui_ft.train.rows.protocol import RowMaker
 
 _RESERVED: Final = (
     "output_dir",
@@ -429,7 +429,7 @@ def _penalties(job: Job, model: Any) -> list[Penalty]:  # noqa: ANN401
         return [Orthogonality(model, method.orth_reg_weight)]
     if not isinstance(method, FullMethod) or method.ewc is None:
         return []
-    from tui_ft.train.ewc import consolidation
+    from tui_ft.train.methods.ewc import consolidation
 
     low = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(job.precision.arithmetic)
     folder = job.checkpoints.parent
@@ -437,7 +437,7 @@ def _penalties(job: Job, model: Any) -> list[Penalty]:  # noqa: ANN401
 
 
 def _begin_with_loftq(job: Job, model: Any) -> None:  # noqa: ANN401
-    from tui_ft.train.loftq import begin_at_the_residual
+    from tui_ft.train.methods.loftq import begin_at_the_residual
 
     where = job.spec.model.name_or_path
     begin_at_the_residual(model, where if Path(where).is_dir() else None)

@@ -16,7 +16,6 @@ from tui_ft.data import refusal as refusal_of
 from tui_ft.data.items import AnyItem, Judged, Pair
 from tui_ft.spec import RunSpec
 from tui_ft.spec.objectives import KtoObjective
-from tui_ft.train.chat_tokenizer import TransformersChatTokenizer
 from tui_ft.train.objectives.common import (
     AsksBeforehand,
     Job,
@@ -28,7 +27,8 @@ from tui_ft.train.objectives.common import (
 )
 from tui_ft.train.objectives.pairs import Batch, attention_of, padded
 from tui_ft.train.objectives.sft import totals_of
-from tui_ft.train.rows import NO_ITEM, TokenRow, Totals
+from tui_ft.train.rows.chat_tokenizer import TransformersChatTokenizer
+from tui_ft.train.rows.protocol import NO_ITEM, TokenRow, Totals
 
 _FEATURES: Final = {
     "input_ids": ListOf(Value("int32")),

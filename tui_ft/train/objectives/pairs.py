@@ -14,9 +14,9 @@ from tui_ft.data import MaskedRow, MaskSummary, mask_row
 from tui_ft.data import refusal as refusal_of
 from tui_ft.data.items import AnyItem, Pair
 from tui_ft.spec import RunSpec
-from tui_ft.train.chat_tokenizer import TransformersChatTokenizer
 from tui_ft.train.objectives.sft import totals_of
-from tui_ft.train.rows import NO_ITEM, TokenRow, Totals
+from tui_ft.train.rows.chat_tokenizer import TransformersChatTokenizer
+from tui_ft.train.rows.protocol import NO_ITEM, TokenRow, Totals
 
 SIDES: Final = ("chosen", "rejected")
 ALIKE: Final = "the chosen and the rejected answer are the same"

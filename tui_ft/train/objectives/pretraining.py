@@ -8,7 +8,7 @@ from tui_ft.data import Completion, Conversation, Document, mask_row
 from tui_ft.data.items import AnyItem
 from tui_ft.train.objectives.common import Objective
 from tui_ft.train.objectives.sft import AnswerRows, build_trainer
-from tui_ft.train.rows import NO_ITEM, TokenRow, Totals
+from tui_ft.train.rows.protocol import NO_ITEM, TokenRow, Totals
 
 
 class PiecesOfText(AnswerRows):

@@ -10,12 +10,12 @@ from datasets import Sequence as ListOf
 from datasets import Value
 
 from tui_ft.data import TemplateError
+from tui_ft.data.chat.prompts import asked_in, asked_text
 from tui_ft.data.items import AnyItem
-from tui_ft.data.prompts import asked_in, asked_text
 from tui_ft.spec import RunSpec
 from tui_ft.spec.online import REFERENCE, OnlineFields, columns_for, wanted_columns
-from tui_ft.train.chat_tokenizer import TransformersChatTokenizer
-from tui_ft.train.rows import NO_ITEM, TokenRow, Totals
+from tui_ft.train.rows.chat_tokenizer import TransformersChatTokenizer
+from tui_ft.train.rows.protocol import NO_ITEM, TokenRow, Totals
 
 PROMPT_TOKENS: Final = "prompt_input_ids"
 """The column of a prompt's tokens; by its end `mixing` knows what to count."""

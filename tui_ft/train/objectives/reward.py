@@ -19,7 +19,7 @@ from tui_ft.train.objectives.common import (
     own_fields,
 )
 from tui_ft.train.objectives.pairs import SIDES, Batch, PairRows, attention_of, padded
-from tui_ft.train.rows import TokenRow, Totals
+from tui_ft.train.rows.protocol import TokenRow, Totals
 
 TOO_LONG = "it is longer than training.max_length, and the score of half an answer says nothing"
 

@@ -15,10 +15,10 @@ from tui_ft.data.items import AnyItem
 from tui_ft.spec import RunSpec
 from tui_ft.spec.objectives import SftObjective
 from tui_ft.spec.trainer_arguments import row_arguments
-from tui_ft.train.boundaries import refuse_reading_across
-from tui_ft.train.chat_tokenizer import TransformersChatTokenizer
 from tui_ft.train.objectives.common import Job, Objective, SoundnessTrainer, adapter_of, build
-from tui_ft.train.rows import IGNORED, NO_ITEM, TokenRow, Totals
+from tui_ft.train.rows.boundaries import refuse_reading_across
+from tui_ft.train.rows.chat_tokenizer import TransformersChatTokenizer
+from tui_ft.train.rows.protocol import IGNORED, NO_ITEM, TokenRow, Totals
 
 _FEATURES: Final = {"input_ids": ListOf(Value("int32")), "labels": ListOf(Value("int32"))}
 

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from tui_ft.train.objectives.common import Job, SoundnessTrainer, adapter_of, build, own_fields
 from tui_ft.train.objectives.pairs import SIDES, Batch, attention_of, padded
-from tui_ft.train.rows import IGNORED, TokenRow
+from tui_ft.train.rows.protocol import IGNORED, TokenRow
 
 
 class _Tokens(Dataset[Any]):

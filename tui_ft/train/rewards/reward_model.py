@@ -11,16 +11,16 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from tui_ft.data import Completion, Conversation, TemplateError
-from tui_ft.data.loss_mask import text_with_ends
+from tui_ft.data.chat.loss_mask import text_with_ends
 from tui_ft.runs.folder import RunError
 from tui_ft.runs.reward_models import RewardModelPlace, find_reward_model
 from tui_ft.spec.rewards import RewardModelReward
-from tui_ft.train.chat_tokenizer import TransformersChatTokenizer
 from tui_ft.train.errors import RunFailure
 from tui_ft.train.fetch import fetch_model
 from tui_ft.train.model import load_model
 from tui_ft.train.precision import Precision
 from tui_ft.train.rewards import Answers, Score, Turns, text_of
+from tui_ft.train.rows.chat_tokenizer import TransformersChatTokenizer
 
 if TYPE_CHECKING:
     from tui_ft.train.objectives.common import Job

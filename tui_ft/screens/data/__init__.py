@@ -1,0 +1,1 @@
+"""Data (2): rows, what is learned of them, what is wrong with them."""

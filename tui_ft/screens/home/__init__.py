@@ -1,0 +1,1 @@
+"""Home (1): the machine and every run."""

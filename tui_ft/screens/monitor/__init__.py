@@ -1,0 +1,1 @@
+"""Monitor (5): one run, live."""

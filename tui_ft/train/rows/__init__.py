@@ -1,0 +1,1 @@
+"""Rows of files as what a trainer learns from."""
