@@ -1,7 +1,7 @@
 """Objective x method, every cell: trained on the tiny Llama, saved, loaded; or why it cannot be.
 
-`python -m benchmarks.bench_cells` prints a table in Markdown, some twenty minutes on one core; the
-names of objectives behind it print their rows alone. Each loss has to fall, and each reward to
+`python -m benchmarks.bench_cells` prints a table in Markdown, from two processes of one thread;
+the names of objectives behind it print their rows alone. Each loss has to fall, and each reward to
 rise, by the margin of its row; a cell that misses it is marked. With rewards, learned tokens and
 OFT are trained from three seeds, and their mean has to.
 """
@@ -11,12 +11,15 @@ from __future__ import annotations
 import contextlib
 import io
 import math
+import multiprocessing
+import resource
 import statistics
 import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -156,6 +159,7 @@ METHODS: Final[dict[str, Column]] = {
         seeds=3,
     ),
 }
+_PROCESSES: Final = 2
 _CLOSE: Final = 1e-3
 _CLOSE_IN_4_BITS: Final = 1e-1
 _MEANS: Final = 5
@@ -304,40 +308,68 @@ def _figures(ran: Ran, name: str) -> list[float]:
 
 def main() -> None:
     """Print the table, and the reasons below it."""
-    warnings.simplefilter("ignore")
+    began = time.monotonic()
     reasons: dict[str, int] = {}
-    began, worked = time.monotonic(), time.process_time()
     missed = 0
-    with tempfile.TemporaryDirectory() as name:
+    objectives = sys.argv[1:] or list(OBJECTIVES)
+    spawn = multiprocessing.get_context("spawn")
+    with (
+        tempfile.TemporaryDirectory() as name,
+        ProcessPoolExecutor(_PROCESSES, spawn, _begin_process) as pool,
+    ):
         root = Path(name)
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            models = make_models(root)
+        models = pool.submit(_quietly_made, root).result()
+        cells = _begin(pool, root, models, objectives)
         print(f"| objective | margin | {' | '.join(METHODS)} |")
         print("|---" * (len(METHODS) + 2) + "|")
-        for objective in sys.argv[1:] or OBJECTIVES:
+        for objective in objectives:
             said = []
             for method in METHODS:
-                runs = []
-                for seed in seeds_of(objective, method):
-                    folder = root / objective / method.replace(" ", "-") / str(seed)
-                    spec = spec_of(folder, models, objective, method, seed)
-                    found = impossible(spec)
-                    if found:
-                        break
-                    runs.append(train(spec, folder, objective, method))
-                if not runs:
-                    said.append(f"({reasons.setdefault(found[0].reason, len(reasons) + 1)})")
+                asked = cells[objective, method]
+                if isinstance(asked, str):
+                    said.append(f"({reasons.setdefault(asked, len(reasons) + 1)})")
                     continue
-                cell = mean_of(runs)
+                cell = mean_of([run.result() for run in asked])
                 missed += not cell.reaches
                 said.append(str(cell))
             row = OBJECTIVES[objective]
             margin = f"reward +{row.margin:g}" if row.answers else f"loss -{row.margin:g}"
             print(f"| {objective} | {margin} | {' | '.join(said)} |", flush=True)
-    took = f"{time.monotonic() - began:.0f} s in all, {time.process_time() - worked:.0f} s of CPU"
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    took = f"{time.monotonic() - began:.0f} s in all, {used.ru_utime + used.ru_stime:.0f} s of CPU"
     print(f"\n{took}; {missed} cells miss their margin. What cannot be:\n")
     for reason, number in reasons.items():
         print(f"{number}. {reason}")
+
+
+def _begin(
+    pool: ProcessPoolExecutor, root: Path, models: Models, objectives: list[str]
+) -> dict[tuple[str, str], list[Future[Cell]] | str]:
+    """Let ``pool`` train every cell; return its runs to come, or why it cannot be."""
+    begun: dict[tuple[str, str], list[Future[Cell]] | str] = {}
+    for objective in objectives:
+        for method in METHODS:
+            runs = []
+            for seed in seeds_of(objective, method):
+                folder = root / objective / method.replace(" ", "-") / str(seed)
+                spec = spec_of(folder, models, objective, method, seed)
+                if found := impossible(spec):
+                    begun[objective, method] = found[0].reason
+                    break
+                runs.append(pool.submit(train, spec, folder, objective, method))
+            else:
+                begun[objective, method] = runs
+    return begun
+
+
+def _begin_process() -> None:
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+
+
+def _quietly_made(root: Path) -> Models:
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        return make_models(root)
 
 
 def _trouble(spec: RunSpec, ran: Ran) -> str:
@@ -379,5 +411,4 @@ def _logits(model: Any, base: Path) -> torch.Tensor:  # noqa: ANN401
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
     main()
