@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tui_ft.runs.checks.learning_rates import far_learning_rate
+from tui_ft.runs.checks.learning_rates import dear_divergence, far_learning_rate
 from tui_ft.spec import RunSpec, SpecError, build_spec, find_presets
 from tui_ft.spec.objectives import DpoObjective, SftObjective
 
@@ -108,6 +108,27 @@ def test_which_rates_are_far(kind: str, method: str, rate: float, far: bool) -> 
     if kind == "ppo":
         objective["rewards"] = [{"kind": "length", "most": 8}]
     assert (far_learning_rate(_run(objective, **groups)) is not None) is far
+
+
+@pytest.mark.parametrize(
+    ("objective", "method", "said"),
+    [
+        ({"kind": "ppo"}, "prompt_tuning", "objective.init_kl_coef 0.2 is dear"),
+        ({"kind": "rloo"}, "prefix_tuning", "objective.beta 0.05 is dear"),
+        ({"kind": "grpo"}, "p_tuning", ""),  # which asks for none
+        ({"kind": "ppo", "init_kl_coef": 0.002}, "p_tuning", ""),
+        ({"kind": "ppo"}, "lora", ""),
+        ({"kind": "dpo"}, "prompt_tuning", ""),
+    ],
+)
+def test_a_price_of_kl_that_learned_tokens_cannot_pay_is_told(
+    objective: dict[str, Any], method: str, said: str
+) -> None:
+    if objective["kind"] != "dpo":
+        objective = {**objective, "rewards": [{"kind": "length", "most": 8}]}
+    found, _ = dear_divergence(_run(objective, method={"kind": method})) or ("", "")
+    assert found.startswith(said)
+    assert bool(found) == bool(said)
 
 
 def test_no_packaged_preset_has_a_rate_that_is_far() -> None:

@@ -1,4 +1,4 @@
-"""Whether a run's learning rate is one that the guides take for its objective and method."""
+"""Whether a run's learning rate and its price of KL are such as its objective and method take."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Final
 
 from tui_ft.spec import RunSpec
 from tui_ft.spec.methods import TRAINS_BASE, VIRTUAL_TOKENS
+from tui_ft.spec.online import OnlineFields
+from tui_ft.spec.ppo import PpoObjective
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ _FULL: Final = {
     "grpo": Range(5e-7, 5e-6, far=3),
     "rloo": Range(5e-7, 5e-6, far=3),
 }
+_DEAR: Final = 0.01
+"""From here on a nat of KL costs learned tokens about what it brings (see `dear_divergence`)."""
 _FEW_WEIGHTS: Final = (*VIRTUAL_TOKENS, "ia3", "ln_tuning", "peft")
 
 
@@ -86,4 +90,25 @@ def far_learning_rate(spec: RunSpec) -> tuple[str, str] | None:
         f"set training.learning_rate to {usual.low:g}"
         if rate < usual.low
         else f"set training.learning_rate to {usual.high:g} or less",
+    )
+
+
+def dear_divergence(spec: RunSpec) -> tuple[str, str] | None:
+    """Return what is to be said of a price of KL that learned tokens cannot pay, and what to do.
+
+    They move all that a model says when they move one word: to the same reward they go several
+    times as far as LoRA (benchmarks/results/2026-11-26-cells.md: 8 to 15 nats for 1 to 4).
+    """
+    objective = spec.objective
+    if spec.method.kind not in VIRTUAL_TOKENS or not isinstance(objective, OnlineFields):
+        return None
+    name = "init_kl_coef" if isinstance(objective, PpoObjective) else "beta"
+    price = float(getattr(objective, name))
+    if price < _DEAR:
+        return None
+    return (
+        f"objective.{name} {price:g} is dear for {spec.method.kind}: learned tokens move far from "
+        "the model for a reward, and a price like this may hold them where they are",
+        f"set objective.{name} to 0.002; it was too much if objective/kl falls back towards 0 "
+        "while the reward stays",
     )

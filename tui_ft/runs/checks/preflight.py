@@ -25,7 +25,7 @@ from tui_ft.runs.checks.adapter_fit import adapter_misfit
 from tui_ft.runs.checks.base import Base, check_base
 from tui_ft.runs.checks.disk import check_disk, existing_part, free_bytes
 from tui_ft.runs.checks.finding import Finding
-from tui_ft.runs.checks.learning_rates import far_learning_rate
+from tui_ft.runs.checks.learning_rates import dear_divergence, far_learning_rate
 from tui_ft.runs.checks.libraries import check_libraries
 from tui_ft.runs.checks.model_fit import model_misfit
 from tui_ft.runs.checks.rewards import check_rewards, unanswered_refusal
@@ -128,9 +128,9 @@ def _check_objective(spec: RunSpec) -> list[Finding]:
     if unfit is not None:
         findings.append(Finding("bad", *unfit))
     findings += check_rewards(spec)
-    far = far_learning_rate(spec)
-    if far is not None:
-        findings.append(Finding("warning", *far))
+    for unusual in (far_learning_rate(spec), dear_divergence(spec)):
+        if unusual is not None:
+            findings.append(Finding("warning", *unusual))
     if spec.training.eval_steps is None and (spec.data.eval or spec.data.eval_fraction):
         findings.append(_looked_at_seldom(spec))
     if spec.objective.kind == "pretraining" and not spec.training.packing:
