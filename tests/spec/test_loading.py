@@ -144,7 +144,7 @@ def test_the_method_is_chosen_by_its_kind() -> None:
     kinds = {"full": FullMethod, "lora": LoraMethod, "qlora": QloraMethod}
     for kind, expected in kinds.items():
         assert type(build_spec({**LEAST, "method": {"kind": kind}}).method) is expected
-    with pytest.raises(SpecError, match=r"method\.r.*unknown key"):
+    with pytest.raises(SpecError, match=r"method\.r.*is no key of the kind `full`; allowed: kind"):
         build_spec({**LEAST, "method": {"kind": "full", "r": 8}})
 
 
@@ -410,3 +410,19 @@ def test_faults_are_told_in_words_of_people(group: str, values: dict[str, Any], 
     with pytest.raises(SpecError) as raised:
         build_spec({**LEAST, group: values})
     assert [problem.message for problem in raised.value.problems] == [said]
+
+
+def test_a_key_of_another_kind_is_not_called_unknown() -> None:
+    values = {**LEAST, "method": {"kind": "prompt_tuning", "r": 8, "rr": 8}}
+    with pytest.raises(SpecError) as caught:
+        build_spec(values)
+    (problem, other) = caught.value.problems
+    assert str(problem).startswith("method.r: is no key of the kind `prompt_tuning`; allowed: kind")
+    assert "num_virtual_tokens" in str(problem)
+    assert str(other).startswith("method.rr: unknown key")
+    with pytest.raises(SpecError, match=r"--set 'method=\{kind: ia3\}'` leaves out what is there"):
+        build_spec({**LEAST, "method": {"kind": "lora", "r": 8}}, ["method.kind=ia3"])
+    assert (
+        build_spec({**LEAST, "method": {"kind": "lora", "r": 8}}, ["method={kind: ia3}"]).method
+        == build_spec({**LEAST, "method": {"kind": "ia3"}}).method
+    )

@@ -37,7 +37,7 @@ def test_an_override_of_one_field_keeps_the_kind_that_is_there() -> None:
     ("objective", "groups", "said"),
     [
         ({"kind": "dpp"}, {}, "unknown kind `dpp`"),
-        ({"kind": "sft", "beta": 1}, {}, "objective.beta: unknown key"),
+        ({"kind": "sft", "beta": 1}, {}, "objective.beta: is no key of the kind `sft`"),
         ({"kind": "dpo", "loss_type": "sigmoyd"}, {}, "objective.loss_type: is 'sigmoyd'"),
         ({"kind": "dpo", "beta": 0}, {}, "objective.beta"),
         (

@@ -240,10 +240,12 @@ def _problems(
             (lines[where[:n]] for n in range(len(where), 0, -1) if where[:n] in lines), None
         )
         source = "--set" if key in overridden else file
-        nearest = _nearest(where, model) if fault["type"] == "extra_forbidden" else None
+        unknown = fault["type"] == "extra_forbidden"
+        elsewhere = unknown and key in set(_all_keys())
+        nearest = _nearest(where, model) if unknown and not elsewhere else None
         problem = Problem(
             key,
-            message_of(fault),
+            _of_another_kind(where, model, overridden) if elsewhere else message_of(fault),
             line=None if source == "--set" else line,
             file=source,
             allowed=_allowed(dict(fault), model, nearest),
@@ -252,6 +254,14 @@ def _problems(
         # A union of types reports one fault for each of its members: one is enough.
         found.setdefault(key, problem)
     return list(found.values())
+
+
+def _of_another_kind(where: Location, model: type[BaseModel], overridden: Mapping[str, str]) -> str:
+    group, kind = _dotted(where[:-1]), _tag(model)
+    said = f"is no key of the kind `{kind}`"
+    if f"{group}.kind" not in overridden:
+        return said
+    return f"{said}: `--set '{group}={{kind: {kind}}}'` leaves out what is there of another kind"
 
 
 def _place(kind: str, location: tuple[int | str, ...]) -> tuple[Location, type[BaseModel]]:
