@@ -67,8 +67,11 @@ def test_a_hub_in_trouble_is_a_sentence_and_an_exit_code(
     hub.answers["/api/datasets"] = (500, b"")
     done = _ftui(*arguments)
     assert done.exit_code == 1
-    assert done.stdout == ""
     assert "is in trouble" in done.stderr
+    if "--json" in arguments:
+        assert "is in trouble" in json.loads(done.stdout)["error"]
+    else:
+        assert done.stdout == ""
 
 
 @pytest.mark.parametrize("arguments", [(), ("x", "--limit", "0"), ("x", "--limit", "many")])
