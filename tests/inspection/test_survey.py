@@ -18,6 +18,7 @@ import msgspec
 import psutil
 import pytest
 
+from tests.runs.conftest import ROOT
 from tui_ft import paths
 from tui_ft.data import DataError, Row
 from tui_ft.survey.asking import ERRNO_EXIT, Asked
@@ -203,6 +204,17 @@ def _children_once_there(pid: int) -> list[psutil.Process]:
         assert time.monotonic() < deadline, "the survey started no processes"
         time.sleep(0.02)
     return children
+
+
+def test_a_process_that_begins_when_its_survey_is_dead_ends_too() -> None:
+    """It was forked just before: its parent is another by the time that it looks."""
+    program = "import time; from tui_ft.inspection.pool import _begin; _begin({}, None, ()); "
+    nobody = subprocess.Popen([sys.executable, "-c", ""])
+    nobody.wait()
+    late = [sys.executable, "-c", program.format(nobody.pid) + "time.sleep(120)"]
+    assert subprocess.run(late, cwd=ROOT, timeout=110, check=False).returncode == 1
+    early = [sys.executable, "-c", program.format(os.getpid()) + "time.sleep(1)"]
+    assert subprocess.run(early, cwd=ROOT, timeout=110, check=False).returncode == 0
 
 
 def test_one_who_asks_for_tokens_while_another_surveys_gets_both(

@@ -33,7 +33,10 @@ def processes(
             prepare(*given)
         return _Here()
     return ProcessPoolExecutor(
-        count, mp_context=get_context("fork"), initializer=_begin, initargs=(prepare, given)
+        count,
+        mp_context=get_context("fork"),
+        initializer=_begin,
+        initargs=(os.getpid(), prepare, given),
     )
 
 
@@ -47,13 +50,19 @@ def one_process() -> Executor:
     It is spawned: a fork would have the locks of threads that are not there.
     """
     return ProcessPoolExecutor(
-        1, mp_context=get_context("spawn"), initializer=_begin, initargs=(None, ())
+        1, mp_context=get_context("spawn"), initializer=_begin, initargs=(os.getpid(), None, ())
     )
 
 
-def _begin(prepare: Callable[..., None] | None, given: tuple[object, ...]) -> None:
-    """Prepare a process, which is to end with the one that started it, however that ends."""
-    watcher = threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True)
+def _begin(parent: int, prepare: Callable[..., None] | None, given: tuple[object, ...]) -> None:
+    """Prepare a process, which is to end with the one that started it, however that ends.
+
+    Args:
+        parent: who started it. Asked for here, it could be dead already, and be taken for another.
+        prepare: called with what is ``given``.
+        given: what it takes.
+    """
+    watcher = threading.Thread(target=_end_with, args=(parent,), daemon=True)
     watcher.start()
     if prepare is not None:
         prepare(*given)
