@@ -184,9 +184,11 @@ def _epochs(state: State) -> Answer:
         return _epochs_of_answers(state)
     if objective.startswith(("reward", "dpo", "kto", "orpo")):
         return _epochs_of_pairs(objective, how, few=rows == "few")
-    once = {**_ONCE, "many": ("more data, fewer epochs", at(sources.PART3, "9"))}
-    if objective in once or rows == "many":
-        return Answer("1", how, *once[objective if objective in once else rows])
+    once = _ONCE.get(objective)
+    if once is None and rows == "many":
+        once = ("more data, fewer epochs", at(sources.PART3, "9"))
+    if once is not None:
+        return Answer("1", how, *once)
     if objective == "classification" and (state.rows or _FEW_TEXTS) < _FEW_TEXTS:
         why = "few texts: three are too few steps for a head that begins at random; it stops early"
         return Answer("10", how, why, sources.FEW_TEXTS)

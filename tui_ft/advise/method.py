@@ -210,9 +210,10 @@ def _effective_batch(state: State) -> Answer:
         return _answers_a_step(state)
     if objective.startswith(("reward", "dpo", "kto", "orpo")):
         what = "judged rows" if objective == "kto" else "pairs"
-        few = f"few {what}: smaller steps, so that there are enough of them"
-        usual = f"16 {what} a step, as in the guides' recipes for pairs"
-        return Answer(*(("8", how, few) if rows == "few" else ("16", how, usual)), source)
+        size, why = "16", f"16 {what} a step, as in the guides' recipes for pairs"
+        if rows == "few":
+            size, why = "8", f"few {what}: smaller steps, so that there are enough of them"
+        return Answer(size, how, why, source)
     if objective == "classification":
         why = "short texts and one label each: 32 in the recipe"
         return Answer("32", how, why, at(sources.PART3, "2"))
