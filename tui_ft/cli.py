@@ -81,6 +81,8 @@ class _LazyGroup(click.Group):
                 said = getattr(error, "format_message", None)
                 say_json_error(ctx, said() if said else "not confirmed: --yes does not ask")
             raise
+        except KeyboardInterrupt:  # while a command's module loads; later it says what goes on
+            sys.exit(130)
 
 
 @click.group(cls=_LazyGroup, invoke_without_command=True)

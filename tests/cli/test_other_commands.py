@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from click.shell_completion import ShellComplete
+from click.testing import CliRunner
 
 from tests.cli.conftest import Ftui, MakeRun
 from tui_ft import __version__
@@ -91,3 +92,12 @@ def test_runs_presets_and_commands_complete(home: Path, make_run: MakeRun) -> No
     assert [item.value for item in complete.get_completions(["watch"], "al")] == ["alpha"]
     assert "sft-lora" in [item.value for item in complete.get_completions(["train"], "sft")]
     assert [item.value for item in complete.get_completions([], "chec")] == ["check", "checkpoint"]
+
+
+def test_ctrl_c_while_a_command_loads_ends_it_as_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tui_ft.cli.importlib.import_module", interrupted)
+    done = CliRunner().invoke(main, ["runs", "--json"])
+    assert (done.exit_code, done.output) == (130, "")

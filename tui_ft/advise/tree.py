@@ -109,7 +109,8 @@ def _approach(state: State, path: tuple[Taken, ...], unused: tuple[str, ...]) ->
     chosen = APPROACHES[state.choice("approach")]
     no_run = "nothing can be learned from these rows yet; map their columns, or take other rows"
     if not chosen.trains:
-        no_run = f"{chosen.name} needs no run; to train all the same, answer approach=sft"
+        otherwise = "to train all the same, answer the last question otherwise (approach=sft)"
+        no_run = f"{chosen.name} needs no run; {otherwise}"
     elif state.passed("objective") == "none":
         no_run = state.answer("objective").reason
     return Advice(
