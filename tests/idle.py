@@ -14,14 +14,15 @@ from typing import Any
 
 import textual.app
 import textual.pilot
+from textual.app import App
 from textual.pilot import Pilot
 from textual.worker import Worker, WorkerError
 
 LONG = 120.0
 """Seconds after which something is wrong, on however slow a machine."""
-_SOON = 0.025
-"""A screen is painted, and an animation moved, 60 times a second: what comes so soon belongs to
-what is done now."""
+_SOON = 0.05
+"""A screen is painted, and an animation moved, 60 times a second; a timer that comes late leaves
+out up to two of its times: what comes so soon belongs to what is done now."""
 _REST = 1.0
 """Seconds; a screen that waits for keys to rest waits for less."""
 
@@ -53,13 +54,23 @@ def patch() -> None:
 
 
 async def settled(pilot: Pilot[Any]) -> None:
-    """Wait until nothing is done any more, in threads neither."""
+    """Wait until nothing is done any more, in threads neither, and all is laid out and drawn.
+
+    A pause ends with a drawing of the screen, from which widgets learn their sizes: some wait for
+    them to show what they know.
+    """
     while True:
         await pilot.pause()
         busy = [one for one in pilot.app.workers if not one.is_finished]
-        if not busy:
+        if not busy and not _is_to_be_drawn(pilot.app):
             return
         await asyncio.gather(*map(_end, busy))
+
+
+def _is_to_be_drawn(app: App[Any]) -> bool:
+    screen = app.screen
+    told = any(not node._message_queue.empty() for node in screen.walk_children(with_self=True))
+    return told or screen._layout_required or bool(screen._dirty_widgets)
 
 
 async def _end(worker: Worker[Any]) -> None:
