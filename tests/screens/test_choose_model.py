@@ -14,6 +14,7 @@ from tests.hub.conftest import Hub
 from tests.hub.test_models_search import ENTRY
 from tests.idle import rested, settled
 from tests.screens.conftest import make_app
+from tests.screens.resting import Rests
 from tests.screens.showing import said
 from tests.tiny_model import make_tiny_llama
 from tui_ft import paths
@@ -56,11 +57,15 @@ def offers(box: ChooseModel) -> list[str]:
     return [str(option.prompt) for option in box.query_one("#offers", OptionList).options]
 
 
-async def test_the_hub_is_asked_once_one_rests_and_shows_what_one_chooses_by(hub: Hub) -> None:
+async def test_the_hub_is_asked_once_one_rests_and_shows_what_one_chooses_by(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with choosing() as (box, chosen, pilot):
+        rests = Rests(box, monkeypatch)
         await pilot.press(*"llama")
         assert not hub.asked
         assert "is asked" in said(box, "#hub")
+        rests.over()
         await answered(pilot)
         assert len(hub.asked) == 1
         assert "search=llama" in hub.queries[0]

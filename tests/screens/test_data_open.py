@@ -16,6 +16,7 @@ from textual.widgets import Input, OptionList
 from tests.hub.conftest import Hub, Mute
 from tests.idle import LONG, rested, settled, until
 from tests.screens.conftest import make_app
+from tests.screens.resting import Rests
 from tests.screens.showing import said, shown_whole
 from tui_ft.app import FtuiApp
 from tui_ft.hub import client
@@ -75,11 +76,15 @@ def _offers(box: OpenData) -> list[str]:
     return [str(option.prompt) for option in box.query_one("#offers", OptionList).options]
 
 
-async def test_the_hub_is_asked_once_one_rests_and_shows_what_one_chooses_by(hub: Hub) -> None:
+async def test_the_hub_is_asked_once_one_rests_and_shows_what_one_chooses_by(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with opening() as (_, box, pilot):
+        rests = Rests(box, monkeypatch)
         await pilot.press(*"alpaca")
         assert not hub.asked
         assert "is asked" in said(box, "#hub")
+        rests.over()
         await _answered(pilot)
         assert len(hub.asked) == 1
         assert "search=alpaca" in hub.queries[0]
@@ -90,6 +95,7 @@ async def test_the_hub_is_asked_once_one_rests_and_shows_what_one_chooses_by(hub
         for shown in ("gated (manual)", "private", "no licence", "json", "n/a"):
             assert shown in second
         await pilot.press("x", "backspace")
+        rests.over()
         await _answered(pilot)
         assert len(hub.asked) == 1  # known by now
         assert len(_offers(box)) == 2
@@ -133,8 +139,7 @@ async def test_an_answer_that_comes_too_late_is_not_shown(
         await pilot.press(*"slow")
         await asyncio.to_thread(begun.wait, LONG)
         await pilot.press(*"er")
-        await until(lambda: _offers(box), pilot)
-        assert [line[6:16] for line in _offers(box)] == ["org/slower"]
+        await until(lambda: [line[6:16] for line in _offers(box)] == ["org/slower"], pilot)
         go.set()
         await settled(pilot)
         assert [line[6:16] for line in _offers(box)] == ["org/slower"]
@@ -154,7 +159,7 @@ async def test_an_answer_that_comes_too_late_is_not_shown(
     ],
 )
 async def test_every_other_answer_is_said_in_place(
-    status: int, body: bytes, problem: str, hub: Hub
+    status: int, body: bytes, problem: str, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.answers[API] = (status, body)
     async with opening() as (app, box, pilot):
@@ -162,6 +167,7 @@ async def test_every_other_answer_is_said_in_place(
         await _answered(pilot)
         assert problem in said(box, "#hub")
         assert _offers(box) == []
+        Rests(box, monkeypatch)
         await pilot.press("s")  # one can go on
         await pilot.pause()
         assert "is asked" in said(box, "#hub")
@@ -173,16 +179,16 @@ async def test_every_other_answer_is_said_in_place(
 async def test_a_hub_that_is_mute_slow_gone_or_forbidden_is_told(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "SECONDS", 0.3)
     hub.answers[API] = (200, b"[" + b" " * 500 + b"]")
     hub.dribbling.add(API)
     mute = Mute()
     async with opening() as (_, box, pilot):
-        for endpoint, problem in (
-            (hub.url, "does not answer"),
-            (mute.url, "does not answer"),
-            ("http://127.0.0.1:1", "cannot be reached"),
+        for endpoint, seconds, problem in (
+            (hub.url, 0.3, "does not answer"),
+            (mute.url, 0.3, "does not answer"),
+            ("http://127.0.0.1:1", LONG, "cannot be reached"),
         ):
+            monkeypatch.setattr(client, "SECONDS", seconds)
             monkeypatch.setenv("HF_ENDPOINT", endpoint)
             box.query_one("#what", Input).value = f"at {endpoint}"
             await _answered(pilot)
