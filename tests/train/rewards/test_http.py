@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,24 +23,26 @@ class Server:
     Attributes:
         answers: status and body of the next answers, in order; the last one is given again.
         asked: bodies and headers of the requests so far.
-        waits: seconds before it answers.
+        hangs: whether it answers no more before the test ends.
     """
 
     url: str = ""
     answers: list[tuple[int, str]] = field(default_factory=list)
     asked: list[tuple[Any, dict[str, str]]] = field(default_factory=list)
-    waits: float = 0.0
+    hangs: bool = False
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    told = Server()
+    told, over = Server(), threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             told.asked.append((body, dict(self.headers)))
-            time.sleep(told.waits)
+            if told.hangs:
+                over.wait(600)
+                return
             status, said = told.answers.pop(0) if len(told.answers) > 1 else told.answers[0]
             self.send_response(status)
             self.send_header("Content-Length", str(len(said.encode())))
@@ -56,6 +57,7 @@ def server() -> Iterator[Server]:
     thread.start()
     told.url = f"http://127.0.0.1:{listening.server_port}/score"
     yield told
+    over.set()
     listening.shutdown()
     listening.server_close()
     thread.join()
@@ -139,7 +141,7 @@ def test_a_bad_answer_ends_the_run_with_its_reason(
 
 
 def test_one_that_is_too_slow_or_not_there(server: Server) -> None:
-    server.answers, server.waits = [(200, "[1]")], 0.5
+    server.hangs = True
     slow = {"kind": "http", "url": server.url, "timeout": 0.05, "retries": 0}
     with pytest.raises(RunFailure, match=r"did not answer within 0\.05 s$"):
         ask(slow, ["a"])
