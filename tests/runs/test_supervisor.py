@@ -237,9 +237,10 @@ def test_a_run_at_work_cannot_be_deleted_or_started_twice(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = start("train_when_let")
-    monkeypatch.setattr(folders, "ENDING_SECONDS", 0.1)
-    with pytest.raises(RunError, match="still running"):
-        delete(folder)
+    with monkeypatch.context() as patched:
+        patched.setattr(folders, "ENDING_SECONDS", 0.1)
+        with pytest.raises(RunError, match="still running"):
+            delete(folder)
     with pytest.raises(RunError, match="already"):
         resume(folder, worker=WORKER)
     control.request_kill(folder)
