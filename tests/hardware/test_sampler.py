@@ -72,7 +72,9 @@ def test_it_survives_whatever_goes_wrong(monkeypatch: pytest.MonkeyPatch, tmp_pa
     behind.stop()
     seen = behind.latest()
     assert seen is not None
-    assert seen.host.hostname in ("look 4", "look 6", "look 8")
+    look = int(seen.host.hostname.removeprefix("look "))
+    assert look >= 4
+    assert look % 2 == 0
 
 
 def test_gpus_of_a_snapshot_come_from_the_driver(environment: Environment, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -183,7 +184,7 @@ def test_an_old_answer_stands_in_with_its_age(
     answer = search_datasets("llama", environ=environment)
     assert [one.id for one in answer.found] == ["org/alpaca"]
     assert "is in trouble" in (answer.warning or "")
-    assert "its answer of 0s ago" in (answer.warning or "")
+    assert re.search(r"its answer of \d+s ago", answer.warning or "")
 
 
 @pytest.mark.parametrize(
