@@ -16,6 +16,9 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # Threads that wait for each other spin: two tests side by side, of two threads each on two cores,
 # train twenty times slower than of one. All that tests start inherits it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A Hub in a test answers when the machine lets it.
+for _limit in ("HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT"):
+    os.environ[_limit] = "120"
 
 idle.patch()
 

@@ -14,12 +14,15 @@ from typing import Any
 
 import pytest
 
+from tui_ft.hub import client
+
 TOKEN = "hf_secret"
 
 
 @pytest.fixture(autouse=True)
 def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("FTUI_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(client, "SECONDS", 120.0)  # a server here answers when the machine lets it
     return tmp_path / "home"
 
 

@@ -68,7 +68,7 @@ def test_a_date_to_wait_for_becomes_seconds(hub: Hub, tmp_path: Path) -> None:
         (client.Answer(429), "try again later"),
         (client.Answer(503), "is in trouble (it answers 503)"),
         (client.Answer(418), "answers 418, which makes no sense"),
-        (client.Silence("x", "ReadTimeout"), "does not answer in 5 s"),
+        (client.Silence("x", "ReadTimeout"), "does not answer in 120 s"),
         (client.Silence("x", "ConnectError"), "cannot be reached (ConnectError)"),
     ],
 )
@@ -98,3 +98,29 @@ def test_a_hub_that_never_speaks_is_given_up(
     monkeypatch.setattr(client, "SECONDS", 0.2)
     environment = {"HF_ENDPOINT": mute.url, "HF_HOME": str(tmp_path)}
     assert client.ask("/x", {}, environment) == client.Silence(mute.url, "ReadTimeout")
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [("60", 60.0), (" 2 ", 2.0), ("0", 5.0), ("", 5.0), ("soon", 5.0), ("²", 5.0), ("9" * 9, 5.0)],
+)
+def test_a_hub_may_be_given_longer(
+    given: str, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "SECONDS", 5.0)
+    environment = {"HF_HUB_ETAG_TIMEOUT": given}
+    assert client.patience(environment) == seconds
+    said = client.complaint(client.Silence("x", "ReadTimeout"), environment)
+    assert f"does not answer in {seconds:g} s" in said
+    assert "give it longer (HF_HUB_ETAG_TIMEOUT=60)" in said
+
+
+def test_a_hub_that_takes_its_time_is_waited_for(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "SECONDS", 0.2)
+    hub.answers["/x"] = (200, b"x" * 20)
+    hub.dribbling.add("/x")  # for 0.4 s
+    answer = client.ask("/x", {}, hub.environment(tmp_path, HF_HUB_ETAG_TIMEOUT="120"))
+    assert isinstance(answer, client.Answer)
+    assert answer.body == b"x" * 20

@@ -179,6 +179,7 @@ async def test_every_other_answer_is_said_in_place(
 async def test_a_hub_that_is_mute_slow_gone_or_forbidden_is_told(
     hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("HF_HUB_ETAG_TIMEOUT")
     hub.answers[API] = (200, b"[" + b" " * 500 + b"]")
     hub.dribbling.add(API)
     mute = Mute()

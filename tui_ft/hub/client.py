@@ -26,7 +26,11 @@ ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9._-]+)?")
 SECONDS: Final = 5.0
 BIGGEST_ANSWER: Final = 32 << 20
 
-_CONNECT_SECONDS: Final = 3.0
+_TIMEOUT: Final = "HF_HUB_ETAG_TIMEOUT"
+"""Seconds that huggingface_hub waits for what the Hub says of a file: of the same kind as ours."""
+_CONNECTING: Final = 0.6
+"""The part of the time in which a connection has to come about."""
+_DIGITS: Final = 5  # a day has 86,400 seconds
 _TRUE: Final = frozenset(("1", "on", "yes", "true"))
 _RESET: Final = re.compile(r"\bt=(\d{1,9})\b")  # of the header `ratelimit: "api";r=0;t=55`
 
@@ -67,12 +71,12 @@ def ask(
     environ: Mapping[str, str] = os.environ,
     transport: httpx.BaseTransport | None = None,
 ) -> Answer | Silence:
-    """Return what the Hub answers to a GET. Never raises, and takes `SECONDS` at most.
+    """Return what the Hub answers to a GET. Never raises, and takes `patience` at most.
 
     Args:
         path: below the endpoint, such as `/api/models/org/name`; quoted as URLs are.
         parameters: of the question; one with several values is given several times.
-        environ: honours HF_ENDPOINT, HF_TOKEN, HF_TOKEN_PATH and HF_HOME.
+        environ: honours HF_ENDPOINT, HF_TOKEN, HF_TOKEN_PATH, HF_HOME and HF_HUB_ETAG_TIMEOUT.
         transport: how the Hub is reached; httpx's own when None.
     """
     found: list[Answer | Silence] = []
@@ -87,7 +91,7 @@ def ask(
     # A resolver that hangs, or a header that comes byte by byte, is bounded by no timeout of httpx.
     asking = threading.Thread(target=get, daemon=True, name="ftui-hub")
     asking.start()
-    asking.join(SECONDS)
+    asking.join(patience(environ))
     return found[0] if found else Silence(shown, "ReadTimeout")
 
 
@@ -97,11 +101,12 @@ def _get(
     environ: Mapping[str, str],
     transport: httpx.BaseTransport | None,
 ) -> Answer:
-    until = time.monotonic() + SECONDS
+    seconds = patience(environ)
+    until = time.monotonic() + seconds
     url = _address(environ) + path
     secret = token(environ)
     headers = {"authorization": f"Bearer {secret}"} if secret else {}
-    limits = httpx.Timeout(SECONDS, connect=min(SECONDS, _CONNECT_SECONDS))
+    limits = httpx.Timeout(seconds, connect=seconds * _CONNECTING)
     with (
         httpx.Client(timeout=limits, follow_redirects=True, transport=transport) as client,
         client.stream("GET", url, params=parameters, headers=headers) as answer,
@@ -128,6 +133,13 @@ def _body(answer: httpx.Response, until: float) -> bytes:
         if len(body) > BIGGEST_ANSWER:
             raise httpx.DecodingError("the answer is too long")
     return bytes(body)
+
+
+def patience(environ: Mapping[str, str] = os.environ) -> float:
+    """Return how many seconds the Hub is waited for: people on a slow line may give it longer."""
+    given = environ.get(_TIMEOUT, "").strip()
+    seconds = int(given) if given.isascii() and given.isdigit() and len(given) <= _DIGITS else 0
+    return float(seconds) or SECONDS
 
 
 def endpoint(environ: Mapping[str, str] = os.environ) -> str:
@@ -161,7 +173,10 @@ def complaint(answer: Answer | Silence, environ: Mapping[str, str] = os.environ)
     hub = f"the Hub ({endpoint(environ)})"
     if isinstance(answer, Silence):
         if "Timeout" in answer.error:
-            return f"{hub} does not answer in {SECONDS:g} s ({answer.error}): try again later"
+            return (
+                f"{hub} does not answer in {patience(environ):g} s ({answer.error}): try again "
+                f"later, or give it longer ({_TIMEOUT}=60)"
+            )
         return (
             f"{hub} cannot be reached ({answer.error}): check the connection, the proxy "
             "(HTTPS_PROXY) and HF_ENDPOINT"
