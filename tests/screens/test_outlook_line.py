@@ -105,8 +105,19 @@ async def test_a_dry_run_takes_the_place_of_the_estimate(
 
 
 async def test_a_change_ends_the_dry_run_of_what_was_before(
-    values: dict[str, Any], begun: list[subprocess.Popen[bytes]]
+    values: dict[str, Any],
+    begun: list[subprocess.Popen[bytes]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    begin: Any = subprocess.Popen
+
+    def begin_held(*args: Any, **kwargs: Any) -> subprocess.Popen[bytes]:
+        one: subprocess.Popen[bytes] = begin(*args, **kwargs)
+        if one in begun[:2]:
+            one.send_signal(signal.SIGSTOP)  # it shall not be done before the change
+        return one
+
+    monkeypatch.setattr(subprocess, "Popen", begin_held)
     async with running(WIDE) as (app, pilot):
         screen = await opened(app, pilot, values)
         await paused_until(lambda: len(begun) == 1, pilot)
