@@ -54,6 +54,7 @@ def test_the_second_run_for_a_gpu_waits_for_the_first(
 
 def test_a_waiting_run_can_be_stopped(two_gpus: None, start: Start, spec: RunSpec) -> None:
     first = start("train_when_let", _on(spec, [0]))
+    wait_until(first, steps_done(first, 1))  # it has the GPU
     second = start("train", _on(spec, [0]))
     wait_until(second, lambda s: s.state == "queued" and "waits" in s.reason)
     control.request_stop(second)

@@ -139,12 +139,16 @@ def test_a_killed_supervisor_leaves_a_crashed_run_and_a_saved_checkpoint(start: 
     crashed = wait_until(folder, ended)
     assert crashed.state == "crashed"
     assert "supervisor" in crashed.reason
-    wait_until(folder, lambda _: (folder.path / "orphaned").exists())
-    assert (folder.path / "orphaned").read_text() == "True"
-    assert folder.checkpoints()
-    resume(folder, worker=WORKER)
-    history_after = wait_until(folder, steps_done(folder, 10))
-    assert history_after.is_live
+    note = folder.path / "orphaned"
+    wait_until(folder, lambda _: note.exists() and bool(note.read_text()))
+    assert note.read_text() == "True"
+    ((saved, _),) = folder.checkpoints()
+    resume(folder, worker="tests.runs.workers:wait_for_orphanhood")  # it has no end of its own
+    after = wait_until(folder, lambda now: now.state == "training")
+    assert after.attempt == 2
+    attempt = history_of(folder).attempt
+    assert attempt is not None
+    assert attempt.step == saved
 
 
 def test_what_an_orphan_saves_is_waited_for(start: Start) -> None:
