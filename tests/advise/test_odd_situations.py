@@ -7,10 +7,11 @@ import pytest
 
 from tests.advise.given import Arithmetic, situation_of
 from tui_ft.advise.advice import Advice
-from tui_ft.advise.facts import GpuError, asked_gpus
+from tui_ft.advise.facts import asked_gpus
 from tui_ft.advise.situation import Known, Situation
 from tui_ft.advise.tree import advise
 from tui_ft.memory.allocator import GIB
+from tui_ft.memory.asked_cards import GpuError
 
 
 def _advise(situation: Situation, **answers: str) -> Advice:
@@ -74,17 +75,22 @@ def test_fifty_classes_of_twenty_rows_take_more_than_a_recipes_epochs() -> None:
         ("a100-40", 39.4, (8, 0), "A100"),
         ("A100", 79.1, (8, 0), "A100"),
         ("8xH100", 79.1, (9, 0), "H100"),
+        ("2xA100-80GB", 79.1, (8, 0), "A100 80"),
+        ("4 x NVIDIA A100 40GB", 39.4, (8, 0), "A100 40"),
+        ("RTX 4090", 23.5, (8, 9), "RTX 4090"),
         ("v100", 31.7, (7, 0), "V100"),
     ],
 )
 def test_cards_can_be_named(said: str, gib: float, capability: tuple[int, int], name: str) -> None:
     gpus = asked_gpus(said)
-    assert len(gpus) == (int(said[0]) if said[1] == "x" else 1)
+    assert len(gpus) == (int(said[0]) if said[0].isdigit() else 1)
     for gpu in gpus:
         assert (gpu.free, gpu.capability) == (int(gib * GIB), capability)
         assert name in gpu.name
     with pytest.raises(GpuError, match="or its name, such as T4"):
         asked_gpus("X9000")
+    with pytest.raises(GpuError, match="A100 has 80 or 40 GB"):
+        asked_gpus("A100-50")
 
 
 def test_a_card_without_bfloat16_gets_float16() -> None:

@@ -19,6 +19,7 @@ from tui_ft.advise.timing import seconds_of
 from tui_ft.advise.tree import advise
 from tui_ft.advise.writing.explained_yaml import explained_yaml
 from tui_ft.memory.allocator import GIB
+from tui_ft.memory.asked_cards import GpuError
 from tui_ft.memory.estimating import Unknown
 from tui_ft.memory.figure import Figure
 from tui_ft.memory.from_spec import step_of
@@ -204,7 +205,7 @@ def test_gpus_as_people_say_them(said: str, count: int, gib: float) -> None:
 
 @pytest.mark.parametrize("said", ["big", "0x80", "-1", "", "8x", "x80"])
 def test_gpus_that_are_none(said: str) -> None:
-    with pytest.raises(facts.GpuError, match="write the memory"):
+    with pytest.raises(GpuError, match="write the memory"):
         facts.asked_gpus(said)
 
 

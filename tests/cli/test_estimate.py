@@ -131,7 +131,7 @@ def test_a_method_that_is_set_like_any_field_is_the_only_one(model: str) -> None
     ("arguments", "said"),
     [
         (("/no/such/folder",), "there is no folder /no/such/folder"),
-        (("MODEL", "--gpu", "big"), "--gpu big: write its memory in GB"),
+        (("MODEL", "--gpu", "big"), "--gpu big: write the memory of one in GB"),
         (("MODEL", "--set", "training.optim=magic", "--gpu", "8"), "magic is not known"),
         (("MODEL", "--set", "training.max_length=no"), "training.max_length"),
     ],
@@ -233,11 +233,23 @@ def test_finished_runs_correct_what_is_replayed(
 
 
 @pytest.mark.parametrize("size", ["inf", "1e400", "0", "-1", "nan", "two"])
-@pytest.mark.parametrize("option", ["--gpu", "--free"])
-def test_a_size_that_no_gpu_has_is_refused(option: str, size: str, model: str) -> None:
-    result = _run(model, "--quick", option, size)
+def test_a_size_that_no_gpu_has_is_refused(size: str, model: str) -> None:
+    result = _run(model, "--quick", "--free", size)
     assert result.exit_code == 1
-    assert result.stderr == f"{option} {size}: write its memory in GB, such as 24 or 80\n"
+    assert result.stderr == f"--free {size}: write its memory in GB, such as 24 or 80\n"
+    result = _run(model, "--quick", "--gpu", size)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"--gpu {size}: ")
+    assert "such as 24" in result.stderr
+
+
+def test_gpus_are_named_as_for_advice(model: str) -> None:
+    named = _run(model, "--quick", "--method", "lora", "--json", "--gpu", "2xA100-80GB")
+    (found,) = json.loads(named.stdout)
+    assert found["fits"] == {"A100 80 GB": "fits"}
+    assert found["sharding"]["gpus"] == 2
+    sized = _run(model, "--quick", "--method", "lora", "--json", "--gpu", "8GB")
+    assert json.loads(sized.stdout)[0]["fits"] == {"8 GB": "fits"}
 
 
 def test_the_largest_batch_is_not_asked_for_in_vain(model: str) -> None:

@@ -68,6 +68,11 @@ def test_a_crashed_run_says_so_and_ends_with_1(ftui: Ftui, make_run: MakeRun) ->
     assert done.exit_code == 1
     assert "crashed: its supervisor" in done.stdout
     assert "ftui resume gone" in done.stdout
+    done = ftui("watch", "gone", "--json")
+    *_, last = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (done.exit_code, last["type"], last["state"]) == (1, "ended", "crashed")
+    assert last["reason"] in done.stderr
+    assert any("ftui resume gone" in advice for advice in last["advice"])
 
 
 def test_events_as_json_are_those_of_the_file(ftui: Ftui, make_run: MakeRun) -> None:
@@ -120,6 +125,24 @@ def test_stop_and_its_kin_leave_their_word_with_the_live_run(ftui: Ftui, make_ru
         assert ftui("stop", "busy", "--now").exit_code == 0
     asked = [line["command"] for line in _lines_of(live.control_file)]
     assert asked == ["stop", "checkpoint", "kill"]
+
+
+def test_kill_takes_a_whole_name_or_asks(
+    ftui: Ftui, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live = make_run("busy-2", *_TRAINS)
+    with hold_lock(live):
+        for begun in (("kill", "busy"), ("stop", "busy", "--now")):
+            refused = ftui(*begun)
+            assert refused.exit_code == 1
+            assert refused.stderr == "busy is not there, busy-2 is: give the whole name\n"
+        monkeypatch.setattr("tui_ft.commands.output.is_terminal", lambda: True)
+        for some in (("kill",), ("kill", "busy")):
+            assert ftui(*some, answer="n\n").exit_code == 1
+        assert not live.control_file.exists()
+        assert "End busy-2 at once" in ftui("kill", "busy", answer="y\n").stderr
+        assert ftui("kill", "busy-2", answer="").exit_code == 0
+    assert [line["command"] for line in _lines_of(live.control_file)] == ["kill", "kill"]
 
 
 def test_stop_without_a_name_does_not_choose_among_several(ftui: Ftui, make_run: MakeRun) -> None:

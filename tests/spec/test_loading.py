@@ -335,9 +335,16 @@ def _typed_again(draft: Draft) -> Draft:
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("training.max_steps=yes", "training.max_steps: is true; a whole number belongs here"),
-        ("training.learning_rate=on", "training.learning_rate: is true; a number belongs here"),
-        ("training.logging_steps=false", "logging_steps: is false; a whole number belongs here"),
+        (
+            "training.max_steps=yes",
+            "max_steps: is true (YAML reads yes, no, on and off so); a whole number",
+        ),
+        ("training.learning_rate=on", "training.learning_rate: is true (YAML"),
+        ("training.logging_steps=false", "logging_steps: is false (YAML"),
+        ("hardware.gpus=[0, yes]", "hardware.gpus.1: is true (YAML"),
+        ("training.max_steps=10:30", "training.max_steps: is '10:30'; a whole number belongs here"),
+        ("training.learning_rate=-1:30.5", "is '-1:30.5'; a number belongs here"),
+        ("training.max_steps=2024-01-01", "training.max_steps: is 2024-01-01; a whole number"),
         ("training.max_length=null", "training.max_length: is null; a whole number belongs here"),
         ("training.seed=4294967296", "is 4294967296; it has to be below 4,294,967,296"),
     ],

@@ -24,7 +24,8 @@ from tui_ft.advise.situation import (
 from tui_ft.data import Detection, Row
 from tui_ft.data.checkable import asked_columns, checkable, prompt_share
 from tui_ft.hardware.snapshot import Gpu
-from tui_ft.memory.cards import CARDS
+from tui_ft.memory.asked_cards import asked_cards
+from tui_ft.memory.cards import Card
 from tui_ft.models.architecture import Architecture
 from tui_ft.models.catalogue import CatalogueEntry
 from tui_ft.models.reading import architecture_of
@@ -32,7 +33,6 @@ from tui_ft.models.values import ArchitectureError
 from tui_ft.survey.tokens import TokenSummary, packed_sequences
 from tui_ft.survey.verdict import Verdict
 
-_GIB: Final = 1 << 30
 _FAULTS: Final = 3
 _EXACT: Final = "exact-duplicate"
 _WORST_PARTS: Final = 1.0
@@ -65,30 +65,6 @@ _TYPICAL: Final = {
     "141 GB": "an H200",
 }
 """The card that a size is taken for: how fast it is has to come from somewhere."""
-
-
-_NAMED: Final[dict[str, tuple[str, float, tuple[int, int]]]] = {
-    "t4": ("Tesla T4", 14.6, (7, 5)),
-    "v100": ("Tesla V100 32 GB", 31.7, (7, 0)),
-    "v100-16": ("Tesla V100 16 GB", 15.8, (7, 0)),
-    "l4": ("L4", 22.2, (8, 9)),
-    "a10g": ("A10G", 22.1, (8, 6)),
-    "l40s": ("L40S", 44.5, (8, 9)),
-    "a6000": ("RTX A6000", 47.5, (8, 6)),
-    "3090": ("RTX 3090", 23.5, (8, 6)),
-    "4090": ("RTX 4090", 23.5, (8, 9)),
-    "5090": ("RTX 5090", 31.4, (12, 0)),
-    "a100-40": ("A100 40 GB", 39.4, (8, 0)),
-    "a100": ("A100 80 GB", 79.1, (8, 0)),
-    "h100": ("H100", 79.1, (9, 0)),
-    "h200": ("H200", 139.8, (9, 0)),
-}
-"""Cards that can be named: as `duration` knows their speed, GiB that a program can have (about),
-compute capability."""
-
-
-class GpuError(ValueError):
-    """GPUs asked for that are none; the message is for people."""
 
 
 def data_facts(
@@ -339,47 +315,27 @@ def gpu_facts(gpu: Gpu) -> GpuFacts:
     )
 
 
-def _cards_named(count: int, key: str) -> tuple[GpuFacts, ...]:
-    name, gib, capability = _NAMED[key]
-    size = int(gib * _GIB)
-    return tuple(
-        GpuFacts(index=at, name=name, total=size, free=size, capability=capability)
-        for at in range(count)
-    )
-
-
 def asked_gpus(said: str) -> tuple[GpuFacts, ...]:
-    """Return the GPUs that a person means by `24`, `8x80`, `T4`, `8xH100` or `none`.
+    """Return the GPUs that a person means, such as `8x80`, `T4` or `none`; see `asked_cards`.
 
     Raises:
         GpuError: it means none.
     """
-    if said.strip().lower() in ("none", "cpu", "0"):
-        return ()
-    named = re.fullmatch(r"(?:(\d{1,2})\s*x\s*)?([a-z]*\d+[a-z]*(?:-\d+)?)", said.lower().strip())
-    if named is not None and named[2] in _NAMED and int(named[1] or 1) > 0:
-        return _cards_named(int(named[1] or 1), named[2])
-    found = re.fullmatch(
-        r"(?:(\d{1,2})\s*[x*]\s*)?(\d+(?:\.\d+)?)\s*(?:gib|gb|g)?", said.lower().strip()
-    )
-    if found is None or float(found[2]) <= 0 or int(found[1] or 1) < 1:
-        raise GpuError(
-            f"{said}: write the memory of one in GB, such as 24, of several 8x80, or its "
-            f"name, such as T4 ({', '.join(_NAMED)}), or none"
-        )
-    size = float(found[2])
-    name = f"{size:g} GB"
-    taken_for = f" (taken for {_TYPICAL[name]})" if name in _TYPICAL else ""
-    card = next((card for card in CARDS if card.name == name), None)
-    memory = math.floor(size * _GIB) if card is None else card.memory_bytes
-    capability = (8, 0) if card is None else card.capability
     return tuple(
         GpuFacts(
             index=at,
-            name=f"{name} card{taken_for}",
-            total=memory,
-            free=memory,
-            capability=capability,
+            name=_name_of(card),
+            total=card.memory_bytes,
+            free=card.memory_bytes,
+            capability=card.capability,
         )
-        for at in range(int(found[1] or 1))
+        for at, card in enumerate(asked_cards(said))
     )
+
+
+def _name_of(card: Card) -> str:
+    """Return what a card is called; of one that was asked for by its size, what it is taken for."""
+    if not card.name[0].isdigit():
+        return card.name
+    taken_for = f" (taken for {_TYPICAL[card.name]})" if card.name in _TYPICAL else ""
+    return f"{card.name} card{taken_for}"

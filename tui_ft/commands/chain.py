@@ -15,6 +15,7 @@ from tui_ft.commands.output import (
     for_people,
     json_lines_option,
     json_option,
+    make_sure,
     refuse_another,
     say,
     say_json,
@@ -332,7 +333,10 @@ def stop(name: str | None, now: bool, as_json: bool) -> None:
     """Save a checkpoint of the run at work and stop the chain NAME (the newest)."""
     from tui_ft.chains.folder import find
 
-    _stop(find(name), now=now, as_json=as_json)
+    folder = find(name)
+    if now:
+        _ask(name, folder)
+    _stop(folder, now=now, as_json=as_json)
 
 
 @chain.command()
@@ -340,10 +344,19 @@ def stop(name: str | None, now: bool, as_json: bool) -> None:
 @json_option
 @for_people
 def kill(name: str | None, as_json: bool) -> None:
-    """End the run at work of the chain NAME (the newest) at once, and the chain with it."""
+    """End the run at work of the chain NAME (the newest) at once, and the chain with it.
+
+    Asks on a terminal, unless it is given the whole name.
+    """
     from tui_ft.chains.folder import find
 
-    _stop(find(name), now=True, as_json=as_json)
+    folder = find(name)
+    _ask(name, folder)
+    _stop(folder, now=True, as_json=as_json)
+
+
+def _ask(name: str | None, folder: ChainFolder) -> None:
+    make_sure(name, folder.id, f"End {folder.id} and its run at once, without a checkpoint?")
 
 
 def _stop(folder: ChainFolder, *, now: bool, as_json: bool) -> None:

@@ -8,6 +8,7 @@ import click
 import msgspec
 
 from tui_ft import text
+from tui_ft.commands.gpu_option import asked, gpu_option
 from tui_ft.commands.output import fail, for_people, json_option, say, say_json, warn
 
 if TYPE_CHECKING:
@@ -39,9 +40,7 @@ _MARKS: Final = {"fits": "fits", "tight": "tight", "no": "no"}
 @click.option("--seq", type=click.IntRange(8), help="Tokens of the longest row.")
 @click.option("--batch", type=click.IntRange(1), help="Rows in one forward pass.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any field of a run.")
-@click.option(
-    "--gpu", metavar="GB", help="Memory of one GPU, such as 24, or 8x80; this machine's if any."
-)
+@gpu_option("What it has to fit, in place of this machine's GPU")
 @click.option("--quick", is_flag=True, help="Closed form only, at once; nothing is replayed.")
 @click.option("--free", metavar="GB", help="What would fit in so much, and what frees most.")
 @click.option("--probe", is_flag=True, help="Measure real steps on this machine's GPU instead.")
@@ -86,10 +85,10 @@ def estimate(
         fail(found.problem or f"{model} has no configuration")
     if found.note is not None:
         warn(found.note)
-    from tui_ft.commands.spread_figures import counted, spread_of
+    from tui_ft.commands.spread_figures import spread_of
 
-    count, gpu = counted(gpu)
-    cards = _cards(gpu)
+    gpus = None if gpu is None else _asked(gpu)
+    cards = _cards() if gpus is None else gpus[:1]
     methods = methods or _kinds_in(settings)
     chosen = methods or _METHODS
     runs = [_spec(model, method, seq, batch, settings) for method in chosen]
@@ -118,9 +117,9 @@ def estimate(
         )
         for run in runs
     ]
-    spread = spread_of(runs[0], count)
+    spread = spread_of(runs[0], None if gpus is None else len(gpus))
     if free is not None:
-        _say_what_fits(chosen, steps, _bytes_of("--free", free), spread, as_json=as_json)
+        _say_what_fits(chosen, steps, _bytes_of(free), spread, as_json=as_json)
         return
     names, steps = _all_methods(chosen, steps, spread, named=bool(methods))
     answers = _Answers(names, steps, cards, lengths, spread)
@@ -136,7 +135,7 @@ def _refuse_idle(*, quick: bool, largest_batch: bool, gpu: str | None) -> None:
     """Refuse options that would do nothing."""
     if largest_batch and quick:
         raise click.UsageError("--largest-batch replays steps, and --quick replays none")
-    if largest_batch and gpu is None and len(_cards(None)) != 1:
+    if largest_batch and gpu is None and len(_cards()) != 1:
         raise click.UsageError("--largest-batch needs to know the card: give --gpu, such as 24")
 
 
@@ -206,15 +205,15 @@ def _say_one_that_fits(one: dict[str, Any]) -> None:
         say(f"  {change['freed'] / _GIB:6.2f} GiB less: {change['words']}")
 
 
-def _bytes_of(option: str, value: str) -> int:
-    """Return a number of GB that was written down."""
+def _bytes_of(value: str) -> int:
+    """Return the number of GB of `--free`."""
     number = value.lower().removesuffix("gib").removesuffix("gb").strip()
     try:
         size = int(float(number) * _GIB)
     except (ValueError, OverflowError):  # no number, or without an end
         size = 0
     if size <= 0:
-        fail(f"{option} {value}: write its memory in GB, such as 24 or 80")
+        fail(f"--free {value}: write its memory in GB, such as 24 or 80")
     return size
 
 
@@ -270,16 +269,20 @@ def _spec(
     return build_spec(values, settings)
 
 
-def _cards(gpu: str | None) -> tuple[Card, ...]:
-    """Return the card asked for, this machine's, or all of the table."""
+def _asked(gpu: str) -> tuple[Card, ...]:
+    """Return the GPUs asked for; on none of them nothing can be estimated."""
+    cards = asked(gpu)
+    if not cards:
+        fail(f"--gpu {gpu}: an estimate is of a GPU's memory: name one, such as 24 or T4")
+    return cards
+
+
+def _cards() -> tuple[Card, ...]:
+    """Return this machine's cards, or all of the table."""
     from tui_ft import paths
     from tui_ft.hardware import take_snapshot
     from tui_ft.memory.cards import CARDS, Card
 
-    if gpu is not None:
-        size = _bytes_of("--gpu", gpu) / _GIB
-        known = [card for card in CARDS if card.name == f"{size:g} GB"]
-        return tuple(known) or (Card(f"{size:g} GB", int(size * _GIB), (8, 0)),)
     here = [
         Card(f"GPU {one.index} {one.name}", one.memory_free_bytes, one.compute_capability or (8, 0))
         for one in take_snapshot(paths.home()).gpus

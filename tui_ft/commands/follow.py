@@ -86,6 +86,10 @@ def follow(folder: RunFolder, *, as_json: bool = False) -> RunSummary:
     tell = warn if as_json else say
     if summary.state == "crashed":  # nobody was left to write that into the events
         tell(f"{summary.state}: {summary.reason}")
+        if as_json and reader.history.ended is None:
+            why, then = summary.reason, summary.advice
+            told = ev.Ended(state="crashed", reason=why, advice=then, t=time.time())
+            say_encoded(ev.encode(told))
     for advice in () if as_json else summary.advice:
         say(f"  {advice}")
     return summary

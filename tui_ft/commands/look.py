@@ -78,7 +78,11 @@ def _row(run: RunSummary) -> tuple[str, ...]:
 @json_lines_option
 @for_people
 def watch(run: str | None, plain: bool, as_json: bool) -> None:
-    """Watch RUN (the live one, or the newest): the monitor in a terminal, else lines."""
+    """Watch RUN (the live one, or the newest): the monitor in a terminal, else lines.
+
+    Lines end with the run: exit code 0 where it finished or was stopped, 1 where it failed or
+    crashed. With --json they are its events, the last of them `ended` with state and reason.
+    """
     folder = the_run(run)
     if plain or as_json or not is_terminal():
         follow_and_leave(folder, as_json=as_json)

@@ -119,9 +119,22 @@ def fail(*lines: str, **details: object) -> None:
 
 
 def refuse_another(meant: str, found: str) -> None:
-    """Refuse to remove, unasked, what only begins as it was called: the one meant may be gone."""
+    """Refuse to end, unasked, what only begins as it was called: the one meant may be gone."""
     if meant != found:
-        fail(f"{meant} is not there, {found} is: with --yes give the whole name")
+        fail(f"{meant} is not there, {found} is: give the whole name")
+
+
+def make_sure(meant: str | None, found: str, question: str) -> None:
+    """Ask before something is ended that was not called by its whole name.
+
+    Where nobody can be asked, a name has to be whole; without one it is what alone can be meant.
+    """
+    if meant == found:
+        return
+    if is_terminal():
+        click.confirm(question, abort=True, err=True)
+    elif meant is not None:
+        refuse_another(meant, found)
 
 
 def say_json_error(context: click.Context, error: str, **details: object) -> None:

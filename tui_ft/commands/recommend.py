@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import msgspec
 
+from tui_ft.commands.gpu_option import gpu_option
 from tui_ft.commands.output import fail, for_people, json_option, say, say_json, warn
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ _GOALS: Final = (
     help="What answers are to be scored by: a reward model (a run, a folder, an id), an address "
     "(http://…), or a Python file with a function `reward`.",
 )
-@click.option("--gpu", metavar="GB", help="Advise for other GPUs: 24, 8x80, T4, 8xH100, none.")
+@gpu_option("Advise for other GPUs than this machine's", ", none")
 @click.option(
     "--host-memory",
     type=click.FloatRange(min=0, min_open=True),
@@ -87,11 +88,11 @@ def recommend(
     chain of runs where one builds on another. `ftui train FILE` (`ftui chain start FILE`) starts
     what --write has written.
     """
-    from tui_ft.advise.facts import GpuError
     from tui_ft.advise.node import AnswerError
     from tui_ft.advise.tree import advise
     from tui_ft.commands.progress import OnTerminal
     from tui_ft.commands.row_format import mapping_of
+    from tui_ft.memory.asked_cards import GpuError
     from tui_ft.plan.estimator import estimator
     from tui_ft.plan.gathering import Sought, gather
 

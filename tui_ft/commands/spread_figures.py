@@ -13,18 +13,6 @@ if TYPE_CHECKING:
     from tui_ft.spec import RunSpec
 
 
-def counted(gpu: str | None) -> tuple[int | None, str | None]:
-    """Return how many GPUs `8x80` or `24` means, and the memory of one; None where not said."""
-    if gpu is None:
-        return None, None
-    number, times, size = gpu.lower().partition("x")
-    if not times:
-        return 1, gpu
-    if not number.strip().isdigit() or int(number) < 1:
-        fail(f"--gpu {gpu}: write the memory of one in GB, such as 24, or of several 8x80")
-    return int(number), size
-
-
 def spread_of(run: RunSpec, count: int | None) -> Sharding | None:
     """Return how the run is spread: over the GPUs that it names, or else those of --gpu."""
     from tui_ft.memory.sharding import sharding_of

@@ -16,6 +16,7 @@ from tui_ft.commands.output import (
     json_lines_option,
     json_option,
     left_alone,
+    make_sure,
     refuse_another,
     say,
     say_json,
@@ -67,6 +68,7 @@ def train(spec: str, overrides: tuple[str, ...], detach: bool, as_json: bool) ->
     """Start the run in SPEC, a YAML file or a preset's name, and follow it.
 
     The run is a process of its own: ctrl+c or a lost connection ends the watching, not the run.
+    Exit code 0 where it finished or was stopped, 1 where it failed or crashed.
     """
     from tui_ft.runs.launch import launch, with_absolute_paths
     from tui_ft.spec import resolve_spec
@@ -142,7 +144,10 @@ def stop(run: str | None, now: bool, as_json: bool) -> None:
 @json_option
 @for_people
 def kill(run: str | None, as_json: bool) -> None:
-    """End RUN at once, without a checkpoint; also a worker whose supervisor is gone."""
+    """End RUN at once, without a checkpoint; also a worker whose supervisor is gone.
+
+    Asks on a terminal, unless it is given the whole name.
+    """
     _kill(run, as_json=as_json)
 
 
@@ -150,6 +155,7 @@ def _kill(run: str | None, *, as_json: bool) -> None:
     from tui_ft.runs import control
 
     folder = the_run(run, live=True)
+    make_sure(run, folder.id, f"End {folder.id} at once, without a checkpoint?")
     control.request_kill(folder)
     _answer(folder, "kill", "is ended at once", as_json=as_json)
 

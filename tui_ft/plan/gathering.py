@@ -38,7 +38,7 @@ class Sought(msgspec.Struct, frozen=True, kw_only=True):
         model: a folder, or an id on the Hub.
         data: a file, a folder, or an id on the Hub.
         evaluation: data to examine it on; they are looked through for rows of the training data.
-        gpu: the GPUs to advise for, such as `24` or `8x80`; this machine's when None.
+        gpu: the GPUs to advise for, as `asked_cards` takes them; this machine's when None.
         host_memory: bytes of the host's memory beside other GPUs than this machine's, for what is
             offloaded to it; not known when None.
         columns: which of the data's columns plays which part.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Mapping
+from datetime import date
 from typing import Any, Final
 
 _NUMBER: Final = "a number belongs here"
@@ -39,6 +40,7 @@ _SIZES: Final[Mapping[str, tuple[str, str]]] = {
     "string_too_short": ("at least", "min_length"),
     "string_too_long": ("at most", "max_length"),
 }
+_WORDS_OF_TRUTH: Final = " (YAML reads yes, no, on and off so)"
 _LONGEST_SHOWN: Final = 60  # of one line of a message
 
 _shortened = reprlib.Repr()
@@ -61,7 +63,8 @@ def message_of(fault: Mapping[str, Any]) -> str:
     if kind in fixed:
         return fixed[kind]
     if kind in _BELONGS:
-        return f"is {given}; {_BELONGS[kind]}"
+        also = _WORDS_OF_TRUTH if isinstance(fault.get("input"), bool) else ""
+        return f"is {given}{also}; {_BELONGS[kind]}"
     if kind in _BOUNDS:
         words, bound = _BOUNDS[kind]
         limit = context.get(bound)
@@ -84,5 +87,5 @@ def _of_size(given: str, value: object, words: str, bound: str, context: Mapping
 def _shown(value: object) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    text = _shortened.repr(value)
+    text = str(value) if isinstance(value, date) else _shortened.repr(value)
     return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"

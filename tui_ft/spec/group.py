@@ -68,12 +68,15 @@ class Group(BaseModel):
         """Refuse `yes` where a number belongs, which pydantic takes for 1."""
         if not isinstance(values, Mapping):
             return values
+        fields = cls.model_fields
         faults = [
-            InitErrorDetails(type="int_type" if int in kinds else "float_type", loc=(n,), input=v)
-            for n, v in values.items()
+            InitErrorDetails(type="int_type" if int in kinds else "float_type", loc=at, input=v)
+            for name, said in values.items()
+            if name in fields
+            for at, v in _with_places(name, said)
             if isinstance(v, bool)
-            and n in cls.model_fields
-            and bool not in (kinds := _plain_types(cls.model_fields[n].annotation))
+            and bool
+            not in (kinds := _plain_types(cls.model_fields[name].annotation, inside=at[1:]))
             and {int, float} & kinds
         ]
         if faults:
@@ -81,8 +84,22 @@ class Group(BaseModel):
         return values
 
 
-def _plain_types(annotation: Any) -> set[Any]:  # noqa: ANN401 - any annotation
-    """Return the types that an annotation holds, those inside of unions too."""
+def _with_places(name: str, said: object) -> list[tuple[tuple[str | int, ...], object]]:
+    """Return a value, or the values of a list, with where they stand."""
+    if isinstance(said, list):
+        return [((name, at), one) for at, one in enumerate(said)]
+    return [((name,), said)]
+
+
+def _plain_types(annotation: Any, *, inside: object) -> set[Any]:  # noqa: ANN401
+    """Return the types that an annotation holds, those in unions too.
+
+    Args:
+        annotation: any.
+        inside: of a list's items, where there is one.
+    """
+    if get_origin(annotation) is list and inside:
+        return _plain_types(get_args(annotation)[0], inside=None)
     if get_origin(annotation) not in _UNIONS:
-        return {annotation} if isinstance(annotation, type) else set()
-    return {one for part in get_args(annotation) for one in _plain_types(part)}
+        return {annotation} if isinstance(annotation, type) and not inside else set()
+    return {one for part in get_args(annotation) for one in _plain_types(part, inside=inside)}

@@ -113,7 +113,7 @@ def parse_yaml(
 ) -> tuple[dict[str, Any], Lines]:
     """Return the mapping that ``text`` holds, and the line of each key; see `read_yaml`."""
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yaml_text.compose(text)
         values = yaml_text.read(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None

@@ -17,12 +17,13 @@ from textual.worker import Worker, WorkerState, get_current_worker
 
 from tui_ft import paths, text
 from tui_ft.advise.advice import Advice, Taken
-from tui_ft.advise.facts import GpuError, asked_gpus
+from tui_ft.advise.facts import asked_gpus
 from tui_ft.advise.node import AnswerError
 from tui_ft.advise.situation import Known, Situation
 from tui_ft.advise.tree import NODES, advise
 from tui_ft.data import DataError
 from tui_ft.data.files.hub_download import Progress
+from tui_ft.memory.asked_cards import GPU_HELP, GpuError
 from tui_ft.plan.estimator import estimator
 from tui_ft.plan.gathering import Listener, Sought, gather
 from tui_ft.runs.folder import RunError
@@ -46,7 +47,7 @@ _PANES: Final = ("path", "ways", "run")
 _NUMBER: Final = "another number …"
 _NAMED: Final = "one that you name …"
 _ASKED: Final = {
-    "gpu": "GPUs to advise for, such as 24 or 8x80; empty for this machine's",
+    "gpu": f"GPUs to advise for: {GPU_HELP}; empty for this machine's",
     "number": "a number",
     "reward": "a reward model (run, folder, id), an address (http://…), or a Python file",
     "file": "a file; enter writes it with its reasons",
