@@ -55,6 +55,6 @@ def test_what_is_for_the_hub_does_nothing_for_a_file(ftui: Ftui, spec_file: Path
 
 
 def test_configure_says_it_too(ftui: Ftui, spec_file: Path, hub: DataHub) -> None:
-    folder, problems = start_run(load_spec(spec_file, ["data.train=org/none"]))
-    assert folder is None
-    assert "org/none does not exist, or is private" in "".join(it.plain for it in problems)
+    start = start_run(load_spec(spec_file, ["data.train=org/none"]))
+    assert start.folder is None
+    assert "org/none does not exist, or is private" in "".join(it.plain for it in start.problems)

@@ -5,27 +5,28 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input, OptionList, Static
+from textual.widgets import Input, OptionList
 
 from tests.advise.given import Arithmetic, situation_of
 from tests.screens.test_home import running, settled, shown, until
 from tests.tiny_model import chat_rows, write_rows
-from tui_ft.advise.advice import Advice
 from tui_ft.advise.situation import Situation
 from tui_ft.app import FtuiApp
+from tui_ft.chains import life
+from tui_ft.chains.check import StageFindings
 from tui_ft.chains.folder import ChainFolder
 from tui_ft.data import DataError
-from tui_ft.plan import advised_chain
 from tui_ft.plan.gathering import Listener, Sought
 from tui_ft.screens.advise import screen as advise
 from tui_ft.screens.advise.screen import AdviseScreen
+from tui_ft.screens.boxes import start_chain
 from tui_ft.screens.boxes.choose_model import ChooseModel
 from tui_ft.screens.boxes.open_data import OpenData
+from tui_ft.screens.boxes.start_chain import StartChain
 from tui_ft.screens.configure.screen import ConfigureScreen
 from tui_ft.spec import load_spec
-from tui_ft.spec.chain import load_chain
+from tui_ft.spec.chain import Chain, load_chain
 from tui_ft.widgets.choose import Choose
-from tui_ft.widgets.confirm import Confirm
 from tui_ft.widgets.row_table import RowTable
 
 WIDE = (170, 50)
@@ -325,11 +326,15 @@ async def test_a_chain_is_shown_written_and_started_once_it_was_seen(
     monkeypatch.setattr(advise, "estimator", Arithmetic)
     started: list[str] = []
 
-    def start(advice: Advice) -> ChainFolder:
-        started.append(advice.chain)
-        return ChainFolder(tmp_path / advice.chain)
+    def start(chain: Chain) -> ChainFolder:
+        started.append(chain.name)
+        return ChainFolder(tmp_path / chain.name)
 
-    monkeypatch.setattr(advised_chain, "start_chain", start)
+    def check(chain: Chain, *, memory: bool) -> list[StageFindings]:
+        return [StageFindings(one.name, ()) for one in chain.stages]
+
+    monkeypatch.setattr(life, "start", start)
+    monkeypatch.setattr(start_chain, "check_chain", check)
     file = tmp_path / "chain.yaml"
     async with running(WIDE) as (app, pilot):
         screen = await opened(app, pilot)
@@ -341,11 +346,12 @@ async def test_a_chain_is_shown_written_and_started_once_it_was_seen(
         await pilot.press("enter")
         await settled(app, pilot)
         assert [stage.name for stage in load_chain(file).stages] == ["sft", "grpo"]
-        for key, wanted in (("n", []), ("y", ["llama-8b-math-7k"])):
+        for key, wanted in (("escape", []), ("ctrl+s", ["llama-8b-math-7k"])):
             await pilot.press("ctrl+s")
-            await pilot.pause()
-            assert isinstance(app.screen, Confirm)
-            assert "grpo " in str(app.screen.query_one("#consequence", Static).content)
+            await settled(app, pilot)
+            assert isinstance(app.screen, StartChain)
+            assert "; grpo " in shown(app, "#stages")  # what it takes
+            assert "2 grpo  grpo lora" in shown(app, "#stages")
             await pilot.press(key)
             await settled(app, pilot)
             assert started == wanted

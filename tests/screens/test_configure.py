@@ -16,13 +16,12 @@ from tests.screens.conftest import FINISHED, MakeRun
 from tests.screens.test_home import running, settled, shown, until
 from tests.tiny_model import chat_rows, write_rows
 from tui_ft.app import FtuiApp
-from tui_ft.runs.folder import RunFolder
 from tui_ft.screens.boxes.choose_model import ChooseModel
 from tui_ft.screens.boxes.open_data import OpenData
 from tui_ft.screens.configure import screen as configure
 from tui_ft.screens.configure.screen import ConfigureScreen
 from tui_ft.screens.monitor.screen import MonitorScreen
-from tui_ft.screens.starting import check_run, start_run
+from tui_ft.screens.starting import Start, check_run, start_run
 from tui_ft.spec import RunSpec, build_spec
 from tui_ft.spec.draft import Draft
 from tui_ft.widgets.choose import Choose
@@ -254,9 +253,10 @@ async def test_a_run_is_started_once_and_shown(
     folder = make_run("support", FINISHED, steps=3)
     started: list[RunSpec] = []
 
-    def start(spec: RunSpec) -> tuple[RunFolder | None, list[Content]]:
+    def start(spec: RunSpec, *, anyway: bool) -> Start:
         started.append(spec)
-        return (folder, []) if len(started) > 1 else (None, [Content("no [b]space[/b] left")])
+        full = Start(problems=(Content("no [b]space[/b] left"),))
+        return Start(folder) if len(started) > 1 else full
 
     monkeypatch.setattr(configure, "start_run", start)
     async with running(WIDE) as (app, pilot):
@@ -324,7 +324,7 @@ async def test_a_step_is_replayed_for_the_memory_it_takes(home: Path, tmp_path: 
 async def test_what_nobody_foresaw_is_said_in_place(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(spec: RunSpec) -> tuple[RunFolder | None, list[Content]]:
+    def broken(spec: RunSpec, *, anyway: bool) -> Start:
         raise ZeroDivisionError("[b]oops[/b]")
 
     monkeypatch.setattr(configure, "start_run", broken)
@@ -349,9 +349,9 @@ async def test_what_nobody_foresaw_is_said_in_place(
 def test_what_stands_against_a_run_is_told_before_it_starts(
     home: Path, spec: dict[str, object], words: str
 ) -> None:
-    folder, problems = start_run(build_spec({**BASE, **spec}))
-    assert folder is None
-    assert any(words in line.plain for line in problems)
+    start = start_run(build_spec({**BASE, **spec}), anyway=True)
+    assert start.folder is None
+    assert any(words in line.plain for line in start.problems)
     checked = check_run(build_spec({**BASE, **spec}), None)
     assert any(words in line.plain for line in checked)
 

@@ -28,6 +28,11 @@ class StageFindings:
         """Whether its run would not be started."""
         return refusal(self.findings) is not None
 
+    @property
+    def is_warned(self) -> bool:
+        """Whether there is something to be seen before its run is started."""
+        return any(one.severity == "warning" for one in self.findings)
+
 
 def check_chain(chain: Chain, *, memory: bool = False) -> list[StageFindings]:
     """Return what is found of each stage. Never raises.

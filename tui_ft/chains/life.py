@@ -22,8 +22,17 @@ from tui_ft.runs.launch import with_absolute_paths
 from tui_ft.runs.orphans import end_orphan
 from tui_ft.runs.registry import summary_of
 from tui_ft.runs.worker_process import TRAIN_ENTRY
-from tui_ft.spec.chain import PREVIOUS, STAGE, Chain, Stage
+from tui_ft.spec.chain import PREVIOUS, STAGE, Chain, Stage, load_chain
 from tui_ft.spec.run_spec import RunSpec
+
+
+def load(file: Path, overrides: Iterable[str] = ()) -> Chain:
+    """Return the chain in a YAML file, as it would be started from the present folder.
+
+    Raises:
+        SpecError: the file cannot be read, or describes no chain.
+    """
+    return absolute(load_chain(file, overrides), Path.cwd())
 
 
 def start(chain: Chain, *, worker: str = TRAIN_ENTRY) -> ChainFolder:

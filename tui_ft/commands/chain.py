@@ -155,7 +155,9 @@ def _refuse_gaps(pipeline: Pipeline, model: str | None, rows: dict[str, str]) ->
 @for_people
 def check(file: Path, overrides: tuple[str, ...], memory: bool, as_json: bool) -> None:
     """Look for what would stop any stage of the chain in FILE, without starting it."""
-    found = _check(_load(file, overrides), memory=memory, quiet=as_json)
+    from tui_ft.chains import life
+
+    found = _check(life.load(file, overrides), memory=memory, quiet=as_json)
     if as_json:
         say_json(found)
     elif not any(one.is_refused for one in found):
@@ -176,7 +178,7 @@ def start(
     """Start the chain in FILE in the background, once all of its stages have been looked at."""
     from tui_ft.chains import life
 
-    chosen = _load(file, overrides)
+    chosen = life.load(file, overrides)
     found = _check(chosen, memory=memory, quiet=as_json)
     refused = [one.stage for one in found if one.is_refused]
     if refused and as_json:
@@ -367,13 +369,6 @@ def _stop(folder: ChainFolder, *, now: bool, as_json: bool) -> None:
         say_json({"chain": folder.id, "command": "kill" if now else "stop"})
     else:
         say(f"{folder.id} {said}")
-
-
-def _load(file: Path, overrides: tuple[str, ...]) -> Chain:
-    from tui_ft.chains.life import absolute
-    from tui_ft.spec.chain import load_chain
-
-    return absolute(load_chain(file, overrides), Path.cwd())
 
 
 def _check(chosen: Chain, *, memory: bool, quiet: bool) -> list[StageFindings]:

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
@@ -30,13 +30,19 @@ class Confirm(ModalScreen[bool]):
             width: 64;
             max-width: 95%;
             height: auto;
-            max-height: 90%;
+            max-height: 95%;
             padding: 1 2;
             border: round $warning;
             background: $surface;
         }
         & #question { text-style: bold; }
-        & #consequence { margin: 1 0; color: $text-muted; }
+        & #consequence-box {
+            height: auto;
+            max-height: 28vh;
+            margin: 1 0;
+            scrollbar-size-vertical: 1;
+        }
+        & #consequence { height: auto; color: $text-muted; }
         & Horizontal { height: auto; align-horizontal: right; }
         & Button { margin-left: 2; min-width: 12; }
         & Button:focus { text-style: bold reverse; }
@@ -55,6 +61,8 @@ class Confirm(ModalScreen[bool]):
             id="confirm.other",
             tooltip="Go to the other button",
         ),
+        Binding("down,j", "scroll(1)", "Down", show=False, id="confirm.down"),
+        Binding("up,k", "scroll(-1)", "Up", show=False, id="confirm.up"),
     ]
 
     def __init__(
@@ -76,7 +84,8 @@ class Confirm(ModalScreen[bool]):
         with Vertical():
             yield Static(self._question, id="question", markup=False)
             if self._consequence:
-                yield Static(self._consequence, id="consequence", markup=False)
+                with VerticalScroll(id="consequence-box", can_focus=False):
+                    yield Static(self._consequence, id="consequence", markup=False)
             with Horizontal():
                 yield Button("No (n)", id="no")
                 yield Button(
@@ -101,3 +110,8 @@ class Confirm(ModalScreen[bool]):
     def action_other(self) -> None:
         """Move between the two buttons."""
         self.focus_next(Button)
+
+    def action_scroll(self, lines: int) -> None:
+        """Read on in what would happen, where it is long."""
+        for box in self.query(VerticalScroll):
+            box.scroll_relative(y=lines, animate=False)

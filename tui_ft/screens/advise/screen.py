@@ -24,22 +24,21 @@ from tui_ft.advise.tree import NODES, advise
 from tui_ft.data import DataError
 from tui_ft.data.files.hub_download import Progress
 from tui_ft.memory.asked_cards import GPU_HELP, GpuError
+from tui_ft.plan.advised_chain import chain_of
 from tui_ft.plan.estimator import estimator
 from tui_ft.plan.gathering import Listener, Sought, gather
-from tui_ft.runs.folder import RunError
 from tui_ft.screens.advise import text as advise_text
 from tui_ft.screens.advise.files import write_advice
 from tui_ft.screens.advise.text import PathLine
 from tui_ft.screens.base import HELP, FtuiScreen
 from tui_ft.screens.boxes.choose_model import ChooseModel
 from tui_ft.screens.boxes.open_data import OpenData
+from tui_ft.screens.home.chain_actions import tell_started
 from tui_ft.screens.top_line import TopLine
 from tui_ft.spec.draft import Draft
-from tui_ft.spec.problems import SpecError
 from tui_ft.survey.request import Request
 from tui_ft.survey.summary import Summary
 from tui_ft.widgets.choose import Choice, Choose
-from tui_ft.widgets.confirm import Confirm
 from tui_ft.widgets.row_table import RowTable
 
 _LOOK_SECONDS: Final = 1.0
@@ -92,13 +91,6 @@ class AdviseScreen(FtuiScreen):
 
         def __init__(self, advice: Advice | None, problem: str = "") -> None:
             self.advice, self.problem = advice, problem
-            super().__init__()
-
-    class ChainStarted(Message):
-        """A chain was started, or what stands against it."""
-
-        def __init__(self, said: str, started: bool) -> None:
-            self.said, self.started = said, started
             super().__init__()
 
     def __init__(self) -> None:
@@ -429,37 +421,10 @@ class AdviseScreen(FtuiScreen):
             said = "there is no advice yet" if advice is None else advice.no_run
             self.notify(said or "this is one run: `c` configures and starts it", markup=False)
             return
-        box = Confirm(
-            f"Start the chain {advice.chain}?",
-            advise_text.what_the_chain_takes(advice),
-            confirm_label="Start",
-            destructive=False,
-        )
-        self.app.push_screen(box, self._start_answered)
+        from tui_ft.screens.boxes.start_chain import StartChain  # it knows specs
 
-    def _start_answered(self, start: bool | None) -> None:
-        advice = self._advice
-        if not start or advice is None:
-            return
-
-        def work() -> None:
-            from tui_ft.plan.advised_chain import start_chain  # it knows specs
-
-            try:
-                said = f"{start_chain(advice).id} runs in the background; Home shows and stops it"
-                self.post_message(self.ChainStarted(said, started=True))
-            except (RunError, SpecError, OSError) as error:
-                self.post_message(self.ChainStarted(str(error), started=False))
-
-        self._say("looks at every stage, and replays a step of each …")
-        self.run_worker(work, thread=True, group="advise", exit_on_error=False)
-
-    def on_advise_screen_chain_started(self, message: ChainStarted) -> None:
-        """Say what became of it."""
-        if self._advice is not None:
-            self.query_one("#headline", Static).update(advise_text.headline(self._advice))
-        severity = "information" if message.started else "error"
-        self.notify(message.said, severity=severity, markup=False)  # type: ignore[arg-type]
+        box = StartChain(chain_of(advice), takes=advise_text.what_the_chain_takes(advice))
+        self.app.push_screen(box, lambda name: tell_started(self, name) if name else None)
 
 
 class _Teller(Listener):

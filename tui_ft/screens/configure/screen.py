@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Final, Literal
@@ -16,21 +16,23 @@ from textual.widgets import Input, Static
 from textual.worker import Worker, WorkerState
 
 from tui_ft import paths, text
-from tui_ft.runs.folder import RunFolder
 from tui_ft.screens.base import HELP, FtuiScreen
 from tui_ft.screens.configure import text as configure_text
 from tui_ft.screens.configure.draft_files import in_editor, write_draft
 from tui_ft.screens.configure.field_box import box_for, with_answer
 from tui_ft.screens.configure.outlook_line import OutlookLine
 from tui_ft.screens.configure.yaml_pane import YamlPane
-from tui_ft.screens.starting import check_run, problem, start_run
+from tui_ft.screens.home.chain_actions import start_chain
+from tui_ft.screens.starting import Start, check_run, problem, start_run
 from tui_ft.screens.top_line import TopLine
-from tui_ft.spec import SpecError, find_presets
+from tui_ft.spec import RunSpec, SpecError, find_presets
 from tui_ft.spec.draft import FIRST_PRESET, Draft
 from tui_ft.spec.fields import SpecField
 from tui_ft.spec.loading import read_yaml
 from tui_ft.widgets.choose import Choice, Choose
+from tui_ft.widgets.confirm import Confirm
 from tui_ft.widgets.row_table import RowTable
+from tui_ft.widgets.signs import sign
 
 _LOOK_SECONDS: Final = 1.0
 _MOST_UNDONE: Final = 100
@@ -84,8 +86,8 @@ class ConfigureScreen(FtuiScreen):
     class Started(Message):
         """The run was started, or this is why not."""
 
-        def __init__(self, folder: RunFolder | None, problems: list[Content]) -> None:
-            self.folder, self.problems = folder, problems
+        def __init__(self, start: Start, spec: RunSpec) -> None:
+            self.start, self.spec = start, spec
             super().__init__()
 
     class Measured(Message):
@@ -406,8 +408,11 @@ class ConfigureScreen(FtuiScreen):
             values, _ = read_yaml(paths.expand(name))
         except SpecError as error:
             self.notify(str(error), severity="error", markup=False)
+            return
+        self._end_asking()
+        if "stages" in values:  # it is a chain, which is started as it stands
+            start_chain(self, file=name)
         else:
-            self._end_asking()
             self._take(Draft.begin(values, Path(name).name))
 
     def action_save_preset(self) -> None:
@@ -453,23 +458,29 @@ class ConfigureScreen(FtuiScreen):
             faults = [configure_text.problem_line(one) for one in self._draft.problems]
             self._answer(faults)
             return
+        self._start(spec)
+
+    def _start(self, spec: RunSpec, *, anyway: bool = False) -> None:
         self._starting = True
         self._answer([Content("checks it and starts it …")])
-        self.run_worker(
-            lambda: self.post_message(self.Started(*start_run(spec))),
-            thread=True,
-            group="start",
-            exit_on_error=False,
-        )
+
+        def work() -> None:
+            self.post_message(self.Started(start_run(spec, anyway=anyway), spec))
+
+        self.run_worker(work, thread=True, group="start", exit_on_error=False)
 
     def on_configure_screen_started(self, message: Started) -> None:
-        """Go to the run, or say in place what stands against it."""
+        """Go to the run, or say in place what stands against it; ask where something warns."""
         self._starting = False
-        if message.folder is not None:
-            self._answer([])
-            self.shell.open_run(message.folder.id)
-        else:
-            self._answer(message.problems)
+        start, spec = message.start, message.spec
+        warned = [sign("warning").content(one) for one in start.warnings]
+        self._answer([*start.problems, *warned])
+        if start.folder is not None:
+            self.shell.open_run(start.folder.id)
+        elif warned:
+            said = "\n".join(one.plain for one in warned)
+            box = Confirm(f"Start {spec.name} all the same?", said, "Start", destructive=False)
+            self.app.push_screen(box, lambda yes: self._start(spec, anyway=True) if yes else None)
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """Say what nobody foresaw, too."""
@@ -477,11 +488,12 @@ class ConfigureScreen(FtuiScreen):
         if event.state is not WorkerState.ERROR:
             return
         if event.worker.group == "start":
-            self.post_message(self.Started(None, [problem(repr(event.worker.error))]))
+            self._starting = False
+            self._answer([problem(repr(event.worker.error))])
         elif event.worker.group == "memory":
             self.post_message(self.Measured([problem(repr(event.worker.error))]))
 
-    def _answer(self, lines: list[Content]) -> None:
+    def _answer(self, lines: Sequence[Content]) -> None:
         answer = self.query_one("#answer", Static)
         answer.display = bool(lines)
         answer.update(Content("\n").join(lines))

@@ -71,8 +71,28 @@ def resume_chain(screen: Screen[Any], name: str, *, then: Callable[[], None]) ->
     go_on(screen, name, _take_up, find=_find, done=lambda _: "goes on", then=then)
 
 
+def start_chain(
+    screen: Screen[Any], *, file: str = "", then: Callable[[], None] | None = None
+) -> None:
+    """Ask for the file of a chain, show what is found of its stages, and start it if wanted."""
+    from tui_ft.screens.boxes.start_chain import StartChain
+
+    def started(name: str | None) -> None:
+        if name is not None:
+            tell_started(screen, name)
+            (then or _nothing)()
+
+    screen.app.push_screen(StartChain(file=file), started)
+
+
+def tell_started(screen: Screen[Any], name: str) -> None:
+    """Say that a chain was started, and where it is shown."""
+    screen.notify(f"{name} runs in the background; Home shows and stops it", markup=False)
+
+
 def chain_actions(screen: Screen[Any], chains: Iterable[ChainGlance]) -> Iterator[Action]:
-    """Return for each of ``chains`` that has not finished what can be done with it."""
+    """Return how a chain is started, and what can be done with those that have not finished."""
+    yield "Start a chain", "The one in a YAML file, once looked at", partial(start_chain, screen)
     for one in chains:
         if one.verdict.state == "finished":
             continue

@@ -48,6 +48,10 @@ class HomeScreen(FtuiScreen):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "new", "New", id="home.new", tooltip="Start a run"),
+        Binding(
+            "N", "new_chain", "New chain", show=False, id="home.new_chain",
+            tooltip="Start the chain of runs in a YAML file",
+        ),
         Binding("s", "stop", "Stop", id="home.stop", tooltip="Save a checkpoint and stop"),
         Binding("r", "resume", "Resume", id="home.resume", tooltip="Go on from the checkpoint"),
         Binding("K", "kill", "Kill", show=False, id="home.kill", tooltip="End it at once"),
@@ -224,6 +228,10 @@ class HomeScreen(FtuiScreen):
     def action_new(self) -> None:
         """Write a run, and start it."""
         self.shell.configure(None)
+
+    def action_new_chain(self) -> None:
+        """Start a chain that is written in a file, once its stages were looked at."""
+        chain_actions.start_chain(self, then=self._look)
 
     def action_mark(self) -> None:
         """Mark the run, and go to the next one."""
