@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from transformers import GenerationConfig
 
 from tests.eject.test_script import run_script
 from tests.tiny_model import chat_rows, write_rows
@@ -39,7 +40,11 @@ RUNS: Final[dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]]] = 
 
 @pytest.fixture(scope="module")
 def answering(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Path:
-    return make_answering_llama(tmp_path_factory.mktemp("answering"), tiny_llama)
+    """Return a model that answers, whose publisher would have the likeliest token alone."""
+    model = make_answering_llama(tmp_path_factory.mktemp("answering"), tiny_llama)
+    own = GenerationConfig.from_pretrained(model, do_sample=True, min_p=1.0)
+    own.save_pretrained(model)
+    return model
 
 
 @pytest.mark.parametrize("name", RUNS)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import pytest
 import torch
-from transformers import AutoConfig, GenerationMixin
+from transformers import AutoConfig, GenerationConfig, GenerationMixin
 
 from tests.tiny_model import chat_rows, write_rows
 from tests.train.ppo.answering import COLOUR, LORA
@@ -20,6 +20,7 @@ from tests.train.running import make_spec, make_trainer, run_worker
 from tui_ft.runs import events as ev
 from tui_ft.spec import RunSpec
 from tui_ft.train.ppo.rollout import lay_out
+from tui_ft.train.ppo.value_head import bare
 
 GROUPS: Final = {"num_generations": 4, "num_iterations": 2, "beta": 0.05}
 OBJECTIVES: Final[dict[str, dict[str, Any]]] = {
@@ -65,6 +66,7 @@ class _Sampled:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.log_probs = torch.empty(0)
+        self.were_likeliest = torch.empty(0)
         real = GenerationMixin.generate
 
         def generate(model: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -72,6 +74,7 @@ class _Sampled:
             logits = torch.stack(found.logits, dim=1).float().log_softmax(-1)
             tokens = found.sequences[:, -logits.shape[1] :]
             self.log_probs = logits.gather(-1, tokens[..., None])[..., 0]
+            self.were_likeliest = tokens == logits.argmax(-1)
             return found.sequences  # type: ignore[no-any-return]
 
         patch.setattr(GenerationMixin, "generate", generate)
@@ -86,10 +89,14 @@ def test_what_was_sampled_is_as_likely_when_it_is_scored(
     objective: str,
     method: str,
 ) -> None:
-    """With an adapter that does something already; it has dropout, and so has the attention."""
+    """With an adapter that does something already; it has dropout, and so has the attention.
+
+    The model comes with a `generation_config` that would allow the likeliest token alone.
+    """
     shutil.copytree(tiny_llama, tmp_path / "model")
     config = AutoConfig.from_pretrained(tiny_llama, attention_dropout=0.3)
     config.save_pretrained(tmp_path / "model")
+    GenerationConfig(do_sample=True, min_p=1.0).save_pretrained(tmp_path / "model")
     tiny_llama = tmp_path / "model"
     trainer = make_trainer(_spec(tmp_path, tiny_llama, objective, method), tmp_path)
     torch.manual_seed(0)
@@ -117,6 +124,8 @@ def test_what_was_sampled_is_as_likely_when_it_is_scored(
         else:
             scored = found["old_per_token_logps"] * mask
             torch.testing.assert_close(scored, expected, atol=1e-4, rtol=0)
+    assert not sampled.were_likeliest.all()
+    assert bare(trainer.model).generation_config.min_p == 1.0  # for who uses the model later
     dropouts = [m for m in trainer.model.modules() if isinstance(m, torch.nn.Dropout)]
     assert any(m.p == 0.3 for m in dropouts)
     assert all(m.training for m in trainer.model.modules())  # it trains with what was asked for

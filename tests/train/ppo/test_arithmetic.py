@@ -194,6 +194,14 @@ def test_the_kl_coefficient_moves_towards_its_target(kl: float, factor: float) -
     assert controller.coef == pytest.approx(0.2 * factor)
 
 
+def test_a_rollout_larger_than_the_horizon_counts_as_several() -> None:
+    near, far = (KlController(0.2, target=6.0, horizon=100) for _ in range(2))
+    near.update(0.0, answers=640)  # a factor of 1 - 0.2 * 6.4 would make of the price a reward
+    assert near.coef == pytest.approx(0.2 * 0.8**6 * (1 - 0.2 * 0.4))
+    far.update(60.0, answers=200)
+    assert far.coef == pytest.approx(0.2 * 1.2**2)
+
+
 def test_without_a_target_the_kl_coefficient_stays() -> None:
     controller = KlController(0.2, target=None, horizon=100)
     controller.update(100.0, answers=64)

@@ -21,6 +21,7 @@ from tui_ft.train.objectives.common import Job, SoundnessTrainer, adapter_of, bu
 from tui_ft.train.objectives.prompt_order import PromptOrder
 from tui_ft.train.objectives.prompts import PROMPT_TOKENS, whole_row
 from tui_ft.train.rewards import Turns, reward_functions, text_of
+from tui_ft.train.sampling import only_as_asked
 
 BUFFER: Final = "answers-{}.safetensors"
 """The file of a checkpoint that holds answers which a rank has still to learn from."""
@@ -96,7 +97,7 @@ class AnswersPrompts(SoundnessTrainer):
     def _generate_and_score_completions(self, inputs: Sequence[Mapping[str, Any]]) -> Any:  # noqa: ANN401
         self._prompt_ids = [row[PROMPT_TOKENS] for row in inputs]
         self._lines = [row["line"] for row in inputs]
-        with without_dropout(self.model):
+        with without_dropout(self.model), only_as_asked(self.model):
             return super()._generate_and_score_completions([whole_row(row) for row in inputs])
 
     def _tokenize_prompts(self, prompts: Sequence[Any]) -> tuple[Any, None, dict[str, Any]]:

@@ -48,6 +48,7 @@ from tui_ft.train.ppo.rollout import Part, Rollout, Rows, lay_out
 from tui_ft.train.ppo.scoring import Scored, Scoring
 from tui_ft.train.ppo.value_head import load_head, save_head
 from tui_ft.train.rewards import RewardFunction, reward_functions
+from tui_ft.train.sampling import only_as_asked
 
 STATE: Final = "ppo_state.json"
 ROLLOUT: Final = "rollout_{}.safetensors"
@@ -192,7 +193,7 @@ class PpoRunTrainer(SoundnessTrainer):
         """Let prompts be answered; return the answers with all that is to be learned from them."""
         asked = self._asked
         prompts = [list(row[PROMPT_TOKENS]) for row in inputs]
-        with without_dropout(self.model):
+        with without_dropout(self.model), only_as_asked(self.model):
             answers = self._answers(prompts)
             ids = [tokens for tokens, _ in answers]
             rows = lay_out(prompts, ids, self.processing_class.pad_token_id, self.args.device)

@@ -31,7 +31,9 @@ class KlController:
     """The weight of the KL penalty; adaptive, it holds the KL of answers near a target.
 
     arXiv:1909.08593, section 2.2: e = clip(KL / target - 1, -0.2, 0.2), beta <- beta (1 + K e),
-    with K = n / horizon after n answers, as its code has it.
+    with K = n / horizon after n answers, as its code has it. More answers than the horizon count
+    as several looks at the same KL: with K above 5 beta would change its sign otherwise, and the
+    policy be paid for going away.
 
     Args:
         coef: beta to begin with.
@@ -47,4 +49,5 @@ class KlController:
         if self.target is None:
             return
         error = max(-_LARGEST_ERROR, min(_LARGEST_ERROR, kl / self.target - 1))
-        self.coef *= 1 + error * answers / self.horizon
+        looks, rest = divmod(answers, self.horizon)
+        self.coef *= (1 + error) ** looks * (1 + error * rest / self.horizon)
