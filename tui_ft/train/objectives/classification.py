@@ -262,7 +262,8 @@ def class_weights(objective: object, rows: LabelledRows) -> torch.Tensor | None:
     """Return the weight of each class, in the order of the outputs; None for all the same.
 
     `balanced` gives n / (k n_c) for a class with n_c of n rows and k classes, as in scikit-learn.
-    All are scaled so that the mean over the rows is 1: the learning rate means what it does without.
+    All are scaled so that the mean over the rows is 1, and the learning rate means what it always
+    does.
 
     Raises:
         RunFailure: a weight is given for a class that the data do not have.
