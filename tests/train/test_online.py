@@ -259,7 +259,11 @@ def test_resumed_it_follows_the_same_curve(
     shutil.rmtree(tmp_path / "halves" / "checkpoints" / "checkpoint-9", ignore_errors=True)
     resumed = run_worker(spec, tmp_path / "halves", resume=True)
     assert resumed.ended.state == "finished"
-    assert whole.folder.checkpoints()[0][0] == 5
+    ((step, checkpoint), *_) = whole.folder.checkpoints()
+    assert step == 5
+    # Its state comes last and makes it a whole one: nothing may still be written after that.
+    written = {file.name: file.stat().st_mtime_ns for file in checkpoint.iterdir()}
+    assert max(written, key=written.__getitem__) == "trainer_state.json", written
     assert min(event.step for event in resumed.of(ev.Metrics)) == 6
     for name in ("loss", "reward", "completions/mean_length", "tokens"):
         expected, found = (run.history.series(name) for run in (whole, resumed))
