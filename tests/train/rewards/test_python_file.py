@@ -30,6 +30,15 @@ def breaks(completions, **kwargs):
 
 def short(completions, **kwargs):
     return [1.0]
+
+def one(completions, **kwargs):
+    return 1.0
+
+def named(completions, **kwargs):
+    return dict(enumerate(completions))
+
+def leaves(completions, **kwargs):
+    raise SystemExit(3)
 '''
 
 
@@ -57,6 +66,9 @@ def test_it_is_called_as_trl_calls_reward_functions(file: Path) -> None:
     [
         ("breaks", "rewards.py, line 16: ZeroDivisionError: division by zero"),
         ("short", "the reward python gave 1 values for 2 answers"),
+        ("one", "rewards.py gave 1.0, which is no list"),
+        ("named", "which is no list"),
+        ("leaves", "rewards.py, line 28: SystemExit: 3"),
     ],
 )
 def test_where_it_broke_is_said(file: Path, function: str, reason: str) -> None:
