@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from tests.tiny_model import chat_rows, write_rows
 from tests.train.running import Ran, make_spec, run_worker
 from tui_ft.runs import events as ev
+from tui_ft.runs.history import describe
 from tui_ft.spec import RunSpec
 
 LORA: Final = {"kind": "lora", "r": 8, "lora_alpha": 16}
@@ -326,6 +327,38 @@ def test_a_reward_that_breaks_ends_the_run_with_its_reason(tmp_path: Path, answe
     ended = run_worker(spec, tmp_path / "run").ended
     assert ended.state == "failed"
     assert ended.reason.startswith("the reward python gave nan for answer 1")
+
+
+@pytest.mark.parametrize("kind", ["grpo", "ppo"])
+def test_an_evaluation_without_any_reward_is_no_best_one_and_ends_nothing(
+    tmp_path: Path, tiny_llama: Path, kind: str
+) -> None:
+    code = tmp_path / "rewards.py"
+    code.write_text(
+        "asked = []\n"
+        "def reward(completions, **kwargs):\n"
+        "    asked.append(1)\n"  # by each step, and by its evaluation
+        "    return [None if len(asked) == 4 else 1.0] * len(completions)\n"
+    )
+    python = {"kind": "python", "file": str(code), "allow_code": True}
+    training = {"max_steps": 3, "per_device_train_batch_size": 4, "eval_steps": 1, "save_steps": 1}
+    spec = make_spec(
+        tmp_path,
+        tiny_llama,
+        objective={"kind": kind, "rewards": [python], "max_completion_length": 4}
+        | ({"num_ppo_epochs": 1} if kind == "ppo" else {"num_generations": 2}),
+        method=LORA,
+        training={**training, "per_device_eval_batch_size": 4, "early_stopping_patience": 3},
+        data={"max_eval_rows": 4 if kind == "ppo" else 2},
+        hardware=CPU,
+    )
+    ran = run_worker(spec, tmp_path / "run")
+    assert ran.ended.state == "finished", ran.ended
+    assert [one.values["eval_reward"] for one in ran.of(ev.Evaluation)] == [1.0, None, 1.0]
+    assert [one.best for one in ran.of(ev.Checkpoint)] == [True, False, False]
+    assert ran.trainer.state.best_global_step == 1
+    said = describe(ran.of(ev.Evaluation)[1])
+    assert said == "evaluation at step 2: no reward was given"
 
 
 def test_prompts_without_room_for_an_answer_are_left_out_and_counted(

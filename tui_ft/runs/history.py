@@ -196,8 +196,9 @@ _TOLD_APART: Final = ("eval_rewards/accuracies", "eval_accuracy")
 
 def _describe_evaluation(event: ev.Evaluation) -> str | None:
     loss, reward = event.values.get("eval_loss"), event.values.get("eval_reward")
-    if reward is not None:
-        return f"evaluation at step {event.step}: reward {reward:.4g}"
+    if "eval_reward" in event.values:
+        given = "no reward was given" if reward is None else f"reward {reward:.4g}"
+        return f"evaluation at step {event.step}: {given}"
     if loss is None:
         return None
     right = [share for name in _TOLD_APART if (share := event.values.get(name)) is not None]

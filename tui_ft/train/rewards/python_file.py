@@ -30,9 +30,10 @@ def make(reward: PythonReward, job: Job) -> Score:
     function = load_function(reward)
 
     def score(answers: Answers) -> Sequence[float | None]:
+        # Lists of its own: what it does to them is not done to what is trained on.
         arguments = {
-            "prompts": answers.prompts,
-            "completions": answers.completions,
+            "prompts": list(answers.prompts),
+            "completions": list(answers.completions),
             "completion_ids": answers.completion_ids,
             **answers.columns,
         }
