@@ -18,8 +18,6 @@ from tui_ft.data import MaskedRow, Row, RowProblem, convert, detect, mask_row
 from tui_ft.data.items import Pair
 from tui_ft.runs import events as ev
 from tui_ft.spec import RunSpec
-from tui_ft.train.errors import RunFailure
-from tui_ft.train.objectives.classification import macro_scores
 from tui_ft.train.objectives.kto import JudgedBatch
 from tui_ft.train.rows.chat_tokenizer import TransformersChatTokenizer
 from tui_ft.train.rows.protocol import IGNORED
@@ -393,36 +391,6 @@ def test_classes_that_are_numbers_keep_their_numbers(tmp_path: Path, tiny_bert: 
     assert names == {number: str(number) for number in range(11)}
 
 
-@pytest.mark.parametrize(
-    ("asked", "expected"),
-    [
-        (None, None),
-        ("balanced", [40 / (2 * 30), 40 / (2 * 10)]),
-        ({"rare": 5.0}, [1.0, 5.0]),
-    ],
-)
-def test_the_weights_of_classes(
-    tmp_path: Path, tiny_bert: Path, asked: Any, expected: list[float] | None
-) -> None:
-    rows: Rows = [
-        {"text": "bob has a fig", "label": "rare" if n < 10 else "common"} for n in range(40)
-    ]
-    objective = {"kind": "classification", "class_weights": asked}
-    weights = make_trainer(_spec(tmp_path, tiny_bert, rows, objective=objective), tmp_path)
-    found = weights.class_weights
-    assert (None if found is None else found.tolist()) == (
-        None if expected is None else pytest.approx(expected)
-    )
-
-
-def test_a_weight_for_a_class_that_is_not_there_is_refused(tmp_path: Path, tiny_bert: Path) -> None:
-    objective = {"kind": "classification", "class_weights": {"fruits": 2.0}}
-    spec = _spec(tmp_path, tiny_bert, labelled_rows(40), objective=objective)
-    with pytest.raises(RunFailure, match="no row is of class fruits") as caught:
-        make_trainer(spec, tmp_path)
-    assert "fruit, sweet, vegetable" in caught.value.advice[0]
-
-
 def test_one_class_alone_is_refused_and_an_unknown_one_left_out(
     tmp_path: Path, tiny_bert: Path
 ) -> None:
@@ -441,16 +409,6 @@ def test_one_class_alone_is_refused_and_an_unknown_one_left_out(
     assert "4 rows of eval.jsonl are left out: no training row is of its class tool" in _alerts(ran)
     assert ran.history.plan is not None
     assert ran.history.plan.eval_rows == 10
-
-
-def test_macro_scores_by_hand() -> None:
-    predicted = torch.tensor([0, 0, 1, 1, 1, 0])
-    labels = torch.tensor([0, 0, 1, 1, 0, 2])
-    found = macro_scores(predicted, labels)
-    assert found["accuracy"] == pytest.approx(4 / 6)
-    assert found["precision"] == pytest.approx((2 / 3 + 2 / 3 + 0) / 3)
-    assert found["recall"] == pytest.approx((2 / 3 + 1 + 0) / 3)
-    assert found["f1"] == pytest.approx((2 / 3 + 4 / 5 + 0) / 3)
 
 
 def _stop_at(step: int) -> Callable[[ev.Event, Callable[[str], None]], None]:

@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from tests.tiny_model import chat_rows, write_rows
 from tests.train.running import Ran, make_spec, run_worker
 from tui_ft.runs import events as ev
+from tui_ft.runs.history import describe
 from tui_ft.spec import RunSpec
 
 LORA: Final = {"kind": "lora", "r": 8, "lora_alpha": 16}
@@ -259,7 +260,11 @@ def test_resumed_it_follows_the_same_curve(
     shutil.rmtree(tmp_path / "halves" / "checkpoints" / "checkpoint-9", ignore_errors=True)
     resumed = run_worker(spec, tmp_path / "halves", resume=True)
     assert resumed.ended.state == "finished"
-    assert whole.folder.checkpoints()[0][0] == 5
+    ((step, checkpoint), *_) = whole.folder.checkpoints()
+    assert step == 5
+    # Its state comes last and makes it a whole one: nothing may still be written after that.
+    written = {file.name: file.stat().st_mtime_ns for file in checkpoint.iterdir()}
+    assert max(written, key=written.__getitem__) == "trainer_state.json", written
     assert min(event.step for event in resumed.of(ev.Metrics)) == 6
     for name in ("loss", "reward", "completions/mean_length", "tokens"):
         expected, found = (run.history.series(name) for run in (whole, resumed))
@@ -322,6 +327,38 @@ def test_a_reward_that_breaks_ends_the_run_with_its_reason(tmp_path: Path, answe
     ended = run_worker(spec, tmp_path / "run").ended
     assert ended.state == "failed"
     assert ended.reason.startswith("the reward python gave nan for answer 1")
+
+
+@pytest.mark.parametrize("kind", ["grpo", "ppo"])
+def test_an_evaluation_without_any_reward_is_no_best_one_and_ends_nothing(
+    tmp_path: Path, tiny_llama: Path, kind: str
+) -> None:
+    code = tmp_path / "rewards.py"
+    code.write_text(
+        "asked = []\n"
+        "def reward(completions, **kwargs):\n"
+        "    asked.append(1)\n"  # by each step, and by its evaluation
+        "    return [None if len(asked) == 4 else 1.0] * len(completions)\n"
+    )
+    python = {"kind": "python", "file": str(code), "allow_code": True}
+    training = {"max_steps": 3, "per_device_train_batch_size": 4, "eval_steps": 1, "save_steps": 1}
+    spec = make_spec(
+        tmp_path,
+        tiny_llama,
+        objective={"kind": kind, "rewards": [python], "max_completion_length": 4}
+        | ({"num_ppo_epochs": 1} if kind == "ppo" else {"num_generations": 2}),
+        method=LORA,
+        training={**training, "per_device_eval_batch_size": 4, "early_stopping_patience": 3},
+        data={"max_eval_rows": 4 if kind == "ppo" else 2},
+        hardware=CPU,
+    )
+    ran = run_worker(spec, tmp_path / "run")
+    assert ran.ended.state == "finished", ran.ended
+    assert [one.values["eval_reward"] for one in ran.of(ev.Evaluation)] == [1.0, None, 1.0]
+    assert [one.best for one in ran.of(ev.Checkpoint)] == [True, False, False]
+    assert ran.trainer.state.best_global_step == 1
+    said = describe(ran.of(ev.Evaluation)[1])
+    assert said == "evaluation at step 2: no reward was given"
 
 
 def test_prompts_without_room_for_an_answer_are_left_out_and_counted(

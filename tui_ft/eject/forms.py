@@ -267,14 +267,17 @@ def form_of(spec: RunSpec) -> Form:
 def class_weights(objective: object, classes: Mapping[str, int]) -> list[float] | None:
     """Return the weight of each class in the order of the outputs, as the trainer weighs them.
 
-    `balanced` gives n / (k n_c) for a class with n_c of n rows and k classes.
+    `balanced` gives n / (k n_c) for a class with n_c of n rows and k classes; the mean over the
+    rows is 1.
     """
     assert isinstance(objective, ClassificationObjective), "only asked of classifications"
     asked = objective.class_weights
     if asked is None:
         return None
+    whole = sum(classes.values())
     if asked == "balanced":
-        whole = sum(classes.values())
         there = sum(rows > 0 for rows in classes.values())
         return [whole / (there * rows) if rows else 1.0 for rows in classes.values()]
-    return [asked.get(name, 1.0) for name in classes]
+    each = [asked.get(name, 1.0) for name in classes]
+    mean = sum(rows * weight for rows, weight in zip(classes.values(), each, strict=True))
+    return [weight * whole / mean for weight in each]

@@ -21,9 +21,10 @@ _PPO: Final = (
     "passes",
     "policy",
     "rollout",
-    "sampled",
     "value_head",
 )
+_ANSWERING: Final = "answering"
+"""What graded answers share with PPO, and so lies a folder higher in the package."""
 _SPEC: Final = re.compile(r"^from tui_ft\.spec\.\S+ import (\w+)$", re.MULTILINE)
 _ORIGIN: Final = "# From ftui (Apache-2.0), which this folder does not need.\n"
 
@@ -47,12 +48,14 @@ def write_ppo(folder: Path) -> None:
     paths.make_private_dir(inside)
     for name in _PPO:
         _write(f"train/ppo/{name}.py", inside / f"{name}.py")
+    _write(f"train/{_ANSWERING}.py", inside / f"{_ANSWERING}.py")
 
 
 def _write(source: str, file: Path) -> None:
     """Copy a module of the package to ``file``, without need of ours.
 
-    What it imports from its own folder lies beside it; a class of the spec is only an annotation.
+    What it imports from its own folder, or of answering, lies beside it; a class of the spec is
+    only an annotation.
     """
     original = _PACKAGE / source
     parent = ".".join(original.relative_to(_PACKAGE.parent).parent.parts)
@@ -60,5 +63,7 @@ def _write(source: str, file: Path) -> None:
     text = _SPEC.sub(r"from typing import Any as \1", original.read_text(encoding="utf-8"))
     text = text.replace(f"from {parent} import {name}", f"import {own}")
     text = text.replace(f"{name}.load(", f"{own}.load(").replace(f"{parent}.{name}", own)
-    text = text.replace(f"from {parent}.", f"from {file.parent.name}.")
+    inside = file.parent.name
+    text = text.replace(f"from {parent}.", f"from {inside}.")
+    text = text.replace(f"from tui_ft.train.{_ANSWERING} ", f"from {inside}.{_ANSWERING} ")
     paths.write_atomically(file, _ORIGIN + text)

@@ -196,13 +196,17 @@ _TOLD_APART: Final = ("eval_rewards/accuracies", "eval_accuracy")
 
 def _describe_evaluation(event: ev.Evaluation) -> str | None:
     loss, reward = event.values.get("eval_loss"), event.values.get("eval_reward")
-    if reward is not None:
-        return f"evaluation at step {event.step}: reward {reward:.4g}"
+    if "eval_reward" in event.values:
+        given = "no reward was given" if reward is None else f"reward {reward:.4g}"
+        return f"evaluation at step {event.step}: {given}"
     if loss is None:
         return None
     right = [share for name in _TOLD_APART if (share := event.values.get(name)) is not None]
-    accuracy = f", accuracy {right[0]:.1%}" if right else ""
-    return f"evaluation at step {event.step}: loss {loss:.4g}{accuracy}"
+    said = f", accuracy {right[0]:.1%}" if right else ""
+    # Of classes of different size accuracy says little: guessing the largest makes it high.
+    f1 = event.values.get("eval_f1")
+    said += "" if f1 is None else f", F1 {f1:.1%}"
+    return f"evaluation at step {event.step}: loss {loss:.4g}{said}"
 
 
 def describe(event: ev.Event) -> str | None:  # noqa: PLR0911 - one sentence for each kind

@@ -248,8 +248,13 @@ def folder_bytes(path: Path) -> int:
 
 
 def figures(logs: dict[str, Any], prefix: str) -> dict[str, float | None]:
-    """Return the numbers among the trainer's ``logs`` by our names, NaN and infinity as None."""
+    """Return the numbers among the trainer's ``logs`` by our names, NaN and infinity as None.
+
+    A reward that nobody gave is None as well, and not left out: else the loss would stand for it.
+    """
     found: dict[str, float | None] = {}
+    if logs.get(f"{prefix}reward", 0.0) is None:
+        found[f"{prefix}reward"] = None
     for name, value in logs.items():
         if name in _LEFT_OUT or isinstance(value, bool) or not isinstance(value, int | float):
             continue

@@ -12,7 +12,7 @@ from torch.distributed.fsdp import FSDPModule
 
 from tui_ft.runs import events as ev
 from tui_ft.spec.run_spec import GenerationScore, ScoreMetric
-from tui_ft.train.ppo.sampled import say_on
+from tui_ft.train.answering import say_on
 from tui_ft.train.rows.dataset import Question
 
 _EXAMPLES: Final = 8

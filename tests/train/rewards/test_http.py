@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Iterator
@@ -24,12 +25,14 @@ class Server:
         answers: status and body of the next answers, in order; the last one is given again.
         asked: bodies and headers of the requests so far.
         hangs: whether it answers no more before the test ends.
+        between: seconds before each byte of an answer.
     """
 
     url: str = ""
     answers: list[tuple[int, str]] = field(default_factory=list)
     asked: list[tuple[Any, dict[str, str]]] = field(default_factory=list)
     hangs: bool = False
+    between: float = 0.0
 
 
 @pytest.fixture
@@ -47,7 +50,10 @@ def server() -> Iterator[Server]:
             self.send_response(status)
             self.send_header("Content-Length", str(len(said.encode())))
             self.end_headers()
-            self.wfile.write(said.encode())
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it waits no longer
+                for byte in said if told.between else [said]:
+                    over.wait(told.between)
+                    self.wfile.write(byte.encode())
 
         def log_message(self, *_: Any) -> None:
             pass
@@ -150,6 +156,15 @@ def test_one_that_is_too_slow_or_not_there(server: Server) -> None:
         ask(gone, ["a"])
 
 
+def test_an_answer_that_comes_byte_by_byte_has_no_more_time_than_one_that_does_not_come(
+    server: Server,
+) -> None:
+    server.answers, server.between = [(200, " " * 50 + "[1]")], 0.04
+    slow = {"kind": "http", "url": server.url, "timeout": 0.2, "retries": 0}
+    with pytest.raises(RunFailure, match=r"did not answer within 0\.2 s$"):
+        ask(slow, ["a"])
+
+
 def test_when_it_may_be_skipped_a_note_says_so_once(server: Server) -> None:
     server.answers = [(200, "[1]"), (400, "no"), (400, "no"), (200, "[4]")]
     notes: list[str] = []
@@ -169,3 +184,18 @@ def test_a_header_whose_variable_is_not_set_is_known_before_anything_is_sent(
     with pytest.raises(RunFailure, match="environment variable JUDGE_TOKEN, which is not set"):
         make_reward({"kind": "http", "url": server.url, "headers_from_env": headers})
     assert not server.asked
+
+
+@pytest.mark.parametrize("value", ["secret\r\nX-Other: 1", "sécret", "sec\tret"])
+def test_what_no_header_can_hold_is_refused_without_being_shown(
+    server: Server, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("JUDGE_TOKEN", value)
+    headers = {"Authorization": "JUDGE_TOKEN"}
+    with pytest.raises(RunFailure, match="JUDGE_TOKEN holds a character") as caught:
+        make_reward({"kind": "http", "url": server.url, "headers_from_env": headers})
+    assert "ret" not in caught.value.reason
+    monkeypatch.setenv("JUDGE_TOKEN", "secret\r\n")
+    server.answers = [(200, "[1]")]
+    assert ask({"kind": "http", "url": server.url, "headers_from_env": headers}, ["a"]) == [1.0]
+    assert server.asked[0][1]["Authorization"] == "secret"

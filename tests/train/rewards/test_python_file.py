@@ -25,11 +25,23 @@ def array(completions, **kwargs):
     import numpy
     return numpy.ones(len(completions), dtype=numpy.float32)
 
+def empties(completions, **kwargs):
+    return [1.0 for _ in range(len(completions)) if completions.pop()]
+
 def breaks(completions, **kwargs):
     return [1 / 0 for _ in completions]
 
 def short(completions, **kwargs):
     return [1.0]
+
+def one(completions, **kwargs):
+    return 1.0
+
+def named(completions, **kwargs):
+    return dict(enumerate(completions))
+
+def leaves(completions, **kwargs):
+    raise SystemExit(3)
 '''
 
 
@@ -50,13 +62,17 @@ def test_it_is_called_as_trl_calls_reward_functions(file: Path) -> None:
     assert reward.__name__ == "python"
     assert ask(_reward(file, "later"), ["a", "b"]) == [0.25, 0.25]
     assert ask(_reward(file, "array"), ["a", "b"]) == [1.0, 1.0]
+    assert ask(_reward(file, "empties"), ["a", "b"]) == [1.0, 1.0]
 
 
 @pytest.mark.parametrize(
     ("function", "reason"),
     [
-        ("breaks", "rewards.py, line 16: ZeroDivisionError: division by zero"),
+        ("breaks", "rewards.py, line 19: ZeroDivisionError: division by zero"),
         ("short", "the reward python gave 1 values for 2 answers"),
+        ("one", "rewards.py gave 1.0, which is no list"),
+        ("named", "which is no list"),
+        ("leaves", "rewards.py, line 31: SystemExit: 3"),
     ],
 )
 def test_where_it_broke_is_said(file: Path, function: str, reason: str) -> None:

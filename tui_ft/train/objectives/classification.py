@@ -157,7 +157,11 @@ class ClassifierTrainer(CountsTokens):
     def compute_loss(
         self, model: torch.nn.Module, inputs: Batch, return_outputs: bool = False, **_: Any
     ) -> Any:  # noqa: ANN401
-        """Return the weighted cross entropy of a batch, and the model's outputs if asked."""
+        """Return the weighted cross entropy of a batch, and the model's outputs if asked.
+
+        The mean is over rows, not over their weights, as torch takes it: that would cancel the
+        weight of a row that is alone, and let it depend on which rows share its pass.
+        """
         labels = inputs["labels"]
         given = {name: value for name, value in inputs.items() if name != "labels"}
         outputs = model(**given)
@@ -165,7 +169,9 @@ class ClassifierTrainer(CountsTokens):
         logits = outputs.logits.float()
         on_device = None if weights is None else weights.to(logits.device)
         smoothing = self.args.label_smoothing_factor
-        loss = F.cross_entropy(logits, labels, weight=on_device, label_smoothing=smoothing)
+        loss = F.cross_entropy(
+            logits, labels, weight=on_device, label_smoothing=smoothing, reduction="none"
+        ).mean()
         if model.training:
             right = (logits.detach().argmax(-1) == labels).sum()
             self._right = right if self._right is None else self._right + right
@@ -256,6 +262,8 @@ def class_weights(objective: object, rows: LabelledRows) -> torch.Tensor | None:
     """Return the weight of each class, in the order of the outputs; None for all the same.
 
     `balanced` gives n / (k n_c) for a class with n_c of n rows and k classes, as in scikit-learn.
+    All are scaled so that the mean over the rows is 1, and the learning rate means what it always
+    does.
 
     Raises:
         RunFailure: a weight is given for a class that the data do not have.
@@ -278,7 +286,9 @@ def class_weights(objective: object, rows: LabelledRows) -> torch.Tensor | None:
             f"objective.class_weights: no row is of class {text.one_line(unknown[0], 40)}",
             f"the classes are: {known}",
         )
-    return torch.tensor([asked.get(name, 1.0) for name in names])
+    each = [asked.get(name, 1.0) for name in names]
+    mean = sum(rows.counts[n] * weight for n, weight in zip(names, each, strict=True))
+    return torch.tensor(each) * rows.counts.total() / mean
 
 
 def _classes(data: TrainingData) -> tuple[str, ...]:

@@ -267,6 +267,13 @@ class SoundnessTrainer(Trainer):  # type: ignore[misc]  # transformers is untype
             )
         return figures
 
+    def _determine_best_metric(self, metrics: dict[str, Any], trial: Any) -> bool:  # noqa: ANN401
+        # Where no reward had an opinion there is nothing to compare.
+        if metrics.get(self.args.metric_for_best_model, 0.0) is None:
+            return False
+        best: bool = super()._determine_best_metric(metrics, trial)
+        return best
+
     def _load_best_model(self) -> None:
         show_averages(self.optimizer)  # it would later turn the best weights into others
         best = self.state.best_model_checkpoint

@@ -129,17 +129,18 @@ class AnswersPrompts(SoundnessTrainer):
                 )
         return rewards
 
-    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        super()._save_checkpoint(*args, **kwargs)
-        checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
-        if self._step % self._generates_every and self._buffered_inputs and checkpoint.is_dir():
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        # Here and not behind the checkpoint: what is torn by a full disk or a kill is then no
+        # whole checkpoint, and nothing is resumed from half a file.
+        super()._save_optimizer_and_scheduler(output_dir)
+        if self._step % self._generates_every and self._buffered_inputs:
             tensors = {
                 f"{number}/{name}": value.cpu().contiguous().clone()
                 for number, batch in enumerate(self._buffered_inputs)
                 for name, value in batch.items()
                 if isinstance(value, torch.Tensor)
             }
-            safetensors.torch.save_file(tensors, checkpoint / self._buffer_file)
+            safetensors.torch.save_file(tensors, Path(output_dir) / self._buffer_file)
 
     def _load_from_checkpoint(self, checkpoint: str, *args: Any, **kwargs: Any) -> None:
         super()._load_from_checkpoint(checkpoint, *args, **kwargs)

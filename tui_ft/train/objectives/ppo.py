@@ -300,10 +300,12 @@ class PpoRunTrainer(SoundnessTrainer):
         shown = (self._shown or [])[:count]
         return [msgspec.structs.replace(sample, step=step) for sample in shown]
 
-    def log(self, logs: dict[str, float], *args: Any) -> None:
+    def log(self, logs: dict[str, float | None], *args: Any) -> None:
         """Add what was measured since the last log."""
         evaluated = any(name.startswith("eval_") for name in logs)
         prefix = "eval_" if evaluated else ""
+        if evaluated:  # where no reward had an opinion there is none, and that is said
+            logs["eval_reward"] = None
         logs |= {f"{prefix}{n}": v for n, v in self._figures.take(self._total).items()}
         if not evaluated:
             counted = torch.as_tensor(self._counted, device=self.args.device)

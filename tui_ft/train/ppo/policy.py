@@ -15,8 +15,8 @@ from trl.models.utils import disable_gradient_checkpointing, unwrap_model_for_ge
 from trl.trainer.utils import add_fused_lm_head, use_adapter
 
 from tui_ft.spec.ppo import PpoObjective
+from tui_ft.train.answering import say_on
 from tui_ft.train.ppo.rollout import Rows, until_end
-from tui_ft.train.ppo.sampled import say_on
 from tui_ft.train.ppo.value_head import attach_head, bare
 
 _REFERENCE: Final = "ref"

@@ -97,9 +97,7 @@ class Endpoint:
         for attempt in range(self._reward.retries + 1):
             last = attempt == self._reward.retries
             try:
-                response = self._client.post(
-                    self._reward.url, content=body, headers={"Content-Type": "application/json"}
-                )
+                response = self._post(body)
             except httpx.TimeoutException:
                 fault = f"did not answer within {self._reward.timeout:g} s"
             except httpx.HTTPError as error:
@@ -116,6 +114,23 @@ class Endpoint:
             self._pause(min(_PAUSE_SECONDS * 2**attempt, _LONGEST_PAUSE))
         times = self._reward.retries + 1
         raise EndpointError(fault + (f" (asked {times} times)" if times > 1 else ""))
+
+    def _post(self, body: bytes) -> httpx.Response:
+        """Post ``body``; return the answer, read whole.
+
+        Raises:
+            httpx.TimeoutException: it was not whole in time. What httpx bounds is each wait alone,
+                and one that sends a byte now and then would never be done.
+        """
+        until = time.monotonic() + self._reward.timeout
+        kind = {"Content-Type": "application/json"}
+        with self._client.stream("POST", self._reward.url, content=body, headers=kind) as response:
+            parts = []
+            for part in response.iter_bytes():
+                parts.append(part)
+                if time.monotonic() > until:
+                    raise httpx.ReadTimeout("not whole in time")
+        return httpx.Response(response.status_code, content=b"".join(parts))
 
     def _without(self, error: EndpointError, count: int) -> list[float | None]:
         reason = f"the reward endpoint {self._host} {error}"
@@ -135,16 +150,23 @@ def headers_of(reward: HttpReward) -> dict[str, str]:
     """Return the headers, their values from the environment.
 
     Raises:
-        RunFailure: a variable is not set.
+        RunFailure: a variable is not set, or holds what no header can.
     """
     found = {}
     for header, variable in reward.headers_from_env.items():
-        value = os.environ.get(variable)
+        value = os.environ.get(variable, "").strip()
         if not value:
             raise RunFailure(
                 f"the reward endpoint's header {header} is to come from the environment variable "
                 f"{variable}, which is not set",
                 f"export {variable} where the run is started from, and start or resume it there",
+            )
+        if not (value.isascii() and value.isprintable()):
+            # Said here without it: the library's own words would show the value in the log.
+            raise RunFailure(
+                f"the environment variable {variable} holds a character that no header can: an "
+                "end of line, a control character, or none of ASCII",
+                f"export {variable} again, as one line of plain text",
             )
         found[header] = value
     return found

@@ -6,7 +6,7 @@ import asyncio
 import importlib.util
 import inspect
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,9 +30,10 @@ def make(reward: PythonReward, job: Job) -> Score:
     function = load_function(reward)
 
     def score(answers: Answers) -> Sequence[float | None]:
+        # Lists of its own: what it does to them is not done to what is trained on.
         arguments = {
-            "prompts": answers.prompts,
-            "completions": answers.completions,
+            "prompts": list(answers.prompts),
+            "completions": list(answers.completions),
             "completion_ids": answers.completion_ids,
             **answers.columns,
         }
@@ -40,9 +41,17 @@ def make(reward: PythonReward, job: Job) -> Score:
             given = function(**arguments)
             if inspect.isawaitable(given):
                 given = asyncio.run(_awaited(given))
-        except Exception as error:  # the code is somebody else's: anything may come
+        except (Exception, SystemExit) as error:  # the code is somebody else's: anything may come
             traceback.print_exc()
             raise _broken(reward, error) from error
+        # Texts, keys and sets can be gone through as well, but in them no number is an answer's.
+        if isinstance(given, str | bytes | Mapping | Set) or not isinstance(given, Iterable):
+            shown = text.one_line(repr(given), 60)
+            raise RunFailure(
+                f"the reward {reward.function} of {reward.file} gave {shown}, which is no list",
+                f"give a list with one number, or None, for each of the {len(answers.completions)} "
+                "answers",
+            )
         return list(given)
 
     return score
@@ -65,7 +74,7 @@ def load_function(reward: PythonReward) -> Function:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # the code is somebody else's: anything may come
+    except (Exception, SystemExit) as error:  # the code is somebody else's: anything may come
         traceback.print_exc()
         raise _broken(reward, error) from error
     function: Function | None = getattr(module, reward.function, None)
@@ -82,7 +91,7 @@ async def _awaited(given: Any) -> Any:  # noqa: ANN401 - whatever the function g
     return await given
 
 
-def _broken(reward: PythonReward, error: Exception) -> RunFailure:
+def _broken(reward: PythonReward, error: BaseException) -> RunFailure:
     file = Path(paths.expand(reward.file))
     lines = [
         frame.lineno
