@@ -22,8 +22,15 @@ for _limit in ("HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT"):
 
 idle.patch()
 
-# How long an example takes says something of the machine, nothing of the code.
-settings.register_profile("ftui", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How long an example takes, or is made, says something of the machine, nothing of the code; a list
+# of a test's own would take the place of this one. The examples are the same each time: a change
+# is judged by what it does, not by what chance finds in older code. To let chance search:
+# `pytest -m hypothesis --hypothesis-profile=search`.
+_ANYWHERE = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+settings.register_profile(
+    "ftui", deadline=None, derandomize=True, database=None, suppress_health_check=_ANYWHERE
+)
+settings.register_profile("search", deadline=None, suppress_health_check=_ANYWHERE)
 settings.load_profile("ftui")
 
 
