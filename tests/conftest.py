@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests import idle
+from tests import bare_environment, idle
 from tests.tiny_model import make_tiny_bert, make_tiny_llama
 
+assert bare_environment
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # Threads that wait for each other spin: two tests side by side, of two threads each on two cores,
