@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests import idle
+from tests import bare_environment, idle
 from tests.tiny_model import make_tiny_bert, make_tiny_llama
 
+assert bare_environment
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # Threads that wait for each other spin: two tests side by side, of two threads each on two cores,
@@ -22,8 +23,15 @@ for _limit in ("HF_HUB_ETAG_TIMEOUT", "HF_HUB_DOWNLOAD_TIMEOUT"):
 
 idle.patch()
 
-# How long an example takes says something of the machine, nothing of the code.
-settings.register_profile("ftui", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How long an example takes, or is made, says something of the machine, nothing of the code; a list
+# of a test's own would take the place of this one. The examples are the same each time: a change
+# is judged by what it does, not by what chance finds in older code. To let chance search:
+# `pytest -m hypothesis --hypothesis-profile=search`.
+_ANYWHERE = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+settings.register_profile(
+    "ftui", deadline=None, derandomize=True, database=None, suppress_health_check=_ANYWHERE
+)
+settings.register_profile("search", deadline=None, suppress_health_check=_ANYWHERE)
 settings.load_profile("ftui")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tui_ft.inspection import columns, duplicates
@@ -26,7 +26,7 @@ def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(duplicates, "BLOCK", 3)
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 @given(_ROWS)
 def test_as_by_looking_at_all_together(tmp_path: Path, given: list[tuple[int, int, bool]]) -> None:
     prompts, rows, unusable = _written(tmp_path, given)

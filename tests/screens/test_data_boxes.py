@@ -196,7 +196,7 @@ async def test_what_goes_wrong_in_writing_is_said_in_place(
 async def test_writing_can_be_stopped(data: str, monkeypatch: pytest.MonkeyPatch) -> None:
     _known(data)
     monkeypatch.setattr(new_files, "_TELL_EVERY", 1)
-    monkeypatch.setattr(new_files, "_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(new_files, "_PAUSE_SECONDS", 0.3)  # of 285 rows: a minute and more
     async with showing(data) as (app, screen, pilot):
         await pilot.press("x")
         await settled(pilot)

@@ -8,6 +8,7 @@ import multiprocessing
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from tui_ft.train.precision import Precision
 from tui_ft.train.rows.chat_tokenizer import TransformersChatTokenizer
 from tui_ft.train.rows.dataset import prepare_data
 
-OnEvent = Callable[[ev.Event, Callable[[str], None]], None]
+OnEvent = Callable[[ev.Event, "Tell"], None]
 
 
 @dataclass(slots=True)
@@ -100,7 +101,11 @@ def make_spec(folder: Path, model_dir: Path, **groups: Mapping[str, Any]) -> Run
 def run_worker(
     spec: RunSpec, path: Path, *, resume: bool = False, on_event: OnEvent | None = None
 ) -> Ran:
-    """Run the worker to its end. ``on_event`` may send commands as events come in."""
+    """Run the worker to its end.
+
+    ``on_event`` may send commands as events come in; the worker goes on once it has heard them, so
+    that no test depends on how many steps it takes meanwhile.
+    """
     folder = RunFolder(path)
     path.mkdir(exist_ok=True)
     folder.spec_file.write_text(dump_spec(spec))
@@ -112,6 +117,8 @@ def run_worker(
     events_here, events_there = multiprocessing.Pipe(duplex=False)
     commands_there, commands_here = multiprocessing.Pipe(duplex=False)
     ran = Ran(folder)
+    link = _WaitingLink(events_there, commands_there)
+    tell = Tell(commands_here, link)
 
     def listen() -> None:
         while True:
@@ -123,11 +130,12 @@ def run_worker(
             ran.events.append(event)
             journal.write(event)
             if on_event is not None:
-                on_event(event, commands_here.send)
+                on_event(event, tell)
+                link.heard.release()
 
     listener = threading.Thread(target=listen)
+    link.listener = None if on_event is None else listener
     listener.start()
-    link = WorkerLink(events_there, commands_there)
     with keeping_the_trainer(ran):
         worker.main(path, (), checkpoint, link)
     link.close()
@@ -136,6 +144,38 @@ def run_worker(
     journal.close()
     commands_here.close()
     return ran
+
+
+class _WaitingLink(WorkerLink):
+    """A link whose sender waits until what it said has been heard, where somebody may answer."""
+
+    def __init__(self, events: Connection, commands: Connection) -> None:
+        self.heard = threading.Semaphore(0)
+        self.listener: threading.Thread | None = None
+        super().__init__(events, commands)
+
+    def send(self, event: ev.Event) -> None:
+        super().send(event)
+        while self.listener is not None and self.listener.is_alive():
+            if self.heard.acquire(timeout=0.1):
+                return
+
+
+class Tell:
+    """Sends commands to a worker, and returns when it has heard them."""
+
+    def __init__(self, commands: Connection, link: WorkerLink) -> None:
+        self._commands, self._link = commands, link
+
+    def __call__(self, command: str) -> None:
+        self._commands.send(command)
+        heard = self._link._stop if command == "stop" else self._link._checkpoint
+        assert heard.wait(120)
+
+    def hang_up(self) -> None:
+        """Go, as a supervisor that is killed."""
+        self._commands.close()
+        assert self._link._stop.wait(120)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from tests.train.running import make_spec, run_worker
+from tests.train.running import Tell, make_spec, run_worker
 from tui_ft.runs import events as ev
 from tui_ft.train.errors import RunFailure
 from tui_ft.train.failures import explain
@@ -92,9 +92,9 @@ def test_qlora_resumes_to_the_same_curve_in_the_same_arithmetic(
 
 
 def test_a_worker_whose_supervisor_is_gone_saves_and_ends(tmp_path: Path, tiny_llama: Path) -> None:
-    def hang_up(event: ev.Event, send: Callable[[str], None]) -> None:
+    def hang_up(event: ev.Event, tell: Tell) -> None:
         if isinstance(event, ev.Metrics) and event.step == 3:
-            send.__self__.close()  # type: ignore[attr-defined]  # the supervisor's end of the pipe
+            tell.hang_up()
 
     ran = run_worker(make_spec(tmp_path, tiny_llama), tmp_path / "run", on_event=hang_up)
     assert ran.ended.state == "stopped"

@@ -59,6 +59,15 @@ async def test_it_waits_until_there_is_a_step() -> None:
         assert "━ loss 1.49" in picture(app)[1]
 
 
+async def test_it_is_shown_without_colour(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = make_app()
+    async with app.run_test(size=(60, 16)) as pilot:
+        assert any("waits for the first step" in row for row in picture(app))
+        app.chart.update_series([loss(), SeriesData("eval_loss", [1, 9], [2.0, 1.5])])
+        assert any("loss" in row for row in await shown(pilot))
+
+
 async def test_plus_and_minus_zoom_and_zero_shows_all() -> None:
     app = make_app()
     async with app.run_test(size=(80, 20)) as pilot:

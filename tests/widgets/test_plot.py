@@ -197,7 +197,7 @@ def test_what_there_is_no_room_for_goes_axis_first() -> None:
     assert draw(scene(ramp()), 40, 1).plot_left == 0
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     values=st.lists(st.one_of(st.none(), st.floats()), max_size=60),
     starts=st.floats(-1e9, 1e9),

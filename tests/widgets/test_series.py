@@ -130,7 +130,7 @@ def test_the_smoothed_twin_is_thinned_after_it_was_smoothed() -> None:
     assert min(drawn) == min(smooth)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     values=st.lists(
         st.one_of(st.none(), st.floats(-1e6, 1e6), st.just(math.nan)), min_size=1, max_size=400
@@ -156,7 +156,7 @@ def test_decimation_keeps_smallest_and_largest_of_every_column(
             assert (min(shown), max(shown)) == (min(inside), max(inside))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(values=st.lists(st.one_of(st.none(), st.floats(-10, 10)), max_size=200))
 def test_no_line_crosses_a_gap(values: list[float | None]) -> None:
     x = [float(i) for i in range(len(values))]

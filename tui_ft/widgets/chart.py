@@ -34,6 +34,7 @@ __all__ = ["Level", "LineChart", "SeriesData", "View", "XKind"]
 _TONES: Final[tuple[Tone, ...]] = get_args(Tone)
 _PAN_SHARE: Final = 0.25
 _LOWEST_WITH_LEGEND: Final = 5
+_PLAIN: Final = Style.null()
 
 
 class LineChart(Widget, can_focus=True):
@@ -336,7 +337,7 @@ class LineChart(Widget, can_focus=True):
             or self._strips[0].cell_length != width
         ):
             self._draw(width, height)
-        return self._strips[y] if y < len(self._strips) else Strip.blank(width)
+        return self._strips[y] if y < len(self._strips) else Strip.blank(width, _PLAIN)
 
     def on_resize(self) -> None:
         """Move the newest value between legend and title as there is room."""
@@ -391,7 +392,7 @@ class LineChart(Widget, can_focus=True):
             empty=self._empty,
         )
         self._frame = draw(scene, width, height)
-        self._strips = [Strip(row, width) for row in self._frame.rows]
+        self._strips = [Strip(map(_with_style, row), width) for row in self._frame.rows]
 
     def _current_palette(self) -> Palette:
         if self._palette is None:
@@ -416,6 +417,11 @@ class LineChart(Widget, can_focus=True):
         if title != self._shown_title:
             self._shown_title = title
             self.border_title = title.replace("[", r"\[")
+
+
+def _with_style(segment: Segment) -> Segment:
+    """Give it a style if it has none: where NO_COLOR is set, Textual wants one."""
+    return segment if segment.style is not None else Segment(segment.text, _PLAIN)
 
 
 def changed_span(old: Sequence[Segment], new: Sequence[Segment]) -> tuple[int, int] | None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.data.chats import (
@@ -105,9 +105,7 @@ def _conversation(turns: list[tuple[str, str]], instruction: str | None) -> list
 
 @pytest.mark.parametrize("family", EXPECTED)
 @given(turns=_TURNS, instruction=st.none() | _TEXTS)
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60)
 def test_learned_is_what_the_assistant_says_and_its_end(
     family: str, tokenizers: Tokenizers, turns: list[tuple[str, str]], instruction: str | None
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.data.chat.test_masks_property import _TEXTS, _TURNS, NO_SYSTEM, _conversation
@@ -27,7 +27,7 @@ def _count(item: Item, tokenizers: Tokenizers, family: str, loss_on: LossOn) -> 
 
 @pytest.mark.parametrize("family", FAMILIES)
 @given(turns=_TURNS, instruction=_TEXTS, with_system=..., loss_on=_LOSS_ON)
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 def test_conversations_of_every_template(
     family: str,
     tokenizers: Tokenizers,
@@ -43,7 +43,7 @@ def test_conversations_of_every_template(
 @pytest.mark.parametrize("family", FAMILIES)
 @given(prompt=_ANY_TEXT, answer=_ANY_TEXT, loss_on=_LOSS_ON)
 @example(prompt="a ", answer=" \n\n ", loss_on="assistant")
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 def test_texts_without_a_template(
     family: str, tokenizers: Tokenizers, prompt: str, answer: str, loss_on: LossOn
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from tests.data.chat.test_masks_property import _TEXTS, _TURNS, NO_SYSTEM, _conversation
 from tests.data.chats import Tokenizers, chat
@@ -14,7 +14,7 @@ from tui_ft.data.chat.turns import TurnNotFoundError, find_turns
 
 @pytest.mark.parametrize("family", FAMILIES)
 @given(turns=_TURNS, instruction=_TEXTS, with_system=...)
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 def test_a_shape_tells_the_turns_that_are_found_the_careful_way(
     family: str,
     tokenizers: Tokenizers,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tui_ft.data import BadLine, DataError, Row, read_rows
@@ -330,7 +330,6 @@ _BITS = st.sampled_from(
     st.sampled_from(["jsonl", "json", "csv", "tsv", "jsonl.gz"]),
     st.none() | st.integers(0, 40),
 )
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_file_whatever_it_holds_breaks_the_reader(
     tmp_path: Path, content: bytes, suffix: str, packed: int | None
 ) -> None:

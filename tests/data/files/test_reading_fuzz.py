@@ -17,7 +17,7 @@ import orjson
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 import zstandard
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
@@ -33,11 +33,7 @@ NESTED: list[dict[str, Any]] = [
     {"messages": [{"role": "user", "content": f"é {n}"}] * (n % 3), "score": n / 7, "n": n}
     for n in range(40)
 ]
-fuzz = settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+fuzz = settings(max_examples=EXAMPLES)
 
 
 def read(path: Path, content: bytes) -> list[Row | BadLine] | None:

@@ -16,7 +16,7 @@ import orjson
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 import zstandard
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.data.data_files import (
@@ -218,7 +218,6 @@ def test_an_array_of_elements_larger_than_a_piece(tmp_path: Path) -> None:
     st.integers(1, 9),
     st.sampled_from([None, 1]),
 )
-@settings(deadline=None)
 def test_elements_are_told_apart_wherever_a_piece_ends(
     array: list[Any], piece: int, indent: int | None
 ) -> None:
@@ -280,7 +279,6 @@ _TABLE_ROWS = st.lists(
 _CSV_ROWS = st.lists(
     st.fixed_dictionaries({"a": _TEXT, "b": _TEXT}), min_size=1, max_size=8
 )  # fmt: skip
-anywhere = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 _PACKED: dict[str, Callable[[bytes], bytes]] = {
     "": bytes,
     ".gz": gzip.compress,
@@ -289,7 +287,6 @@ _PACKED: dict[str, Callable[[bytes], bytes]] = {
 
 
 @given(_ANY_ROWS, st.sampled_from(["", ".gz", ".zst"]), st.sampled_from([None, 1]))
-@anywhere
 def test_json_that_was_written_is_read(
     tmp_path: Path, rows: Rows, packed: str, indent: int | None
 ) -> None:
@@ -302,7 +299,6 @@ def test_json_that_was_written_is_read(
 
 
 @given(_CSV_ROWS, st.sampled_from(["", ".gz", ".zst"]))
-@anywhere
 def test_csv_that_was_written_is_read(tmp_path: Path, rows: Rows, packed: str) -> None:
     quoted = [
         ",".join('"{}"'.format(row[name].replace('"', '""')) for name in "ab") for row in rows
@@ -312,7 +308,6 @@ def test_csv_that_was_written_is_read(tmp_path: Path, rows: Rows, packed: str) -
 
 
 @given(_TABLE_ROWS, st.sampled_from(sorted(WRITE_TABLE)), st.integers(1, 4))
-@anywhere
 def test_tables_that_were_written_are_read(
     tmp_path: Path, rows: Rows, name: str, chunks: int
 ) -> None:
@@ -330,7 +325,6 @@ def test_tables_that_were_written_are_read(
 
 
 @given(st.lists(st.text("ab \t.", min_size=1).filter(str.strip), min_size=1, max_size=9))
-@anywhere
 def test_text_that_was_written_is_read(tmp_path: Path, lines: list[str]) -> None:
     expected = [{"text": line} for line in lines]
     assert values(read(tmp_path / "a.txt", "\n".join(lines).encode())) == expected
