@@ -242,7 +242,7 @@ def test_defaults_are_those_of_the_library() -> None:
 @pytest.mark.parametrize(("module", "name"), sorted(_TAKE_EXTRA))
 def test_what_a_class_takes_is_read_off_its_source(module: str, name: str) -> None:
     taken = inspect.signature(getattr(importlib.import_module(module), name)).parameters
-    assert arguments_of(module, name) == set(taken)
+    assert arguments_of(module, name) == frozenset(taken)
 
 
 def test_every_objective_says_what_takes_its_extra() -> None:

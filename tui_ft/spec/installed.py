@@ -81,12 +81,12 @@ def _class(module: str, name: str, depth: int = 0) -> _Class | None:
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and node.name == name:
             return _Class(module, node)
-    for node in ast.walk(tree):  # libraries that load late import for type checkers alone
-        if not isinstance(node, ast.ImportFrom):
+    for inner in ast.walk(tree):  # libraries that load late import for type checkers alone
+        if not isinstance(inner, ast.ImportFrom):
             continue
-        for alias in node.names:
+        for alias in inner.names:
             if name == (alias.asname or alias.name):
-                found = _class(_absolute(module, node), alias.name, depth + 1)
+                found = _class(_absolute(module, inner), alias.name, depth + 1)
                 if found is not None:
                     return found
     return None

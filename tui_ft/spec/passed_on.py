@@ -115,8 +115,8 @@ def extra_fault(
         if name not in known:
             near = "".join(difflib.get_close_matches(name, known, n=1))
             meant = f"{group}.{near}" if near in own else near
-            advice = f"did you mean `{meant}`?" if near else None
-            return Fault(f"{group}.extra.{name}: {target} has no such argument", advice)
+            reason = f"{group}.extra.{name}: {target} has no such argument"
+            return Fault(reason, f"did you mean `{meant}`?" if near else None)
     return None
 
 
