@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 
 from tui_ft import __version__
+from tui_ft.commands.help_width import HelpContext, HelpGroup, as_wide_as_the_terminal
 
 _COMMANDS: Final = {
     "demo": "tui_ft.commands.demo",
@@ -41,8 +42,10 @@ _COMMANDS: Final = {
 _JSON: Final = "ftui.json"
 
 
-class _LazyGroup(click.Group):
+class _LazyGroup(HelpGroup):
     """Imports a command when it is asked for, so that `ftui` itself starts at once."""
+
+    context_class = HelpContext
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the commands in the order in which one needs them."""
@@ -53,7 +56,7 @@ class _LazyGroup(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         command = getattr(importlib.import_module(_COMMANDS[cmd_name]), cmd_name)
-        return command if isinstance(command, click.Command) else None
+        return as_wide_as_the_terminal(command) if isinstance(command, click.Command) else None
 
     def main(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as click's own
         """Run the command; a help that cannot be written ends it as any other output."""

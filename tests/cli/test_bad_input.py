@@ -34,6 +34,10 @@ def _refused(ftui: Ftui, *arguments: str) -> str:
         ("int: 2\n" + _RUN, "int: unknown key"),
         ("data: {train: data.jsonl}\n", "model: is missing; allowed: model.name_or_path"),
         (_RUN + "training: {learning_rat: 1}\n", "did you mean `training.learning_rate`?"),
+        (
+            _RUN + "training: {extra: {optim_targt: 1}}\n",
+            "training.extra.optim_targt: SFTConfig has no such argument (did you mean",
+        ),
         (_RUN + "method: {kind: lorra}\n", "unknown kind `lorra`; allowed: full, lora, qlora"),
         ("model: {name_or_path: nowhere/}\ndata: {train: data.jsonl}\n", "no folder nowhere"),
         ('model: {name_or_path: "a\\0b"}\ndata: {train: data.jsonl}\n', "no folder a␀b"),

@@ -104,7 +104,7 @@ def test_a_text_changes_the_one_behind_it_where_it_is_said(kind: str) -> None:
     ("kind", "scores"),
     [
         *((kind, True) for kind in ("albert", "bart", "bert", "funnel", "llama", "mbart", "t5")),
-        *((kind, True) for kind in ("mt5", "umt5")),
+        *((kind, True) for kind in ("mt5", "umt5", "canine", "perceiver")),
         *((kind, False) for kind in ("bart", "longcat_flash", "hrm_text", "opt", "gpt2", "jamba")),
         *((kind, False) for kind in ("nanochat", "olmo", "olmo2", "qwen3")),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,15 @@ from tests.train.running import Ran, make_spec, make_trainer, run_worker
 from tui_ft.runs import events as ev
 from tui_ft.spec import RunSpec, build_spec
 from tui_ft.spec.combinations.table import COMBINATIONS
+from tui_ft.spec.installed import arguments_of
+from tui_ft.spec.passed_on import CONFIGURATIONS
+from tui_ft.train.objectives import MODULES
 
+_TAKE_EXTRA = (
+    *set(CONFIGURATIONS.values()),
+    *(("peft", name) for name in ("LoraConfig", "AdaLoraConfig", "PromptEncoderConfig")),
+    *(("accelerate", name) for name in ("DeepSpeedPlugin", "FullyShardedDataParallelPlugin")),
+)
 FEW = {"max_steps": 4, "eval_steps": None, "save_steps": None}
 
 
@@ -227,3 +237,13 @@ def test_defaults_are_those_of_the_library() -> None:
         assert getattr(training, name) == (theirs if theirs is not None else None) or (
             not theirs and not getattr(training, name)
         ), name
+
+
+@pytest.mark.parametrize(("module", "name"), sorted(_TAKE_EXTRA))
+def test_what_a_class_takes_is_read_off_its_source(module: str, name: str) -> None:
+    taken = inspect.signature(getattr(importlib.import_module(module), name)).parameters
+    assert arguments_of(module, name) == frozenset(taken)
+
+
+def test_every_objective_says_what_takes_its_extra() -> None:
+    assert set(CONFIGURATIONS) == set(MODULES)

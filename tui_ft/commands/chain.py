@@ -10,6 +10,7 @@ import click
 
 from tui_ft import text
 from tui_ft.commands.chain_watch import watch_and_leave
+from tui_ft.commands.help_width import HelpGroup
 from tui_ft.commands.output import (
     fail,
     for_people,
@@ -61,7 +62,7 @@ _watch = click.option(
 )
 
 
-@click.group()
+@click.group(cls=HelpGroup)
 def chain() -> None:
     """Start runs as one thing, each beginning with what an earlier one left.
 

@@ -30,6 +30,8 @@ READS_ACROSS: Final = frozenset(
 """Which take positions and do not hand them to their mask, or carry a state from text to text."""
 _SHARES_LAYERS: Final = frozenset(("albert", "funnel", "hrm_text", "longcat_flash"))
 """Whose layers are no list as long as their configuration says."""
+_WITHOUT_EMBEDDINGS: Final = frozenset(("canine", "perceiver"))
+"""Whose inputs come from no table of embeddings: they read characters, or bytes."""
 _WITHOUT_WEIGHTS_IN_NORMS: Final = frozenset(("hrm_text", "nanochat", "olmo"))
 _ENCODER_DECODERS: Final = frozenset(
     (
@@ -66,6 +68,9 @@ def why_not_frozen(
     if scores and both:
         said = "method.kind freeze knows the last layers of one stack, and the model has an encoder"
         return f"{said} and a decoder", "set method.kind to full or lora"
+    if kinds & _WITHOUT_EMBEDDINGS:
+        said = "method.kind freeze holds a model's embeddings, and this one has no table of them"
+        return f"{said}: it reads characters, or bytes", "set method.kind to full or lora"
     if kinds & _SHARES_LAYERS:
         said = "method.kind freeze trains the last of a list of layers, and this model has none"
         return f"{said}: they share weights, or stand otherwise", "set method.kind to full or lora"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from tui_ft.spec.passed_on import extra_fault
 from tui_ft.train.errors import RunFailure
 
 
@@ -32,17 +32,9 @@ def checked_extra(
         RunFailure: ``target`` has no such argument, or it is not for `extra` to set.
     """
     known = _named(target) | set(through_kwargs)
-    for name in extra:
-        if name in own:
-            raise RunFailure(
-                f"{group}.extra.{name}: ftui sets this itself",
-                f"write {group}.{name} if there is such a field, else leave it out",
-            )
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = (f"did you mean `{near[0]}`?",) if near else ()
-            reason = f"{group}.extra.{name}: {target.__qualname__} has no such argument"
-            raise RunFailure(reason, *hint)
+    fault = extra_fault(group, extra, target.__qualname__, known, own)
+    if fault is not None:
+        raise RunFailure(fault.reason, *filter(None, (fault.advice,)))
     return {**arguments, **extra}
 
 

@@ -35,6 +35,7 @@ SCORES = {"objective": {"kind": "classification"}}
         ),
         ("t5", LAST | SCORES, "the model has an encoder and a decoder"),
         ("albert", LAST | SCORES, "trains the last of a list of layers, and this model has none"),
+        ("canine", LAST | SCORES, "this one has no table of them"),
         ("llama", {"method": {"kind": "freeze", "num_trainable_layers": 3}}, "has 2 layers"),
         ("mixtral", PLACES, "the model is a mixture of experts"),
         ("llama", PLACES, None),

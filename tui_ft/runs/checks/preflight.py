@@ -42,6 +42,7 @@ from tui_ft.spec.distributed import (
     strategy_name,
 )
 from tui_ft.spec.objectives import PretrainingObjective
+from tui_ft.spec.passed_on import passed_on_faults
 from tui_ft.spec.trainer_arguments import evaluates_last
 
 _ROWS_LOOKED_AT: Final = 1_000
@@ -121,6 +122,7 @@ def _check_hardware(spec: RunSpec, gpus: Sequence[Gpu]) -> list[Finding]:
 def _check_objective(spec: RunSpec) -> list[Finding]:
     """Look at what cannot go together, or is hardly meant so."""
     findings = [Finding("bad", one.reason, one.advice) for one in impossible(spec)]
+    findings += [Finding("bad", fault.reason, fault.advice) for fault in passed_on_faults(spec)]
     misfit = adapter_misfit(spec)
     if misfit is not None:
         findings.append(Finding("bad", *misfit))

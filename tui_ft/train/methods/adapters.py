@@ -165,7 +165,8 @@ def freeze_all_but_last(model: torch.nn.Module, layers: int) -> None:
     train every input as well.
 
     Raises:
-        RunFailure: the model has an encoder and a decoder, no list of layers, or fewer than that.
+        RunFailure: the model has an encoder and a decoder, no list of layers, fewer than that, or
+            no table of embeddings.
     """
     if getattr(getattr(model, "config", None), "is_encoder_decoder", False):
         raise RunFailure(
@@ -183,13 +184,32 @@ def freeze_all_but_last(model: torch.nn.Module, layers: int) -> None:
     beside = path.rpartition(".")[0]
     behind = tuple(f"{beside}.{name}." for name in _BEHIND_THE_LAYERS)
     frozen += tuple(f"{beside}.{name}." for name in _FOR_EVERY_LAYER)
-    embeddings = set(model.get_input_embeddings().parameters())  # type: ignore[operator]
+    embeddings = set(_embeddings(model).parameters())
     after = False
     for name, parameter in model.named_parameters():
         after = after or name.startswith(f"{path}.")
         follows = after or name.startswith(behind)
         trains = follows and not name.startswith(frozen) and parameter not in embeddings
         parameter.requires_grad_(trains)
+
+
+def _embeddings(model: torch.nn.Module) -> torch.nn.Module:
+    """Return the table of a model's embeddings.
+
+    Raises:
+        RunFailure: it has none: it reads characters (CANINE), or bytes (Perceiver).
+    """
+    try:
+        found = model.get_input_embeddings()  # type: ignore[operator]
+    except (NotImplementedError, AttributeError):
+        found = None
+    if not isinstance(found, torch.nn.Module):
+        raise RunFailure(
+            "method.kind freeze holds a model's embeddings, and "
+            f"{type(model).__name__} has no table of them",
+            "set method.kind to full or lora",
+        )
+    return found
 
 
 def _blocks(model: torch.nn.Module) -> tuple[str, torch.nn.ModuleList]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import torch
 from peft import PeftType
@@ -28,7 +28,7 @@ from tui_ft.spec.methods import (
     PeftMethod,
     learns_keys,
 )
-from tui_ft.spec.run_spec import TrainingSpec
+from tui_ft.spec.passed_on import own_of_training
 from tui_ft.spec.trainer_arguments import (
     Note,
     evaluates_last,
@@ -71,21 +71,6 @@ if TYPE_CHECKING:
     from tui_ft.train.rows.chat_tokenizer import TransformersChatTokenizer
     from tui_ft.train.rows.dataset import TrainingData
     from tui_ft.train.rows.protocol import RowMaker
-
-_RESERVED: Final = (
-    "output_dir",
-    "bf16",
-    "fp16",
-    "use_cpu",
-    "eval_strategy",
-    "save_strategy",
-    "save_only_model",
-    "logging_nan_inf_filter",
-    "remove_unused_columns",
-    "resume_from_checkpoint",
-    "reward_weights",
-)
-"""Arguments on which resuming, or the promise to keep the last good checkpoint, depends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,9 +368,10 @@ def build(
         freeze_all_but_last(job.model, spec.method.num_trainable_layers)
     if getattr(spec.objective, "disable_dropout", False):
         leave_out_dropout(handed.get("model", job.model))
-    fields = (*TrainingSpec.model_fields, *type(spec.objective).model_fields, *_RESERVED)
     config = config_class(
-        **checked_extra("training", spec.training.extra, config_class, arguments, fields)
+        **checked_extra(
+            "training", spec.training.extra, config_class, arguments, own_of_training(spec)
+        )
     )
     spread.settle(config, job.ranks, job.precision)
     callbacks: list[TrainerCallback] = []

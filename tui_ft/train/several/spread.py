@@ -20,20 +20,13 @@ from tui_ft.spec.distributed import (
     FsdpStrategy,
     has_deepspeed,
 )
+from tui_ft.spec.passed_on import own_of_strategy
 from tui_ft.train.errors import RunFailure
 from tui_ft.train.precision import Precision
 from tui_ft.train.several.together import Ranks
 from tui_ft.train.signature import checked_extra
 
 _GROUP: Final = "hardware.distributed"
-_OURS: Final = (
-    "fsdp_version",
-    "activation_checkpointing",
-    "sharding_strategy",
-    "gradient_accumulation_steps",
-    "gradient_clipping",
-)
-"""What other fields of a run say, or what must not be otherwise."""
 
 
 def trainer_arguments(ranks: Ranks) -> dict[str, Any]:
@@ -112,7 +105,7 @@ def fsdp_arguments(strategy: FsdpStrategy, precision: Precision) -> dict[str, An
         arguments["mixed_precision_policy"] = MixedPrecisionPolicy(
             param_dtype=precision.compute_dtype, reduce_dtype=torch.float32
         )
-    own = (*FsdpStrategy.model_fields, *_OURS)
+    own = own_of_strategy(strategy)
     plugin = FullyShardedDataParallelPlugin
     return checked_extra(_GROUP, strategy.extra, plugin, arguments, own)
 
@@ -124,7 +117,7 @@ def ddp_arguments(strategy: DdpStrategy) -> dict[str, Any]:
         RunFailure: `extra` has an argument that it does not take.
     """
     arguments = {"find_unused_parameters": strategy.find_unused_parameters}
-    own = DdpStrategy.model_fields
+    own = own_of_strategy(strategy)
     return checked_extra(_GROUP, strategy.extra, DistributedDataParallelKwargs, arguments, own)
 
 
@@ -151,7 +144,7 @@ def _deepspeed_config(strategy: DeepSpeedStrategy) -> dict[str, Any]:
         "offload_param_device": strategy.offload_param_device,
         "zero3_save_16bit_model": True,
     }
-    own = (*DeepSpeedStrategy.model_fields, *_OURS, "hf_ds_config")
+    own = own_of_strategy(strategy)
     plugin = DeepSpeedPlugin(
         **checked_extra(_GROUP, strategy.extra, DeepSpeedPlugin, arguments, own)
     )
