@@ -38,7 +38,7 @@ def headline(known: Known) -> Content:
         parts.append(sign("bad").content(text.plain(summary.problem)))
     elif not summary.is_over:
         share = "" if summary.share is None else f" {text.percent(summary.share)}"
-        parts.append(Content(f"{summary.stage}{share}"))
+        parts.append(Content(f"{summary.stage}{share}  (S stops)"))
     if tokens is not None and tokens.problem is not None:
         parts.append(sign("bad").content(text.plain(tokens.problem)))
     elif tokens is not None:
