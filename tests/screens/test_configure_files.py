@@ -159,7 +159,7 @@ async def test_what_is_typed_is_taken_before_it_is_started_and_its_keys_are_told
         assert started == []
         assert "`enter` takes what is typed" in str([n.message for n in app._notifications])
         told = [f"{k.key_display} {k.description}" for k in screen.query(FooterKey)]
-        assert {"⏎ Take it", "esc Leave"} <= set(told)
+        assert told == ["⏎ Take it", "esc Leave", "^s Start"]
         await pilot.press("escape")
         await settled(app, pilot)
         assert [k.description for k in screen.query(FooterKey)][-1] == "Help"

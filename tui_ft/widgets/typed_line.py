@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
+from textual.keys import key_to_character
 from textual.widgets import Input
 
 
@@ -16,3 +17,7 @@ class TypedLine(Input):
         Binding("enter", "submit", "Take it", id="typed.take", tooltip="Take what was typed"),
         Binding("escape", "screen.back", "Leave", id="typed.leave", tooltip="Leave it as it is"),
     ]
+
+    def check_consume_key(self, key: str, character: str | None) -> bool:
+        """Take every key that is a letter or a sign, so that no other meaning of it is offered."""
+        return super().check_consume_key(key, character or key_to_character(key))

@@ -43,6 +43,7 @@ Asking = Literal["field", "filter", "file", "open", "preset"]
 class ConfigureScreen(FtuiScreen):
     """A draft of a run. It is kept while one looks at other screens."""
 
+    VERTICAL_BREAKPOINTS = [(0, "-flat"), (16, "-short"), (20, "-low"), (34, "-tall")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "edit", "Edit", id="configure.edit", tooltip="Give the field a value"),
         Binding("ctrl+s", "start", "Start", id="configure.start", tooltip="Check it and start it"),
@@ -125,7 +126,7 @@ class ConfigureScreen(FtuiScreen):
 
     def on_mount(self) -> None:
         """Show the draft."""
-        for later in ("#yaml-box", "#answer", "#typed"):
+        for later in ("#yaml-box", "#typed"):
             self.query_one(later).display = False
         self.query_one("#fields").focus()
         self.set_interval(_LOOK_SECONDS, self._look)
@@ -161,6 +162,8 @@ class ConfigureScreen(FtuiScreen):
             return
         self._before = [*self._before[-_MOST_UNDONE:], self._draft]
         self._draft = draft
+        if not self._starting:
+            self._answer([])  # it was said of another run
         self._show()
 
     def _show(self) -> None:
@@ -289,13 +292,15 @@ class ConfigureScreen(FtuiScreen):
             write_draft(self.app, self._draft, file, self._end_asking)
 
     def action_back(self) -> None:
-        """Leave what is being typed, then the YAML, then the filter."""
+        """Leave what is being typed, then the YAML, what was said, the filter."""
         if self.query_one("#yaml-box").display:
             self._close_yaml()
         elif self._asking is not None:
             if self._asking == "filter":
                 self._sought = ""
             self._end_asking()
+        elif self.has_class("-answered"):
+            self._answer([])
         elif self._sought:
             self._sought = ""
             self._show()
@@ -490,6 +495,5 @@ class ConfigureScreen(FtuiScreen):
             self.post_message(self.Measured([problem(repr(event.worker.error))]))
 
     def _answer(self, lines: Sequence[Content]) -> None:
-        answer = self.query_one("#answer", Static)
-        answer.display = bool(lines)
-        answer.update(Content("\n").join(lines))
+        self.set_class(bool(lines), "-answered")
+        self.query_one("#answer", Static).update(Content("\n").join(lines))

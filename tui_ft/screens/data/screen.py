@@ -231,10 +231,19 @@ class DataScreen(FtuiScreen):
         if known is None or message.asked is not self._asked:
             return
         self._known = known
-        self.query_one("#headline", Static).update(data_text.headline(known))
+        self._show_headline()
         self.query_one("#verdict", Static).update(data_text.verdict_line(known.verdict))
         self.rows.know(message.asked.folder, known.summary)
         self._follow_length()
+
+    def _show_headline(self) -> None:
+        if self._known is not None:
+            said = data_text.headline(self._known, max(1, self.size.width - 2))
+            self.query_one("#headline", Static).update(said)
+
+    def on_resize(self) -> None:
+        """Lay out anew what depends on the width."""
+        self._show_headline()
 
     def _follow_length(self) -> None:
         """Show rows, figures and findings at the max_length chosen, or recommended by now."""
