@@ -27,6 +27,7 @@ from tui_ft.runs.registry import RunSummary
 from tui_ft.screens.home.chain_actions import chain_actions
 from tui_ft.screens.home.screen import HomeScreen
 from tui_ft.screens.shell import Hardware
+from tui_ft.screens.twins import TWINS
 from tui_ft.widgets.help import HelpScreen
 
 if TYPE_CHECKING:
@@ -79,8 +80,23 @@ class FtuiApp(App[None]):
             Binding(m.key, m.action, m.name, show=False, id=f"app.{m.action}", tooltip=m.tooltip)
             for m in MODES
         ),
-        Binding("ctrl+z", "suspend_process", "Suspend", show=False, id="app.suspend"),
-        Binding("ctrl+q", "quit", "Quit", show=False, id="app.quit", priority=True),
+        Binding(
+            "ctrl+z",
+            "suspend_process",
+            "Suspend",
+            show=False,
+            id="app.suspend",
+            tooltip="Back to the shell; `fg` comes back here",
+        ),
+        Binding(
+            "ctrl+q",
+            "quit",
+            "Quit",
+            show=False,
+            id="app.quit",
+            priority=True,
+            tooltip="Leave; runs go on",
+        ),
     ]
 
     def __init__(
@@ -126,7 +142,7 @@ class FtuiApp(App[None]):
 
     def action_show_help_panel(self) -> None:
         """Show our own help, made from the keys that work here, for the palette's entry too."""
-        self.push_screen(HelpScreen.of(self.screen))
+        self.push_screen(HelpScreen.of(self.screen, commands=TWINS))
 
     def live_runs(self) -> list[RunSummary]:
         """Return the runs as Home read them last."""

@@ -8,7 +8,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input, OptionList
 
 from tests.advise.given import Arithmetic, situation_of
-from tests.screens.test_home import running, settled, shown, until
+from tests.screens.test_home import drawn, running, settled, shown, until
 from tests.tiny_model import chat_rows, write_rows
 from tui_ft.advise.situation import Situation
 from tui_ft.app import FtuiApp
@@ -386,3 +386,25 @@ async def test_a_reward_is_named_where_the_rows_have_none(
         assert run is not None
         (reward,) = run.model_dump()["objective"]["rewards"]
         assert (reward["kind"], reward["model"]) == ("reward_model", "my-reward-run")
+
+
+@pytest.mark.parametrize("size", [(60, 16), (80, 24), (120, 40)])
+async def test_nothing_that_is_said_of_a_question_is_cut(
+    given: list[Sought], size: tuple[int, int]
+) -> None:
+    async with running(size) as (app, pilot):
+        screen = await opened(app, pilot)
+        assert screen._advice is not None
+        for node in screen._advice.path:
+            await go_to(screen, pilot, node.node)
+            about = screen.query_one("#about-node")
+            drawn_words = " ".join(drawn(about).split())
+            told = shown(app, "#about-node")
+            assert drawn_words == " ".join(told.split())
+            assert node.reason.split()[-1] in told
+            if node.others:
+                assert "enter answers otherwise" in told
+        many = max(screen._advice.path, key=lambda node: len(node.others))
+        await go_to(screen, pilot, many.node)
+        if size == (60, 16):
+            assert " more" in shown(app, "#about-node")

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 from textual.widgets import Input, TextArea
+from textual.widgets._footer import FooterKey
 
 from tests.screens.test_configure import BASE, WIDE, go_to, opened, spec_of, typed
-from tests.screens.test_home import running, shown
+from tests.screens.test_home import running, settled, shown
+from tui_ft.screens.configure import screen as configure
 from tui_ft.spec import load_spec
 from tui_ft.spec.draft import Draft
 from tui_ft.widgets.confirm import Confirm
@@ -140,3 +142,36 @@ async def test_a_name_that_does_not_do_stays_to_be_mended(
         assert field.display  # no name is no answer
         await pilot.press("escape")
         assert not field.display
+
+
+async def test_what_is_typed_is_taken_before_it_is_started_and_its_keys_are_told(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[object] = []
+    monkeypatch.setattr(configure, "start_run", lambda spec, **how: started.append(spec))
+    async with running((80, 24)) as (app, pilot):
+        screen = await opened(app, pilot, BASE)
+        await go_to(screen, pilot, "training.num_train_epochs")
+        await pilot.press("enter")
+        screen.query_one("#typed", Input).value = "7"
+        await pilot.press("ctrl+s")
+        await settled(app, pilot)
+        assert started == []
+        assert "`enter` takes what is typed" in str([n.message for n in app._notifications])
+        told = [f"{k.key_display} {k.description}" for k in screen.query(FooterKey)]
+        assert told == ["⏎ Take it", "esc Leave", "^s Start"]
+        await pilot.press("escape")
+        await settled(app, pilot)
+        assert [k.description for k in screen.query(FooterKey)][-1] == "Help"
+
+
+async def test_each_objective_says_what_it_is(home: Path) -> None:
+    async with running((80, 24)) as (app, pilot):
+        screen = await opened(app, pilot, BASE)
+        await go_to(screen, pilot, "objective.kind")
+        await pilot.press("enter")
+        await settled(app, pilot)
+        assert "Supervised fine-tuning" in shown(app, "#choice-help")
+        await pilot.press("j", "j")
+        await settled(app, pilot)
+        assert "which of two answers is better" in shown(app, "#choice-help")  # dpo

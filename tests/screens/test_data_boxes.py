@@ -23,7 +23,7 @@ from tui_ft.screens.data.clean import CleanData
 from tui_ft.screens.data.columns import MapColumns
 from tui_ft.screens.data.screen import DataScreen
 from tui_ft.screens.data.split import SplitData
-from tui_ft.survey import new_files
+from tui_ft.survey import helpers, new_files
 from tui_ft.survey.asking import Asked
 from tui_ft.survey.request import Request
 
@@ -283,12 +283,18 @@ async def test_on_a_small_terminal_the_verdict_stands_over_the_lengths(data: str
         assert "usable rows" in said(screen, "#verdict")
 
 
-@pytest.mark.parametrize("key", ["c", "x", "s"])
+@pytest.mark.parametrize("key", ["c", "x", "s", "d"])
 @SIZES
 def test_boxes(
-    key: str, data: str, tiny_llama: Path, snap_compare: Compare, size: tuple[int, int]
+    key: str,
+    data: str,
+    tiny_llama: Path,
+    snap_compare: Compare,
+    size: tuple[int, int],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     surveyed(data, tiny_llama)
+    monkeypatch.setattr(helpers, "find_spec", lambda name: None)  # the same on every machine
 
     async def run_before(pilot: Pilot[None]) -> None:
         screen = DataScreen(data)

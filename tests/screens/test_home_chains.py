@@ -12,6 +12,7 @@ from tests.screens.test_home import names, running, settled, shown, until
 from tui_ft.chains import journal, life
 from tui_ft.chains.folder import ChainFolder, all_chains
 from tui_ft.chains.glance import glances
+from tui_ft.runs import events as ev
 from tui_ft.runs.changes import Change, ChangedError
 from tui_ft.runs.folder import delete, find
 from tui_ft.runs.place import Place
@@ -59,6 +60,20 @@ def test_a_stage_that_is_done_anew_is_the_one_it_is_at(
     (glance,) = glances(list_runs())
     assert (glance.at, glance.place, glance.done) == ("rlhf-sft-2", place, 0)
     assert glance.verdict.reason.startswith("stage sft: ")
+
+
+def test_a_run_that_is_taken_up_again_is_not_told_as_it_ended(
+    three_stages: ChainFolder, make_run: MakeRun
+) -> None:
+    killed = ev.Ended(t=START + 20, state="stopped", reason="killed by anna")
+    place = Place(chain="rlhf", stage="rloo", number=3, of=3)
+    make_run("rlhf-rloo", killed, steps=5, started=START + 12, place=place)
+    journal.note(three_stages, [journal.Started(t=START + 11, stage="rloo", run="rlhf-rloo")])
+    (glance,) = glances(list_runs())
+    assert glance.verdict.reason == "stage rloo: killed by anna"
+    journal.note(three_stages, [journal.Resumed(t=START + 30, stage="rloo", run="rlhf-rloo")])
+    (glance,) = glances(list_runs())
+    assert glance.verdict.reason == "stage rloo: is taken up again"
 
 
 async def test_what_is_done_to_a_chain_that_is_gone_does_not_hit_its_like(

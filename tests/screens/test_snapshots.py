@@ -18,8 +18,13 @@ from tests.screens.conftest import (
     MakeRun,
     make_app,
 )
+from tui_ft.chains.check import StageFindings
+from tui_ft.chains.folder import ChainFolder
 from tui_ft.runs import events as ev
+from tui_ft.runs.checks.finding import Finding
 from tui_ft.screens.advise import screen as advise
+from tui_ft.screens.boxes import start_chain
+from tui_ft.screens.boxes.start_chain import StartChain
 from tui_ft.screens.monitor.screen import MonitorScreen
 
 SIZES = pytest.mark.parametrize("size", [(80, 24), (200, 60)], ids=["80x24", "200x60"])
@@ -104,3 +109,28 @@ def test_advise(
     monkeypatch.setattr(advise, "estimator", Arithmetic)
     keys = ("3", *"/m/llama", "enter", *"/d/s.jsonl", "enter", "j")
     assert snap_compare(make_app(), terminal_size=size, run_before=_settle(*keys))
+
+
+@SIZES
+def test_a_chain_to_start(
+    three_stages: ChainFolder,
+    snap_compare: Compare,
+    size: Size,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rate = Finding("warning", "training.learning_rate 0.5 is far", "set it to 0.0002 or less")
+    found = [
+        StageFindings("sft", (Finding("note", "training data: messages (100 % of rows)"),)),
+        StageFindings("reward", (Finding("note", "begins with what stage sft leaves"), rate)),
+        StageFindings("rloo", (Finding("note", "begins with what stage sft leaves"),)),
+    ]
+    monkeypatch.setattr(start_chain, "check_chain", lambda chain, *, memory: found)
+
+    async def run_before(pilot: Pilot[None]) -> None:
+        box = StartChain(
+            three_stages.chain(), takes="sft 16.0 of 80.0 GiB, 1:10; about 3:00 in all"
+        )
+        pilot.app.push_screen(box)
+        await rested(pilot)
+
+    assert snap_compare(make_app(), terminal_size=size, run_before=run_before)

@@ -11,8 +11,8 @@ from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
 from tests.screens.conftest import FINISHED, MakeRun
-from tests.screens.test_configure import opened, typed
-from tests.screens.test_home import running, settled, shown
+from tests.screens.test_configure import go_to, opened, typed
+from tests.screens.test_home import drawn, running, settled, shown
 from tests.tiny_model import chat_rows, write_rows
 from tui_ft.app import FtuiApp
 from tui_ft.chains import life
@@ -25,6 +25,7 @@ from tui_ft.screens.monitor.screen import MonitorScreen
 from tui_ft.spec import RunSpec
 from tui_ft.spec.chain import Chain
 from tui_ft.widgets.confirm import Confirm
+from tui_ft.widgets.row_table import RowTable
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ async def test_what_warns_is_shown_and_asked_about_once(
     values: dict[str, Any], launched: list[RunSpec]
 ) -> None:
     async with running((80, 24)) as (app, pilot):
-        await opened(app, pilot, {**values, "training": {"learning_rate": 0.5}})
+        screen = await opened(app, pilot, {**values, "training": {"learning_rate": 0.5}})
         await pilot.press("ctrl+s")
         await settled(app, pilot)
         assert isinstance(app.screen, Confirm)
@@ -75,6 +76,11 @@ async def test_what_warns_is_shown_and_asked_about_once(
         await settled(app, pilot)
         assert launched == []
         assert "training.learning_rate 0.5" in shown(app, "#answer")  # still to be read
+        await pilot.press("b")
+        await go_to(screen, pilot, "training.packing")
+        await pilot.press("enter")
+        assert shown(app, "#answer") == ""  # which is of another run by now
+        await pilot.press("u")
         await pilot.press("ctrl+s")
         await settled(app, pilot)
         await pilot.press("y")
@@ -190,3 +196,23 @@ async def test_a_chain_that_is_opened_as_a_run_is_offered_as_what_it_is(
         await settled(app, pilot)
         assert app.screen is screen
         assert len(started) == 1
+
+
+@pytest.mark.parametrize("size", [(60, 16), (60, 20), (80, 24)])
+async def test_what_is_said_leaves_room_for_the_fields_and_goes_with_escape(
+    values: dict[str, Any], launched: list[RunSpec], size: tuple[int, int]
+) -> None:
+    async with running(size) as (app, pilot):
+        screen = await opened(app, pilot, {**values, "training": {"learning_rate": 0.5}})
+        await pilot.press("ctrl+s")
+        await settled(app, pilot)
+        await pilot.press("n")
+        await settled(app, pilot)
+        assert screen.query_one(RowTable).size.height >= 3
+        answer = screen.query_one("#answer")
+        assert "".join(drawn(answer).split()).endswith("orless)")  # to its end
+        assert answer.region.bottom < size[1]
+        await pilot.press("escape")
+        await settled(app, pilot)
+        assert not answer.display
+        assert screen.query_one("#about-field").display

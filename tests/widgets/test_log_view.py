@@ -72,6 +72,27 @@ async def test_scrolled_up_it_stands_still_until_end_is_pressed() -> None:
         assert "scrolled up" not in visible(app)
 
 
+async def test_the_tail_is_followed_through_sizes_and_while_it_is_hidden() -> None:
+    app = LogApp()
+    async with app.run_test(size=(40, 40)) as pilot:
+        app.log_view.append_lines(numbered(0, 20))  # there is room for all of them
+        await pilot.pause()
+        app.log_view.display = False
+        await pilot.pause()
+        app.log_view.append_lines(numbered(20, 60))
+        await pilot.pause()
+        await pilot.resize_terminal(40, 12)
+        app.log_view.display = True
+        await pilot.pause()
+        assert "line 59." in visible(app)
+        app.log_view.append_lines(numbered(60, 61))
+        for height in (30, 8):
+            await pilot.resize_terminal(40, height)
+            await pilot.pause()
+            assert "line 60." in visible(app)
+            assert "scrolled up" not in visible(app)
+
+
 async def test_lines_that_fall_off_the_top_do_not_move_what_is_read() -> None:
     app = LogApp(max_lines=100)
     async with app.run_test(size=(40, 12)) as pilot:

@@ -125,6 +125,8 @@ def _glance(folder: ChainFolder, placed: list[tuple[RunSummary, Place]]) -> Chai
             mine, key=lambda one: max(one[0].created or 0.0, begun.get(one[0].id, 0.0))
         )
         name, how, at = place.stage, run.reason or run.state, run.id
+        if run.ended is not None and begun.get(run.id, 0.0) > run.ended:
+            how = "is taken up again"  # it has not said a word of it yet
     return ChainGlance(
         id=folder.id,
         verdict=verdict_of(folder, events, attended=attended, at_work=name, how=how),

@@ -8,12 +8,14 @@ from typing import cast
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 from textual.worker import Worker, WorkerState
 
 from tui_ft.screens.shell import Shell
 from tui_ft.screens.top_line import TopLine
+from tui_ft.screens.twins import TWINS
 from tui_ft.widgets.help import HelpScreen
+from tui_ft.widgets.key_footer import KeyFooter
 
 HELP = Binding("question_mark", "keys", "Help", key_display="?", id="help", tooltip="All keys")
 """Every screen's last key: the footer shows keys in the order in which a screen names them."""
@@ -39,7 +41,7 @@ class FtuiScreen(Screen[None]):
         yield TopLine()
         yield Static(TOO_SMALL, id="too-small")
         yield from self.compose_content()
-        yield Footer(show_command_palette=False)
+        yield KeyFooter(show_command_palette=False)
 
     def compose_content(self) -> ComposeResult:
         """Lay out what this screen is for."""
@@ -66,4 +68,4 @@ class FtuiScreen(Screen[None]):
 
     def action_keys(self) -> None:
         """Show the keys that work here."""
-        self.app.push_screen(HelpScreen.of(self))
+        self.app.push_screen(HelpScreen.of(self, commands=TWINS))

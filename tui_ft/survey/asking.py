@@ -92,11 +92,17 @@ class Asked:
         if self._process is not None:
             self._process.wait()  # it has said its last word
 
-    def cancel(self) -> None:
-        """End it; what was found so far stays to be looked at."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            self._process.wait()
+    def cancel(self) -> bool:
+        """End it; what was found so far stays to be looked at.
+
+        Returns:
+            whether it was at work, and begun here.
+        """
+        if self._process is None or self._process.poll() is not None:
+            return False
+        self._process.terminate()
+        self._process.wait()
+        return True
 
     def _is_answered(self) -> bool:
         summary = read_summary(self.folder)

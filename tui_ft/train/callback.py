@@ -17,6 +17,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from tui_ft.runs import events as ev
 from tui_ft.runs.link import WorkerLink
+from tui_ft.train.loss_watch import LossWatch
 from tui_ft.train.reward_watch import RewardWatch
 
 _PROGRESS_SECONDS: Final = 1.0
@@ -61,6 +62,7 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is unt
         self._hook_at = self._paused = 0.0
         self._losses: list[float] = []
         self._rewards = RewardWatch()
+        self._loss_watch = LossWatch()
         self._rises = 0
         self._warned = False
         self.bad_step: int | None = None
@@ -135,9 +137,12 @@ class RunCallback(TrainerCallback):  # type: ignore[misc]  # transformers is unt
         if values.get("loss") is not None:
             self._losses.append(float(logs["loss"]))
         self._link.send(ev.Metrics(step=state.global_step, epoch=state.epoch or 0.0, values=values))
-        noticed = self._rewards.look(values)
-        if noticed is not None:
-            self._link.send(noticed)
+        for noticed in (
+            self._rewards.look(values),
+            self._loss_watch.look(values, args.learning_rate),
+        ):
+            if noticed is not None:
+                self._link.send(noticed)
         if now - self._memory_at >= _MEMORY_SECONDS:
             self._memory_at = now
             self._link.send(peak_memory())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar, Final
 
 from rich.table import Table
@@ -27,14 +28,24 @@ _EXPLAINED: Final[tuple[SignName, ...]] = (
 )
 
 
+_SCREEN: Final = "This screen"
+_EVERYWHERE: Final = "Everywhere"
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class KeyHelp:
-    """One action: its keys as they are shown, its name and what it does."""
+    """One action: its keys as they are shown, its name and what it does.
+
+    Attributes:
+        command: what does the same in a shell; empty where nothing does.
+    """
 
     group: str
     keys: str
     description: str
     tooltip: str
+    command: str = ""
 
 
 class HelpScreen(ModalScreen[None]):
@@ -74,9 +85,17 @@ class HelpScreen(ModalScreen[None]):
         self._title = title
 
     @classmethod
-    def of(cls, screen: Screen[Any], title: str = "Help") -> HelpScreen:
-        """Return the help for what is active on ``screen`` now (its focused widget included)."""
-        return cls(key_help(screen.app, screen.active_bindings.values()), title)
+    def of(
+        cls, screen: Screen[Any], title: str = "Help", *, commands: Mapping[str, str] = _NONE
+    ) -> HelpScreen:
+        """Return the help for what is active on ``screen`` now (its focused widget included).
+
+        Args:
+            screen: the screen.
+            title: what stands over it.
+            commands: by the id of a binding what does the same in a shell.
+        """
+        return cls(key_help(screen.app, screen.active_bindings.values(), commands), title)
 
     def compose(self) -> ComposeResult:
         """Lay out the table of keys and the row of signs."""
@@ -92,8 +111,14 @@ class HelpScreen(ModalScreen[None]):
         self.query_one(VerticalScroll).scroll_relative(y=lines, animate=False)
 
 
-def key_help(app: App[Any], active: Iterable[ActiveBinding]) -> list[KeyHelp]:
-    """Return one entry for each action with a description, with all its keys, in binding order."""
+def key_help(
+    app: App[Any], active: Iterable[ActiveBinding], commands: Mapping[str, str] = _NONE
+) -> list[KeyHelp]:
+    """Return one entry for each action with a description, with all its keys.
+
+    First what the screen does, then the widget that has the keys, then what works everywhere;
+    what moves about comes last in each.
+    """
     found: dict[tuple[str, str], tuple[list[str], ActiveBinding]] = {}
     for entry in active:
         binding = entry.binding
@@ -103,18 +128,26 @@ def key_help(app: App[Any], active: Iterable[ActiveBinding]) -> list[KeyHelp]:
         shown = app.get_key_display(binding)
         if shown not in keys:
             keys.append(shown)
-    return [
-        KeyHelp(group, " ".join(keys), entry.binding.description, entry.tooltip)
+    helped = [
+        KeyHelp(
+            group,
+            " ".join(keys),
+            entry.binding.description,
+            entry.tooltip,
+            commands.get(entry.binding.id or "", ""),
+        )
         for (group, _), (keys, entry) in found.items()
     ]
+    places = {_SCREEN: 0, _EVERYWHERE: 2}
+    return sorted(helped, key=lambda one: (places.get(one.group, 1), not one.tooltip))
 
 
 def _group(entry: ActiveBinding) -> str:
     node = entry.node
     if isinstance(node, App):
-        return "Everywhere"
+        return _EVERYWHERE
     if isinstance(node, Screen):
-        return "This screen"
+        return _SCREEN
     return node.BINDING_GROUP_TITLE or "Here"
 
 
@@ -130,7 +163,10 @@ def _table(keys: Iterable[KeyHelp]) -> Table:
                 table.add_row()
             group = key.group
             table.add_row("", Text(group, style="bold underline"))
-        table.add_row(Text(key.keys, style="bold"), Text(key.description), Text(key.tooltip))
+        said = Text(key.tooltip)
+        if key.command:
+            said.append(f"\n{key.command}" if key.tooltip else key.command, style="dim")
+        table.add_row(Text(key.keys, style="bold"), Text(key.description), said)
     return table
 
 

@@ -53,22 +53,34 @@ class LogView(Log):
         self, *, max_lines: int = 5_000, id: str | None = None, classes: str | None = None
     ) -> None:
         super().__init__(max_lines=max_lines, id=id, classes=classes)
+        self._follows = True
 
     def append_lines(self, lines: Iterable[str]) -> None:
         """Write a batch of lines; costs one repaint however many there are."""
         batch = [harmless(line) for line in lines]
         if not batch:
             return
-        following, top = self.is_vertical_scroll_end, self.scroll_offset.y
+        top = self.scroll_offset.y
         expected = self.line_count + len(batch)
-        self.write_lines(batch)
+        self.write_lines(batch, scroll_end=False)
         dropped = expected - self.line_count
-        if dropped and not following:
+        if self._follows and not self.is_vertical_scrollbar_grabbed:
+            self._keep_the_end()
+        elif dropped:
             self.scroll_to(y=max(0, top - dropped), animate=False, immediate=True)
 
     def action_follow(self) -> None:
         """Go to the newest line; those that arrive stay in sight again."""
+        self._follows = True
         self.scroll_end(animate=False, immediate=True)
+
+    def on_resize(self) -> None:
+        """Keep the newest line in sight, also where lines came while nothing was shown."""
+        if self._follows:
+            self._keep_the_end()
+
+    def _keep_the_end(self) -> None:
+        self.scroll_end(animate=False, immediate=True, x_axis=False)
 
     def action_sideways(self, way: int) -> None:
         """Show what is left or right of what is in sight."""
@@ -77,7 +89,8 @@ class LogView(Log):
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Say that the tail is not followed while that is so."""
         super().watch_scroll_y(old_value, new_value)
-        subtitle = "" if self.is_vertical_scroll_end else "scrolled up: end follows"
+        self._follows = self.is_vertical_scroll_end
+        subtitle = "" if self._follows else "scrolled up: end follows"
         if subtitle != (self.border_subtitle or ""):
             self.border_subtitle = subtitle
 

@@ -40,8 +40,11 @@ from tui_ft.survey.request import Request
 from tui_ft.survey.summary import Summary
 from tui_ft.widgets.choose import Choice, Choose
 from tui_ft.widgets.row_table import RowTable
+from tui_ft.widgets.typed_line import TypedLine
 
 _LOOK_SECONDS: Final = 1.0
+_ABOUT_LINES: Final = 7
+"""Of `#about-node`, as its style says."""
 _PANES: Final = ("path", "ways", "run")
 _NUMBER: Final = "another number …"
 _NAMED: Final = "one that you name …"
@@ -121,7 +124,7 @@ class AdviseScreen(FtuiScreen):
                     box.border_title = "The run, and why"
                     yield Static(id="run")
         yield Static(id="about-node")
-        yield Input(id="typed")
+        yield TypedLine(id="typed")
 
     def on_mount(self) -> None:
         """Ask for model and data, unless they were named."""
@@ -245,6 +248,7 @@ class AdviseScreen(FtuiScreen):
     def on_resize(self) -> None:
         """Lay out anew what depends on the width."""
         self.call_after_refresh(self._show_ways)
+        self._show_about()
 
     def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
         """Say what nobody foresaw, too."""
@@ -272,9 +276,12 @@ class AdviseScreen(FtuiScreen):
         self._show_about()
 
     def _show_about(self) -> None:
-        node = self._node
-        said = advise_text.about_node(node) if node else Content("\n".join(self._lacking))
-        self.query_one("#about-node", Static).update(said)
+        node, about = self._node, self.query_one("#about-node", Static)
+        said = Content("\n".join(self._lacking))
+        if node:
+            width = self.size.width - 2
+            said = advise_text.about_node(node, width, _ABOUT_LINES)
+        about.update(said)
 
     def lacking(self, words: str) -> None:
         """Keep what cannot be known, to be read beside the path."""
@@ -296,7 +303,7 @@ class AdviseScreen(FtuiScreen):
         node = self._node
         if node is None or self._asking:
             return
-        choices = [Choice(node.choice, f"as it is: {node.label}")]
+        choices = [Choice(node.choice, f"as it is: {node.label}: {node.reason}")]
         choices += [Choice(other.choice, other.label) for other in node.others]
         choices += [Choice(_NUMBER)] if node.number else []
         choices += [Choice(_NAMED, _ASKED["reward"])] if node.node == "reward" else []

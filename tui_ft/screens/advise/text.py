@@ -53,21 +53,46 @@ def path_line(line: PathLine, width: int) -> str:
     return f" {mark} {text.fitted(one.question, asked)} {text.one_line(answer, width - asked - 5)}"
 
 
-def about_node(one: Taken) -> Content:
-    """Return how a question was answered and why, what else could be, and by whom it is said."""
+def about_node(one: Taken, width: int, height: int) -> Content:
+    """Return how a question was answered and why, what else could be, and by whom it is said.
+
+    What there is no room for is left out in whole: other answers first, which `enter` shows.
+
+    Args:
+        one: the question.
+        width: cells of a line.
+        height: lines.
+    """
     how = f"you said so; the tree would say `{one.own}`" if one.own else one.how
+    asked, said = text.plain(one.question), text.plain(f"{one.label}: {one.reason}")
     lines = [
-        Content.assemble((text.plain(one.question), "bold"), f"  {text.plain(how)}"),
-        Content.assemble(("→ ", "$accent"), text.plain(f"{one.label}: {one.reason}")),
+        Content.assemble((asked, "bold"), f"  {text.plain(how)}"),
+        Content.assemble(("→ ", "$accent"), said),
     ]
-    if one.source:
-        lines.append(Content.styled(text.plain(f"source: {one.source}"), "$text-muted"))
-    others = ", ".join(other.label for other in one.others)
-    more = "any number; " if one.number else ""
-    if others:
-        said = f"enter answers otherwise: {more}{others}"
-        lines.append(Content.styled(text.plain(said), "$text-muted"))
+    source = text.plain(f"source: {one.source}") if one.source else ""
+    left = height - _lines_of(f"{asked}  {how}", width) - _lines_of(f"→ {said}", width)
+    if source and _lines_of(source, width) < left:
+        lines.append(Content.styled(source, "$text-muted"))
+        left -= _lines_of(source, width)
+    if one.others:
+        lines.append(Content.styled(_otherwise(one, width, max(1, left)), "$text-muted"))
     return Content("\n").join(lines)
+
+
+def _otherwise(one: Taken, width: int, lines: int) -> str:
+    """Return as many of the other answers, in words, as there are lines for."""
+    labels = [text.plain(other.label) for other in one.others]
+    more = "any number; " if one.number else ""
+    for shown in range(len(labels), 0, -1):
+        rest = f", and {len(labels) - shown} more" if shown < len(labels) else ""
+        said = f"enter answers otherwise: {more}{', '.join(labels[:shown])}{rest}"
+        if _lines_of(said, width) <= lines:
+            return said
+    return f"enter answers otherwise, in {len(labels)} ways"
+
+
+def _lines_of(said: str, width: int) -> int:
+    return len(textwrap.wrap(said, max(20, width))) or 1
 
 
 def headline(advice: Advice) -> Content:

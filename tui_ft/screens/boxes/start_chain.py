@@ -67,8 +67,7 @@ class StartChain(Dialog[str | None]):
     def compose(self) -> ComposeResult:
         """Lay out the file's name, the stages, and whether it can be started."""
         with Vertical(classes="dialog") as box:
-            name = "" if self._given is None else f" {self._given.name}"
-            box.border_title = Content(text.plain(f"Start a chain{name}"))
+            box.border_title = "Start a chain"
             box.border_subtitle = _KEYS if self._given is None else _KEYS.partition("  ")[2]
             if self._given is None:
                 yield Input(self._file, placeholder="a YAML file of a chain", id="chain-file")

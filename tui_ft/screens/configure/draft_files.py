@@ -8,13 +8,28 @@ import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from textual.app import App
 
 from tui_ft import paths, text
 from tui_ft.spec.draft import Draft
 from tui_ft.widgets.confirm import Confirm
+
+_OF_MODEL_AND_DATA: Final = (
+    *("model.name_or_path", "data.train", "data.eval"),
+    *("data.config", "data.revision", "data.train_split", "data.eval_split"),
+)
+"""What a preset leaves as it is: which model, and which rows."""
+
+
+def begun_with(preset: str, before: Draft) -> Draft:
+    """Return a draft that begins with a preset, for the model and the data of ``before``."""
+    draft = Draft.from_preset(preset)
+    for one in before.fields:
+        if one.key in _OF_MODEL_AND_DATA and before.is_set(one.key):
+            draft = draft.with_text(one, before.text_of(one))
+    return draft
 
 
 def in_editor(app: App[Any], draft: Draft) -> str | None:

@@ -35,8 +35,17 @@ def box_for(draft: Draft, one: SpecField, hardware: Latest) -> Screen[Any] | Non
     if one.key in _DATA:
         return OpenData()
     if one.kind == "choice":
-        return Choose(one.key, [Choice(value) for value in one.choices], now)
+        choices = [Choice(value, _meaning(draft, one, value)) for value in one.choices]
+        return Choose(one.key, choices, now)
     return None
+
+
+def _meaning(draft: Draft, one: SpecField, value: str) -> str:
+    """Return what a choice means, where other fields come and go with it."""
+    if not one.chooses:
+        return ""
+    fields = draft.with_text(one, value).fields
+    return next((field.help for field in fields if field.key == one.key), "")
 
 
 def with_answer(draft: Draft, one: SpecField, answer: str | Request | None) -> Draft:

@@ -18,7 +18,7 @@ from textual.worker import Worker, WorkerState
 from tui_ft import paths, text
 from tui_ft.screens.base import HELP, FtuiScreen
 from tui_ft.screens.configure import text as configure_text
-from tui_ft.screens.configure.draft_files import in_editor, write_draft
+from tui_ft.screens.configure.draft_files import begun_with, in_editor, write_draft
 from tui_ft.screens.configure.field_box import box_for, with_answer
 from tui_ft.screens.configure.outlook_line import OutlookLine
 from tui_ft.screens.configure.yaml_pane import YamlPane
@@ -33,20 +33,17 @@ from tui_ft.widgets.choose import Choice, Choose
 from tui_ft.widgets.confirm import Confirm
 from tui_ft.widgets.row_table import RowTable
 from tui_ft.widgets.signs import sign
+from tui_ft.widgets.typed_line import TypedLine
 
 _LOOK_SECONDS: Final = 1.0
 _MOST_UNDONE: Final = 100
-_OF_MODEL_AND_DATA: Final = (
-    *("model.name_or_path", "data.train", "data.eval"),
-    *("data.config", "data.revision", "data.train_split", "data.eval_split"),
-)
-"""What a preset leaves as it is: which model, and which rows."""
 Asking = Literal["field", "filter", "file", "open", "preset"]
 
 
 class ConfigureScreen(FtuiScreen):
     """A draft of a run. It is kept while one looks at other screens."""
 
+    VERTICAL_BREAKPOINTS = [(0, "-flat"), (16, "-short"), (20, "-low"), (34, "-tall")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "edit", "Edit", id="configure.edit", tooltip="Give the field a value"),
         Binding("ctrl+s", "start", "Start", id="configure.start", tooltip="Check it and start it"),
@@ -77,7 +74,10 @@ class ConfigureScreen(FtuiScreen):
             "P", "save_preset", "Save preset", show=False, id="configure.save_preset",
             tooltip="Keep it as a preset of your own",
         ),
-        Binding("slash", "filter", "Filter", key_display="/", show=False, id="configure.filter"),
+        Binding(
+            "slash", "filter", "Filter", key_display="/", show=False, id="configure.filter",
+            tooltip="Fields whose name or meaning holds a text",
+        ),
         Binding("escape", "back", "Back", show=False, id="configure.back", tooltip="Leave this"),
         Binding("q", "app.home", "Back", id="configure.quit", tooltip="Back to Home"),
         HELP,
@@ -122,11 +122,11 @@ class ConfigureScreen(FtuiScreen):
                 yield Static(id="notes")
         yield Static(id="about-field")
         yield Static(id="answer")
-        yield Input(id="typed")
+        yield TypedLine(id="typed")
 
     def on_mount(self) -> None:
         """Show the draft."""
-        for later in ("#yaml-box", "#answer", "#typed"):
+        for later in ("#yaml-box", "#typed"):
             self.query_one(later).display = False
         self.query_one("#fields").focus()
         self.set_interval(_LOOK_SECONDS, self._look)
@@ -162,6 +162,8 @@ class ConfigureScreen(FtuiScreen):
             return
         self._before = [*self._before[-_MOST_UNDONE:], self._draft]
         self._draft = draft
+        if not self._starting:
+            self._answer([])  # it was said of another run
         self._show()
 
     def _show(self) -> None:
@@ -290,13 +292,15 @@ class ConfigureScreen(FtuiScreen):
             write_draft(self.app, self._draft, file, self._end_asking)
 
     def action_back(self) -> None:
-        """Leave what is being typed, then the YAML, then the filter."""
+        """Leave what is being typed, then the YAML, what was said, the filter."""
         if self.query_one("#yaml-box").display:
             self._close_yaml()
         elif self._asking is not None:
             if self._asking == "filter":
                 self._sought = ""
             self._end_asking()
+        elif self.has_class("-answered"):
+            self._answer([])
         elif self._sought:
             self._sought = ""
             self._show()
@@ -337,14 +341,8 @@ class ConfigureScreen(FtuiScreen):
         self.app.push_screen(Choose(title, choices, self._draft.origin), then)
 
     def _begin_with(self, name: str | None) -> None:
-        if name is None:
-            return
-        draft = Draft.from_preset(name)
-        for key in _OF_MODEL_AND_DATA:
-            kept = next((one for one in self._draft.fields if one.key == key), None)
-            if kept is not None and self._draft.is_set(key):
-                draft = draft.with_text(kept, self._draft.text_of(kept))
-        self._take(draft)
+        if name is not None:
+            self._take(begun_with(name, self._draft))
 
     def _compare_with(self, name: str | None) -> None:
         if name is not None:
@@ -453,6 +451,9 @@ class ConfigureScreen(FtuiScreen):
         """Check and start, off the screen's thread, once however often the key is pressed."""
         if self._starting:
             return
+        if self._asking == "field":
+            self.notify("`enter` takes what is typed, `ctrl+s` starts the run then", markup=False)
+            return
         spec = self._draft.spec
         if spec is None:
             faults = [configure_text.problem_line(one) for one in self._draft.problems]
@@ -494,6 +495,5 @@ class ConfigureScreen(FtuiScreen):
             self.post_message(self.Measured([problem(repr(event.worker.error))]))
 
     def _answer(self, lines: Sequence[Content]) -> None:
-        answer = self.query_one("#answer", Static)
-        answer.display = bool(lines)
-        answer.update(Content("\n").join(lines))
+        self.set_class(bool(lines), "-answered")
+        self.query_one("#answer", Static).update(Content("\n").join(lines))

@@ -31,7 +31,7 @@ class FindingsPane(Vertical):
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id, classes="box")
         self.border_title = "Findings"
-        self.border_subtitle = "f goes here  enter its rows  m model"
+        self.border_subtitle = "f goes here  enter its rows  d deeper  m model"
         self._findings: tuple[Finding, ...] = ()
         self._lines: list[Content] = []
         self._problem: str | None = None

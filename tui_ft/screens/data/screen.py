@@ -22,6 +22,7 @@ from tui_ft.screens.data import text as data_text
 from tui_ft.screens.data.asking import Asking, AskLine
 from tui_ft.screens.data.clean import CleanData
 from tui_ft.screens.data.columns import Chosen, MapColumns
+from tui_ft.screens.data.deeper import Deeper, LookDeeper
 from tui_ft.screens.data.findings import FindingsPane
 from tui_ft.screens.data.lengths import LengthsPane
 from tui_ft.screens.data.opening import Opening
@@ -100,6 +101,22 @@ class DataScreen(FtuiScreen):
             tooltip="Go to the findings, and back",
         ),
         Binding(
+            "d",
+            "deeper",
+            "Deeper",
+            show=False,
+            id="data.deeper",
+            tooltip="Look for personal data, offensive language, rows that mean the same",
+        ),
+        Binding(
+            "S",
+            "stop",
+            "Stop",
+            show=False,
+            id="data.stop",
+            tooltip="Look no further; what was found before stays",
+        ),
+        Binding(
             "escape",
             "back",
             "All rows",
@@ -156,7 +173,12 @@ class DataScreen(FtuiScreen):
             self.action_open()
 
     def _open(self, **changes: Any) -> None:
-        """Open what is asked for now, changed in some respects."""
+        """Open what is asked for now, changed in some respects.
+
+        What takes other libraries was asked for of one data set, and of no other.
+        """
+        if changes.get("path", self._request.path) != self._request.path:
+            changes = {**Deeper()._asdict(), **changes}
         self._request = msgspec.structs.replace(self._request, **changes)
         if self._request.path:
             self._opening.open(self._request)
@@ -209,10 +231,19 @@ class DataScreen(FtuiScreen):
         if known is None or message.asked is not self._asked:
             return
         self._known = known
-        self.query_one("#headline", Static).update(data_text.headline(known))
+        self._show_headline()
         self.query_one("#verdict", Static).update(data_text.verdict_line(known.verdict))
         self.rows.know(message.asked.folder, known.summary)
         self._follow_length()
+
+    def _show_headline(self) -> None:
+        if self._known is not None:
+            said = data_text.headline(self._known, max(1, self.size.width - 2))
+            self.query_one("#headline", Static).update(said)
+
+    def on_resize(self) -> None:
+        """Lay out anew what depends on the width."""
+        self._show_headline()
 
     def _follow_length(self) -> None:
         """Show rows, figures and findings at the max_length chosen, or recommended by now."""
@@ -314,6 +345,40 @@ class DataScreen(FtuiScreen):
 
         so_far = Chosen(self._request.format, self._request.columns)
         self.app.push_screen(MapColumns(self._here, so_far), use)
+
+    def action_deeper(self) -> None:
+        """Choose what else is looked for, which takes other libraries or a model."""
+        if self._here is None:
+            self.notify("no data set is open yet", markup=False)
+            return
+
+        def look(wanted: Deeper | None) -> None:
+            if wanted is not None:
+                self._open(**wanted._asdict())
+
+        self.app.push_screen(LookDeeper(self._request), look)
+
+    def action_stop(self) -> None:
+        """End the survey; where more was looked for than usual, go back to what is usual."""
+        asked = self._asked
+        if asked is None or self.is_shown_whole():
+            self.notify("nothing is being looked for", markup=False)
+            return
+
+        def stop() -> None:
+            self.app.call_from_thread(self._stopped, asked, asked.cancel())
+
+        self.run_worker(stop, thread=True, group="stop", exit_on_error=False)
+
+    def _stopped(self, asked: Asked, was_at_work: bool) -> None:
+        went_deeper = bool(asked.request.embed or asked.request.extras)
+        if not was_at_work:
+            self.notify("it has ended by now, or another ftui looks for it", markup=False)
+        elif went_deeper and asked is self._asked:
+            self.notify("stopped; what was found before is shown again", markup=False)
+            self._open(**Deeper()._asdict())
+        else:
+            self.notify("stopped; `o` opens it again", markup=False)
 
     def action_clean(self) -> None:
         """Write the data set anew, without what was found in it; then open it, if wanted."""

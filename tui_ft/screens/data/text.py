@@ -10,6 +10,7 @@ from tui_ft import text
 from tui_ft.data import RowProblem
 from tui_ft.data.files.hub_download import Progress
 from tui_ft.data.row_view import view_of
+from tui_ft.screens.flow import flow
 from tui_ft.survey.browsing import Browsed
 from tui_ft.survey.known import Known
 from tui_ft.survey.searching import Found
@@ -21,8 +22,8 @@ _WITH_TOKENS: Final = 50
 """Cells that a row needs before there is room for the number of its tokens."""
 
 
-def headline(known: Known) -> Content:
-    """Return what the data set is, in a line, and how far one is with it."""
+def headline(known: Known, width: int) -> Content:
+    """Return what the data set is, in lines of ``width`` cells, and how far one is with it."""
     summary, tokens = known.summary, known.tokens
     parts = [
         Content.styled(text.one_line(summary.path.rpartition("/")[2], 40), "bold"),
@@ -38,7 +39,7 @@ def headline(known: Known) -> Content:
         parts.append(sign("bad").content(text.plain(summary.problem)))
     elif not summary.is_over:
         share = "" if summary.share is None else f" {text.percent(summary.share)}"
-        parts.append(Content(f"{summary.stage}{share}"))
+        parts.append(Content(f"{summary.stage}{share}  (S stops)"))
     if tokens is not None and tokens.problem is not None:
         parts.append(sign("bad").content(text.plain(tokens.problem)))
     elif tokens is not None:
@@ -48,7 +49,7 @@ def headline(known: Known) -> Content:
         parts.append(Content(f"tokens: {model}{counted}"))
     elif known.counts_tokens and summary.stage != "failed":
         parts.append(sign("waiting").content("tokens are counted"))
-    return Content("   ").join(parts)
+    return flow(parts, width)
 
 
 def download(name: str, progress: Progress) -> Content:

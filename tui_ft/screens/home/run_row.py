@@ -25,6 +25,7 @@ _USUAL_NAME: Final = 24
 _LEAST_PROGRESS: Final = 12
 _PROGRESS: Final = 18
 _MORE_PROGRESS: Final = 40
+_WITH_LEFT: Final = 62
 _WITH_AGE: Final = 73
 _WITH_MORE: Final = 114
 
@@ -34,12 +35,14 @@ class Columns:
     """How wide a list's columns are, in cells.
 
     Attributes:
+        left: whether there is room for the time that is left.
         age: whether there is room for it.
         more: whether there is room for evaluation loss, method and user.
     """
 
     name: int
     progress: int
+    left: bool
     age: bool
     more: bool
 
@@ -47,7 +50,8 @@ class Columns:
     def within(cls, width: int, padding: int) -> Columns:
         """Return columns for ``width`` cells, ``padding`` around each: the name gives way first."""
         progress = _PROGRESS if width >= _WITH_AGE else _LEAST_PROGRESS
-        nameless = cls(0, progress, width >= _WITH_AGE, width >= _WITH_MORE)
+        has = (width >= least for least in (_WITH_LEFT, _WITH_AGE, _WITH_MORE))
+        nameless = cls(0, progress, *has)
         left = width - sum(cells + 2 * padding for _, _, cells in nameless.table())
         name = max(_SHORTEST_NAME, min(_USUAL_NAME, left))
         more = max(0, min(_MORE_PROGRESS, left - name))
@@ -58,6 +62,7 @@ class Columns:
         """Return key, label and width of each column."""
         figure = _FIGURE_WIDTH
         age = [("age", "age".rjust(_AGE_WIDTH), _AGE_WIDTH)] if self.age else []
+        left = [("left", "left".rjust(figure), figure)] if self.left else []
         evaluation = [("eval", "eval".rjust(figure), figure)] if self.more else []
         who = [("method", "method", _METHOD_WIDTH), ("user", "by", _USER_WIDTH)]
         return [
@@ -67,7 +72,7 @@ class Columns:
             ("progress", "progress", self.progress),
             ("loss", "loss".rjust(figure), figure),
             *evaluation,
-            ("left", "left".rjust(figure), figure),
+            *left,
             *age,
             *(who if self.more else []),
         ]

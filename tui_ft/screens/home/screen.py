@@ -25,6 +25,7 @@ from tui_ft.screens.run_actions import DELETE, KILL, STOP, RunAction, ask, perfo
 from tui_ft.screens.top_line import TopLine
 from tui_ft.widgets.gpu_panel import HardwarePanel
 from tui_ft.widgets.signs import sign
+from tui_ft.widgets.typed_line import TypedLine
 
 _POLL_SECONDS = 1.0
 _NAMES_WIDTH = 36
@@ -61,7 +62,10 @@ class HomeScreen(FtuiScreen):
             tooltip="Remove a chain with all its runs",
         ),
         Binding("space", "mark", "Mark", show=False, id="home.mark", tooltip="Act on several runs"),
-        Binding("slash", "filter", "Filter", key_display="/", id="home.filter"),
+        Binding(
+            "slash", "filter", "Filter", key_display="/", id="home.filter",
+            tooltip="Only runs of that name or state",
+        ),
         Binding("escape", "back", "Back", show=False, id="home.back", tooltip="Clear the filter"),
         Binding("q", "app.quit", "Quit", id="home.quit", tooltip="Leave; runs go on"),
         HELP,
@@ -93,7 +97,7 @@ class HomeScreen(FtuiScreen):
             box.border_title = "Runs"
             yield Static(_EMPTY, id="empty")
             yield RunsTable(id="runs")
-            yield Input(placeholder="part of a name or state", id="filter")
+            yield TypedLine(placeholder="part of a name or state", id="filter")
         yield Static(id="detail")
 
     def on_mount(self) -> None:

@@ -51,9 +51,12 @@ class MonitorScreen(FtuiScreen):
         Binding("r", "resume", "Resume", id="monitor.resume", tooltip="Go on from the checkpoint"),
         Binding("v", "pane", "View", id="monitor.view", tooltip="Next pane, where one fits"),
         Binding("f", "follow", "Follow", id="monitor.follow", tooltip="Show all, up to the newest"),
-        Binding("d,escape,q", "detach", "Detach", key_display="d", id="monitor.detach"),
+        Binding(
+            "d,escape,q", "detach", "Detach", key_display="d", id="monitor.detach",
+            tooltip="Back to Home; the run goes on",
+        ),
         HELP,
-    ]
+    ]  # fmt: skip
 
     class Read(Message):
         """The run's events were read on."""

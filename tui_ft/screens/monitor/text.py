@@ -14,6 +14,7 @@ from tui_ft.runs import events as ev
 from tui_ft.runs.history import RunHistory
 from tui_ft.runs.place import Place
 from tui_ft.runs.registry import RunSummary
+from tui_ft.screens.flow import flow
 from tui_ft.screens.monitor.reward_text import reward_lines, rows_text
 from tui_ft.widgets.bars import bar_string
 from tui_ft.widgets.signs import sign, state_content
@@ -51,18 +52,6 @@ def headline(run: RunSummary, history: RunHistory, now: float, width: int) -> Co
     if run.user and run.created is not None:
         parts.append(f"by {text.plain(run.user)} since {clock_or_day(run.created, now)}")
     return flow([Content(p) if isinstance(p, str) else p for p in parts], width)
-
-
-def flow(parts: Sequence[Content], width: int) -> Content:
-    """Return ``parts`` side by side, on as many lines of ``width`` cells as they take."""
-    lines: list[Content] = []
-    for part in parts:
-        joined = Content("   ").join([lines[-1], part]) if lines else part
-        if not lines or joined.cell_length > width:
-            lines.append(part)
-        else:
-            lines[-1] = joined
-    return Content("\n").join(lines)
 
 
 def trend(history: RunHistory) -> str:
