@@ -2,19 +2,19 @@
 
 `python -m benchmarks.bench_cells` prints a table in Markdown, from two processes of one thread;
 the names of objectives behind it print their rows alone. Each loss has to fall, and each reward to
-rise, by the margin of its row; a cell that misses it is marked. With rewards, learned tokens and
-OFT are trained from three seeds, and their mean has to.
+rise, by the margin of its row; a cell that misses it is marked. With rewards every cell is trained
+from three seeds, and their mean has to; a seed that does not is marked, too.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import math
 import multiprocessing
 import resource
 import statistics
-import sys
 import tempfile
 import time
 import warnings
@@ -80,7 +80,6 @@ class Column:
         longer: with rewards, how many times the steps of the row, or that of each objective.
         share: of the margins, which little capacity in so small a model cannot reach whole.
         kl: with rewards, the weight of the KL, if the row has one; None for the row's.
-        seeds: with rewards, how many runs a cell is the mean of.
     """
 
     fields: dict[str, Any]
@@ -89,7 +88,6 @@ class Column:
     longer: int | dict[str, int] = 1
     share: float = 1.0
     kl: float | None = None
-    seeds: int = 1
 
 
 COLOURS: Final = {"kind": "regex", "pattern": "green|blue|black"}
@@ -119,7 +117,7 @@ _LORA: Final = {"kind": "lora", "r": 8, "lora_alpha": 16}
 _OFT: Final = {"peft_type": "OFT", "arguments": {"target_modules": "all-linear"}}
 _FEW: Final = 0.1
 """The share of the margins for methods that train some hundred numbers of so small a model."""
-_TOKENS: Final[dict[str, Any]] = {"share": _FEW, "kl": 0.002, "seeds": 3}
+_TOKENS: Final[dict[str, Any]] = {"share": _FEW, "kl": 0.002}
 """Learned tokens pay some ten nats for the reward that LoRA has for a few: at the rows' price of
 0.02 to the nat they do as well to stay where they are."""
 METHODS: Final[dict[str, Column]] = {
@@ -156,10 +154,8 @@ METHODS: Final[dict[str, Column]] = {
         {"kind": "peft", **_OFT},
         online={"grpo": 1e-2, "rloo": 1e-2, "ppo": 5e-3},
         longer={"grpo": 2, "rloo": 4, "ppo": 2},
-        seeds=3,
     ),
 }
-_PROCESSES: Final = 2
 _CLOSE: Final = 1e-3
 _CLOSE_IN_4_BITS: Final = 1e-1
 _MEANS: Final = 5
@@ -211,7 +207,8 @@ class Cell:
 
     def __str__(self) -> str:
         missed = "" if self.reaches else f" **misses {self.margin:.2g}**"
-        each = f" ({', '.join(f'{gone:+.2f}' for gone in self.runs)})" if self.runs else ""
+        said = (f"{gone:+.2f}" if gone >= self.margin else f"**{gone:+.2f}**" for gone in self.runs)
+        each = f" ({', '.join(said)})" if self.runs else ""
         return f"{self.first:.2f} → {self.last:.2f}{each}{missed}{self.trouble}"
 
 
@@ -240,9 +237,9 @@ def make_models(root: Path) -> Models:
     return Models(bare, ran.folder.output_dir())
 
 
-def seeds_of(objective: str, method: str) -> tuple[int, ...]:
+def seeds_of(objective: str) -> tuple[int, ...]:
     """Return the seeds of the runs of a cell."""
-    return _SEEDS[: METHODS[method].seeds if OBJECTIVES[objective].answers else 1]
+    return _SEEDS if OBJECTIVES[objective].answers else _SEEDS[:1]
 
 
 def spec_of(
@@ -311,11 +308,15 @@ def main() -> None:
     began = time.monotonic()
     reasons: dict[str, int] = {}
     missed = 0
-    objectives = sys.argv[1:] or list(OBJECTIVES)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("objectives", nargs="*", default=list(OBJECTIVES))
+    parser.add_argument("--processes", type=int, default=2)
+    wanted = parser.parse_args()
+    objectives = wanted.objectives
     spawn = multiprocessing.get_context("spawn")
     with (
         tempfile.TemporaryDirectory() as name,
-        ProcessPoolExecutor(_PROCESSES, spawn, _begin_process) as pool,
+        ProcessPoolExecutor(wanted.processes, spawn, _begin_process) as pool,
     ):
         root = Path(name)
         models = pool.submit(_quietly_made, root).result()
@@ -350,7 +351,7 @@ def _begin(
     for objective in objectives:
         for method in METHODS:
             runs = []
-            for seed in seeds_of(objective, method):
+            for seed in seeds_of(objective):
                 folder = root / objective / method.replace(" ", "-") / str(seed)
                 spec = spec_of(folder, models, objective, method, seed)
                 if found := impossible(spec):

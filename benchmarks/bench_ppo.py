@@ -1,7 +1,7 @@
 """PPO beside trl's RLOO: the same reward, answers, steps and seeds. Prints tables in Markdown.
 
 `python -m benchmarks.bench_ppo` takes about ten minutes on one core; with names of parts behind it
-(lora, qlora, full, targets, head) it prints those alone.
+(lora, qlora, full, targets, head, solved) it prints those alone.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ _RATES: Final = {
     "both layers and the norm": 1e-3,
 }
 _SFT_STEPS: Final = 300
-_PARTS: Final = ("lora", "qlora", "full", "targets", "head")
+_MANY_SEEDS: Final = tuple(range(1, 9))
+_PARTS: Final = ("lora", "qlora", "full", "targets", "head", "solved")
 _REWARD: Final = {"kind": "regex", "pattern": "is (red|blue)"}
 # 32 answers are learned from twice, in two steps each time: four steps a rollout.
 _OBJECTIVES: Final[dict[str, dict[str, Any]]] = {
@@ -132,6 +133,8 @@ def main() -> None:
             _print_targets(root, model)
         if "head" in wanted:
             _print_head(root, bare)
+        if "solved" in wanted:
+            _print_solved(root, bare)
 
 
 def _answering(root: Path, bare: Path, steps: int) -> Path:
@@ -163,6 +166,25 @@ def _print_head(root: Path, bare: Path) -> None:
                 rewards = run(root, model, "rloo", method, 1).rewards
             last = statistics.mean(rewards[-(len(rewards) // 3) :])
             print(f"| {steps} | {most:.2f} | {method} | {last:.2f} |", flush=True)
+
+
+def _print_solved(root: Path, bare: Path) -> None:
+    """Show how whitening fares when nearly all answers have the reward, and noise is left."""
+    with _quietly():
+        model = _answering(root, bare, 60)
+    print("\n## When nearly all answers are right\n")
+    print("Full fine-tuning after 60 steps of SFT, target 2 nats; KL and reward, last third.\n")
+    print("| run | " + " | ".join(f"seed {seed}" for seed in _MANY_SEEDS) + " |")
+    print("|---" * (len(_MANY_SEEDS) + 1) + "|")
+    for kind in (name for name in _OBJECTIVES if name.startswith("ppo")):
+        shown = []
+        for seed in _MANY_SEEDS:
+            with _quietly():
+                one = run(root, model, kind, "full", seed, target_kl=2.0)
+            last = len(one.kl) // 3
+            kl, reward = (statistics.mean(series[-last:]) for series in (one.kl, one.rewards))
+            shown.append(f"{kl:.2f}, most {max(one.kl):.1f}; {reward:.2f}")
+        print(f"| {kind} | {' | '.join(shown)} |", flush=True)
 
 
 def likeliest(model: Path, words: Sequence[str]) -> float:

@@ -19,10 +19,11 @@ PYTHON: Final = """
 def counted(completions, column, **_):
     return [len(one[0]["content"]) / len(word) / 50 for one, word in zip(completions, column)]
 """
+PREFIX: Final = {"kind": "prefix_tuning", "num_virtual_tokens": 4}
 LORA: Final = {"kind": "lora", "r": 8, "lora_alpha": 16}
 RUNS: Final[dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]]] = {
-    # two epochs, the second in an order of its own
-    "grpo": ({"kind": "grpo", "num_iterations": 2}, LORA, {"num_train_epochs": 2}),
+    # two epochs, the second in an order of its own; keys of a prefix stand before the padding
+    "grpo": ({"kind": "grpo", "num_iterations": 2}, PREFIX, {"num_train_epochs": 2}),
     "ppo": (
         {
             "kind": "ppo",
@@ -61,6 +62,8 @@ def test_the_script_gives_the_same_rewards_and_losses(
         {"kind": "python", "file": str(code), "function": "counted", "allow_code": True},
     ]
     rows = [{**row, "column": "x" * (1 + n % 3)} for n, row in enumerate(chat_rows(10))]
+    for number, row in enumerate(rows):  # of several lengths: what is shorter is padded
+        row["messages"][0]["content"] += " Say it." * (number % 3)  # type: ignore[index]
     write_rows(tmp_path / "rows.jsonl", rows)
     asked = {"max_completion_length": 16, "rewards": rewards, **objective}
     if name != "ppo":

@@ -12,7 +12,14 @@ from typing import Any, Final
 
 import pytest
 import torch
-from transformers import AutoConfig, GenerationConfig, GenerationMixin
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    GenerationConfig,
+    GenerationMixin,
+    GPT2Config,
+    GPT2LMHeadModel,
+)
 
 from tests.tiny_model import chat_rows, write_rows
 from tests.train.ppo.answering import COLOUR, LORA
@@ -149,6 +156,69 @@ def test_learned_tokens_stand_as_near_to_a_short_prompt(
     for place, mask in enumerate(rows.answer_mask):
         found = scored[place][mask]
         torch.testing.assert_close(found, sampled.log_probs[place, : len(found)], atol=1e-4, rtol=0)
+
+
+@pytest.fixture(scope="module")
+def tiny_gpt2(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Path:
+    """Return a model that learns positions, each of its own."""
+    folder, tokenizer = tmp_path_factory.mktemp("gpt2"), AutoTokenizer.from_pretrained(tiny_llama)
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=len(tokenizer),
+        n_embd=32,
+        n_layer=2,
+        n_head=2,
+        n_positions=128,
+        initializer_range=0.2,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    GPT2LMHeadModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("objective", ["rloo", "grpo"])
+@pytest.mark.parametrize("method", ["full", "prefix_tuning", "p_tuning"])
+def test_padding_moves_no_token(
+    tmp_path: Path,
+    tiny_llama: Path,
+    tiny_gpt2: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    objective: str,
+    method: str,
+) -> None:
+    """What is sampled in a batch is as likely when it is scored there, and when it stands alone."""
+    model = tiny_gpt2 if method == "full" else tiny_llama
+    trainer = make_trainer(_spec(tmp_path, model, objective, method), tmp_path)
+    torch.manual_seed(0)
+    if method != "full":
+        for parameter in trainer.model.prompt_encoder.parameters():
+            torch.nn.init.normal_(parameter)
+        for parameter in trainer.model.get_base_model().model.layers.parameters():
+            parameter.mul_(4)
+    trainer.model.train()
+    sampled = _Sampled(monkeypatch)
+    long, short = (dict(trainer.train_dataset[number]) for number in (0, 1))
+    short["prompt_input_ids"] = short["prompt_input_ids"][-6:]
+    found = trainer._generate_and_score_completions([long] * 4 + [short] * 4)
+    answers, mask = found["completion_ids"], found["completion_mask"]
+    expected = sampled.log_probs[:, : mask.shape[1]] * mask
+    trainer.model.eval()  # GPT-2 has dropout
+    for row, (prompt, answer) in enumerate(zip([long] * 4 + [short] * 4, answers, strict=True)):
+        tokens = answer[mask[row].bool()]
+        whole = torch.cat([torch.tensor(prompt["prompt_input_ids"]), tokens])[None]
+        with torch.no_grad():
+            alone, *_ = trainer._get_per_token_logps_and_entropies(
+                trainer.model, whole, torch.ones_like(whole), len(tokens)
+            )
+        torch.testing.assert_close(alone[0], expected[row, : len(tokens)], atol=1e-4, rtol=0)
+    if objective == "rloo":
+        torch.testing.assert_close(found["old_logps"], expected.sum(1), atol=1e-4, rtol=0)
+    else:
+        scored = found["old_per_token_logps"] * mask
+        torch.testing.assert_close(scored, expected, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)

@@ -166,6 +166,7 @@ class _Script:
         rewards = () if self._rewards is None else self._rewards.imports
         modules = {"import json", "import os", "from pathlib import Path", *rewards}
         modules |= {"import contextlib"} if self._form.answers else set()
+        modules |= {"import inspect"} if "positions" in self._form.parts else set()
         modules |= {"import copy"} if self._drops_nothing else set()
         if isinstance(self._spec.objective, PpoObjective):
             modules |= {"import math", "from types import SimpleNamespace"}

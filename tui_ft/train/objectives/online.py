@@ -20,6 +20,7 @@ from tui_ft.train.errors import RunFailure
 from tui_ft.train.objectives.common import Job, SoundnessTrainer, adapter_of, build, own_fields
 from tui_ft.train.objectives.prompt_order import PromptOrder
 from tui_ft.train.objectives.prompts import PROMPT_TOKENS, whole_row
+from tui_ft.train.positions import count_from_first_token
 from tui_ft.train.rewards import Turns, reward_functions, text_of
 from tui_ft.train.sampling import only_as_asked
 
@@ -216,6 +217,9 @@ def build_online(
         peft_config=adapter_of(job),
     )
     trainer.refuse_too_few()
+    for one in (trainer.model, trainer.ref_model):
+        if one is not None:
+            count_from_first_token(one)
     _note_long_evaluations(job, trainer)
     return trainer
 
