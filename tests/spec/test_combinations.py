@@ -199,9 +199,9 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "method": {"kind": "lora", "bias": "all"},
         },
     ),
-    "AdaLoRA that would end with more ranks than it begins with": (
-        {"method": {"kind": "adalora", "init_r": 8, "target_r": 12}},
+    "AdaLoRA without a rank to take away": (
         {"method": {"kind": "adalora", "init_r": 8, "target_r": 8}},
+        {"method": {"kind": "adalora", "init_r": 9, "target_r": 8}},
     ),
     "Unsloth for another objective": (
         {"model": UNSLOTH, "objective": {"kind": "dpo"}},
