@@ -39,6 +39,22 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"objective": {"kind": "dpo", "label_smoothing": 0.1}},
         {"objective": {"kind": "dpo", "loss_type": ["robust", "sft"], "label_smoothing": 0.1}},
     ),
+    "what carries loss, said to the trainer": (
+        {"training": {"extra": {"completion_only_loss": False}}},
+        {"objective": {"kind": "sft", "loss_on": "all"}},
+    ),
+    "how rows become tokens, said to the trainer": (
+        {"objective": {"kind": "dpo"}, "training": {"extra": {"truncation_mode": "keep_end"}}},
+        {"objective": {"kind": "dpo"}, "training": {"extra": {"precompute_ref_batch_size": 2}}},
+    ),
+    "how a model is loaded, said to the trainer": (
+        {"training": {"extra": {"model_init_kwargs": {"num_labels": 2}}}},
+        {"model": {"name_or_path": "m", "extra": {"num_labels": 2}}},
+    ),
+    "a tracker in the training process": (
+        {"training": {"extra": {"report_to": "wandb"}}},
+        {"tracking": {"report_to": ["wandb"]}},
+    ),
     "trained weights in float16": (
         {"model": {**LEAST["model"], "dtype": "float16"}, "method": {"kind": "freeze"}},
         {"model": {**LEAST["model"], "dtype": "float16"}, "method": {"kind": "lora"}},
@@ -183,9 +199,9 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "method": {"kind": "lora", "bias": "all"},
         },
     ),
-    "AdaLoRA that would end with more ranks than it begins with": (
-        {"method": {"kind": "adalora", "init_r": 8, "target_r": 12}},
+    "AdaLoRA without a rank to take away": (
         {"method": {"kind": "adalora", "init_r": 8, "target_r": 8}},
+        {"method": {"kind": "adalora", "init_r": 9, "target_r": 8}},
     ),
     "Unsloth for another objective": (
         {"model": UNSLOTH, "objective": {"kind": "dpo"}},

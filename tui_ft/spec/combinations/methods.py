@@ -130,12 +130,12 @@ METHOD_COMBINATIONS: Final = (
         "set method.bias to none, or objective.precompute_ref_log_probs to true",
     ),
     Combination(
-        "AdaLoRA that would end with more ranks than it begins with",
+        "AdaLoRA without a rank to take away",
         lambda spec: (
-            isinstance(spec.method, AdaLoraMethod) and spec.method.target_r > spec.method.init_r
+            isinstance(spec.method, AdaLoraMethod) and spec.method.target_r >= spec.method.init_r
         ),
-        "AdaLoRA takes ranks away from init_r down to target_r, which is larger here",
-        "set method.init_r to half more than method.target_r",
+        "AdaLoRA takes ranks away from init_r down to target_r, which is not smaller here",
+        "set method.init_r to half more than method.target_r, or method.kind to lora",
     ),
     Combination(
         "Unsloth for another objective",

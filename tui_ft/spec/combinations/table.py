@@ -9,6 +9,7 @@ from tui_ft.spec.combinations.continuing import CONTINUE_COMBINATIONS
 from tui_ft.spec.combinations.distributed import DISTRIBUTED_COMBINATIONS
 from tui_ft.spec.combinations.methods import METHOD_COMBINATIONS
 from tui_ft.spec.combinations.online import ONLINE_COMBINATIONS
+from tui_ft.spec.combinations.passed_on import PASSED_ON_COMBINATIONS
 from tui_ft.spec.kernels import FLASH
 from tui_ft.spec.methods import BEGINS_ELSEWHERE, CHANGES_BASE, TRAINS_BASE, has_virtual_tokens
 from tui_ft.spec.objectives import ANSWERS_NOTHING, CpoObjective, DpoObjective
@@ -286,6 +287,7 @@ COMBINATIONS: Final = (
         "set method.kind to lora",
     ),
     *CONTINUE_COMBINATIONS,
+    *PASSED_ON_COMBINATIONS,
     *ONLINE_COMBINATIONS,
     *METHOD_COMBINATIONS,
     *DISTRIBUTED_COMBINATIONS,

@@ -23,6 +23,7 @@ from tui_ft.spec.methods import (
 )
 from tui_ft.spec.norm_places import is_any_tuned, not_tuned
 from tui_ft.spec.peft_arguments import peft_arguments
+from tui_ft.spec.peft_configs import RESERVED
 from tui_ft.train.errors import RunFailure
 from tui_ft.train.methods.peft_signatures import refuse_unknown_arguments
 from tui_ft.train.signature import checked_extra
@@ -79,7 +80,7 @@ def adapter_config(
             "prompt_tuning_init_text": method.prompt_tuning_init_text,
             "tokenizer_name_or_path": tokenizer,
         }
-    own = type(method).model_fields
+    own = (*type(method).model_fields, *RESERVED)
     extra = getattr(method, "extra", {})
     checked = checked_extra("method", extra, config_class, arguments, own)
     try:

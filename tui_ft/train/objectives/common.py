@@ -50,6 +50,7 @@ from tui_ft.train.methods.adapters import (
 )
 from tui_ft.train.methods.continuing import adapter_further, begin_where_it_is, saved_alone
 from tui_ft.train.methods.holding import hold_in_float32
+from tui_ft.train.methods.named_modules import refuse_missing_modules
 from tui_ft.train.methods.penalties import Penalties, Penalty
 from tui_ft.train.methods.ranks import MovesRanks, Orthogonality
 from tui_ft.train.methods.unfinished import load_unfinished, save_unfinished
@@ -456,7 +457,11 @@ def _made(trainer_class: Callable[..., Any], given: Mapping[str, Any], spec: Run
 
 
 def adapter_of(job: Job, task: Task = "CAUSAL_LM") -> Any:  # noqa: ANN401
-    """Return the adapter that the run trains, as peft takes it; None for none."""
+    """Return the adapter that the run trains, as peft takes it; None for none.
+
+    Raises:
+        RunFailure: peft does not take it so, or it names modules that are not there.
+    """
     spec = job.spec
     if spec.model.backend == "unsloth":  # which has put it on the model already
         return None
@@ -467,6 +472,7 @@ def adapter_of(job: Job, task: Task = "CAUSAL_LM") -> Any:  # noqa: ANN401
         refuse_missing_places(spec.method, job.model)
     new, heads = new_modules(job.model), scoring_heads(job.model)
     config = adapter_config(spec.method, task, new, spec.model.name_or_path, heads)
+    refuse_missing_modules(config, job.model, job.note)
     if config is not None and config.peft_type == PeftType.LN_TUNING:
         leave_out_weightless_norms(config, job.model)
         norms_of_checkpoint(config, job.checkpoints)
