@@ -201,6 +201,8 @@ class _Script:
     def _constants(self) -> str:
         spec = self._spec
         values = {**(self._begins.constants or {}), **self._form.constants(spec)}
+        if "masked" in self._form.parts:
+            values["CUT_AT"] = spec.training.row_limit
         if spec.objective.kind == "classification":
             values["CLASSES"] = list(self._classes)
             values["CLASS_WEIGHTS"] = class_weights(spec.objective, self._classes)

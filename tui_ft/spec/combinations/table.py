@@ -35,6 +35,12 @@ def _kto_batch_too_small(spec: RunSpec) -> bool:
     return min(training.per_device_train_batch_size, evaluated) < _FEWEST_FOR_KL
 
 
+def _sorts_one_pair(spec: RunSpec) -> bool:
+    objective = spec.objective
+    sorts = isinstance(objective, DpoObjective) and {"aot", "aot_unpaired"} & set(objective.losses)
+    return bool(sorts) and spec.training.per_device_train_batch_size == 1
+
+
 def _init(spec: RunSpec) -> str:
     return getattr(spec.method, "init_lora_weights", "default")
 
@@ -235,6 +241,13 @@ COMBINATIONS: Final = (
         "kto estimates its KL term from other rows of the batch, and there is only one",
         "set training.per_device_train_batch_size (and per_device_eval_batch_size) to 2 or more, "
         "or objective.loss_type to apo_zero_unpaired",
+    ),
+    Combination(
+        "AOT on single pairs",
+        _sorts_one_pair,
+        "aot compares the sorted answers of a pass with each other, and of one pair nothing can be "
+        "sorted: it would be plain DPO",
+        "set training.per_device_train_batch_size to 2 or more, or objective.loss_type to sigmoid",
     ),
     Combination(
         "a reference by switching off an adapter that changed the base",
