@@ -21,6 +21,7 @@ from tui_ft.spec.methods import (
     AdaLoraMethod,
     FreezeMethod,
     FullMethod,
+    lora_init,
 )
 from tui_ft.spec.objectives import KtoObjective, ReferenceFields
 from tui_ft.spec.online import OnlineFields
@@ -79,7 +80,7 @@ class _Script:
 
     @property
     def _initial(self) -> str:
-        return str(getattr(self._spec.method, "init_lora_weights", "default"))
+        return lora_init(self._spec.method)
 
     @property
     def _ewc(self) -> EwcPenalty | None:
