@@ -55,6 +55,10 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"training": {"extra": {"report_to": "wandb"}}},
         {"tracking": {"report_to": ["wandb"]}},
     ),
+    "AOT on single pairs": (
+        {"objective": {"kind": "dpo", "loss_type": "aot_unpaired"}, "training": ONE_ROW},
+        {"objective": {"kind": "dpo", "loss_type": "aot_unpaired"}},
+    ),
     "trained weights in float16": (
         {"model": {**LEAST["model"], "dtype": "float16"}, "method": {"kind": "freeze"}},
         {"model": {**LEAST["model"], "dtype": "float16"}, "method": {"kind": "lora"}},

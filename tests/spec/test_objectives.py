@@ -45,6 +45,11 @@ def test_an_override_of_one_field_keeps_the_kind_that_is_there() -> None:
             {},
             "1 weights for 2 losses",
         ),
+        (
+            {"kind": "dpo", "loss_type": ["sigmoid", "sft"], "loss_weights": [0, 0]},
+            {},
+            "all are 0",
+        ),
         ({"kind": "dpo", "loss_type": "exo_pair"}, {}, "label_smoothing above 0"),
         ({"kind": "dpo", "loss_type": "aot", "use_weighting": True}, {}, "does not go with aot"),
         (

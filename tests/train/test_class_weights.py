@@ -89,6 +89,6 @@ def test_macro_scores_by_hand() -> None:
 
 
 def test_where_classes_are_told_apart_macro_f1_is_said_beside_accuracy() -> None:
-    values = {"eval_loss": 0.5, "eval_accuracy": 0.9, "eval_f1": 0.32}
+    values: dict[str, float | None] = {"eval_loss": 0.5, "eval_accuracy": 0.9, "eval_f1": 0.32}
     said = describe(ev.Evaluation(step=3, epoch=1.0, values=values))
     assert said == "evaluation at step 3: loss 0.5, accuracy 90.0%, F1 32.0%"

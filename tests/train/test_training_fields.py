@@ -200,6 +200,22 @@ def test_what_is_asked_for_reaches_the_optimizer(
         assert group["lr"] == pytest.approx(0.5 * 5e-3)
 
 
+@pytest.mark.parametrize("strategy", ["bfd_split", "wrapped"])
+def test_where_packing_splits_long_rows_nothing_of_them_is_cut_off(
+    tmp_path: Path, tiny_llama: Path, strategy: str
+) -> None:
+    packing = {"packing": True, "packing_strategy": strategy, "max_length": 20}
+    trainer = make_trainer(_spec(tmp_path, tiny_llama, packing), tmp_path)
+    whole = make_trainer(_spec(tmp_path, tiny_llama, {"max_length": 64}), tmp_path / "whole")
+    learned, expected = (
+        sorted(t for row in one.train_dataset for t in row["labels"] if t != -100)
+        for one in (trainer, whole)
+    )
+    assert learned == expected
+    assert max(len(row["input_ids"]) for row in whole.train_dataset) > 20
+    assert max(len(row["input_ids"]) for row in trainer.train_dataset) == 20
+
+
 def test_early_stopping_counts_the_evaluations_before_a_resume(
     tmp_path: Path, tiny_llama: Path
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 from tui_ft.eject.axolotl_grpo import no_grpo
 from tui_ft.eject.beginning import no_axolotl_beginning
 from tui_ft.spec import RunSpec
-from tui_ft.spec.methods import CHANGES_BASE
+from tui_ft.spec.methods import CHANGES_BASE, lora_init
 from tui_ft.spec.objectives import CpoObjective, DpoObjective
 
 _OBJECTIVES: Final = ("sft", "pretraining", "dpo", "orpo", "cpo", "reward", "grpo")
@@ -56,7 +56,7 @@ def _no_method(spec: RunSpec) -> str:
         return f"Axolotl has no {method.kind}, only full, lora and qlora; {_OTHERWISE}"
     if getattr(method, "ewc", None) is not None:
         return "method.ewc is no word of Axolotl's"
-    begins = getattr(method, "init_lora_weights", "default")
+    begins = lora_init(method)
     if begins == "loftq":
         return (
             f"method.init_lora_weights loftq: Axolotl's begins on an unquantised base; {_OTHERWISE}"

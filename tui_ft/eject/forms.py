@@ -14,6 +14,7 @@ from tui_ft.spec.objectives import (
     KtoObjective,
 )
 from tui_ft.spec.online import GroupFields, evaluation_batch
+from tui_ft.spec.trainer_arguments import row_arguments
 
 Named = Mapping[str, Any]
 _MASKED: Final = "each row is the text that the model reads, put through its\nchat template, and "
@@ -73,7 +74,7 @@ def _on_tokens(spec: RunSpec) -> Named:
 
 
 def _sft(spec: RunSpec) -> Named:
-    return {"max_length": spec.training.max_length, "packing": spec.training.packing}
+    return row_arguments(spec.training)
 
 
 def _dpo(spec: RunSpec) -> Named:

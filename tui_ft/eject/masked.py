@@ -49,7 +49,7 @@ class _Masked:
         folder = TokenRequest(spec.model.name_or_path, said).folder()
         template: Path | None = template_file(said) if said else None
         self._tokenizer: LocalChatTokenizer = load_chat_tokenizer(folder, template)
-        self._most = spec.training.max_length
+        self._most, self._cut_at = spec.training.max_length, spec.training.row_limit
         objective = spec.objective
         self._loss_on: LossOn = (
             objective.loss_on if isinstance(objective, SftObjective) else "assistant"
@@ -59,7 +59,7 @@ class _Masked:
         """Return the row of supervised fine-tuning."""
         if not isinstance(item, Conversation | Completion | Document):
             return None
-        return _said(self._mask(item, self._most, self._loss_on))
+        return _said(self._mask(item, self._cut_at, self._loss_on))
 
     def text(self, item: AnyItem) -> Row | None:
         """Return the row of pretraining: a whole text; one token has nothing to foretell."""

@@ -21,6 +21,7 @@ from tui_ft.spec.methods import (
     AdaLoraMethod,
     FreezeMethod,
     FullMethod,
+    lora_init,
 )
 from tui_ft.spec.objectives import KtoObjective, ReferenceFields
 from tui_ft.spec.online import OnlineFields
@@ -79,7 +80,7 @@ class _Script:
 
     @property
     def _initial(self) -> str:
-        return str(getattr(self._spec.method, "init_lora_weights", "default"))
+        return lora_init(self._spec.method)
 
     @property
     def _ewc(self) -> EwcPenalty | None:
@@ -202,6 +203,8 @@ class _Script:
     def _constants(self) -> str:
         spec = self._spec
         values = {**(self._begins.constants or {}), **self._form.constants(spec)}
+        if "masked" in self._form.parts:
+            values["CUT_AT"] = spec.training.row_limit
         if spec.objective.kind == "classification":
             values["CLASSES"] = list(self._classes)
             values["CLASS_WEIGHTS"] = class_weights(spec.objective, self._classes)

@@ -22,7 +22,7 @@ from tui_ft.hub.outputs import (
 )
 from tui_ft.spec import RunSpec
 from tui_ft.spec.combinations.table import impossible
-from tui_ft.spec.methods import LoraMethod, Method, PeftMethod, QloraMethod
+from tui_ft.spec.methods import LoraMethod, Method, PeftMethod, QloraMethod, lora_init
 from tui_ft.spec.objectives import ANSWERS_NOTHING
 from tui_ft.spec.peft_configs import RESERVED, shipped
 
@@ -148,7 +148,7 @@ def _cannot(adapter: Adapter) -> Refusal:
 
 def _contradictions(method: Method, adapter: Adapter) -> Iterator[Refusal]:
     """Yield what a method says otherwise than the adapter; what it leaves as it is says nothing."""
-    init = getattr(method, "init_lora_weights", "default")
+    init = lora_init(method)
     if init != "default":
         yield (
             f"method.init_lora_weights is {init}, and the adapter {adapter.name} begins where it "

@@ -37,6 +37,7 @@ from tui_ft.runs.orphans import end_orphan, in_words, orphan_of
 from tui_ft.runs.prediction import predict_behind
 from tui_ft.runs.registry import HEARTBEAT_SECONDS, placed, summarise
 from tui_ft.runs.run_data import bring_data
+from tui_ft.runs.stop_watch import StopWatch
 from tui_ft.runs.telemetry import TelemetryClock, reading
 from tui_ft.runs.trackers import Trackers
 from tui_ft.runs.worker_process import Assignment, WorkerHandle, start_worker
@@ -66,6 +67,7 @@ class Supervisor:
         self._journal = Journal(folder)
         self._sampler = Sampler(folder.path, HEARTBEAT_SECONDS)
         self._telemetry = TelemetryClock()
+        self._stop_watch = StopWatch(folder.id)
         self._heartbeat = 0.0
         self._worker: WorkerHandle | None = None
         self._trackers: Trackers | None = None
@@ -317,6 +319,9 @@ class Supervisor:
             self._write_status()
             for alert in self._trackers.look() if self._trackers else ():
                 self._journal.write(alert)
+            overdue = self._stop_watch.look()
+            if overdue is not None:
+                self._journal.write(overdue)
         if seconds:
             time.sleep(seconds)
 
@@ -340,6 +345,7 @@ class Supervisor:
             self._worker.kill()
         else:
             self._worker.send("stop")
+            self._stop_watch.start()
 
     def _reading(self, snapshot: Snapshot) -> ev.Telemetry:
         uuids = frozenset(gpu.uuid for gpu in self._gpus)

@@ -249,6 +249,11 @@ VIRTUAL_TOKENS: Final = ("prompt_tuning", "prefix_tuning", "p_tuning")
 _BEFORE_THE_TEXT: Final = ("CARTRIDGE",)
 
 
+def lora_init(method: Method) -> str:
+    """Return where a method's update begins; `default` where there is no such choice."""
+    return str(getattr(method, "init_lora_weights", "default"))
+
+
 def has_virtual_tokens(method: Method) -> bool:
     """Tell whether a method puts something learned before the text."""
     if isinstance(method, PeftMethod):

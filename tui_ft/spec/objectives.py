@@ -100,6 +100,8 @@ class DpoObjective(ReferenceFields):
                 f"loss_weights: {len(self.loss_weights)} weights for {len(losses)} losses; "
                 "give one for each of loss_type"
             )
+        if self.loss_weights is not None and not any(self.loss_weights):
+            raise ValueError("loss_weights: all are 0, and nothing would be learned")
         if "exo_pair" in losses and not self.label_smoothing:
             raise ValueError("exo_pair needs a label_smoothing above 0; its paper takes 0.001")
         if self.use_weighting and {"aot", "aot_unpaired"} & set(losses):

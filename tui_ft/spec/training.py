@@ -144,7 +144,8 @@ class _RowFields(Group):
     """How rows come together."""
 
     packing_strategy: Literal["bfd", "bfd_split", "wrapped"] = "bfd"
-    """bfd: whole rows, best fit; bfd_split: long ones are split; wrapped: one text cut anywhere."""
+    """bfd: whole rows, best fit; bfd_split: long ones are split and not cut; wrapped: all of them
+    one text, cut anywhere."""
     padding_free: bool = False
     """Rows of a pass side by side and none padded; needs FlashAttention."""
     train_sampling_strategy: Literal["random", "sequential", "group_by_length"] = "random"
@@ -194,6 +195,12 @@ class TrainingSpec(
         moved = {name: extra[name] for name in _ONCE_EXTRA if name in extra and name not in values}
         rest = {name: value for name, value in extra.items() if name not in moved}
         return {**values, **moved, "extra": rest}
+
+    @property
+    def row_limit(self) -> int | None:
+        """After how many tokens a row of sft is cut; None where packing splits long ones."""
+        splits = self.packing and self.packing_strategy != "bfd"
+        return None if splits else self.max_length
 
     @model_validator(mode="after")
     def _schedule_takes_them(self) -> TrainingSpec:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tui_ft.spec.combinations.combination import Combination
-from tui_ft.spec.methods import BEGINS_ELSEWHERE, TRAINS_BASE, has_virtual_tokens
+from tui_ft.spec.methods import BEGINS_ELSEWHERE, TRAINS_BASE, has_virtual_tokens, lora_init
 from tui_ft.spec.online import GroupFields
 from tui_ft.spec.run_spec import RunSpec
 
@@ -32,7 +32,7 @@ def _continues(spec: RunSpec) -> bool:
 
 
 def _begins_elsewhere(spec: RunSpec) -> bool:
-    return getattr(spec.method, "init_lora_weights", "default") in BEGINS_ELSEWHERE
+    return lora_init(spec.method) in BEGINS_ELSEWHERE
 
 
 CONTINUE_COMBINATIONS: Final = (

@@ -6,7 +6,13 @@ from typing import Final
 
 from tui_ft.spec.combinations.combination import Combination
 from tui_ft.spec.distributed import DeepSpeedStrategy, FsdpStrategy
-from tui_ft.spec.methods import BEGINS_ELSEWHERE, TRAINS_BASE, QloraMethod, has_virtual_tokens
+from tui_ft.spec.methods import (
+    BEGINS_ELSEWHERE,
+    TRAINS_BASE,
+    QloraMethod,
+    has_virtual_tokens,
+    lora_init,
+)
 from tui_ft.spec.optimizers import OPTIMIZERS
 from tui_ft.spec.run_spec import RunSpec
 
@@ -54,10 +60,7 @@ DISTRIBUTED_COMBINATIONS: Final = (
     ),
     Combination(
         "PiSSA or OLoRA on weights that are shared out",
-        lambda spec: (
-            _shares_weights(spec)
-            and getattr(spec.method, "init_lora_weights", "default") in BEGINS_ELSEWHERE
-        ),
+        lambda spec: _shares_weights(spec) and lora_init(spec.method) in BEGINS_ELSEWHERE,
         "PiSSA, OLoRA and LoftQ begin with what they take out of whole weights, in each process by "
         "itself, and FSDP or ZeRO-3 would put parts of different ones together",
         "set method.init_lora_weights to default, or hardware.distributed.kind to ddp",

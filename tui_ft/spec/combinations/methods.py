@@ -11,6 +11,7 @@ from tui_ft.spec.methods import (
     AdaLoraMethod,
     PTuningMethod,
     QloraMethod,
+    lora_init,
 )
 from tui_ft.spec.objectives import ANSWERS_NOTHING
 from tui_ft.spec.run_spec import RunSpec
@@ -20,14 +21,10 @@ _LAYERS_OF_MLP: Final = 2
 _TEXTS: Final = ("sft", "pretraining")
 
 
-def _init(spec: RunSpec) -> str:
-    return getattr(spec.method, "init_lora_weights", "default")
-
-
 def _unsloth_has(spec: RunSpec) -> bool:
     method = spec.method
     kind = method.kind == "lora" or (isinstance(method, QloraMethod) and method.bits == _FOUR_BITS)
-    return kind and not _has_dora(spec) and _init(spec) == "default"
+    return kind and not _has_dora(spec) and lora_init(spec.method) == "default"
 
 
 def _takes_apart(spec: RunSpec) -> bool:
@@ -72,7 +69,7 @@ def _asks_more_of_an_mlp(spec: RunSpec) -> bool:
 METHOD_COMBINATIONS: Final = (
     Combination(
         "PiSSA or OLoRA beside something else that is trained",
-        lambda spec: _init(spec) in CHANGES_BASE and _saves_more_than_lora(spec),
+        lambda spec: lora_init(spec.method) in CHANGES_BASE and _saves_more_than_lora(spec),
         "what PiSSA and OLoRA trained is saved as a plain LoRA, and peft leaves out of that what "
         "was trained beside it: a scoring head, method.modules_to_save, biases, DoRA's magnitudes",
         "set method.init_lora_weights to default",
@@ -94,13 +91,15 @@ METHOD_COMBINATIONS: Final = (
     ),
     Combination(
         "LoftQ on a base that is not in 4 bits",
-        lambda spec: _init(spec) == "loftq" and getattr(spec.method, "bits", None) != _FOUR_BITS,
+        lambda spec: (
+            lora_init(spec.method) == "loftq" and getattr(spec.method, "bits", None) != _FOUR_BITS
+        ),
         "LoftQ makes up for what quantising to 4 bits takes away, and this base is not in 4 bits",
         "set method.kind to qlora with method.bits 4, or method.init_lora_weights to default",
     ),
     Combination(
         "LoftQ with DoRA",
-        lambda spec: _init(spec) == "loftq" and _has_dora(spec),
+        lambda spec: lora_init(spec.method) == "loftq" and _has_dora(spec),
         "DoRA measures the weights' magnitudes before LoftQ has put back what they lack",
         "set method.use_dora to false, or method.init_lora_weights to default",
     ),

@@ -6,7 +6,7 @@ from typing import Final
 
 from tui_ft.spec.combinations.combination import Combination
 from tui_ft.spec.distributed import sharding_kind
-from tui_ft.spec.methods import BEGINS_ELSEWHERE, TRAINS_BASE
+from tui_ft.spec.methods import BEGINS_ELSEWHERE, TRAINS_BASE, lora_init
 from tui_ft.spec.online import GroupFields, OnlineFields
 from tui_ft.spec.run_spec import RunSpec
 
@@ -50,10 +50,6 @@ def _compares_with_the_base(spec: RunSpec) -> bool:
 def _weighs_divergence(spec: RunSpec) -> bool:
     """Tell whether the KL divergence has a weight; where that is no field, it always has."""
     return bool(getattr(spec.objective, "beta", 1.0))
-
-
-def _init(spec: RunSpec) -> str:
-    return getattr(spec.method, "init_lora_weights", "default")
 
 
 def _adds_noise(spec: RunSpec) -> bool:
@@ -114,7 +110,7 @@ ONLINE_COMBINATIONS: Final = (
     ),
     Combination(
         "a KL term against a base that the adapter changed",
-        lambda spec: _init(spec) in BEGINS_ELSEWHERE and _compares_with_the_base(spec),
+        lambda spec: lora_init(spec.method) in BEGINS_ELSEWHERE and _compares_with_the_base(spec),
         "PiSSA and OLoRA move a part of the base into the adapter; without it the base is not the "
         "model one began with, from which the KL divergence is measured",
         "set method.init_lora_weights to default, or objective.beta of grpo or rloo to 0",

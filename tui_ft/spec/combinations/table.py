@@ -11,7 +11,13 @@ from tui_ft.spec.combinations.methods import METHOD_COMBINATIONS
 from tui_ft.spec.combinations.online import ONLINE_COMBINATIONS
 from tui_ft.spec.combinations.passed_on import PASSED_ON_COMBINATIONS
 from tui_ft.spec.kernels import FLASH
-from tui_ft.spec.methods import BEGINS_ELSEWHERE, CHANGES_BASE, TRAINS_BASE, has_virtual_tokens
+from tui_ft.spec.methods import (
+    BEGINS_ELSEWHERE,
+    CHANGES_BASE,
+    TRAINS_BASE,
+    has_virtual_tokens,
+    lora_init,
+)
 from tui_ft.spec.objectives import ANSWERS_NOTHING, CpoObjective, DpoObjective
 from tui_ft.spec.optimizers import FOLLOWS_EVALUATION, OPTIMIZERS, lacks_its_argument
 from tui_ft.spec.run_spec import RunSpec
@@ -35,8 +41,10 @@ def _kto_batch_too_small(spec: RunSpec) -> bool:
     return min(training.per_device_train_batch_size, evaluated) < _FEWEST_FOR_KL
 
 
-def _init(spec: RunSpec) -> str:
-    return getattr(spec.method, "init_lora_weights", "default")
+def _sorts_one_pair(spec: RunSpec) -> bool:
+    objective = spec.objective
+    sorts = isinstance(objective, DpoObjective) and {"aot", "aot_unpaired"} & set(objective.losses)
+    return bool(sorts) and spec.training.per_device_train_batch_size == 1
 
 
 def _adapts_the_head(spec: RunSpec) -> bool:
@@ -237,8 +245,17 @@ COMBINATIONS: Final = (
         "or objective.loss_type to apo_zero_unpaired",
     ),
     Combination(
+        "AOT on single pairs",
+        _sorts_one_pair,
+        "aot compares the sorted answers of a pass with each other, and of one pair nothing can be "
+        "sorted: it would be plain DPO",
+        "set training.per_device_train_batch_size to 2 or more, or objective.loss_type to sigmoid",
+    ),
+    Combination(
         "a reference by switching off an adapter that changed the base",
-        lambda spec: _init(spec) in BEGINS_ELSEWHERE and spec.objective.kind in _REFERENCE,
+        lambda spec: (
+            lora_init(spec.method) in BEGINS_ELSEWHERE and spec.objective.kind in _REFERENCE
+        ),
         "PiSSA and OLoRA move a part of the base into the adapter, and LoftQ puts in what the base "
         "lacks; without it the base is not the model one began with, and so no reference for dpo "
         "or kto",
@@ -246,7 +263,7 @@ COMBINATIONS: Final = (
     ),
     Combination(
         "PiSSA or OLoRA on a quantised base",
-        lambda spec: spec.method.kind == "qlora" and _init(spec) in CHANGES_BASE,
+        lambda spec: spec.method.kind == "qlora" and lora_init(spec.method) in CHANGES_BASE,
         "PiSSA and OLoRA take their update out of the base's weights, which are quantised here",
         "set method.kind to lora, or method.init_lora_weights to default",
     ),

@@ -286,9 +286,9 @@ def class_weights(objective: object, rows: LabelledRows) -> torch.Tensor | None:
             f"objective.class_weights: no row is of class {text.one_line(unknown[0], 40)}",
             f"the classes are: {known}",
         )
-    each = [asked.get(name, 1.0) for name in names]
-    mean = sum(rows.counts[n] * weight for n, weight in zip(names, each, strict=True))
-    return torch.tensor(each) * rows.counts.total() / mean
+    weights = torch.tensor([asked.get(name, 1.0) for name in names])
+    counts = torch.tensor([rows.counts[name] for name in names])
+    return weights * counts.sum() / (counts * weights).sum()
 
 
 def _classes(data: TrainingData) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ from tui_ft.spec.methods import (
     FullMethod,
     PeftMethod,
     learns_keys,
+    lora_init,
 )
 from tui_ft.spec.passed_on import own_of_training
 from tui_ft.spec.trainer_arguments import (
@@ -400,9 +401,9 @@ def build(
     trainer.keeper = CheckpointKeeper(folder, spec.output.checkpoint_budget, job.note)
     _begin(trainer)
     trainer.penalties = Penalties(_penalties(job, trainer.model))
-    if getattr(spec.method, "init_lora_weights", None) == "loftq":
+    if lora_init(spec.method) == "loftq":
         _begin_with_loftq(job, trainer.model)
-    if getattr(spec.method, "init_lora_weights", None) in CHANGES_BASE:
+    if lora_init(spec.method) in CHANGES_BASE:
         trainer.initial_adapter = keep_initial_adapter(
             trainer.model, job.checkpoints.parent / "cache" / "initial-adapter"
         )

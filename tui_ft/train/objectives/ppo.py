@@ -300,7 +300,7 @@ class PpoRunTrainer(SoundnessTrainer):
         shown = (self._shown or [])[:count]
         return [msgspec.structs.replace(sample, step=step) for sample in shown]
 
-    def log(self, logs: dict[str, float | None], *args: Any) -> None:
+    def log(self, logs: dict[str, Any], *args: Any) -> None:
         """Add what was measured since the last log."""
         evaluated = any(name.startswith("eval_") for name in logs)
         prefix = "eval_" if evaluated else ""

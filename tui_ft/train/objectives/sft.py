@@ -31,6 +31,7 @@ class AnswerRows:
         objective = spec.objective
         self._loss_on = objective.loss_on if isinstance(objective, SftObjective) else "all"
         self._max_length = spec.training.max_length
+        self._cut_at = spec.training.row_limit
         self._summary = MaskSummary()
 
     @property
@@ -42,7 +43,7 @@ class AnswerRows:
         """Return the row that ``item`` becomes; see `RowMaker`."""
         if not isinstance(item, Conversation | Completion | Document):
             return NO_ITEM
-        row = mask_row(item, self._tokenizer, loss_on=self._loss_on, max_length=self._max_length)
+        row = mask_row(item, self._tokenizer, loss_on=self._loss_on, max_length=self._cut_at)
         if isinstance(row, str):
             return row
         self._summary.add(line, row)
@@ -58,7 +59,7 @@ class AnswerRows:
 
     def warnings(self) -> list[str]:
         """Return what is cut, left out, or otherwise than at inference."""
-        return self._summary.warnings(self._max_length)
+        return self._summary.warnings(self._cut_at or self._summary.longest)
 
     def totals(self) -> Totals:
         """Return what the rows add up to."""
