@@ -39,6 +39,7 @@ async def test_offensive_language_is_looked_for_when_asked_and_in_no_other_file(
         await shown_whole(screen, pilot)
         (line,) = (one for one in _found(screen).splitlines() if "offensive language" in one)
         assert line.split()[1:4] == ["1", "2.4", "%"]
+        assert "looked for offensive language" in said(screen, "#headline")
         screen._open(path="other.jsonl")
         await until(
             lambda: screen._asked is not None and screen._asked.request.path == "other.jsonl", pilot
@@ -46,6 +47,7 @@ async def test_offensive_language_is_looked_for_when_asked_and_in_no_other_file(
         await shown_whole(screen, pilot)
         assert screen._asked is not None
         assert not screen._asked.request.toxicity
+        assert "looked for" not in said(screen, "#headline")
 
 
 async def test_a_library_that_is_missing_is_told_with_what_installs_it(

@@ -296,6 +296,6 @@ def _shown(value: str) -> str:
         character
         if character == " " or unicodedata.category(character)[0] in "LMNPS"
         else ascii(character)[1:-1]
-        for character in value[:_EXCERPT]
+        for character in value[: _EXCERPT + 1]
     )
     return text.one_line("".join(visible), _EXCERPT)

@@ -23,7 +23,7 @@ class Datasets:
     words = Words(
         "Open a data set",
         "tab completes  down offers  enter opens  esc cancel",
-        "a file, a folder, or words of a data set's name on the Hub",
+        "a file, a folder, or words of a name on the Hub",
     )
     beside_name = 66
 

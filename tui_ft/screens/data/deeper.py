@@ -58,8 +58,10 @@ class LookDeeper(Dialog[Deeper | None]):
             box.border_title = Content(f"Look deeper into {text.ending(self._data, 50)}")
             box.border_subtitle = "space mark  tab encoder  ctrl+s looks  esc cancel"
             yield OptionList(*(Option("", id=extra) for extra, _ in _EXTRAS), id="extras")
-            yield Label("rows that mean the same, by the vectors of an encoder; nothing for none")
-            yield Input(self._embed, placeholder="its folder, or an id in the Hub's cache")
+            yield Label("rows that mean the same, by the vectors of this model")
+            yield Input(
+                self._embed, placeholder="an encoder: a folder, or an id in the Hub's cache"
+            )
             yield Static(id="missing")
 
     def on_mount(self) -> None:

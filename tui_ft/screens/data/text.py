@@ -22,6 +22,15 @@ _WITH_TOKENS: Final = 50
 """Cells that a row needs before there is room for the number of its tokens."""
 
 
+_DEEPER: Final[dict[str, str]] = {
+    "overlap": "overlap",
+    "semantic duplicates": "like meanings",
+    "personal data": "personal data",
+    "toxicity": "offensive language",
+}
+"""What is looked for only when asked, by the stage that does it."""
+
+
 def headline(known: Known, width: int) -> Content:
     """Return what the data set is, in lines of ``width`` cells, and how far one is with it."""
     summary, tokens = known.summary, known.tokens
@@ -40,6 +49,9 @@ def headline(known: Known, width: int) -> Content:
     elif not summary.is_over:
         share = "" if summary.share is None else f" {text.percent(summary.share)}"
         parts.append(Content(f"{summary.stage}{share}  (S stops)"))
+    deeper = [_DEEPER[stage] for stage in summary.looked_for if stage in _DEEPER]
+    if deeper:  # what was not found of it is not there
+        parts.append(Content(f"looked for {', '.join(deeper)}"))
     if tokens is not None and tokens.problem is not None:
         parts.append(sign("bad").content(text.plain(tokens.problem)))
     elif tokens is not None:
