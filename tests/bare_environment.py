@@ -13,10 +13,11 @@ _LEFT_OUT: Final = frozenset(
         *("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "SSH_CONNECTION"),  # what a terminal shows
         *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"),  # a test's server is on this machine
         *("HF_ENDPOINT", "HF_TOKEN", "HF_TOKEN_PATH", "HUGGING_FACE_HUB_TOKEN"),
-        *("FTUI_ASCII", "FTUI_CONFIG", "WANDB_API_KEY", "MLFLOW_TRACKING_URI"),
+        *("FTUI_CONFIG", "WANDB_API_KEY", "MLFLOW_TRACKING_URI"),
     )
 )
 
 for _name in list(os.environ):
     if _name.upper() in _LEFT_OUT or _name.startswith("TEXTUAL_"):
         del os.environ[_name]
+os.environ["FTUI_ASCII"] = "0"  # whatever the locale and the terminal are

@@ -38,6 +38,7 @@ FACTS = RunFacts(config=CONFIG, rows=1_000, tokens=TOKENS)
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FTUI_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
 
 def spec_of(**groups: Any) -> RunSpec:

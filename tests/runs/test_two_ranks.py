@@ -57,7 +57,7 @@ def _ranks(folder: RunFolder) -> list[psutil.Process]:
     """Return the processes that train, the first rank first."""
     worker = psutil.Process(summary_of(folder).worker_pid)
     found = [p for p in worker.children() if "spawn_main" in " ".join(p.cmdline())]
-    return sorted(found, key=lambda p: p.pid)
+    return sorted(found, key=lambda p: (p.create_time(), p.pid))  # numbers begin anew
 
 
 def _listens_at(*processes: psutil.Process) -> set[str]:

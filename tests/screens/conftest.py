@@ -90,7 +90,7 @@ MakeRun = Callable[..., RunFolder]
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("FTUI_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("FTUI_CONFIG", str(tmp_path / "config"))
-    monkeypatch.setenv("FTUI_ASCII", "0")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)  # the GPUs are made up
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
     yield tmp_path / "home"

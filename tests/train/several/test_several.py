@@ -349,7 +349,7 @@ def _on_step(step: int, do: Callable[[], None]) -> Callable[..., None]:
 def _ranks() -> list[psutil.Process]:
     """Return the rank processes of this one, in the order of their start."""
     found = [p for p in psutil.Process().children() if "spawn_main" in " ".join(p.cmdline())]
-    return sorted(found, key=lambda p: p.pid)
+    return sorted(found, key=lambda p: (p.create_time(), p.pid))  # numbers begin anew
 
 
 def test_a_rank_that_is_killed_ends_the_run_with_its_number(
