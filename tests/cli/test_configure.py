@@ -45,3 +45,27 @@ def test_what_is_missing_or_wrong_is_named(ftui: Ftui) -> None:
     wrong = ftui("configure", "sft-lora", *GIVEN, "--set", "training.learning_rat=1")
     assert wrong.exit_code == 1
     assert "learning_rate" in wrong.output
+
+
+def test_another_kind_leaves_out_what_the_preset_says_of_its_own(
+    ftui: Ftui, tmp_path: Path
+) -> None:
+    """But never what somebody has typed or written himself."""
+    done = ftui("configure", "sft-lora", *GIVEN, "--set", "method.kind=freeze", "--json")
+    assert done.exit_code == 0, done.output
+    said = json.loads(done.stdout)["run"]["method"]
+    assert said == {"kind": "freeze", "num_trainable_layers": 2}
+    assert "method.r, " in done.stderr
+    assert "left out, the kind `freeze` has no such key" in done.stderr
+    kept = ftui("configure", "sft-lora", *GIVEN, "--set", "method.kind=qlora", "--json")
+    assert json.loads(kept.stdout)["run"]["method"]["r"] == 16
+    assert not kept.stderr
+    typed = ("--set", "method.kind=freeze", "--set", "method.r=8")
+    assert "method.r: is no key of the kind" in ftui("configure", "sft-lora", *GIVEN, *typed).stderr
+    file = tmp_path / "own.yaml"
+    file.write_text("method: {kind: lora, r: 8}\n")
+    own = ftui("configure", str(file), *GIVEN, "--set", "method.kind=freeze")
+    assert own.exit_code == 1
+    assert "method.r: is no key of the kind `freeze`" in own.stderr
+    wrong = ftui("configure", "sft-lora", *GIVEN, "--set", "method.kind=frieze")
+    assert "unknown kind `frieze`" in wrong.stderr

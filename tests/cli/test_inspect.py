@@ -128,3 +128,21 @@ def test_inspect_ends_with_a_verdict(tmp_path: Path, tiny_llama: Path) -> None:
     assert broken["verdict"]["quality"]["score"] < verdict["quality"]["score"]
     assert f"quality         {broken['verdict']['quality']['score']} of 100" in worse.stdout
     assert "line cannot be read, 10 % of rows" in worse.stdout
+
+
+@pytest.mark.parametrize(
+    ("rows", "said", "written"),
+    [
+        (['{"text": "one"}'], "no row would be left to train on", []),
+        (['{"text": "one"}'] * 40, "no group is small enough", ["few-eval.jsonl"]),
+    ],
+)
+def test_a_split_that_leaves_a_side_empty_fails(
+    tmp_path: Path, rows: list[str], said: str, written: list[str]
+) -> None:
+    (tmp_path / "few.jsonl").write_text("\n".join(rows))
+    done = CliRunner().invoke(main, ["split", str(tmp_path / "few.jsonl"), "--json"])
+    assert done.exit_code == 1
+    assert said in done.stderr
+    assert len(done.stdout.splitlines()) == 1
+    assert [file.name for file in tmp_path.glob("few-eval.jsonl")] == written

@@ -23,7 +23,7 @@ def configure(
     from tui_ft.spec import dump_spec, resolve_spec
     from tui_ft.spec.draft import Draft
 
-    chosen = resolve_spec(spec, overrides)
+    chosen = resolve_spec(spec, overrides, warn)
     written = dump_spec(chosen) if whole else Draft.of(chosen, spec).to_yaml()
     if out is not None:
         file = paths.expand(out)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from tui_ft.commands.output import fail, for_people, json_option, say, say_json
+from tui_ft.commands.output import fail, for_people, json_option, say, say_json, warn
 from tui_ft.commands.work import complete_run, set_option
 
 if TYPE_CHECKING:
@@ -70,6 +70,6 @@ def _spec(run: str, overrides: tuple[str, ...]) -> tuple[RunSpec, RunFolder | No
     ids = [folder.id for folder in folders.all_folders()]
     is_other = Path(run).is_file() or (run in find_presets() and run not in ids)
     if is_other or not any(one.startswith(run) for one in ids):
-        return resolve_spec(run, overrides), None
+        return resolve_spec(run, overrides, warn), None
     begun = folders.find(run)
     return load_spec(begun.spec_file, overrides), begun

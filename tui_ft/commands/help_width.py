@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import textwrap
 from collections.abc import Iterable
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import click
 from click import formatting
@@ -55,7 +55,7 @@ class HelpFormatter(click.HelpFormatter):
 class HelpContext(click.Context):
     """A context whose help is as wide as the terminal."""
 
-    formatter_class: ClassVar[type[click.HelpFormatter]] = HelpFormatter
+    formatter_class = HelpFormatter
 
 
 class HelpGroup(click.Group):

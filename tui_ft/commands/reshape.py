@@ -179,9 +179,9 @@ def split(
         )
     if as_json:
         say_json(report)
-        return
-    say(f"{report.train_rows:,} rows: {report.train}")
-    say(f"{report.eval_rows:,} rows: {report.eval}")
+    else:
+        say(f"{report.train_rows:,} rows: {report.train}")
+        say(f"{report.eval_rows:,} rows: {report.eval}")
     if not report.eval_rows:
         fail("no group is small enough to be held out; hold out more, or use --by row")
 

@@ -73,7 +73,7 @@ def train(spec: str, overrides: tuple[str, ...], detach: bool, as_json: bool) ->
     from tui_ft.runs.launch import launch, with_absolute_paths
     from tui_ft.spec import resolve_spec
 
-    chosen = with_absolute_paths(resolve_spec(spec, overrides), Path.cwd())
+    chosen = with_absolute_paths(resolve_spec(spec, overrides, warn), Path.cwd())
     if not _preflight(chosen, quiet=as_json):
         sys.exit(1)
     folder = launch(chosen)
@@ -109,7 +109,7 @@ def check(spec: str, overrides: tuple[str, ...], memory: bool, as_json: bool) ->
     from tui_ft.runs.launch import with_absolute_paths
     from tui_ft.spec import resolve_spec
 
-    chosen = with_absolute_paths(resolve_spec(spec, overrides), Path.cwd())
+    chosen = with_absolute_paths(resolve_spec(spec, overrides, warn), Path.cwd())
     if as_json:
         from tui_ft.runs.checks import preflight
         from tui_ft.runs.checks.checking import findings

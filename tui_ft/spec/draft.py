@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from tui_ft.spec import yaml_text
 from tui_ft.spec.fields import NONE, ON, SpecField, fields_of, shown_value, value_at
+from tui_ft.spec.kinds import of_other_kinds
 from tui_ft.spec.loading import build_spec, parse_yaml, put, read_value
 from tui_ft.spec.presets import find_presets
 from tui_ft.spec.problems import Problem, SpecError
@@ -167,12 +168,8 @@ class Draft:
     def _with_choice(self, one: SpecField, kind: str) -> Draft:
         """Return the draft with another kind of a group; what that kind does not have goes."""
         chosen = self.with_value(one.key, kind)
-        known = {other.key for other in chosen.fields}
-        said = value_at(self.values, one.group) if self.is_set(one.group) else {}
-        keys = said if isinstance(said, Mapping) else {}
-        for name in keys:
-            key = f"{one.group}.{name}"
-            chosen = chosen if key in known or key == one.key else chosen.without(key)
+        for name in of_other_kinds(self.values, one.group, kind):
+            chosen = chosen.without(f"{one.group}.{name}")
         return chosen
 
     def to_yaml(self) -> str:

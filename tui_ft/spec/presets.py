@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tui_ft import paths
+from tui_ft.spec.kinds import without_other_kinds
 from tui_ft.spec.loading import Lines, build_spec, load_spec, read_yaml
 from tui_ft.spec.problems import Problem, SpecError
 from tui_ft.spec.run_spec import RunSpec
 
+Note = Callable[[str], None]
 PACKAGED = Path(__file__).resolve().parent.parent / "presets"
 
 
@@ -25,13 +27,25 @@ class Preset:
     values: Mapping[str, Any]
     lines: Lines
 
-    def build(self, overrides: Iterable[str] = ()) -> RunSpec:
+    def build(self, overrides: Iterable[str] = (), note: Note | None = None) -> RunSpec:
         """Return the run: the preset with ``key=value`` overrides put over it.
+
+        Where they set another kind of a group, what a shipped preset says of the old one is left
+        out, as no other kind has it; in one of the user's own that is told as a fault.
+
+        Args:
+            overrides: `key=value`.
+            note: called with what was left out.
 
         Raises:
             SpecError: something is still missing (most presets leave model and data open) or wrong.
         """
-        return build_spec(self.values, overrides, lines=self.lines, file=str(self.path))
+        typed, values = tuple(overrides), self.values
+        if self.path.parent == PACKAGED:
+            values, left_out = without_other_kinds(values, typed)
+            if note is not None and left_out:
+                note("\n".join(left_out))
+        return build_spec(values, typed, lines=self.lines, file=str(self.path))
 
 
 def find_presets() -> dict[str, Preset]:
@@ -63,14 +77,18 @@ def read_preset(path: Path) -> Preset:
     return Preset(path.stem, path, description.strip(), values, lines)
 
 
-def resolve_spec(reference: str, overrides: Iterable[str] = ()) -> RunSpec:
+def resolve_spec(
+    reference: str, overrides: Iterable[str] = (), note: Note | None = None
+) -> RunSpec:
     """Return the RunSpec that ``reference`` means: a YAML file's path, or a preset's name.
+
+    ``note`` is called with what is left out of a preset, see `Preset.build`.
 
     Raises:
         SpecError: neither exists, or what it says cannot be run.
     """
     file, preset = _find(reference)
-    return read_preset(file).build(overrides) if preset else load_spec(file, overrides)
+    return read_preset(file).build(overrides, note) if preset else load_spec(file, overrides)
 
 
 def preset_values(reference: str) -> dict[str, Any]:

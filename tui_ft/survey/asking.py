@@ -130,7 +130,8 @@ class Asked:
                 self._process.stdin.write(msgspec.json.encode(self.request))
                 self._process.stdin.close()
         except OSError as error:
-            raise DataError(f"{self.folder} cannot be written: {error.strerror}") from None
+            said = f"{self.folder} cannot be written: {error.strerror}"
+            raise DataError(f"{said}; set FTUI_HOME to a folder of yours") from None
 
     def _forget_failures(self) -> None:
         """Remove what an attempt that did not come to its end left to be read."""

@@ -100,11 +100,13 @@ def split(
         tell: called with the rows done.
 
     Raises:
-        DataError: a file is there already, or the rows have no labels.
+        DataError: a file is there already, the rows have no labels, or all would be held out.
         OSError: a file cannot be written.
     """
     refuse_in_place(summary, *outputs)
     division = divide(folder, summary, fraction=fraction, seed=seed, by=by)
+    if len(division.held) == division.rows:
+        raise DataError("no row would be left to train on: hold out fewer, or use --by row")
     kept = held = 0
     train_path, eval_path = outputs
     with (
