@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from tests.tiny_model import labelled_rows, write_rows
-from tests.train.running import Ran, make_spec, run_worker
+from tests.train.running import Ran, make_spec, make_trainer, run_worker
 from tui_ft.data.classes import are_others, in_order
 from tui_ft.eject import eject
 from tui_ft.runs import events as ev
@@ -129,3 +129,29 @@ def test_a_head_without_names_says_what_its_outputs_are_taken_for(
     ran = _run(tmp_path, tmp_path / "model", {"kind": "full"})
     said = [one.text for one in ran.of(ev.Alert)]
     assert any("outputs are taken for fruit, sweet, vegetable" in one for one in said)
+
+
+def test_a_class_weighs_as_much_in_passes_of_one_row(tmp_path: Path, tiny_bert: Path) -> None:
+    rows: list[dict[str, object]] = [
+        {"text": f"bob has {n} figs", "label": "rare" if n < 10 else "common"} for n in range(40)
+    ]
+    write_rows(tmp_path / "rows.jsonl", rows)
+    asked = {"kind": "classification", "class_weights": {"rare": 5.0}}
+    data = {"eval_fraction": 0}
+    trainer = make_trainer(make_spec(tmp_path, tiny_bert, objective=asked, data=data), tmp_path)
+    trainer.model.eval()
+    with torch.no_grad():
+        one, whole = (
+            [trainer.compute_loss(trainer.model, trainer.data_collator(some)) for some in passes]
+            for passes in ([[row] for row in trainer.train_dataset], [list(trainer.train_dataset)])
+        )
+        trainer.class_weights, trainer.mean_weight = None, 1.0
+        plain = [
+            trainer.compute_loss(trainer.model, trainer.data_collator([row]))
+            for row in trainer.train_dataset
+        ]
+    assert float(torch.stack(one).mean()) == pytest.approx(float(whole[0]), rel=1e-5)
+    mean = (10 * 5 + 30) / 40
+    for row, weighed, bare in zip(trainer.train_dataset, one, plain, strict=True):
+        expected = (5 if row["label"] == "rare" else 1) / mean
+        assert float(weighed / bare) == pytest.approx(expected, rel=1e-5)

@@ -265,7 +265,7 @@ def form_of(spec: RunSpec) -> Form:
 
 
 def class_weights(objective: object, classes: Mapping[str, int]) -> list[float] | None:
-    """Return the weight of each class in the order of the outputs, as the trainer weighs them.
+    """Return the weight of each class in the order of the outputs; rows weigh 1 on average.
 
     `balanced` gives n / (k n_c) for a class with n_c of n rows and k classes.
     """
@@ -277,4 +277,6 @@ def class_weights(objective: object, classes: Mapping[str, int]) -> list[float] 
         whole = sum(classes.values())
         there = sum(rows > 0 for rows in classes.values())
         return [whole / (there * rows) if rows else 1.0 for rows in classes.values()]
-    return [asked.get(name, 1.0) for name in classes]
+    weights = [asked.get(name, 1.0) for name in classes]
+    rows_weigh = sum(w * rows for w, rows in zip(weights, classes.values(), strict=True))
+    return [weight * sum(classes.values()) / rows_weigh for weight in weights]

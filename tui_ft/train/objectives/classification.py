@@ -147,10 +147,16 @@ class _LabelledBatch:
 
 
 class ClassifierTrainer(CountsTokens):
-    """A Trainer whose cross entropy can weigh classes, and that tells how many it gets right."""
+    """A Trainer whose cross entropy can weigh classes, and that tells how many it gets right.
+
+    torch divides by the weights of the rows at hand: in passes of one row, whose gradients are
+    added up, a weight would cancel out. Here it is divided by what rows weigh on average in all
+    the data, so that a step is the same in however many passes.
+    """
 
     loss_is_scaled_for_ga = False
     class_weights: torch.Tensor | None = None
+    mean_weight = 1.0
     _right: torch.Tensor | None = None
     _seen = 0
 
@@ -165,7 +171,10 @@ class ClassifierTrainer(CountsTokens):
         logits = outputs.logits.float()
         on_device = None if weights is None else weights.to(logits.device)
         smoothing = self.args.label_smoothing_factor
-        loss = F.cross_entropy(logits, labels, weight=on_device, label_smoothing=smoothing)
+        summed = F.cross_entropy(
+            logits, labels, weight=on_device, label_smoothing=smoothing, reduction="sum"
+        )
+        loss = summed / (len(labels) * self.mean_weight)
         if model.training:
             right = (logits.detach().argmax(-1) == labels).sum()
             self._right = right if self._right is None else self._right + right
@@ -237,7 +246,11 @@ def build_trainer(job: Job) -> SoundnessTrainer:
         data_collator=_LabelledBatch(job.tokenizer.pad_token_id, maker.classes),
         compute_metrics=scores,
     )
-    trainer.class_weights = class_weights(job.spec.objective, maker)
+    weights = class_weights(job.spec.objective, maker)
+    if weights is not None:
+        counts = torch.tensor([float(maker.counts[name]) for name in maker.classes])
+        trainer.class_weights = weights
+        trainer.mean_weight = float((weights * counts).sum() / counts.sum())
     _note_nameless(job, maker)
     return trainer
 
