@@ -105,8 +105,12 @@ def _run(folder: Path, model: Path, trackers: tuple[str, ...]) -> Took:
     events = read_events(run)
     (ended,) = (event for event in events if isinstance(event, ev.Ended))
     assert ended.state == "finished", ended
-    steps = [event for event in events if isinstance(event, ev.Metrics)]
-    assert len(steps) == _STEPS
+    steps = [event for event in events if isinstance(event, ev.Metrics) and "loss" in event.values]
+    assert len(steps) == _STEPS, (
+        trackers,
+        len(steps),
+        [e for e in events if not isinstance(e, ev.Metrics)],
+    )
     between = [after.t - before.t for before, after in itertools.pairwise(steps)]
     alerts = [event.text for event in events if isinstance(event, ev.Alert)]
     return Took(
