@@ -27,7 +27,7 @@ from tui_ft.runs.reader import read_events
 from tui_ft.runs.registry import summary_of
 
 _STEPS: Final = 300
-_ROUNDS: Final = 3
+_ROUNDS: Final = 2
 _WAYS: Final[dict[str, tuple[str, ...]]] = {
     "none": (),
     "one that hangs": ("wandb",),
@@ -102,7 +102,7 @@ def _run(folder: Path, model: Path, trackers: tuple[str, ...]) -> Took:
     run = launch(spec)
     while summary_of(run).is_live:
         time.sleep(0.1)
-    events = read_events(run)
+    events = list(read_events(run))
     (ended,) = (event for event in events if isinstance(event, ev.Ended))
     assert ended.state == "finished", ended
     steps = [event for event in events if isinstance(event, ev.Metrics) and "loss" in event.values]
