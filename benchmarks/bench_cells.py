@@ -129,7 +129,7 @@ METHODS: Final[dict[str, Column]] = {
     "qlora": Column({**_LORA, "kind": "qlora"}, online=5e-3),
     "adalora": Column({"kind": "adalora", "init_r": 8, "target_r": 4}, 2e-2),
     "ia3": Column({"kind": "ia3"}, 1e-1, 2e-1, 4, _FEW),
-    "ln tuning": Column({"kind": "ln_tuning"}, 5e-2, 5e-2),
+    "ln tuning": Column({"kind": "ln_tuning"}, 5e-2, 5e-2, {"grpo": 2, "rloo": 2}),
     "bottleneck": Column({"kind": "bottleneck", "bottleneck_size": 8}, 2e-3, 1e-2, share=0.5),
     "prompt": Column(
         {"kind": "prompt_tuning", "num_virtual_tokens": 16},
@@ -310,6 +310,7 @@ def main() -> None:
     missed = 0
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("objectives", nargs="*", default=list(OBJECTIVES))
+    parser.add_argument("--methods", nargs="*", choices=METHODS, default=list(METHODS))
     parser.add_argument("--processes", type=int, default=2)
     wanted = parser.parse_args()
     objectives = wanted.objectives
@@ -320,12 +321,12 @@ def main() -> None:
     ):
         root = Path(name)
         models = pool.submit(_quietly_made, root).result()
-        cells = _begin(pool, root, models, objectives)
-        print(f"| objective | margin | {' | '.join(METHODS)} |")
-        print("|---" * (len(METHODS) + 2) + "|")
+        cells = _begin(pool, root, models, objectives, wanted.methods)
+        print(f"| objective | margin | {' | '.join(wanted.methods)} |")
+        print("|---" * (len(wanted.methods) + 2) + "|")
         for objective in objectives:
             said = []
-            for method in METHODS:
+            for method in wanted.methods:
                 asked = cells[objective, method]
                 if isinstance(asked, str):
                     said.append(f"({reasons.setdefault(asked, len(reasons) + 1)})")
@@ -344,12 +345,16 @@ def main() -> None:
 
 
 def _begin(
-    pool: ProcessPoolExecutor, root: Path, models: Models, objectives: list[str]
+    pool: ProcessPoolExecutor,
+    root: Path,
+    models: Models,
+    objectives: list[str],
+    methods: list[str],
 ) -> dict[tuple[str, str], list[Future[Cell]] | str]:
     """Let ``pool`` train every cell; return its runs to come, or why it cannot be."""
     begun: dict[tuple[str, str], list[Future[Cell]] | str] = {}
     for objective in objectives:
-        for method in METHODS:
+        for method in methods:
             runs = []
             for seed in seeds_of(objective):
                 folder = root / objective / method.replace(" ", "-") / str(seed)
