@@ -102,13 +102,17 @@ def _absolute(module: str, node: ast.ImportFrom) -> str:
     return ".".join((*kept, *((node.module,) if node.module else ())))
 
 
-@cache
 def _tree(module: str) -> ast.Module | None:
     """Return what a module is written as; None where there is no source of it."""
     try:
-        return ast.parse(_file(module).read_bytes())
-    except FileNotFoundError:
+        return _parsed(_file(module))
+    except FileNotFoundError:  # not kept: it may be installed yet
         return None
+
+
+@cache
+def _parsed(file: Path) -> ast.Module:
+    return ast.parse(file.read_bytes())
 
 
 def _file(module: str) -> Path:
