@@ -18,6 +18,7 @@ _LEFT_OUT: Final = frozenset(
 )
 
 for _name in list(os.environ):
-    if _name.upper() in _LEFT_OUT or _name.startswith("TEXTUAL_"):
+    is_textuals = _name.startswith("TEXTUAL_") and not _name.startswith("TEXTUAL_SNAPSHOT_")
+    if _name.upper() in _LEFT_OUT or is_textuals:
         del os.environ[_name]
 os.environ["FTUI_ASCII"] = "0"  # whatever the locale and the terminal are

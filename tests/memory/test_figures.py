@@ -45,7 +45,7 @@ def test_the_parts_sum_up_to_what_is_expected() -> None:
     figure = figure_of([_replayed(10 * GIB, 11 * GIB), _replayed(9 * GIB, 12 * GIB)])
     assert figure.expected == sum(term.size for term in figure.terms) == 11 * GIB + CONTEXT
     assert figure.low == 9 * GIB + 300 * MIB
-    assert figure.high == int(12 * GIB * 1.05) + 600 * MIB
+    assert figure.high == int(12 * GIB * 1.05) + 800 * MIB
     assert [term.name for term in figure.terms] == [
         "weights",
         "activations",

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.memory.models import TINY
 from tui_ft.dryrun.replay import replay
@@ -14,6 +15,8 @@ from tui_ft.memory.figure import CONTEXT, CONTEXT_LOW, Figure
 from tui_ft.memory.from_spec import step_of
 from tui_ft.memory.probing import ProbeAnswer, figure_of_probe, probe
 from tui_ft.spec import RunSpec, build_spec
+from tui_ft.train.precision import Precision
+from tui_ft.train.random_model import random_model
 
 
 @pytest.fixture
@@ -43,6 +46,15 @@ def test_real_steps_take_what_the_dry_run_says(spec: RunSpec) -> None:
     assert figure.source == "probe"
     assert figure.trainable_parameters == said.trainable_parameters
     assert figure.parameters == said.parameters
+
+
+def test_random_weights_in_4_bits_share_what_the_real_ones_share(tmp_path: Path) -> None:
+    asked = {"model": {"name_or_path": str(tmp_path)}, "data": {"train": "-"}}
+    tied = {**TINY, "tie_word_embeddings": True}
+    for kind in ("qlora", "lora"):
+        spec = build_spec({**asked, "method": {"kind": kind}})
+        model = random_model(tied, spec, Precision("bf16", torch.bfloat16), "cpu")
+        assert model.lm_head.weight is model.model.embed_tokens.weight
 
 
 def test_without_a_gpu_that_is_said(spec: RunSpec, monkeypatch: pytest.MonkeyPatch) -> None:

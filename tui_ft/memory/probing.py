@@ -95,7 +95,7 @@ def probe(
         supervised=supervised,
         device=device,
     )
-    answer = _ask(question, timeout)
+    answer = ask(question, timeout)
     if answer.problem:
         return Unknown(answer.problem)
     if answer.needed_at_least is not None:
@@ -126,7 +126,13 @@ def figure_of_probe(answer: ProbeAnswer) -> Figure:
     )
 
 
-def _ask(question: ProbeQuestion, timeout: float) -> ProbeAnswer:
+def ask(question: ProbeQuestion, timeout: float) -> ProbeAnswer:
+    """Return what a probe in a process of its own found.
+
+    Args:
+        question: what is probed.
+        timeout: seconds after which it is ended.
+    """
     try:
         done = subprocess.run(
             [sys.executable, "-m", "tui_ft.train.probe"],

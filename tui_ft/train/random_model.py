@@ -51,6 +51,7 @@ def random_model(
     if isinstance(spec.method, QloraMethod):
         with no_init_weights(), torch.device("cpu"):  # pages that nobody touches take nothing
             model = AutoModelForCausalLM.from_config(read, **arguments)
+        model.tie_weights()  # left out where nothing is initialised; a second head would count
         _quantize(model, spec.method, precision, torch.device(device))
         model.to(device)
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import tempfile
+from dataclasses import make_dataclass
 from multiprocessing import Pipe
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,7 +23,7 @@ from tui_ft.spec.run_spec import HardwareSpec
 from tui_ft.train.errors import RunFailure, RunStopped
 from tui_ft.train.precision import Precision
 from tui_ft.train.several import launcher, spread
-from tui_ft.train.several.launcher import Launch, how_it_ended
+from tui_ft.train.several.launcher import Launch, how_it_ended, patience_of
 from tui_ft.train.several.together import ALONE, MEETING, Ranks, lost_a_peer
 
 BF16 = Precision("bf16", torch.bfloat16)
@@ -142,6 +143,12 @@ def test_deepspeed_is_told_by_accelerates_plugin(monkeypatch: pytest.MonkeyPatch
     assert (zero["stage"], zero["offload_optimizer"]["device"]) == (3, "cpu")
     assert zero["stage3_gather_16bit_weights_on_model_save"] is True
     assert config["gradient_clipping"] == config["train_batch_size"] == "auto"
+
+
+def test_a_launcher_that_takes_no_patience_is_given_none() -> None:
+    """torch 2.11 has no such argument."""
+    assert patience_of(make_dataclass("Old", ["nproc_per_node"])) == {}
+    assert patience_of(make_dataclass("New", ["shutdown_timeout"])) == {"shutdown_timeout": 20}
 
 
 def test_a_signal_leaves_nothing_in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

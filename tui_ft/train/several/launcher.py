@@ -9,6 +9,7 @@ run is given is that of the rank which failed first, with its number.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import multiprocessing
 import os
 import shutil
@@ -20,7 +21,7 @@ import traceback
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import msgspec
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
@@ -45,6 +46,15 @@ _LISTEN_SECONDS: Final = 0.1
 _SHUTDOWN_SECONDS: Final = 20
 _FOR_THE_LAUNCHER: Final = 30.0
 """A rank that lost another waits so long for the launcher to find which one, and to end it."""
+
+
+def patience_of(config: type[Any]) -> dict[str, Any]:
+    """Return how long the launcher waits for ranks to end, as its configuration takes it.
+
+    That of torch 2.11 does not, and waits 30 s.
+    """
+    known = {field.name for field in dataclasses.fields(config)}
+    return {name: _SHUTDOWN_SECONDS for name in ("shutdown_timeout",) if name in known}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +117,7 @@ def _launch(
         max_restarts=0,
         logs_specs=DefaultLogsSpecs(log_dir=str(logs)),
         signals_to_handle="SIGTERM",  # SIGHUP stays ignored: a terminal that closes ends nothing
-        shutdown_timeout=_SHUTDOWN_SECONDS,
+        **patience_of(LaunchConfig),
     )
     over = threading.Event()
     orders = threading.Thread(target=_pass_orders, args=(link, lines, over), daemon=True)
