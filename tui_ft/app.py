@@ -24,7 +24,7 @@ from tui_ft.hardware import Sampler
 from tui_ft.runs import folder as folders
 from tui_ft.runs.folder import RunError, RunFolder
 from tui_ft.runs.registry import RunSummary
-from tui_ft.screens.home.chain_actions import chain_actions
+from tui_ft.screens.chain_actions import chain_actions
 from tui_ft.screens.home.screen import HomeScreen
 from tui_ft.screens.shell import Hardware
 from tui_ft.screens.twins import TWINS

@@ -33,7 +33,7 @@ from tui_ft.screens.advise.text import PathLine
 from tui_ft.screens.base import HELP, FtuiScreen
 from tui_ft.screens.boxes.choose_model import ChooseModel
 from tui_ft.screens.boxes.open_data import OpenData
-from tui_ft.screens.home.chain_actions import tell_started
+from tui_ft.screens.chain_actions import tell_started
 from tui_ft.screens.top_line import TopLine
 from tui_ft.spec.draft import Draft
 from tui_ft.survey.request import Request

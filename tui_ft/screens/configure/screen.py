@@ -17,12 +17,12 @@ from textual.worker import Worker, WorkerState
 
 from tui_ft import paths, text
 from tui_ft.screens.base import HELP, FtuiScreen
+from tui_ft.screens.chain_actions import start_chain
 from tui_ft.screens.configure import text as configure_text
 from tui_ft.screens.configure.draft_files import begun_with, in_editor, write_draft
 from tui_ft.screens.configure.field_box import box_for, with_answer
 from tui_ft.screens.configure.outlook_line import OutlookLine
 from tui_ft.screens.configure.yaml_pane import YamlPane
-from tui_ft.screens.home.chain_actions import start_chain
 from tui_ft.screens.starting import Start, check_run, problem, start_run
 from tui_ft.screens.top_line import TopLine
 from tui_ft.spec import RunSpec, SpecError, find_presets

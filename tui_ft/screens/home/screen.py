@@ -17,8 +17,8 @@ from tui_ft import paths, text
 from tui_ft.chains.glance import ChainGlance, glances
 from tui_ft.runs.folder import unreadable
 from tui_ft.runs.registry import RunSummary, list_runs, place_in_list
+from tui_ft.screens import chain_actions
 from tui_ft.screens.base import HELP, FtuiScreen
-from tui_ft.screens.home import chain_actions
 from tui_ft.screens.home.run_row import chain_detail, detail_of
 from tui_ft.screens.home.runs_table import Row, RunsTable, row_key
 from tui_ft.screens.run_actions import DELETE, KILL, STOP, RunAction, ask, perform_on_run, resume

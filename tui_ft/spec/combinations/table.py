@@ -9,7 +9,7 @@ from tui_ft.spec.combinations.continuing import CONTINUE_COMBINATIONS
 from tui_ft.spec.combinations.distributed import DISTRIBUTED_COMBINATIONS
 from tui_ft.spec.combinations.methods import METHOD_COMBINATIONS
 from tui_ft.spec.combinations.online import ONLINE_COMBINATIONS
-from tui_ft.spec.combinations.passed_on import PASSED_ON_COMBINATIONS
+from tui_ft.spec.combinations.told_in_vain import TOLD_IN_VAIN
 from tui_ft.spec.kernels import FLASH
 from tui_ft.spec.methods import (
     BEGINS_ELSEWHERE,
@@ -304,7 +304,7 @@ COMBINATIONS: Final = (
         "set method.kind to lora",
     ),
     *CONTINUE_COMBINATIONS,
-    *PASSED_ON_COMBINATIONS,
+    *TOLD_IN_VAIN,
     *ONLINE_COMBINATIONS,
     *METHOD_COMBINATIONS,
     *DISTRIBUTED_COMBINATIONS,

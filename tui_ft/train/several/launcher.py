@@ -54,7 +54,7 @@ def patience_of(config: type[Any]) -> dict[str, Any]:
     That of torch 2.11 does not, and waits 30 s.
     """
     known = {field.name for field in dataclasses.fields(config)}
-    return {name: _SHUTDOWN_SECONDS for name in ("shutdown_timeout",) if name in known}
+    return {"shutdown_timeout": _SHUTDOWN_SECONDS} if "shutdown_timeout" in known else {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """What is passed on to a trainer (`training.extra`) that ftui has done before, or does elsewhere.
 
 These are arguments that trl or transformers really takes, and that would do nothing here, or go
-around what the run promises. An argument that is not there at all is another matter: that is seen
-where the trainer is made (`tui_ft.train.signature`).
+around what the run promises. Arguments that are not there at all are another matter, for
+`spec.passed_on`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _passes_on(*names: str) -> Callable[[RunSpec], bool]:
     return lambda spec: any(name in spec.training.extra for name in names)
 
 
-PASSED_ON_COMBINATIONS: Final = (
+TOLD_IN_VAIN: Final = (
     Combination(
         "what carries loss, said to the trainer",
         _passes_on(*MASKS),
